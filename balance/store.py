@@ -1,0 +1,95 @@
+"""The store's protocol: what the charging core asks of the place where accounts and sessions live.
+
+Results arrive by callback, never by a task or a future per request: the callback runs in the loop's turn in which
+the answer of the back end arrived. The memory store calls back at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from balance.account import Account
+
+
+class Subscriber(msgspec.Struct, array_like=True, frozen=True):
+    """Who is charged: identities such as ``e164:4915112345`` or ``sip:alice@example.net`` lead to one account."""
+
+    subscriber_id: str
+    account_id: str
+    identities: tuple[str, ...]
+    password: str = ""
+    created_at_ms: int = 0
+
+
+class BackendUnavailable(Exception):  # noqa: N818 - a state of the world, not an error of ours
+    """The store cannot be reached or refuses to write. Nothing of the call is known to have happened."""
+
+
+class SessionWrite(NamedTuple):
+    """One session's new value.
+
+    ``value`` None deletes it. ``keep_ms`` > 0 lets it expire by itself (a tombstone). ``deadline_ms`` > 0 files it
+    for supervision at that instant, 0 takes it out, -1 leaves the index as it is. ``must_be_new`` makes the posting
+    fail as a conflict when the key exists.
+    """
+
+    key: str
+    value: bytes | None
+    keep_ms: int = 0
+    deadline_ms: int = -1
+    must_be_new: bool = False
+
+
+class Posting(NamedTuple):
+    """One atomic change: the account moves from ``expected_version`` (0: does not exist) to ``account.version``."""
+
+    account: Account
+    expected_version: int
+    sessions: Sequence[SessionWrite] = ()
+    entries: Sequence[bytes] = ()
+
+
+class PostingStatus(Enum):
+    APPLIED = "applied"
+    CONFLICT = "conflict"
+    UNAVAILABLE = "unavailable"
+
+
+class Snapshot(NamedTuple):
+    """What stands in the store now, read in one step: the account and the sessions that were named."""
+
+    account: Account | None
+    sessions: dict[str, bytes | None]
+
+
+class PostingResult(NamedTuple):
+    """``current`` says, for a conflict, what stands there instead."""
+
+    status: PostingStatus
+    current: Snapshot | None = None
+
+
+PostingDone: TypeAlias = Callable[[PostingResult], None]
+LoadDone: TypeAlias = Callable[[Snapshot | BackendUnavailable], None]
+ResolveDone: TypeAlias = Callable[[Subscriber | BackendUnavailable | None], None]
+LocateDone: TypeAlias = Callable[[bytes | BackendUnavailable | None], None]
+
+
+class Store(Protocol):
+    """The hot path's four questions. All other access (lists, scans, API keys) is an adapter's own matter."""
+
+    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone) -> None:
+        """Read an account and some of its sessions in one step."""
+
+    def post(self, posting: Posting, done: PostingDone) -> None:
+        """Compare the account's version and, if equal, write everything in one step; else tell what is there."""
+
+    def resolve(self, identity: str, done: ResolveDone) -> None:
+        """Find the subscriber of an identity such as ``e164:4915112345``."""
+
+    def locate(self, session_key: str, done: LocateDone) -> None:
+        """Find a session by its key alone, in whichever partition it lives (rare: a request without identity)."""

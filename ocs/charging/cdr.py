@@ -1,0 +1,87 @@
+"""What leaves through the outbox: journal entries, and with a closed session its call detail record.
+
+Entries are numbered per account without gaps, so that a missing or doubled one is seen at once.
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+import msgspec
+
+from balance.account import Hold
+from balance.money import Amount
+from ocs.rating.price import Price
+
+KINDS = ("opened", "top_up", "adjustment", "expiry", "session", "event", "refund", "state")
+
+
+class CdrFlag(IntFlag):
+    """What a biller should look at."""
+
+    NO_FINAL_REPORT = 1  # closed by supervision: the client went silent
+    OVERUSED = 2  # more was used than granted
+    NEVER_GRANTED = 4  # use of a group that had no grant
+    REPLACED = 8  # the client opened the same session anew
+    CLOCK_ADJUSTED = 16  # the client's time was outside the sane window
+    ORPHAN = 32  # use of a session that we no longer knew
+    COUNTER_WENT_DOWN = 64
+
+
+class CdrGroup(msgspec.Struct, array_like=True, frozen=True):
+    """One group's use and what it cost, with the price that made it: enough to compute it again."""
+
+    rating_group: int
+    service_ids: tuple[int, ...]
+    unit_kind: int
+    used: int
+    cost: Amount
+    tariff: str
+    destination: str
+    prefix: str
+    source: str
+    price: Price
+
+
+class Cdr(msgspec.Struct, array_like=True, frozen=True):
+    session_id: str
+    protocol: str
+    peer: str
+    subscriber: str
+    service: str
+    origin: str
+    destination: str
+    started_at_ms: int
+    ended_at_ms: int
+    cost: Amount
+    rate_version: str
+    groups: tuple[CdrGroup, ...]
+    cause: str = ""
+    flags: int = 0
+
+
+class JournalEntry(msgspec.Struct, array_like=True, frozen=True):
+    """One change of one account. ``changes`` are signed amounts per bucket: + is the customer's money in."""
+
+    account_id: str
+    entry_number: int
+    at_ms: int
+    kind: str
+    currency: str
+    changes: tuple[Hold, ...]
+    reference: str = ""
+    actor: str = ""
+    reason: str = ""
+    cdr: Cdr | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(JournalEntry)
+
+
+def encode_entry(entry: JournalEntry) -> bytes:
+    return _encoder.encode(entry)
+
+
+def decode_entry(data: bytes) -> JournalEntry:
+    return _decoder.decode(data)

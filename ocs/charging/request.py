@@ -1,0 +1,141 @@
+"""What every protocol asks of the charging core, and what it gets back.
+
+The gateways translate protocol records to and from these; nothing here knows Diameter, RADIUS or HTTP.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+from balance.money import Amount
+from ocs.rating.units import UnitKind
+
+
+class RequestKind(IntEnum):
+    """The four credit-control request types (RFC 8506, section 8.3), and our own: a session whose time ran out."""
+
+    INITIAL = 1
+    UPDATE = 2
+    TERMINATION = 3
+    EVENT = 4
+    EXPIRY = 5
+
+
+class EventAction(IntEnum):
+    """Requested-Action of an EVENT (RFC 8506, section 8.41)."""
+
+    DIRECT_DEBITING = 0
+    REFUND_ACCOUNT = 1
+    CHECK_BALANCE = 2
+    PRICE_ENQUIRY = 3
+
+
+class ChargingStatus(IntEnum):
+    """Every outcome a peer may see, for the whole request or for one group; each protocol has one table for them."""
+
+    SUCCESS = 1
+    USER_UNKNOWN = 2
+    SERVICE_DENIED = 3  # the account is suspended or closed
+    CREDIT_LIMIT_REACHED = 4
+    FREE = 5  # no credit control needed
+    RATING_FAILED = 6  # no tariff for the service, group or destination
+    SESSION_UNKNOWN = 7
+    CONTRADICTION = 8  # the same request number with other content
+    INVALID_VALUE = 9  # beyond what is plausible: refused, never wrapped
+    UNAVAILABLE = 10  # the store is away
+    TOO_BUSY = 11
+    INTERNAL_FAULT = 12
+    DESTINATION_BARRED = 13
+
+
+class FinalUnitAction(IntEnum):
+    """Final-Unit-Action (RFC 8506, section 8.35)."""
+
+    TERMINATE = 0
+    REDIRECT = 1
+    RESTRICT_ACCESS = 2
+
+
+class GroupKey(msgspec.Struct, array_like=True, frozen=True):
+    """Which services a quota is for [G-20]. ``rating_group`` -1: none named; both empty: the session's one bearer."""
+
+    rating_group: int = -1
+    service_ids: tuple[int, ...] = ()
+
+
+class Quantity(msgspec.Struct, array_like=True, frozen=True):
+    """An amount of one kind. In a request, ``value`` 0 means: you choose."""
+
+    kind: UnitKind
+    value: int
+
+
+class GroupRequest(msgspec.Struct, array_like=True, frozen=True):
+    """One group's part of a request [G-22].
+
+    ``requested`` None: no more is wanted; empty: wanted, kind and amount are ours to choose [G-23].
+    ``used`` None: nothing reported; empty: zero use. Reports are increments, unless the request says cumulative.
+    Several reports are already summed per kind by the gateway [G-28].
+    """
+
+    key: GroupKey
+    requested: tuple[Quantity, ...] | None = None
+    used: tuple[Quantity, ...] | None = None
+
+
+class ChargingRequest(msgspec.Struct):
+    """One interrogation. Sizes are bounded by the protocol's framing limits.
+
+    ``session_key`` is globally unique and prefixed by its protocol (``gy:...``, ``ra:...``).
+    ``identities`` are tried in order. ``destination`` holds the normalized digits (or the SIP user) to rate, or "".
+    ``fingerprint`` is a checksum of what was asked and reported: the same number with another one is no repeat.
+    ``event_at_ms`` is the event's time at the client, already forced into the sane window; ``now`` if it gave none.
+    """
+
+    kind: RequestKind
+    session_key: str
+    request_number: int
+    identities: tuple[str, ...]
+    service: str
+    event_at_ms: int
+    groups: tuple[GroupRequest, ...]
+    destination: str = ""
+    origin: str = ""  # the caller's number, where known
+    fingerprint: int = 0
+    action: EventAction = EventAction.DIRECT_DEBITING
+    cumulative: bool = False  # RADIUS: used is the total so far
+    peer: str = ""  # Origin-Host or the RADIUS client's name
+    cause: str = ""  # why the session ended, for the record
+    lease_of: str = ""  # RADIUS: the key of the authorization that this session takes over
+    lease_ms: int = 0  # how long the reservation may wait for the next sign; 0: by policy
+    all_affordable: bool = False  # RADIUS: grant all that the balance pays for, up to the maximum [R-46]
+
+
+class GroupAnswer(msgspec.Struct, array_like=True, frozen=True):
+    """``kind`` 0 and ``granted`` 0: no grant. ``final`` -1: no final-unit indication. ``validity_s`` 0: none."""
+
+    key: GroupKey
+    status: ChargingStatus
+    kind: int = 0
+    granted: int = 0
+    validity_s: int = 0
+    final: int = -1
+    threshold: int = 0
+
+
+class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True):
+    """``cost`` is what the session (or the event) has cost so far; ``available`` what the account may still spend.
+
+    ``check_balance`` is -1, or for CHECK_BALANCE 0 (enough) or 1 (not enough), as on the wire.
+    """
+
+    status: ChargingStatus
+    groups: tuple[GroupAnswer, ...] = ()
+    cost: Amount = 0
+    currency: str = ""
+    available: Amount = 0
+    low_balance: bool = False
+    check_balance: int = -1
+    is_session_new: bool = False

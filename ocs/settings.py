@@ -1,0 +1,116 @@
+"""The operator's settings: ``config/ocs.toml`` as frozen records that refuse what they do not know."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Node(_Section):
+    """Who we are on the wire and where our data lives."""
+
+    identity: str = "ocs.example.net"
+    realm: str = "example.net"
+    aliases: tuple[str, ...] = ()
+    data_dir: str = "data"
+
+
+class Backends(_Section):
+    """Empty: start embedded servers in the data folder. Else: the operator's own, and none is started."""
+
+    valkey_url: str = ""
+    postgres_dsn: str = ""
+    partitions: int = 16
+    appendfsync: Literal["always", "everysec"] = "always"
+
+
+class DiameterPeer(_Section):
+    identity: str
+    realm: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+class Diameter(_Section):
+    listen: tuple[str, ...] = ("127.0.0.1:3868",)
+    watchdog_s: int = 30
+    capabilities_timeout_s: int = 10
+    message_octets_max: int = 65_536
+    in_flight_max: int = 4096
+    connections_max: int = 256
+    accept_realms: tuple[str, ...] = ()  # realms whose peers need no declaration
+    peers: tuple[DiameterPeer, ...] = ()
+
+
+class RadiusClient(_Section):
+    name: str
+    networks: tuple[str, ...]
+    secret: str
+    require_message_authenticator: Literal["yes", "auto", "no"] = "yes"
+    limit_proxy_state: bool = True
+    credentials: Literal["required", "none"] = "required"
+    account_from: Literal["user-name", "calling-station-id"] = "user-name"
+    charged_leg: Literal["answer", "originate", "any"] = "any"
+    credit_time_prefix: bool = True
+    interim_s: int = 300
+
+
+class Radius(_Section):
+    authentication: tuple[str, ...] = ("127.0.0.1:1812",)
+    accounting: tuple[str, ...] = ("127.0.0.1:1813",)
+    dictionaries: str = "dictionaries"
+    in_flight_max: int = 4096
+    reply_cache_s: int = 30
+    session_max_s: int = 14_400
+    ring_s: int = 180
+    clients: tuple[RadiusClient, ...] = ()
+
+
+class Http(_Section):
+    listen: str = "127.0.0.1:8080"
+    requests_per_minute: int = 6000  # per API key
+
+
+class Quota(_Section):
+    """How much is granted at once when the client leaves it to us, and for how long."""
+
+    seconds: int = 300
+    octets: int = 10_485_760
+    events: int = 1
+    validity_s: int = 600
+    threshold_percent: int = 20
+    maximum_is_quota: bool = True  # a client that asks for more gets no more than the quota
+    supervision_factor: int = 2  # Tcc = factor x Validity-Time (RFC 8506, section 13)
+
+
+class Retention(_Section):
+    tombstone_s: int = 86_400
+
+
+class Outbox(_Section):
+    batch_max: int = 2000
+    idle_s: float = 0.2
+
+
+class Settings(_Section):
+    node: Node = Node()
+    backends: Backends = Backends()
+    diameter: Diameter = Diameter()
+    radius: Radius = Radius()
+    http: Http = Http()
+    quota: Quota = Quota()
+    retention: Retention = Retention()
+    outbox: Outbox = Outbox()
+    services: dict[str, str] = {
+        "32251@3gpp.org": "data",
+        "32255@3gpp.org": "data",
+        "32260@3gpp.org": "voice",
+        "32276@3gpp.org": "voice",
+        "32274@3gpp.org": "sms",
+        "32270@3gpp.org": "mms",
+    }
+    country_code: str = ""
