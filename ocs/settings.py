@@ -96,6 +96,18 @@ class Outbox(_Section):
     idle_s: float = 0.2
 
 
+def _services() -> dict[str, str]:
+    """Service-Context-Id, from its last label on, to the service that plans have tariffs for (TS 32.299)."""
+    return {
+        "32251@3gpp.org": "data",
+        "32255@3gpp.org": "data",
+        "32260@3gpp.org": "voice",
+        "32276@3gpp.org": "voice",
+        "32274@3gpp.org": "sms",
+        "32270@3gpp.org": "mms",
+    }
+
+
 class Settings(_Section):
     node: Node = Node()
     backends: Backends = Backends()
@@ -105,12 +117,5 @@ class Settings(_Section):
     quota: Quota = Quota()
     retention: Retention = Retention()
     outbox: Outbox = Outbox()
-    services: dict[str, str] = {
-        "32251@3gpp.org": "data",
-        "32255@3gpp.org": "data",
-        "32260@3gpp.org": "voice",
-        "32276@3gpp.org": "voice",
-        "32274@3gpp.org": "sms",
-        "32270@3gpp.org": "mms",
-    }
+    services: dict[str, str] = msgspec.field(default_factory=_services)
     country_code: str = ""
