@@ -42,7 +42,8 @@ def parse_amount(text: str, scale: int) -> Amount:
     sign, whole, fraction = match[1], match[2], match[3] or ""
     if len(fraction.rstrip("0")) > scale:
         raise AmountError(f"{text} has more than {scale} decimals")
-    amount = int(whole) * 10**scale + int(fraction[:scale].ljust(scale, "0") or "0")
+    unit: int = 10**scale
+    amount = int(whole) * unit + int(fraction[:scale].ljust(scale, "0") or "0")
     if amount > AMOUNT_MAX:
         raise AmountError(f"{text} is too large: an amount has to fit 63 bits at {scale} decimals")
     return -amount if sign else amount
@@ -50,7 +51,8 @@ def parse_amount(text: str, scale: int) -> Amount:
 
 def format_amount(amount: Amount, scale: int, digits: int = 2) -> str:
     """Write an amount exactly: trailing zeros are cut down to ``digits`` decimals, nothing is rounded."""
-    whole, fraction = divmod(abs(amount), 10**scale)
+    unit: int = 10**scale
+    whole, fraction = divmod(abs(amount), unit)
     decimals = f"{fraction:0{scale}d}" if scale else ""
     kept = decimals.rstrip("0").ljust(min(digits, scale), "0")
     sign = "-" if amount < 0 else ""

@@ -1,0 +1,116 @@
+"""The reference store: the same protocol in memory. It judges the Valkey store in the tests, and runs scenarios.
+
+Nothing expires by itself here but what the clock that is given says; calls answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from balance.account import Account
+from balance.store import (
+    LoadDone,
+    LocateDone,
+    Posting,
+    PostingDone,
+    PostingResult,
+    PostingStatus,
+    ResolveDone,
+    Snapshot,
+    Subscriber,
+)
+
+
+class MemoryStore:
+    """Accounts, sessions, deadlines, outbox and subscribers in dictionaries."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self.accounts: dict[str, Account] = {}
+        self.sessions: dict[str, bytes] = {}
+        self.expiries: dict[str, int] = {}
+        self.deadlines: dict[str, int] = {}
+        self.entries: list[bytes] = []
+        self.subscribers: dict[str, Subscriber] = {}
+        self.identities: dict[str, str] = {}
+
+    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone) -> None:
+        done(self._snapshot(account_id, session_keys))
+
+    def post(self, posting: Posting, done: PostingDone) -> None:
+        account_id = posting.account.account_id
+        there = self.accounts.get(account_id)
+        version = there.version if there is not None else 0
+        taken = any(write.must_be_new and self._session(write.key) is not None for write in posting.sessions)
+        if version != posting.expected_version or taken:
+            keys = [write.key for write in posting.sessions]
+            done(PostingResult(PostingStatus.CONFLICT, self._snapshot(account_id, keys)))
+            return
+        assert posting.account.version > version, "a posting moves the version forward"
+        self.accounts[account_id] = posting.account
+        for write in posting.sessions:
+            self._write(write.key, write.value, write.keep_ms, write.deadline_ms)
+        self.entries.extend(posting.entries)
+        done(PostingResult(PostingStatus.APPLIED))
+
+    def resolve(self, identity: str, done: ResolveDone) -> None:
+        subscriber_id = self.identities.get(identity)
+        done(self.subscribers.get(subscriber_id) if subscriber_id is not None else None)
+
+    def locate(self, session_key: str, done: LocateDone) -> None:
+        done(self._session(session_key))
+
+    async def put_subscriber(self, subscriber: Subscriber) -> str | None:
+        """Write a subscriber and its identities; None, or the identity that belongs to somebody else."""
+        for identity in subscriber.identities:
+            if self.identities.get(identity, subscriber.subscriber_id) != subscriber.subscriber_id:
+                return identity
+        before = self.subscribers.get(subscriber.subscriber_id)
+        for identity in before.identities if before else ():
+            self.identities.pop(identity, None)
+        self.subscribers[subscriber.subscriber_id] = subscriber
+        self.identities.update(dict.fromkeys(subscriber.identities, subscriber.subscriber_id))
+        return None
+
+    async def subscriber(self, subscriber_id: str) -> Subscriber | None:
+        return self.subscribers.get(subscriber_id)
+
+    async def due(self, until_ms: int, limit: int) -> list[str]:
+        """The session keys whose deadline has come, oldest first."""
+        keys = [key for key, deadline_ms in self.deadlines.items() if deadline_ms <= until_ms]
+        return sorted(keys, key=self.deadlines.__getitem__)[:limit]
+
+    async def file_deadline(self, session_key: str, account_id: str, deadline_ms: int) -> None:  # noqa: ARG002 - the Valkey store needs the account's partition
+        """Move a session's deadline in the index (0 takes it out)."""
+        self._file(session_key, deadline_ms)
+
+    async def sessions_of(self, prefix: str) -> list[tuple[str, bytes]]:
+        """All sessions whose key starts so."""
+        return [(key, value) for key in list(self.sessions) if key.startswith(prefix) and (value := self._session(key))]
+
+    def _snapshot(self, account_id: str, session_keys: Sequence[str]) -> Snapshot:
+        return Snapshot(self.accounts.get(account_id), {key: self._session(key) for key in session_keys})
+
+    def _session(self, key: str) -> bytes | None:
+        expiry_ms = self.expiries.get(key, 0)
+        if expiry_ms and expiry_ms <= self._clock():
+            self.sessions.pop(key, None)
+            self.expiries.pop(key, None)
+        return self.sessions.get(key)
+
+    def _write(self, key: str, value: bytes | None, keep_ms: int, deadline_ms: int) -> None:
+        self.expiries.pop(key, None)
+        if value is None:
+            self.sessions.pop(key, None)
+        else:
+            self.sessions[key] = value
+            if keep_ms:
+                self.expiries[key] = self._clock() + keep_ms
+        if deadline_ms >= 0:
+            self._file(key, deadline_ms)
+
+    def _file(self, key: str, deadline_ms: int) -> None:
+        if deadline_ms:
+            self.deadlines[key] = deadline_ms
+        else:
+            self.deadlines.pop(key, None)

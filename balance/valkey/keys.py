@@ -1,0 +1,36 @@
+"""Names in Valkey. The hash tag ``{p17}`` keeps an account and all that changes with it in one cluster slot."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+PARTITIONS_KEY = "ocs:partitions"
+
+
+def partition_of(account_id: str, partitions: int) -> int:
+    """The account's partition; fixed for ever once the store is created with its number of partitions."""
+    return crc32(account_id.encode()) % partitions
+
+
+def account_key(partition: int, account_id: str) -> str:
+    return f"{{p{partition}}}a:{account_id}"
+
+
+def session_key(partition: int, key: str) -> str:
+    return f"{{p{partition}}}s:{key}"
+
+
+def outbox_key(partition: int) -> str:
+    return f"{{p{partition}}}outbox"
+
+
+def deadlines_key(partition: int) -> str:
+    return f"{{p{partition}}}deadlines"
+
+
+def subscriber_key(subscriber_id: str) -> str:
+    return f"ocs:subscriber:{subscriber_id}"
+
+
+def identity_key(identity: str) -> str:
+    return f"ocs:identity:{identity}"

@@ -1,0 +1,275 @@
+"""Accounts and sessions in Valkey: the hot path over one pipelined connection, the rest through redis-py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, cast
+
+import redis.asyncio as redis
+import structlog
+
+from balance.account import Account
+from balance.store import (
+    BackendUnavailable,
+    LoadDone,
+    LocateDone,
+    Posting,
+    PostingDone,
+    PostingResult,
+    PostingStatus,
+    ResolveDone,
+    Snapshot,
+    Subscriber,
+)
+from balance.valkey import keys
+from balance.valkey.codec import (
+    decode_account,
+    decode_subscriber,
+    encode_account,
+    encode_subscriber,
+    encode_version,
+    pack,
+)
+from balance.valkey.connection import Connection
+
+log = structlog.get_logger()
+
+FUNCTIONS = files("balance.valkey").joinpath("post.lua").read_bytes()
+
+_APPLIED = PostingResult(PostingStatus.APPLIED)
+_UNAVAILABLE = PostingResult(PostingStatus.UNAVAILABLE)
+
+
+class PartitionsMismatch(Exception):  # noqa: N818 - says what is wrong with the operator's setting
+    """The store was created with another number of partitions."""
+
+
+class ValkeyStore:
+    """The store's protocol on a Valkey (or Redis >= 7) server. Make it with ``open_store``."""
+
+    def __init__(self, client: redis.Redis, connection: Connection, partitions: int) -> None:
+        # redis-py types replies by a setting that the type does not know: bytes here, always.
+        self.client: Any = client
+        self.partitions = partitions
+        self._connection = connection
+        self._partition_keys = [
+            (keys.outbox_key(p).encode(), keys.deadlines_key(p).encode()) for p in range(partitions)
+        ]
+        self._partition_of = lru_cache(maxsize=200_000)(lambda account_id: keys.partition_of(account_id, partitions))
+
+    @property
+    def is_ready(self) -> bool:
+        return self._connection.is_ready
+
+    async def close(self) -> None:
+        await self._connection.close()
+        await self.client.aclose()
+
+    # --- the hot path -------------------------------------------------------------------------------------------
+
+    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone) -> None:
+        partition = self._partition_of(account_id)
+        command = pack(
+            (
+                "MGET",
+                keys.account_key(partition, account_id),
+                *[keys.session_key(partition, key) for key in session_keys],
+            )
+        )
+
+        def loaded(reply: Any) -> None:
+            if isinstance(reply, Exception):
+                done(_as_unavailable(reply))
+            else:
+                done(_snapshot(reply, session_keys))
+
+        self._connection.send(command, loaded)
+
+    def post(self, posting: Posting, done: PostingDone) -> None:
+        account = posting.account
+        assert account.version > posting.expected_version, "a posting moves the version forward"
+        partition = self._partition_of(account.account_id)
+        outbox, deadlines = self._partition_keys[partition]
+        sessions = posting.sessions
+        parts: list[Any] = ["FCALL", "ocs_post", 3 + len(sessions), keys.account_key(partition, account.account_id)]
+        parts += (outbox, deadlines)
+        parts += [keys.session_key(partition, write.key) for write in sessions]
+        parts += (encode_version(posting.expected_version), encode_account(account))
+        for write in sessions:
+            life = str(write.keep_ms) if write.keep_ms else ""
+            parts += (
+                write.value or b"",
+                f"N{life}" if write.must_be_new else life,
+                str(write.deadline_ms) if write.deadline_ms >= 0 else "",
+            )
+        parts += posting.entries
+
+        def posted(reply: Any) -> None:
+            if reply == 1:
+                done(_APPLIED)
+            elif isinstance(reply, list):
+                done(PostingResult(PostingStatus.CONFLICT, _snapshot(reply, [write.key for write in sessions])))
+            else:
+                _as_unavailable(reply)
+                done(_UNAVAILABLE)
+
+        self._connection.send(pack(tuple(parts)), posted)
+
+    def resolve(self, identity: str, done: ResolveDone) -> None:
+        def resolved(reply: Any) -> None:
+            if isinstance(reply, Exception):
+                done(_as_unavailable(reply))
+            else:
+                done(decode_subscriber(reply) if reply is not None else None)
+
+        self._connection.send(pack(("GET", keys.identity_key(identity))), resolved)
+
+    def locate(self, session_key: str, done: LocateDone) -> None:
+        waiting = self.partitions
+        found: bytes | BackendUnavailable | None = None
+
+        def looked(reply: Any) -> None:
+            nonlocal waiting, found
+            waiting -= 1
+            if isinstance(reply, Exception):
+                found = _as_unavailable(reply)
+            elif reply is not None and found is None:
+                found = reply
+            if not waiting:
+                done(found)
+
+        for partition in range(self.partitions):
+            self._connection.send(pack(("GET", keys.session_key(partition, session_key))), looked)
+
+    # --- everything else ----------------------------------------------------------------------------------------
+
+    async def put_subscriber(self, subscriber: Subscriber) -> str | None:
+        """Write a subscriber and its identities; None, or the identity that belongs to somebody else.
+
+        Identities are claimed one by one, so that two callers can never both own one; a crash in between leaves
+        identities that lead to the same subscriber, and the same call completes it.
+        """
+        value = encode_subscriber(subscriber)
+        before = await self.subscriber(subscriber.subscriber_id)
+        claimed: list[str] = []
+        for identity in subscriber.identities:
+            if await self.client.set(keys.identity_key(identity), value, nx=True):
+                claimed.append(identity)
+                continue
+            owner = await self.client.get(keys.identity_key(identity))
+            if owner is not None and decode_subscriber(owner).subscriber_id != subscriber.subscriber_id:
+                for taken_back in claimed:
+                    await self.client.delete(keys.identity_key(taken_back))
+                return identity
+        for identity in subscriber.identities:
+            await self.client.set(keys.identity_key(identity), value)
+        await self.client.set(keys.subscriber_key(subscriber.subscriber_id), subscriber.identities[0])
+        for identity in set(before.identities if before else ()) - set(subscriber.identities):
+            await self.client.delete(keys.identity_key(identity))
+        return None
+
+    async def subscriber(self, subscriber_id: str) -> Subscriber | None:
+        identity = await self.client.get(keys.subscriber_key(subscriber_id))
+        if identity is None:
+            return None
+        value = await self.client.get(keys.identity_key(identity.decode()))
+        return decode_subscriber(value) if value is not None else None
+
+    async def due(self, until_ms: int, limit: int) -> list[str]:
+        """The session keys whose deadline has come, oldest first within each partition."""
+        found: list[str] = []
+        for partition in range(self.partitions):
+            members = await self.client.zrange(
+                keys.deadlines_key(partition),
+                0,
+                until_ms,
+                byscore=True,
+                offset=0,
+                num=limit,
+            )
+            found += [member.decode() for member in cast("list[bytes]", members)]
+        return found[:limit]
+
+    async def file_deadline(self, session_key: str, account_id: str, deadline_ms: int) -> None:
+        """Move a session's deadline in the index (0 takes it out)."""
+        if account_id:
+            await self._file(self._partition_of(account_id), session_key, deadline_ms)
+            return
+        for partition in range(self.partitions):
+            await self._file(partition, session_key, deadline_ms)
+
+    async def _file(self, partition: int, session_key: str, deadline_ms: int) -> None:
+        if deadline_ms:
+            await self.client.zadd(keys.deadlines_key(partition), {session_key: deadline_ms}, xx=True)
+        else:
+            await self.client.zrem(keys.deadlines_key(partition), session_key)
+
+    async def sessions_of(self, prefix: str) -> list[tuple[str, bytes]]:
+        """All sessions whose key starts so; walks the open sessions' index, not the whole store."""
+        found: list[tuple[str, bytes]] = []
+        for partition in range(self.partitions):
+            async for member, _ in self.client.zscan_iter(keys.deadlines_key(partition), match=_escaped(prefix) + "*"):
+                value = await self.client.get(keys.session_key(partition, member.decode()))
+                if value is not None:
+                    found.append((member.decode(), value))
+        return found
+
+    async def accounts(self) -> AsyncIterator[Account]:
+        """Every account, partition by partition, in no order; an account that is added meanwhile may be left out."""
+        for partition in range(self.partitions):
+            names: list[bytes] = []
+            async for name in self.client.scan_iter(match=keys.account_key(partition, "*"), count=1000):
+                names.append(name)
+                if len(names) == 500:
+                    for account in await self._accounts_of(names):
+                        yield account
+                    names = []
+            for account in await self._accounts_of(names):
+                yield account
+
+    async def _accounts_of(self, names: list[bytes]) -> list[Account]:
+        values = await self.client.mget(names) if names else []
+        return [decode_account(value) for value in values if value is not None]
+
+
+async def open_store(url: str, partitions: int) -> ValkeyStore:
+    """Connect, load the server function and fix (or check) the number of partitions.
+
+    Raises BackendUnavailable when Valkey cannot be reached within a few seconds, PartitionsMismatch when the store
+    was created with another number of partitions.
+    """
+    client = redis.Redis.from_url(url)
+    try:
+        await client.set(keys.PARTITIONS_KEY, partitions, nx=True)
+        there = int(await client.get(keys.PARTITIONS_KEY) or 0)
+    except (redis.RedisError, OSError) as error:
+        await client.aclose()
+        raise BackendUnavailable(f"cannot reach Valkey at {url}: {error}") from error
+    if there != partitions:
+        await client.aclose()
+        raise PartitionsMismatch(
+            f"this store was created with {there} partitions and the settings say {partitions}: "
+            f"set backends.partitions = {there}"
+        )
+    load_functions = pack(("FUNCTION", "LOAD", "REPLACE", FUNCTIONS))
+    connection = Connection(url, on_connect=(load_functions,))
+    connection.start()
+    return ValkeyStore(client, connection, partitions)
+
+
+def _snapshot(values: Sequence[bytes | None], session_keys: Sequence[str]) -> Snapshot:
+    account = decode_account(values[0]) if values[0] is not None else None
+    return Snapshot(account, dict(zip(session_keys, values[1:], strict=True)))
+
+
+def _as_unavailable(reply: object) -> BackendUnavailable:
+    if isinstance(reply, BackendUnavailable):
+        return reply
+    log.error("valkey_refused_command", reason=str(reply))
+    return BackendUnavailable(str(reply))
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{char}" if char in "*?[]\\^-" else char for char in text)
