@@ -1,0 +1,92 @@
+"""The rate book: every plan, in memory, in one version. It is swapped whole and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from ocs.rating.dated import FOREVER_MS, Version
+from ocs.rating.price import Tariff
+from ocs.rating.tariffs import RateSource, RatingFault
+
+__all__ = ["NO_GROUP", "RateBook", "RatingFault", "ServiceRates"]
+
+NO_GROUP: Final = -1
+SHORT_VERSION_DIGITS: Final = 12
+
+Timeline = tuple[Version[RateSource], ...]
+
+
+class ServiceRates(msgspec.Struct, frozen=True):
+    """The tariffs of one service of a plan, by what they are for.
+
+    ``by_service_id`` is asked first: with the rating group, then with NO_GROUP for "in any group". ``by_group`` has
+    NO_GROUP where a tariff is meant for requests that name no group. ``otherwise`` takes what nothing else does.
+    """
+
+    by_service_id: dict[tuple[int, int], Timeline]
+    by_group: dict[int, Timeline]
+    otherwise: Timeline = ()
+
+    def timeline(self, rating_group: int, service_ids: tuple[int, ...]) -> Timeline:
+        """Choose the most specific tariff: service identifier, rating group, otherwise."""
+        if self.by_service_id:
+            for service_id in service_ids:
+                found = self.by_service_id.get((rating_group, service_id)) or self.by_service_id.get(
+                    (NO_GROUP, service_id)
+                )
+                if found:
+                    return found
+        return self.by_group.get(rating_group, self.otherwise)
+
+
+class PlanRates(msgspec.Struct, frozen=True):
+    currency: str
+    services: dict[str, ServiceRates]
+
+
+class RateBook:
+    """Look-ups only. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
+
+    __slots__ = ("_plans", "digest", "version")
+
+    def __init__(self, plans: Mapping[str, PlanRates], digest: str) -> None:
+        self._plans = dict(plans)
+        self.digest: Final = digest
+        self.version: Final = digest[:SHORT_VERSION_DIGITS]
+
+    def plans(self) -> tuple[str, ...]:
+        """Name the plans, sorted."""
+        return tuple(sorted(self._plans))
+
+    def currency_of(self, plan: str) -> str | None:
+        """Give the currency that a plan's prices are in."""
+        rates = self._plans.get(plan)
+        return None if rates is None else rates.currency
+
+    def tariff_for(
+        self, plan: str, service: str, rating_group: int, service_ids: tuple[int, ...], destination: str, at_ms: int
+    ) -> Tariff | RatingFault:
+        """Find what applies here and now; ``valid_until_ms`` says until when, 0 for no known end."""
+        rates = self._plans.get(plan)
+        if rates is None:
+            return RatingFault.UNKNOWN_PLAN
+        choices = rates.services.get(service)
+        if choices is None:
+            return RatingFault.NO_SERVICE
+        timeline = choices.timeline(rating_group, service_ids)
+        if not timeline:
+            return RatingFault.NO_RATING_GROUP
+        for version in timeline:
+            if version.from_ms <= at_ms < version.to_ms:
+                tariff = version.what.tariff(destination, at_ms)
+                return tariff if version.to_ms == FOREVER_MS else _ending(tariff, version.to_ms)
+        return RatingFault.NOT_IN_FORCE
+
+
+def _ending(tariff: Tariff | RatingFault, to_ms: int) -> Tariff | RatingFault:
+    if isinstance(tariff, RatingFault) or 0 < tariff.valid_until_ms <= to_ms:
+        return tariff
+    return msgspec.structs.replace(tariff, valid_until_ms=to_ms)
