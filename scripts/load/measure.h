@@ -92,14 +92,14 @@ typedef struct {
     uint64_t count;
 } CodeCount;
 
-static void count_code(CodeCount *codes, uint32_t code) {
+static inline void count_code(CodeCount *codes, uint32_t code) {
     int at = 0;
     while (at < CODES_MAX - 1 && codes[at].count && codes[at].code != code) at++;
     codes[at].code = code;
     codes[at].count++;
 }
 
-static void print_codes(const char *name, const CodeCount *codes) {
+static inline void print_codes(const char *name, const CodeCount *codes) {
     printf("  \"%s\": {", name);
     for (int at = 0; at < CODES_MAX && codes[at].count; at++)
         printf("%s\"%u\": %llu", at ? ", " : "", codes[at].code, (unsigned long long)codes[at].count);
