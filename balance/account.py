@@ -61,5 +61,9 @@ class Hold(msgspec.Struct, array_like=True, frozen=True):
     bucket_id: int
     amount: Amount
 
+    def negated(self) -> Hold:
+        """The same amount with the other sign: a debit as a journal's change."""
+        return Hold(self.bucket_id, -self.amount)
+
 
 Reservation = tuple[Hold, ...]

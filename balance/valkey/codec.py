@@ -22,7 +22,8 @@ VERSION_OCTETS = 8
 
 def pack(parts: tuple[Any, ...]) -> bytes:
     """One command in RESP, packed in C. The library's stub names a tuple of one part only, hence Any."""
-    return hiredis.pack_command(parts)
+    packed: bytes = hiredis.pack_command(parts)
+    return packed
 
 
 def encode_version(version: int) -> bytes:

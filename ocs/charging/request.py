@@ -110,6 +110,7 @@ class ChargingRequest(msgspec.Struct):
     cause: str = ""  # why the session ended, for the record
     lease_of: str = ""  # RADIUS: the key of the authorization that this session takes over
     lease_ms: int = 0  # how long the reservation may wait for the next sign; 0: by policy
+    duration_from_times: bool = False  # RADIUS: used is the time from the session's start to this event
     all_affordable: bool = False  # RADIUS: grant all that the balance pays for, up to the maximum
 
 

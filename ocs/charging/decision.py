@@ -1,0 +1,34 @@
+"""What a decision is: the answer, and everything that has to become true before the answer may leave."""
+
+from __future__ import annotations
+
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from balance.account import Account
+from ocs.charging.cdr import JournalEntry
+from ocs.charging.session import Record
+from ocs.rating.price import Tariff
+from ocs.rating.ratebook import RatingFault
+
+AnswerT = TypeVar("AnswerT")
+
+
+class Rates(Protocol):
+    """What the core asks of the rate book."""
+
+    def tariff_for(
+        self, plan: str, service: str, rating_group: int, service_ids: tuple[int, ...], destination: str, at_ms: int
+    ) -> Tariff | RatingFault:
+        """The price that applies to this use at this instant, or why there is none."""
+
+    def currency_of(self, plan: str) -> str | None:
+        """The plan's currency; None for a plan that is not known."""
+
+
+class Decision(NamedTuple, Generic[AnswerT]):
+    """``records`` are the sessions' new values (None deletes); ``account`` is unchanged if it is the same object."""
+
+    answer: AnswerT
+    account: Account
+    records: tuple[tuple[str, Record | None], ...] = ()
+    entries: tuple[JournalEntry, ...] = ()

@@ -1,0 +1,131 @@
+"""Events without a session (IEC, TS 32.299 6.3.1): debit at once or not at all, check a balance, tell a price."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import structs
+
+from balance.account import Account, AccountState
+from balance.burn import available, settle
+from balance.money import Amount
+from ocs.charging.cdr import JournalEntry
+from ocs.charging.decision import Decision
+from ocs.charging.policy import USED_MAX
+from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupRequest
+from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone
+from ocs.charging.steps import (
+    Answered,
+    Case,
+    closing_record,
+    new_session,
+    new_state,
+    repeat_of,
+    with_entry_number,
+    with_expiries,
+)
+from ocs.rating.price import cost_of, is_free
+from ocs.rating.units import UnitKind
+
+ENOUGH: Final = 0
+NOT_ENOUGH: Final = 1
+
+
+def decide_event(case: Case, account: Account) -> Answered:
+    """One EVENT_REQUEST. Pure."""
+    account, entries = with_expiries(account, case.now_ms)
+    decision = repeat_of(case, account) or _act(case, account)
+    return decision if not entries else decision._replace(entries=(*entries, *decision.entries))
+
+
+def _act(case: Case, account: Account) -> Answered:
+    if case.record is not None:
+        return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)
+    action = case.request.action
+    if action == EventAction.REFUND_ACCOUNT:
+        # Only a debit that can be named may be refunded (statement 98); names are not handed out yet.
+        return Decision(ChargingAnswer(ChargingStatus.SERVICE_DENIED), account)
+    session = new_session(case, account)
+    states: list[GroupState] = []
+    for group in case.request.groups:
+        state = _priced(case, account, session, group)
+        if isinstance(state, ChargingStatus):
+            return Decision(_answer(case, account, state, (GroupAnswer(group.key, state),), 0), account)
+        states.append(state)
+    total = sum(state.cost for state in states)
+    groups = tuple(
+        GroupAnswer(state.key, ChargingStatus.SUCCESS, state.tariff.price.kind, state.used) for state in states
+    )
+    match action:
+        case EventAction.PRICE_ENQUIRY:
+            return Decision(_answer(case, account, ChargingStatus.SUCCESS, (), total), account)
+        case EventAction.CHECK_BALANCE:
+            return Decision(_checked(case, account, total), account)
+        case _:
+            return _debited(case, account, session, states, groups)
+
+
+def _priced(case: Case, account: Account, session: CreditSession, group: GroupRequest) -> GroupState | ChargingStatus:
+    """What the event would cost: the units asked for, one of the tariff's kind when none are named."""
+    found = new_state(case, account, session, group.key)
+    if isinstance(found, ChargingStatus):
+        return found
+    price = found.tariff.price
+    units = next((q.value for q in group.requested or () if q.kind == price.kind), 0)
+    if not units and price.kind == UnitKind.EVENTS:
+        units = 1
+    if units < 0 or units > USED_MAX[price.kind]:
+        return ChargingStatus.INVALID_VALUE
+    if account.state != AccountState.ACTIVE and not is_free(price) and _moves_money(case):
+        return ChargingStatus.SERVICE_DENIED
+    return GroupState(group.key, found.tariff, units, cost_of(price, units))
+
+
+def _moves_money(case: Case) -> bool:
+    return case.request.action == EventAction.DIRECT_DEBITING
+
+
+def _checked(case: Case, account: Account, total: Amount) -> ChargingAnswer:
+    answer = _answer(case, account, ChargingStatus.SUCCESS, (), total)
+    return structs.replace(answer, check_balance=ENOUGH if total <= answer.available else NOT_ENOUGH)
+
+
+def _debited(
+    case: Case, account: Account, session: CreditSession, states: list[GroupState], groups: tuple[GroupAnswer, ...]
+) -> Answered:
+    """All or nothing (statement 96)."""
+    request, now_ms = case.request, case.now_ms
+    total = sum(state.cost for state in states)
+    if total > max(0, available(account, now_ms)):
+        refused = tuple(GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED) for state in states)
+        return Decision(_answer(case, account, ChargingStatus.CREDIT_LIMIT_REACHED, refused, 0), account)
+    debited: list[GroupState] = []
+    for state in states:
+        account, debits = settle(account, (), state.cost, now_ms)
+        debited.append(GroupState(state.key, state.tariff, state.used, state.cost, debits, state.used, (), 0))
+    session = session.with_groups(tuple(debited))
+    number = account.entry_number + 1
+    account = with_entry_number(account, number)
+    answer = _answer(case, account, ChargingStatus.SUCCESS, groups, total)
+    entry = JournalEntry(
+        account.account_id,
+        number,
+        now_ms,
+        "event",
+        account.currency,
+        tuple(hold.negated() for hold in session.debits),
+        request.session_key,
+        request.peer,
+        request.cause,
+        closing_record(case, session, 0),
+    )
+    stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
+    tombstone = Tombstone(account.account_id, now_ms, Seen(request.request_number), (stored,))
+    return Decision(answer, account, ((request.session_key, tombstone),), (entry,))
+
+
+def _answer(
+    case: Case, account: Account, status: ChargingStatus, groups: tuple[GroupAnswer, ...], cost: Amount
+) -> ChargingAnswer:
+    left = available(account, case.now_ms)
+    return ChargingAnswer(status, groups, cost, account.currency, left, 0 < account.low_balance > left)

@@ -1,0 +1,51 @@
+"""How much is granted at once, for how long, and what is done when the standards leave a choice."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from ocs.rating.units import UnitKind
+from ocs.settings import Quota, Settings
+
+USED_MAX: Final = {
+    UnitKind.SECONDS: 10 * 366 * 86_400,
+    UnitKind.OCTETS: 2**60,
+    UnitKind.EVENTS: 10**9,
+    UnitKind.MONEY: 2**62,
+}
+"""Reports beyond these are refused as implausible; they could only be a client's defect (statement 64)."""
+
+COST_MAX: Final = 2**62
+
+SILENCE_MARGIN_S: Final = 60
+"""A reservation outlives its grant by at least this [G-42]."""
+
+
+class QuotaPolicy(msgspec.Struct, frozen=True):
+    quota: dict[UnitKind, int]
+    validity_s: int = 600
+    threshold_percent: int = 0
+    maximum_is_quota: bool = True
+    supervision_factor: int = 2
+    tombstone_ms: int = 86_400_000
+
+    def wish(self, kind: UnitKind, asked: int, *, all_affordable: bool) -> int:
+        """How many units to try for: what was asked, at most the quota; the quota when the choice is ours."""
+        quota = self.quota[kind]
+        if not asked:
+            return quota
+        return asked if all_affordable or not self.maximum_is_quota else min(asked, quota)
+
+
+def quota_policy(settings: Settings) -> QuotaPolicy:
+    quota: Quota = settings.quota
+    return QuotaPolicy(
+        quota={UnitKind.SECONDS: quota.seconds, UnitKind.OCTETS: quota.octets, UnitKind.EVENTS: quota.events},
+        validity_s=quota.validity_s,
+        threshold_percent=quota.threshold_percent,
+        maximum_is_quota=quota.maximum_is_quota,
+        supervision_factor=quota.supervision_factor,
+        tombstone_ms=settings.retention.tombstone_s * 1000,
+    )

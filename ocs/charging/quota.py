@@ -1,0 +1,133 @@
+"""The arithmetic of one group: debit what was reported, release what was held, reserve and grant anew.
+
+Everything is computed on the session's total use: cost_of(total) minus what was debited before. So the number of
+updates cannot change a price, a connection fee is charged once, and rounding happens once per call.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from balance.account import Account, AccountState
+from balance.burn import add_holds, available, first_expiry_ms, reserve, settle
+from ocs.charging.cdr import CdrFlag
+from ocs.charging.policy import COST_MAX, SILENCE_MARGIN_S, USED_MAX, QuotaPolicy
+from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer, Quantity
+from ocs.charging.session import GroupState
+from ocs.rating.price import cost_of, is_free, units_within
+from ocs.rating.units import UnitKind
+
+
+class Granted(NamedTuple):
+    account: Account
+    state: GroupState
+    answer: GroupAnswer
+
+
+def total_used(state: GroupState, used: tuple[Quantity, ...], *, is_cumulative: bool) -> int | None:
+    """The session's use after this report, in the unit the tariff prices; None when it is beyond belief.
+
+    Other kinds are information only (statement 39). A cumulative counter never goes down (statement 65).
+    """
+    kind = state.tariff.price.kind
+    reported = 0
+    for quantity in used:
+        if quantity.value < 0 or quantity.value > USED_MAX[quantity.kind]:
+            return None
+        if quantity.kind == kind:
+            reported = quantity.value
+    total = max(state.used, reported) if is_cumulative else state.used + reported
+    if total > USED_MAX[kind] or cost_of(state.tariff.price, total) > COST_MAX:
+        return None
+    return total
+
+
+def report(
+    account: Account, state: GroupState, total: int, now_ms: int, *, keeps_grant: bool = False
+) -> tuple[Account, GroupState]:
+    """Debit the use up to ``total`` and end the group's reservation (unless a newer grant is out, [G-5])."""
+    assert total >= state.used, "use never falls"
+    cost = cost_of(state.tariff.price, total)
+    account, debits = settle(account, () if keeps_grant else state.reservation, cost - state.cost, now_ms)
+    flags = state.flags
+    if total - state.used > state.granted:
+        flags |= CdrFlag.OVERUSED if state.granted_by >= 0 else CdrFlag.NEVER_GRANTED
+    return account, GroupState(
+        state.key,
+        state.tariff,
+        total,
+        cost,
+        add_holds(state.debits, debits),
+        state.granted if keeps_grant else 0,
+        state.reservation if keeps_grant else (),
+        state.granted_by,
+        flags,
+    )
+
+
+def release(account: Account, state: GroupState, now_ms: int) -> tuple[Account, GroupState]:
+    """End the group's reservation without a debit."""
+    if not state.reservation and not state.granted:
+        return account, state
+    account, _ = settle(account, state.reservation, 0, now_ms)
+    return account, GroupState(
+        state.key, state.tariff, state.used, state.cost, state.debits, 0, (), state.granted_by, state.flags
+    )
+
+
+def grant(
+    account: Account,
+    state: GroupState,
+    requested: tuple[Quantity, ...],
+    policy: QuotaPolicy,
+    now_ms: int,
+    *,
+    number: int,
+    all_affordable: bool = False,
+) -> Granted:
+    """Promise as much as is wanted and can be paid, set the money aside, and say so; or say why not.
+
+    The largest grant is the exact inverse of the price: never more than can be paid, and the final-unit mark goes
+    with the last grant, not after it (statements 49, 74).
+    """
+    assert not state.reservation, "a group holds one reservation at a time"
+    price = state.tariff.price
+    free = is_free(price)
+    if account.state != AccountState.ACTIVE and not free:
+        return Granted(account, state, GroupAnswer(state.key, ChargingStatus.SERVICE_DENIED))
+    asked = 0
+    for quantity in requested:
+        if quantity.kind == price.kind:
+            asked = quantity.value
+    wanted = policy.wish(price.kind, asked, all_affordable=all_affordable)
+    spendable = available(account, now_ms)
+    granted = wanted if free else units_within(price, state.cost + spendable, state.used + wanted) - state.used
+    if granted <= 0:
+        return Granted(account, state, GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED))
+    cost = cost_of(price, state.used + granted)
+    held = reserve(account, cost - state.cost, now_ms)
+    assert held is not None, "units_within() never promises more than there is"
+    after, reservation = held
+    is_final = not free and cost_of(price, state.used + granted + 1) - state.cost > spendable
+    answer = GroupAnswer(
+        state.key,
+        ChargingStatus.SUCCESS,
+        price.kind,
+        granted,
+        _validity_s(account, price.kind, granted, policy, now_ms),
+        FinalUnitAction.TERMINATE if is_final else -1,
+        0 if is_final else granted * policy.threshold_percent // 100,
+    )
+    state = GroupState(
+        state.key, state.tariff, state.used, state.cost, state.debits, granted, reservation, number, state.flags
+    )
+    return Granted(after, state, answer)
+
+
+def _validity_s(account: Account, kind: UnitKind, granted: int, policy: QuotaPolicy, now_ms: int) -> int:
+    """Longer than the grant itself, since some clients cap the grant by it; shorter when money expires before."""
+    validity_s = policy.validity_s
+    if kind == UnitKind.SECONDS:
+        validity_s = max(validity_s, granted + SILENCE_MARGIN_S)
+    expiry_ms = first_expiry_ms(account, now_ms) if len(account.buckets) > 1 else 0
+    return max(1, min(validity_s, (expiry_ms - now_ms) // 1000)) if expiry_ms else validity_s

@@ -1,0 +1,188 @@
+"""What is remembered of a credit-control session between requests, and of a closed one for late repeats.
+
+A session carries the tariffs it was opened with, so that a price list that changes, or a restart, cannot change
+what it costs. The last answers are part of it: they are stored with the money, in the same step [B-94].
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, TypeAlias
+
+import msgspec
+
+from balance.account import Reservation
+from balance.burn import add_holds
+from balance.money import Amount
+from ocs.charging.request import ChargingAnswer, GroupKey, RequestKind
+from ocs.rating.price import Tariff
+
+STORED_ANSWERS: Final = 4
+"""A client has few requests of one session in flight; an older repeat is answered without its grants."""
+
+SEEN_BITS: Final = 63
+"""How far below the highest number a request may be and still be known as a repeat (a 64-bit word)."""
+
+
+class SessionKind(IntEnum):
+    """CALL is a normal session; LEASE an authorization that waits for its Start (RADIUS)."""
+
+    CALL = 1
+    LEASE = 2
+
+
+class GroupState(msgspec.Struct, array_like=True, frozen=True):
+    """One group: its pinned tariff, use and cost so far, what is promised now and the money that covers it."""
+
+    key: GroupKey
+    tariff: Tariff
+    used: int = 0
+    cost: Amount = 0
+    debits: Reservation = ()
+    granted: int = 0
+    reservation: Reservation = ()
+    granted_by: int = -1  # the request number of the grant that is out
+    flags: int = 0  # CdrFlag
+
+
+class StoredAnswer(msgspec.Struct, array_like=True, frozen=True):
+    """What was answered to a request number, and the fingerprint of what had been asked."""
+
+    request_number: int
+    kind: RequestKind
+    fingerprint: int
+    answer: ChargingAnswer
+
+
+class Seen(msgspec.Struct, array_like=True, frozen=True):
+    """Which request numbers were processed: the highest, and one bit for each of the 63 below it."""
+
+    highest: int = -1
+    below: int = 0
+
+    def __contains__(self, number: object) -> bool:
+        assert isinstance(number, int)
+        distance = self.highest - number
+        if distance == 0:
+            return True
+        if distance < 0:
+            return False
+        return distance > SEEN_BITS or bool(self.below >> (distance - 1) & 1)
+
+    def with_number(self, number: int) -> Seen:
+        if number > self.highest:
+            shift = number - self.highest
+            if self.highest < 0 or shift > SEEN_BITS:
+                return Seen(number, 1 << (shift - 1) if self.highest >= 0 and shift <= SEEN_BITS else 0)
+            mask = (1 << SEEN_BITS) - 1
+            return Seen(number, ((self.below << shift) | (1 << (shift - 1))) & mask)
+        return Seen(self.highest, self.below | 1 << (self.highest - number - 1)) if number < self.highest else self
+
+
+class CreditSession(msgspec.Struct, array_like=True, frozen=True, tag="s"):
+    """An open session. ``deadline_ms`` is when it is given up (Tcc); ``filed_ms`` what the index says at present."""
+
+    account_id: str
+    session_key: str
+    kind: SessionKind
+    subscriber_id: str
+    peer: str
+    service: str
+    origin: str
+    destination: str
+    opened_at_ms: int
+    heard_at_ms: int
+    deadline_ms: int
+    filed_ms: int
+    currency: str
+    seen: Seen
+    groups: tuple[GroupState, ...] = ()
+    answers: tuple[StoredAnswer, ...] = ()
+    flags: int = 0  # CdrFlag
+
+    @property
+    def is_open(self) -> bool:
+        return True
+
+    def group(self, key: GroupKey) -> GroupState | None:
+        for state in self.groups:
+            if state.key == key:
+                return state
+        return None
+
+    def with_groups(self, groups: tuple[GroupState, ...]) -> CreditSession:
+        return msgspec.structs.replace(self, groups=groups)
+
+    @property
+    def cost(self) -> Amount:
+        total = 0
+        for state in self.groups:
+            total += state.cost
+        return total
+
+    @property
+    def debits(self) -> Reservation:
+        total: Reservation = ()
+        for state in self.groups:
+            total = add_holds(total, state.debits)
+        return total
+
+    @property
+    def reservation(self) -> Reservation:
+        total: Reservation = ()
+        for state in self.groups:
+            total = add_holds(total, state.reservation)
+        return total
+
+
+class Tombstone(msgspec.Struct, array_like=True, frozen=True, tag="t"):
+    """A closed session or a charged event: enough to answer a late repeat, for as long as a client may retry."""
+
+    account_id: str
+    closed_at_ms: int
+    seen: Seen
+    answers: tuple[StoredAnswer, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        return False
+
+
+class OperationRecord(msgspec.Struct, array_like=True, frozen=True, tag="o"):
+    """An account operation that was done under an idempotency key: what it was, and which entry it became."""
+
+    account_id: str
+    at_ms: int
+    fingerprint: int
+    entry_number: int
+    balance_after: Amount
+
+    @property
+    def is_open(self) -> bool:
+        return False
+
+
+Record: TypeAlias = CreditSession | Tombstone | OperationRecord
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(CreditSession | Tombstone | OperationRecord)
+
+
+def encode_session(record: Record) -> bytes:
+    return _encoder.encode(record)
+
+
+def decode_session(value: bytes) -> Record:
+    """Raises msgspec.ValidationError when the octets are no record of ours."""
+    return _decoder.decode(value)
+
+
+def stored_answer(record: CreditSession | Tombstone, number: int) -> StoredAnswer | None:
+    for stored in record.answers:
+        if stored.request_number == number:
+            return stored
+    return None
+
+
+def with_answer(answers: tuple[StoredAnswer, ...], stored: StoredAnswer) -> tuple[StoredAnswer, ...]:
+    return (*answers, stored)[-STORED_ANSWERS:]

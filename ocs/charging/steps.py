@@ -1,0 +1,341 @@
+"""The steps that the state machine's actions are made of: charge the groups, then keep the session or close it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, TypeAlias
+
+from msgspec import structs
+
+from balance.account import Account
+from balance.burn import available, expire
+from balance.money import Amount
+from ocs.charging.cdr import Cdr, CdrFlag, CdrGroup, JournalEntry
+from ocs.charging.decision import Decision, Rates
+from ocs.charging.policy import SILENCE_MARGIN_S, QuotaPolicy
+from ocs.charging.quota import grant, release, report, total_used
+from ocs.charging.request import (
+    ChargingAnswer,
+    ChargingRequest,
+    ChargingStatus,
+    GroupAnswer,
+    GroupKey,
+    GroupRequest,
+    Quantity,
+    RequestKind,
+)
+from ocs.charging.session import (
+    CreditSession,
+    GroupState,
+    Record,
+    Seen,
+    SessionKind,
+    StoredAnswer,
+    Tombstone,
+    stored_answer,
+    with_answer,
+)
+from ocs.rating.ratebook import RatingFault
+from ocs.rating.units import UnitKind
+
+Answered: TypeAlias = Decision[ChargingAnswer]
+
+
+class Case(NamedTuple):
+    """Everything one decision is made from. ``lease`` is an authorization under another key, if there is one."""
+
+    request: ChargingRequest
+    record: Record | None
+    lease: CreditSession | None
+    subscriber_id: str
+    rates: Rates
+    policy: QuotaPolicy
+    now_ms: int
+
+
+class Charged(NamedTuple):
+    account: Account
+    session: CreditSession
+    answers: tuple[GroupAnswer, ...]
+
+
+def charge(case: Case, account: Account, session: CreditSession) -> Charged | None:
+    """Debit and grant group by group, in the order of the request (statement 50); None for an absurd report."""
+    request = case.request
+    is_late = request.request_number < session.seen.highest
+    wants_more = request.kind in {RequestKind.INITIAL, RequestKind.UPDATE}
+    answers: list[GroupAnswer] = []
+    states = {state.key: state for state in session.groups}
+    for group in _groups_of(request, session):
+        found = states.get(group.key) or new_state(case, account, session, group.key)
+        if isinstance(found, ChargingStatus):
+            answers.append(GroupAnswer(group.key, found))
+            continue
+        state = found
+        keeps_grant = is_late and state.granted_by > request.request_number
+        if group.used is not None:
+            total = total_used(state, group.used, is_cumulative=request.cumulative)
+            if total is None:
+                return None
+            account, state = report(account, state, total, case.now_ms, keeps_grant=keeps_grant)
+        if group.requested is None or not wants_more or keeps_grant:
+            answers.append(GroupAnswer(group.key, ChargingStatus.SUCCESS))
+        else:
+            account, state = release(account, state, case.now_ms)
+            account, state, answer = grant(
+                account,
+                state,
+                group.requested,
+                case.policy,
+                case.now_ms,
+                number=request.request_number,
+                all_affordable=request.all_affordable,
+            )
+            answers.append(answer)
+        states[group.key] = state
+    return Charged(account, session.with_groups(tuple(states.values())), tuple(answers))
+
+
+def _groups_of(request: ChargingRequest, session: CreditSession) -> tuple[GroupRequest, ...]:
+    """The request's groups; a call whose switch sends no duration is charged from its times [R-64]."""
+    if not request.duration_from_times:
+        return request.groups
+    seconds = max(0, request.event_at_ms - session.opened_at_ms) // 1000
+    return tuple(
+        GroupRequest(group.key, group.requested, (Quantity(UnitKind.SECONDS, seconds),)) for group in request.groups
+    )
+
+
+_RATING_STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BARRED}
+
+
+def new_state(case: Case, account: Account, session: CreditSession, key: GroupKey) -> GroupState | ChargingStatus:
+    if case.rates.currency_of(account.rate_plan) != account.currency:
+        return ChargingStatus.RATING_FAILED
+    tariff = case.rates.tariff_for(
+        account.rate_plan, session.service, key.rating_group, key.service_ids, session.destination, session.opened_at_ms
+    )
+    if isinstance(tariff, RatingFault):
+        return _RATING_STATUS.get(tariff, ChargingStatus.RATING_FAILED)
+    return GroupState(key, tariff)
+
+
+_NO_SESSION: Final = (
+    ChargingStatus.CREDIT_LIMIT_REACHED,
+    ChargingStatus.SERVICE_DENIED,
+    ChargingStatus.DESTINATION_BARRED,
+)
+
+
+def refusal_of(answers: tuple[GroupAnswer, ...]) -> ChargingStatus | None:
+    """The common reason why no group got anything; None when one did, or when only tariffs are missing [43]."""
+    if not answers or any(answer.status == ChargingStatus.SUCCESS for answer in answers):
+        return None
+    return next((answer.status for answer in answers if answer.status in _NO_SESSION), None)
+
+
+def new_session(case: Case, account: Account) -> CreditSession:
+    request = case.request
+    is_lease = request.lease_ms > 0 and not request.cumulative
+    opened_at_ms = request.event_at_ms
+    if request.cumulative and request.kind != RequestKind.INITIAL:
+        opened_at_ms -= 1000 * max(
+            (q.value for g in request.groups for q in g.used or () if q.kind == UnitKind.SECONDS), default=0
+        )
+    return CreditSession(
+        account.account_id,
+        request.session_key,
+        SessionKind.LEASE if is_lease else SessionKind.CALL,
+        case.subscriber_id,
+        request.peer,
+        request.service,
+        request.origin,
+        request.destination,
+        opened_at_ms,
+        case.now_ms,
+        0,
+        0,
+        account.currency,
+        Seen(),
+    )
+
+
+def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
+    """The decision for a session that stays open: its answer stored, its deadline moved."""
+    request, account, session = case.request, charged.account, charged.session
+    answer = answer_of(account, session, status, charged.answers, case.now_ms)
+    deadline_ms = _deadline_ms(case, charged)
+    session = structs.replace(
+        session,
+        heard_at_ms=case.now_ms,
+        deadline_ms=deadline_ms,
+        filed_ms=deadline_ms if not session.filed_ms or deadline_ms < session.filed_ms else session.filed_ms,
+        seen=session.seen.with_number(request.request_number),
+        answers=with_answer(
+            session.answers, StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
+        ),
+    )
+    decision: Answered = Decision(answer, account, ((session.session_key, session),))
+    return decision if case.lease is None else with_lease_gone(case, decision)
+
+
+def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> Answered:
+    """The decision for a session that ends: reservations released, record written, a tombstone for late repeats."""
+    request, account, session = case.request, charged.account, charged.session
+    for state in session.groups:
+        account, _ = release(account, state, case.now_ms)
+    number = account.entry_number + 1
+    account = with_entry_number(account, number)
+    answer = answer_of(account, session, status, charged.answers, case.now_ms)
+    seen, answers = session.seen, session.answers[-1:]
+    if request.kind == RequestKind.TERMINATION:
+        seen = seen.with_number(request.request_number)
+        answers = (StoredAnswer(request.request_number, request.kind, request.fingerprint, answer),)
+    entry = JournalEntry(
+        account.account_id,
+        number,
+        case.now_ms,
+        "session",
+        account.currency,
+        tuple(hold.negated() for hold in session.debits),
+        session.session_key,
+        session.peer,
+        request.cause,
+        closing_record(case, session, flags),
+    )
+    tombstone = Tombstone(account.account_id, case.now_ms, seen, answers)
+    return Decision(answer, account, ((session.session_key, tombstone),), (entry,))
+
+
+def closing_record(case: Case, session: CreditSession, flags: int) -> Cdr:
+    ended_at_ms = case.now_ms if case.request.kind == RequestKind.EXPIRY else case.request.event_at_ms
+    for state in session.groups:
+        flags |= state.flags
+    return Cdr(
+        session.session_key.partition(":")[2],
+        session.session_key.partition(":")[0],
+        session.peer,
+        session.subscriber_id,
+        session.service,
+        session.origin,
+        session.destination,
+        session.opened_at_ms,
+        max(ended_at_ms, session.opened_at_ms),
+        session.cost,
+        session.groups[0].tariff.version if session.groups else "",
+        tuple(
+            CdrGroup(
+                state.key.rating_group,
+                state.key.service_ids,
+                state.tariff.price.kind,
+                state.used,
+                state.cost,
+                state.tariff.name,
+                state.tariff.destination,
+                state.tariff.prefix,
+                state.tariff.source,
+                state.tariff.price,
+            )
+            for state in session.groups
+        ),
+        case.request.cause,
+        session.flags | flags,
+    )
+
+
+def orphaned(case: Case, account: Account, tombstone: Tombstone, answer: ChargingAnswer) -> Answered:
+    """List use that belongs to no open session, without a debit, and remember the request so that it is listed once."""
+    request = case.request
+    number = account.entry_number + 1
+    account = with_entry_number(account, number)
+    cdr = closing_record(case, new_session(case, account), CdrFlag.ORPHAN)
+    used = ", ".join(f"{q.value} {q.kind.name.lower()}" for group in request.groups for q in group.used or ())
+    entry = JournalEntry(
+        account.account_id, number, case.now_ms, "orphan", account.currency, (), request.session_key, request.peer,
+        f"use of a session that is not open: {used}", cdr,
+    )  # fmt: skip
+    tombstone = Tombstone(
+        account.account_id,
+        tombstone.closed_at_ms,
+        tombstone.seen.with_number(request.request_number),
+        (*tombstone.answers, StoredAnswer(request.request_number, request.kind, request.fingerprint, answer))[-2:],
+    )
+    return Decision(answer, account, ((request.session_key, tombstone),), (entry,))
+
+
+def answer_of(
+    account: Account, session: CreditSession, status: ChargingStatus, groups: tuple[GroupAnswer, ...], now_ms: int
+) -> ChargingAnswer:
+    left: Amount = available(account, now_ms)
+    is_low = 0 < account.low_balance > left
+    return ChargingAnswer(status, groups, session.cost, account.currency, left, is_low)
+
+
+def _deadline_ms(case: Case, charged: Charged) -> int:
+    if charged.session.kind == SessionKind.LEASE:
+        granted_s = max((answer.granted for answer in charged.answers), default=0)
+        return case.now_ms + case.request.lease_ms + granted_s * 1000
+    silence_s = case.policy.supervision_factor * case.policy.validity_s
+    for state in charged.session.groups:
+        if state.tariff.price.kind == UnitKind.SECONDS and state.granted:
+            silence_s = max(silence_s, case.policy.supervision_factor * SILENCE_MARGIN_S + state.granted)
+    return case.now_ms + silence_s * 1000
+
+
+def with_expiries(account: Account, now_ms: int) -> tuple[Account, tuple[JournalEntry, ...]]:
+    if len(account.buckets) == 1:
+        return account, ()
+    after, written_off = expire(account, now_ms)
+    if not written_off:
+        return after, ()
+    number = account.entry_number + 1
+    after = with_entry_number(after, number)
+    changes = tuple(hold.negated() for hold in written_off)
+    return after, (JournalEntry(account.account_id, number, now_ms, "expiry", account.currency, changes),)
+
+
+def with_entry_number(account: Account, number: int) -> Account:
+    return Account(
+        account.account_id,
+        account.version,
+        account.currency,
+        account.rate_plan,
+        account.state,
+        account.credit_limit,
+        account.low_balance,
+        number,
+        account.buckets,
+        account.created_at_ms,
+    )
+
+
+def lease_of(case: Case) -> CreditSession:
+    lease = case.record if isinstance(case.record, CreditSession) else case.lease
+    assert lease is not None, "the table leads here with an authorization only"
+    return lease
+
+
+def with_lease_gone(case: Case, decision: Answered) -> Answered:
+    lease = lease_of(case)
+    if lease.session_key == case.request.session_key or not decision.records:
+        return decision
+    return decision._replace(records=(*decision.records, (lease.session_key, None)))
+
+
+def repeat_of(case: Case, account: Account) -> Answered | None:
+    """The stored answer for a request that was processed before [G-4]; None for one that was not."""
+    request, record = case.request, case.record
+    if not isinstance(record, CreditSession | Tombstone) or request.kind == RequestKind.EXPIRY:
+        return None
+    if isinstance(record, CreditSession) and record.kind == SessionKind.LEASE and request.cumulative:
+        return None
+    if request.request_number not in record.seen:
+        return None
+    stored = stored_answer(record, request.request_number)
+    if stored is None:
+        groups = tuple(GroupAnswer(group.key, ChargingStatus.SUCCESS) for group in request.groups)
+        return Decision(ChargingAnswer(ChargingStatus.SUCCESS, groups), account)
+    if stored.kind == request.kind and (request.cumulative or stored.fingerprint == request.fingerprint):
+        return Decision(stored.answer, account)
+    if request.kind == RequestKind.INITIAL:
+        return None  # a new session under an old name: see the table
+    return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)
