@@ -91,7 +91,7 @@ static Slot slots[SLOTS_MAX];
 static Connection connections[CONNECTIONS_MAX];
 static Template templates[TERMINATION + 1], greeting;
 static Names names;
-static Histogram latency[TERMINATION + 1];
+static Histogram latency[TERMINATION + 1]; /* 0: all types */
 static CodeCount result_codes[CODES_MAX], group_codes[CODES_MAX];
 static uint64_t sessions_started, sessions_ended, sessions_refused, answers, late_answers, retransmissions, reconnects,
     octets_sent, chance;
@@ -261,6 +261,7 @@ static void on_answer(const uint8_t *frame, size_t length) {
         return;
     }
     record(&latency[slot->type], now_ns - slot->first_sent_ns);
+    record(&latency[0], now_ns - slot->first_sent_ns);
     advance(slot, &answer);
 }
 
@@ -428,6 +429,7 @@ static void print_result(uint64_t measured, int64_t measured_ns) {
     printf("  \"request_octets\": {\"initial\": %zu, \"update\": %zu, \"termination\": %zu},\n",
            templates[INITIAL].length, templates[UPDATE].length, templates[TERMINATION].length);
     printf("  \"latency\": {");
+    print_histogram("all", &latency[0], ", ");
     print_histogram("initial", &latency[INITIAL], ", ");
     print_histogram("update", &latency[UPDATE], ", ");
     print_histogram("termination", &latency[TERMINATION], "},\n");

@@ -62,7 +62,7 @@ typedef struct {
 
 static Slot slots[SLOTS_MAX];
 static int sockets[SOCKETS_MAX];
-static Histogram latency[INTERIM + 1];
+static Histogram latency[INTERIM + 1]; /* 0: all records */
 static uint64_t calls_started, calls_ended, calls_lost, answers, retransmissions, bad_answers, late_answers, octets_sent;
 static uint64_t chance;
 static size_t packet_octets;
@@ -207,6 +207,7 @@ static void on_datagram(int socket_at, const uint8_t *packet, size_t length) {
     }
     answers++;
     record(&latency[slot->record], now_ns - slot->first_sent_ns);
+    record(&latency[0], now_ns - slot->first_sent_ns);
     advance(slot);
 }
 
@@ -273,6 +274,7 @@ static void print_result(uint64_t measured, int64_t measured_ns) {
     printf("  \"sockets\": %lld, \"in_flight\": %lld, \"accounts\": %lld, \"run\": %lld,\n", options.sockets,
            options.in_flight, options.accounts, options.run);
     printf("  \"latency\": {");
+    print_histogram("all", &latency[0], ", ");
     print_histogram("start", &latency[START], ", ");
     print_histogram("interim", &latency[INTERIM], ", ");
     print_histogram("stop", &latency[STOP], "},\n");
