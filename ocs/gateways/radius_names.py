@@ -1,0 +1,140 @@
+"""The names RADIUS gives to subscribers, numbers, gateways and calls, brought to the forms charging knows.
+
+A call's name comes from the client, so that a repeat by another packet, to another node, or after a restart finds
+what was done before [R-33] [R-60]. An authorization's name goes out in Class, signed, and comes back with the Start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+
+from ocs.settings import RadiusClient
+from protocols.radius.h323 import normal_conf_id
+from protocols.radius.packet import VALUE_OCTETS_MAX
+from protocols.radius.records import CallRecord
+
+IDENTITIES_MAX: Final = 8
+_E164_DIGITS_MAX: Final = 15
+_SEPARATORS: Final = str.maketrans("", "", " -.()")
+_CLASS_HEAD: Final = b"ocs1."
+_CLASS_SIGNATURE_DIGITS: Final = 24
+
+
+# --- subscribers and numbers ------------------------------------------------------------------------------------
+
+
+def identities_of(record: CallRecord, account_from: str) -> tuple[str, ...]:
+    """Under which identities the subscriber may be known, the likeliest first.
+
+    An account code in a vendor attribute stands before User-Name, which for Asterisk is only a channel's name; its
+    caller's number comes last.
+    """
+    named = record.calling if account_from == "calling-station-id" else record.user_name
+    voice = record.voice
+    if not voice:
+        return identity_forms(named)
+    texts = (voice.get("account", ""), named, voice.get("caller-account", ""))
+    found = [form for text in texts for form in identity_forms(text)]
+    return tuple(dict.fromkeys(found))[:IDENTITIES_MAX]
+
+
+def identity_forms(text: str) -> tuple[str, ...]:
+    """``e164:``, ``sip:`` and ``name:`` forms of one name, as far as it has them."""
+    if text.isascii() and text.isdigit() and len(text) <= _E164_DIGITS_MAX:
+        return ("e164:" + text, "name:" + text)
+    text = text.strip()
+    if not text:
+        return ()
+    bare = _without_scheme(text)
+    user, at, domain = bare.rpartition("@")
+    digits = _digits(user if at else bare)
+    forms = ["e164:" + digits] if digits and len(digits) <= _E164_DIGITS_MAX else []
+    if at and user and domain:
+        forms.append(f"sip:{user}@{domain.lower()}")  # a domain has no case, a user part has (RFC 3261, 19.1.4)
+    forms.append("name:" + text)
+    return tuple(forms)
+
+
+def normal_number(text: str) -> str:
+    """The digits to rate (or the SIP user, where it is no number) of ``+49..``, ``tel:..``, ``sip:..@..``."""
+    if text.isascii() and text.isdigit():
+        return text
+    bare = _without_scheme(text.strip())
+    user, at, _ = bare.rpartition("@")
+    name = user if at else bare
+    return _digits(name) or name
+
+
+def _without_scheme(text: str) -> str:
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme.lower() in ("sip", "sips", "tel"):
+        text = rest
+    return text.partition(";")[0].partition("?")[0]
+
+
+def _digits(text: str) -> str:
+    bare = text.translate(_SEPARATORS).removeprefix("+")
+    return bare if bare.isascii() and bare.isdigit() else ""
+
+
+# --- calls ------------------------------------------------------------------------------------------------------
+
+
+def client_prefix(client: RadiusClient) -> str:
+    """What all keys of one client begin with: all addresses of one switch are one client [R-60]."""
+    return f"ra:{_label(client.name)}:"
+
+
+def nas_prefix(client: str, nas: str) -> str:
+    """What the keys of one gateway's calls begin with; ``client`` is the client's prefix."""
+    return f"{client}{'%61uth' if nas == 'auth' else _label(nas)}:"
+
+
+def _label(text: str) -> str:
+    """Without a colon, so that one gateway's prefix is never the beginning of another's name."""
+    return text.replace("%", "%25").replace(":", "%3A") if "%" in text or ":" in text else text
+
+
+def call_reference(record: CallRecord) -> str:
+    """The name all legs of a call have in common; "" if the client gives none."""
+    voice = record.voice
+    if not voice:
+        return ""
+    conf_id = voice.get("conf-id")
+    return normal_conf_id(conf_id) if conf_id else voice.get("call-id", "")
+
+
+def authorization_key(record: CallRecord, client: str) -> str:
+    """The name of an authorization that has no Acct-Session-Id: who calls whom, and the call's reference [R-35]."""
+    parts = (record.user_name, record.called, record.calling, call_reference(record))
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    return f"{client}auth:{digest}"
+
+
+# --- Class ------------------------------------------------------------------------------------------------------
+
+
+def class_of_key(key: str, secret: bytes) -> bytes | None:
+    """A signed reference to an authorization, in visible ASCII since some switches treat Class as text.
+
+    None if the key does not fit one attribute: the Start is then bound by its Acct-Session-Id, which made it long.
+    """
+    octets = key.encode()
+    value = b"%b%b.%b" % (_CLASS_HEAD, _signature(octets, secret), octets)
+    return value if len(value) <= VALUE_OCTETS_MAX else None
+
+
+def key_of_class(value: bytes, secret: bytes) -> str | None:
+    """The reference in a Class that we issued; None for all others."""
+    if not value.startswith(_CLASS_HEAD):
+        return None
+    signature, _, octets = value[len(_CLASS_HEAD) :].partition(b".")
+    if not hmac.compare_digest(signature, _signature(octets, secret)):
+        return None
+    return octets.decode("utf-8", "backslashreplace")
+
+
+def _signature(octets: bytes, secret: bytes) -> bytes:
+    return hmac.digest(secret, octets, "sha256").hex()[:_CLASS_SIGNATURE_DIGITS].encode()

@@ -1,0 +1,163 @@
+"""The server's side of one RADIUS socket, without the socket: which datagrams are requests, and how they are answered.
+
+    datagram -> packet -> right port? -> genuine? -> Message-Authenticator as the client must? -> seen before? -> request
+
+Every step that fails ends in silence and a reason to count (RFC 2865, section 3; RFC 2866, section 3; RFC 5997).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from protocols.radius import attributes as a
+from protocols.radius.authenticators import (
+    has_valid_message_authenticator,
+    has_valid_request_authenticator,
+    sign_reply,
+    zero_authenticator,
+)
+from protocols.radius.dedup import Repeat, ReplyCache, Source
+from protocols.radius.packet import (
+    ACCESS_ACCEPT,
+    ACCESS_REQUEST,
+    ACCOUNTING_REQUEST,
+    ACCOUNTING_RESPONSE,
+    MESSAGE_AUTHENTICATOR,
+    PROXY_STATE,
+    STATUS_SERVER,
+    MalformedPacket,
+    Packet,
+    decode,
+    proxy_states,
+)
+from protocols.radius.records import has_digest
+
+Requirement: TypeAlias = Literal["yes", "auto", "no"]
+
+
+class Role(Enum):
+    """What a socket serves: the one request code it takes, and the reply to a Status-Server (RFC 5997, section 3)."""
+
+    AUTHENTICATION = (ACCESS_REQUEST, ACCESS_ACCEPT)
+    ACCOUNTING = (ACCOUNTING_REQUEST, ACCOUNTING_RESPONSE)
+
+
+class Discard(Enum):
+    """Why a datagram got no answer. The value is the word in logs and metrics."""
+
+    MALFORMED = "malformed"
+    WRONG_CODE = "wrong_code"  # unknown, or meant for the other port [R-4]
+    WRONG_AUTHENTICATOR = "wrong_authenticator"  # most often a wrong secret [R-10]
+    WRONG_MESSAGE_AUTHENTICATOR = "wrong_message_authenticator"  # [R-11]
+    NO_MESSAGE_AUTHENTICATOR = "no_message_authenticator"  # [R-21] [R-22] [R-23]
+    REPEAT_IN_WORK = "repeat_in_work"  # [R-30]
+    NOT_READY = "not_ready"  # [R-102]
+
+
+class Peer(msgspec.Struct):
+    """A client as the protocol sees it. ``requirement`` turns from auto to yes by itself [R-21]."""
+
+    secret: bytes
+    requirement: Requirement = "yes"
+    limit_proxy_state: bool = True
+    insecure: int = 0  # Access-Requests that were taken without Message-Authenticator [R-26]
+
+
+Received: TypeAlias = Packet | bytes | Discard
+
+
+def _always() -> bool:
+    return True
+
+
+class Responder:
+    """One socket's state: the reply cache."""
+
+    def __init__(self, role: Role, cache: ReplyCache, is_ready: Callable[[], bool] = _always) -> None:
+        self._request_code, self._status_reply_code = role.value
+        self._cache = cache
+        self._is_ready = is_ready
+
+    def receive(self, datagram: bytes, source: Source, peer: Peer, now_ms: int) -> Received:
+        """A packet to work on, octets to send back at once, or the reason for silence."""
+        try:
+            packet = decode(datagram)
+        except MalformedPacket:
+            return Discard.MALFORMED
+        if packet.code == ACCOUNTING_REQUEST and self._request_code == ACCOUNTING_REQUEST:
+            fault = _accounting_fault(packet, peer)
+        elif packet.code == ACCESS_REQUEST and self._request_code == ACCESS_REQUEST:
+            fault = _access_fault(packet, peer)
+        elif packet.code == STATUS_SERVER:
+            return self._status(packet, peer)
+        else:
+            fault = Discard.WRONG_CODE
+        if fault is not None:
+            return fault
+        repeat = self._cache.begin(packet, source, now_ms)
+        if repeat is Repeat.NEW:
+            return packet
+        return Discard.REPEAT_IN_WORK if isinstance(repeat, Repeat) else repeat
+
+    def reply(self, packet: Packet, source: Source, peer: Peer, code: int, attributes: bytes = b"") -> bytes | None:
+        """The signed reply, kept for repeats. None if the client no longer waits for it."""
+        # RFC 3579 and CVE-2024-3596: every Access reply carries it; an Accounting-Response where the request did.
+        signed = code != ACCOUNTING_RESPONSE or MESSAGE_AUTHENTICATOR in packet.attributes
+        octets = sign_reply(
+            code, packet, attributes + proxy_states(packet), peer.secret, with_message_authenticator=signed
+        )
+        return octets if self._cache.finish(packet, source, octets) else None
+
+    def forget(self, packet: Packet, source: Source) -> None:
+        """There will be no reply: the next repeat is to be worked on again."""
+        self._cache.forget(packet, source)
+
+    def _status(self, packet: Packet, peer: Peer) -> Received:
+        """Status-Server changes nothing and is never a repeat (RFC 5997, section 4.2)."""
+        if MESSAGE_AUTHENTICATOR not in packet.attributes:
+            return Discard.NO_MESSAGE_AUTHENTICATOR
+        if not has_valid_message_authenticator(packet, peer.secret, packet.authenticator):
+            return Discard.WRONG_MESSAGE_AUTHENTICATOR
+        if not self._is_ready():
+            return Discard.NOT_READY
+        return sign_reply(
+            self._status_reply_code, packet, proxy_states(packet), peer.secret, with_message_authenticator=True
+        )
+
+
+def _accounting_fault(packet: Packet, peer: Peer) -> Discard | None:
+    if not has_valid_request_authenticator(packet, peer.secret):
+        return Discard.WRONG_AUTHENTICATOR
+    if MESSAGE_AUTHENTICATOR in packet.attributes and not has_valid_message_authenticator(
+        packet, peer.secret, zero_authenticator()
+    ):
+        return Discard.WRONG_MESSAGE_AUTHENTICATOR
+    return None
+
+
+def _access_fault(packet: Packet, peer: Peer) -> Discard | None:
+    """An Access-Request proves nothing by its authenticator, which is random: only by Message-Authenticator."""
+    if MESSAGE_AUTHENTICATOR in packet.attributes:
+        if not has_valid_message_authenticator(packet, peer.secret, packet.authenticator):
+            return Discard.WRONG_MESSAGE_AUTHENTICATOR
+        if peer.requirement == "auto":
+            peer.requirement = "yes"
+        return None
+    if peer.requirement == "yes" or _always_needs_message_authenticator(packet):
+        return Discard.NO_MESSAGE_AUTHENTICATOR
+    if peer.limit_proxy_state and PROXY_STATE in packet.attributes:
+        return Discard.NO_MESSAGE_AUTHENTICATOR
+    peer.insecure += 1
+    return None
+
+
+def _always_needs_message_authenticator(packet: Packet) -> bool:
+    """EAP (RFC 3579, section 3.2), Digest (RFC 5090, section 2.2) and Authorize-Only (RFC 5176, section 3.3) [R-23]."""
+    service_types = packet.attributes.get(a.SERVICE_TYPE)
+    if service_types is not None and a.integer(service_types[0]) == a.SERVICE_TYPE_AUTHORIZE_ONLY:
+        return True
+    return a.EAP_MESSAGE in packet.attributes or has_digest(packet)
