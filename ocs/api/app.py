@@ -1,0 +1,105 @@
+"""The application: routes, OpenAPI, problems, and the measuring of every request."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+from typing import Final
+
+from litestar import Litestar, Response, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.enums import ScopeType
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from ocs.api import accounts, health, history, subscribers
+from ocs.api.context import Context, require_scope
+from ocs.api.operations import SECURITY_SCHEME
+from ocs.api.problems import HANDLERS, Kind, Problem
+from ocs.observe.metrics import Counters
+
+BODY_OCTETS_MAX: Final = 65_536
+
+
+def create_app(context: Context) -> ASGIApp:
+    """Build the API on what the daemon hands in."""
+    return Meter(create_litestar(context), context.metrics.counters)
+
+
+def create_litestar(context: Context) -> Litestar:
+    guarded = Router(
+        "/v1",
+        route_handlers=[*accounts.ROUTES, *subscribers.ROUTES, *history.ROUTES],
+        guards=[require_scope],
+    )
+    return Litestar(
+        route_handlers=[guarded, *health.ROUTES],
+        dependencies={"context": Provide(lambda: context, sync_to_thread=False, use_cache=True)},
+        exception_handlers=HANDLERS,
+        openapi_config=_openapi(),
+        request_max_body_size=BODY_OCTETS_MAX,
+        state=State({"context": context}),
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _refuse_unknown_pages(response: Response[object]) -> Response[object]:
+    """The framework answers other pages under /openapi in HTML; ours are problems everywhere."""
+    if response.status_code == 404:
+        raise Problem(Kind.NO_ROUTE)
+    return response
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Online charging server",
+        version=version("ocs"),
+        description="Accounts, top-ups, subscribers and call detail records. Amounts are decimal strings.",
+        openapi_router=Router(
+            "/openapi", route_handlers=[], include_in_schema=False, after_request=_refuse_unknown_pages
+        ),
+        render_plugins=[JsonRenderPlugin()],
+        components=Components(
+            security_schemes={
+                SECURITY_SCHEME: SecurityScheme(
+                    type="http", scheme="bearer", bearer_format="ocs_<id>_<secret>", description="`ocs keys create`"
+                )
+            }
+        ),
+    )
+
+
+class Meter:
+    """Counts and times every request, outside of the framework so that unknown routes count as well.
+
+    The type label is the operation's name and the result its status: both from closed sets, never the path.
+    """
+
+    def __init__(self, app: Litestar, counters: Counters) -> None:
+        self._app = app
+        self._counters = counters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        begun_ns = time.perf_counter_ns()
+        status = 500
+
+        async def observe_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observe_status)
+        finally:
+            handler = scope.get("route_handler")
+            kind = (handler.name if handler else None) or "other"
+            self._counters.count("http", kind, str(status))
+            self._counters.observe("http", kind, (time.perf_counter_ns() - begun_ns) // 1000)

@@ -1,0 +1,60 @@
+"""The Idempotency-Key header, and the one table from the core's outcomes to answers."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, TypeAlias
+
+from litestar import Response
+from litestar.params import HeaderParameter
+
+from ocs.api.context import Context
+from ocs.api.ports import RechargeResult, RechargeStatus
+from ocs.api.problems import Kind, Problem
+from ocs.api.schemas import RechargeView, account_view
+
+HEADER: Final = "Idempotency-Key"
+REPLAYED_HEADER: Final = "Idempotency-Replayed"
+
+IdempotencyKey: TypeAlias = Annotated[
+    str,
+    HeaderParameter(
+        name=HEADER,
+        description="Names the intent within the account: new for each intent, the same for each repeat",
+    ),
+]
+
+_USABLE: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+
+_PROBLEMS: Final = {
+    RechargeStatus.KEY_REUSED: Kind.KEY_REUSED,
+    RechargeStatus.ACCOUNT_UNKNOWN: Kind.ACCOUNT_UNKNOWN,
+    RechargeStatus.ACCOUNT_CLOSED: Kind.ACCOUNT_CLOSED,
+    RechargeStatus.CURRENCY_MISMATCH: Kind.CURRENCY_MISMATCH,
+    RechargeStatus.AMOUNT_TOO_LARGE: Kind.AMOUNT_TOO_LARGE,
+}
+assert _PROBLEMS.keys() | {RechargeStatus.APPLIED, RechargeStatus.REPLAYED} == set(RechargeStatus)
+
+
+def usable_key(text: str) -> str:
+    """The key without the quotes of a structured field (draft-ietf-httpapi-idempotency-key-header, section 2.1)."""
+    key = text[1:-1] if len(text) >= 2 and text[0] == text[-1] == '"' else text
+    if _USABLE.fullmatch(key) is None:
+        raise Problem(Kind.KEY_MISSING)
+    return key
+
+
+def respond(context: Context, result: RechargeResult) -> Response[RechargeView]:
+    """200 for a change that was made now or before, so that a repeat sees what the first attempt saw."""
+    kind = _PROBLEMS.get(result.status)
+    if kind is not None:
+        currency = f"The account's currency is {result.account.currency}" if result.account else ""
+        raise Problem(kind, currency if kind is Kind.CURRENCY_MISMATCH else "")
+    assert result.account is not None, "an applied change has an account"
+    replayed = result.status is RechargeStatus.REPLAYED
+    view = RechargeView(
+        entry_number=result.entry_number,
+        replayed=replayed,
+        account=account_view(result.account, context.currencies[result.account.currency], context.clock()),
+    )
+    return Response(view, headers={REPLAYED_HEADER: "true"} if replayed else {})

@@ -1,0 +1,135 @@
+"""What the HTTP API asks of the rest of the house, as protocols: the core, the history in PostgreSQL, readiness.
+
+The daemon hands in the real ones; the tests hand in small ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import NamedTuple, Protocol, TypeAlias
+
+from balance.account import Account, AccountState
+from balance.money import Amount
+from balance.store import Subscriber
+from ocs.charging.cdr import JournalEntry
+
+# "" if all is well, else what is missing, in words for the operator. Must not write and must not take long.
+Check: TypeAlias = Callable[[], Awaitable[str]]
+
+
+class RechargeStatus(Enum):
+    """Every outcome of a change that carries an Idempotency-Key."""
+
+    APPLIED = "applied"
+    REPLAYED = "replayed"
+    KEY_REUSED = "key_reused"
+    ACCOUNT_UNKNOWN = "account_unknown"
+    ACCOUNT_CLOSED = "account_closed"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    AMOUNT_TOO_LARGE = "amount_too_large"
+
+
+class AccountFault(Enum):
+    """Why an account was not created."""
+
+    EXISTS = "exists"
+    CURRENCY_UNKNOWN = "currency_unknown"
+    RATE_PLAN_UNKNOWN = "rate_plan_unknown"
+
+
+class SubscriberFault(Enum):
+    """Why a subscriber was not created."""
+
+    EXISTS = "exists"
+    ACCOUNT_UNKNOWN = "account_unknown"
+    IDENTITY_TAKEN = "identity_taken"
+
+
+class BucketOptions(NamedTuple):
+    """Where a top-up goes if not into the main bucket. ``expires_at_ms`` 0: never."""
+
+    priority: int = 100
+    expires_at_ms: int = 0
+
+
+class RechargeResult(NamedTuple):
+    """``account`` as it stands now; ``entry_number`` of the journal entry that was written (for a replay: then)."""
+
+    status: RechargeStatus
+    account: Account | None = None
+    entry_number: int = 0
+
+
+class SessionView(NamedTuple):
+    """One open session, for people."""
+
+    session_key: str
+    protocol: str
+    started_at_ms: int
+    service: str
+    destination: str
+    reserved: Amount
+    cost: Amount
+    last_at_ms: int
+
+
+class Accounts(Protocol):
+    """The charging core's side that is not a call. Every method raises BackendUnavailable when the store is away."""
+
+    async def create_account(
+        self,
+        account_id: str,
+        currency: str,
+        rate_plan: str,
+        credit_limit: Amount,
+        low_balance: Amount,
+        *,
+        actor: str,
+    ) -> Account | AccountFault: ...
+
+    async def account(self, account_id: str) -> Account | None: ...
+
+    async def top_up(
+        self,
+        account_id: str,
+        amount: Amount,
+        currency: str,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        bucket: BucketOptions | None = None,
+    ) -> RechargeResult: ...
+
+    async def adjust(
+        self, account_id: str, amount: Amount, currency: str, *, key: str, actor: str, reason: str
+    ) -> RechargeResult: ...
+
+    async def set_state(
+        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str
+    ) -> RechargeResult: ...
+
+    async def create_subscriber(
+        self, subscriber_id: str, account_id: str, identities: tuple[str, ...], password: str
+    ) -> Subscriber | SubscriberFault: ...
+
+    async def subscriber(self, subscriber_id: str) -> Subscriber | None: ...
+
+    async def find(self, identity: str) -> Subscriber | None: ...
+
+    async def open_sessions(self, account_id: str, limit: int) -> list[SessionView]: ...
+
+
+class History(Protocol):
+    """What left through the outbox and stands in PostgreSQL, newest first. Raises BackendUnavailable likewise.
+
+    ``before`` is the entry number of the last one already seen, 0 to begin. ``from_ms`` and ``to_ms`` bound the
+    call's start as a half-open interval; 0 leaves that end open.
+    """
+
+    async def cdrs(
+        self, account_id: str, limit: int, *, before: int = 0, from_ms: int = 0, to_ms: int = 0
+    ) -> list[JournalEntry]: ...
+
+    async def journal(self, account_id: str, limit: int, *, before: int = 0) -> list[JournalEntry]: ...

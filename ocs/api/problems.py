@@ -1,0 +1,211 @@
+"""Every error of the API as an RFC 9457 problem: one table of kinds, one exception, one way to answer.
+
+``type`` is a path on this server where the kind is explained (GET it), so that a stranger who sees a problem in a log
+can find out what to do.
+"""
+
+from __future__ import annotations
+
+import secrets
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from balance.store import BackendUnavailable
+
+log = structlog.get_logger()
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1
+
+
+class KindFacts(NamedTuple):
+    """``cure`` says what the client should do; it is part of the explanation page and of docs/api.md."""
+
+    slug: str
+    status: int
+    title: str
+    cure: str
+
+
+class Kind(Enum):
+    """The closed set of problems. Clients may rely on ``type``; ``detail`` is for people and may change."""
+
+    BAD_REQUEST = KindFacts("bad-request", 400, "The request cannot be read", "Correct the request; see detail.")
+    KEY_MISSING = KindFacts(
+        "idempotency-key-missing",
+        400,
+        "The Idempotency-Key header is missing or not usable",
+        "Send a header Idempotency-Key of 1 to 128 visible ASCII characters, new for each intent, the same for each repeat.",
+    )
+    UNAUTHENTICATED = KindFacts(
+        "unauthenticated",
+        401,
+        "A valid API key is required",
+        "Send the header Authorization: Bearer ocs_..., with a key from `ocs keys create` that is not revoked.",
+    )
+    FORBIDDEN = KindFacts(
+        "forbidden", 403, "The API key lacks the scope", "Use a key with the scope that detail names."
+    )
+    NO_ROUTE = KindFacts("no-such-route", 404, "There is nothing at this address", "See /openapi.json for the routes.")
+    ACCOUNT_UNKNOWN = KindFacts("account-unknown", 404, "There is no such account", "Check the account_id.")
+    SUBSCRIBER_UNKNOWN = KindFacts(
+        "subscriber-unknown", 404, "There is no such subscriber", "Check the subscriber_id or the identity."
+    )
+    METHOD_NOT_ALLOWED = KindFacts(
+        "method-not-allowed", 405, "The method is not allowed here", "See the Allow header or /openapi.json."
+    )
+    ACCOUNT_EXISTS = KindFacts(
+        "account-exists", 409, "The account exists already", "Read it; or choose another account_id."
+    )
+    SUBSCRIBER_EXISTS = KindFacts(
+        "subscriber-exists", 409, "The subscriber exists already", "Read it; or choose another subscriber_id."
+    )
+    IDENTITY_TAKEN = KindFacts(
+        "identity-taken", 409, "Another subscriber has this identity", "An identity leads to exactly one subscriber."
+    )
+    ACCOUNT_CLOSED = KindFacts(
+        "account-closed", 409, "The account is closed", "A closed account takes no more money and is not opened again."
+    )
+    TOO_LARGE = KindFacts("too-large", 413, "The request body is too large", "A body may have 65,536 octets.")
+    INVALID = KindFacts(
+        "invalid", 422, "The request has invalid fields", "Each entry of `errors` names a field and what is wrong."
+    )
+    KEY_REUSED = KindFacts(
+        "idempotency-key-reused",
+        422,
+        "The Idempotency-Key was used for another request",
+        "Nothing was changed now. A repeat must have the same content; a new intent needs a new key.",
+    )
+    CURRENCY_MISMATCH = KindFacts(
+        "currency-mismatch", 422, "The currency is not the account's", "Amounts are not converted; use the account's."
+    )
+    CURRENCY_UNKNOWN = KindFacts(
+        "currency-unknown", 422, "The currency is not known", "Use an ISO 4217 code that config/currencies.toml lists."
+    )
+    RATE_PLAN_UNKNOWN = KindFacts(
+        "rate-plan-unknown", 422, "There is no such rate plan", "Use the name of a plan in config/rateplans."
+    )
+    AMOUNT_TOO_LARGE = KindFacts(
+        "amount-too-large", 422, "The balance would become too large", "Amounts and balances have to fit 63 bits."
+    )
+    RATE_LIMITED = KindFacts(
+        "rate-limited", 429, "Too many requests", "Wait for the seconds in Retry-After, then repeat."
+    )
+    CLIENT_ERROR = KindFacts("client-error", 400, "The request was refused", "See detail.")
+    INTERNAL = KindFacts(
+        "internal-error",
+        500,
+        "Something failed on our side",
+        "Repeat with the same Idempotency-Key; report the error_id, it stands in the log.",
+    )
+    UNAVAILABLE = KindFacts(
+        "unavailable",
+        503,
+        "A server we depend on is away",
+        "Repeat with the same Idempotency-Key after the seconds in Retry-After.",
+    )
+    NOT_READY = KindFacts("not-ready", 503, "The server is not ready", "`checks` says what is missing.")
+
+
+_BY_STATUS: Final = {
+    400: Kind.BAD_REQUEST,
+    401: Kind.UNAUTHENTICATED,
+    403: Kind.FORBIDDEN,
+    404: Kind.NO_ROUTE,
+    405: Kind.METHOD_NOT_ALLOWED,
+    413: Kind.TOO_LARGE,
+    429: Kind.RATE_LIMITED,
+    503: Kind.UNAVAILABLE,
+}
+_AMOUNT_WORDS: Final = ("amount", "credit_limit", "low_balance")
+
+
+class Problem(Exception):  # noqa: N818 - the RFC's word
+    """Raised by a handler or a guard to answer with a problem of one kind."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str = "",
+        *,
+        headers: dict[str, str] | None = None,
+        **members: object,
+    ) -> None:
+        super().__init__(kind.value.slug, detail)
+        self.kind = kind
+        self.detail = detail
+        self.headers = headers or {}
+        self.members = members
+
+
+def invalid(field: str, detail: str) -> Problem:
+    """One field of the body or the query is wrong."""
+    return Problem(Kind.INVALID, f"{field}: {detail}", errors=[{"field": field, "detail": detail}])
+
+
+def respond(request: Request[Any, Any, Any], problem: Problem) -> Response[dict[str, object]]:
+    facts = problem.kind.value
+    body: dict[str, object] = {"type": f"/problems/{facts.slug}", "title": facts.title, "status": facts.status}
+    if problem.detail:
+        body["detail"] = problem.detail
+    body["instance"] = request.url.path
+    return Response(body | problem.members, status_code=facts.status, media_type=MEDIA_TYPE, headers=problem.headers)
+
+
+def on_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[dict[str, object]]:
+    return respond(request, problem)
+
+
+def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, object]]:
+    """What the framework refuses: unknown routes, methods, unreadable bodies, bodies over the limit."""
+    kind = _BY_STATUS.get(error.status_code)
+    if kind is None:
+        return on_any(request, error) if error.status_code >= 500 else respond(request, Problem(Kind.CLIENT_ERROR))
+    detail = "" if error.status_code in (404, 405) else error.detail
+    return respond(request, Problem(kind, detail, headers=dict(error.headers or {})))
+
+
+def on_validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[dict[str, object]]:
+    """Fields of body, path or query that do not have the documented type."""
+    errors = [_field_error(entry) for entry in error.extra or [] if isinstance(entry, dict)]
+    if not errors:
+        # A parameter that is missing altogether: the framework says which in its detail only.
+        kind = Kind.KEY_MISSING if "'Idempotency-Key'" in error.detail else Kind.BAD_REQUEST
+        return respond(request, Problem(kind, error.detail))
+    if errors == [{"field": "", "detail": "'data'"}]:
+        return respond(request, Problem(Kind.BAD_REQUEST, "A JSON object is expected as body"))
+    detail = "; ".join(f"{one['field']}: {one['detail']}" if one["field"] else one["detail"] for one in errors)
+    return respond(request, Problem(Kind.INVALID, detail, errors=errors))
+
+
+def _field_error(entry: dict[str, Any]) -> dict[str, str]:
+    field, detail = str(entry.get("key", "")).removeprefix("data"), str(entry.get("message", ""))
+    if field in _AMOUNT_WORDS and ("got `int`" in detail or "got `float`" in detail):
+        # A JSON number becomes a binary fraction in most languages on its way here; then the cents are lost already.
+        detail = 'an amount is a JSON string, such as "12.30", not a number'
+    return {"field": field, "detail": detail}
+
+
+def on_backend_away(request: Request[Any, Any, Any], _: BackendUnavailable) -> Response[dict[str, object]]:
+    detail = "The outcome is not known. Repeat with the same Idempotency-Key." if request.method != "GET" else ""
+    return respond(request, Problem(Kind.UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_AFTER_S)}))
+
+
+def on_any(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, object]]:
+    """Our bug: this request gets a number to report, the log gets the traceback under the same number."""
+    error_id = secrets.token_hex(8)
+    log.error("http_request_failed", error_id=error_id, method=request.method, exc_info=error)
+    return respond(request, Problem(Kind.INTERNAL, error_id=error_id))
+
+
+HANDLERS: Final[dict[int | type[Exception], Any]] = {
+    Problem: on_problem,
+    ValidationException: on_validation,
+    HTTPException: on_http_exception,
+    BackendUnavailable: on_backend_away,
+    Exception: on_any,
+}

@@ -1,0 +1,84 @@
+"""Subscribers: who is charged to which account, and how the network names them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from litestar import Response, get, post
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from ocs.api.context import Given
+from ocs.api.identities import IdentityError, normalize_identity
+from ocs.api.keys import Scope
+from ocs.api.operations import operation
+from ocs.api.ports import SubscriberFault
+from ocs.api.problems import Kind, Problem, invalid
+from ocs.api.schemas import NewSubscriber, SubscriberView, subscriber_view
+
+_FAULTS: Final = {
+    SubscriberFault.EXISTS: Kind.SUBSCRIBER_EXISTS,
+    SubscriberFault.ACCOUNT_UNKNOWN: Kind.ACCOUNT_UNKNOWN,
+    SubscriberFault.IDENTITY_TAKEN: Kind.IDENTITY_TAKEN,
+}
+assert _FAULTS.keys() == set(SubscriberFault)
+
+
+@post(
+    "/subscribers",
+    tags=["subscribers"],
+    **operation(
+        "create_subscriber",
+        Scope.ACCOUNTS_WRITE,
+        Kind.ACCOUNT_UNKNOWN,
+        Kind.SUBSCRIBER_EXISTS,
+        Kind.IDENTITY_TAKEN,
+    ),
+)
+async def create_subscriber(data: JSONBody[NewSubscriber], context: Given) -> Response[SubscriberView]:
+    """Give identities (e164:..., sip:..., imsi:...) to an account, so that calls find it."""
+    created = await context.accounts.create_subscriber(
+        data.subscriber_id, data.account_id, _identities(data.identities), data.password
+    )
+    if isinstance(created, SubscriberFault):
+        raise Problem(_FAULTS[created])
+    return Response(subscriber_view(created), headers={"Location": f"/v1/subscribers/{created.subscriber_id}"})
+
+
+@get(
+    "/subscribers/{subscriber_id:str}",
+    tags=["subscribers"],
+    **operation("read_subscriber", Scope.ACCOUNTS_READ, Kind.SUBSCRIBER_UNKNOWN),
+)
+async def read_subscriber(subscriber_id: FromPath[str], context: Given) -> SubscriberView:
+    """A subscriber by its id. The password is never shown."""
+    subscriber = await context.accounts.subscriber(subscriber_id)
+    if subscriber is None:
+        raise Problem(Kind.SUBSCRIBER_UNKNOWN)
+    return subscriber_view(subscriber)
+
+
+@get(
+    "/subscribers",
+    tags=["subscribers"],
+    **operation("find_subscriber", Scope.ACCOUNTS_READ, Kind.SUBSCRIBER_UNKNOWN),
+)
+async def find_subscriber(
+    context: Given,
+    identity: Annotated[str, QueryParameter(description="Such as e164:4915112345678")],
+) -> SubscriberView:
+    """The one subscriber who has an identity."""
+    subscriber = await context.accounts.find(_identities((identity,), "identity")[0])
+    if subscriber is None:
+        raise Problem(Kind.SUBSCRIBER_UNKNOWN)
+    return subscriber_view(subscriber)
+
+
+def _identities(texts: tuple[str, ...], field: str = "identities") -> tuple[str, ...]:
+    """Normalized, each once, in the order given."""
+    try:
+        return tuple(dict.fromkeys(normalize_identity(text) for text in texts))
+    except IdentityError as error:
+        raise invalid(field, str(error)) from error
+
+
+ROUTES: Final = (create_subscriber, read_subscriber, find_subscriber)

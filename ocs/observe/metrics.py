@@ -1,0 +1,204 @@
+"""All Prometheus metrics, declared here and nowhere else.
+
+The hot path never touches prometheus_client: servers increment plain integers in ``Counters``, and a collector turns
+them into metrics when somebody scrapes. Labels come from closed sets only, never from a subscriber or a peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from enum import Enum
+from importlib.metadata import version
+from typing import Final
+
+import msgspec
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4"
+FLUSHER_KEY: Final = "ocs:flusher"
+SCRAPE_TIMEOUT_S: Final = 1.0
+
+# Upper bounds of the latency buckets: a good answer takes 0.2 to 5 ms, a client gives up after 1 to 10 s.
+LATENCY_BOUNDS_US: Final = (
+    100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000,
+)  # fmt: skip
+
+
+class Latency:
+    """A histogram as a list of integers, one per bucket and one for what is beyond."""
+
+    __slots__ = ("counts", "sum_us")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(LATENCY_BOUNDS_US) + 1)
+        self.sum_us = 0
+
+    def observe(self, duration_us: int) -> None:
+        self.counts[bisect_left(LATENCY_BOUNDS_US, duration_us)] += 1
+        self.sum_us += duration_us
+
+
+class Counters:
+    """What the servers and the charging core increment. One per process; read at a scrape.
+
+    ``requests`` is keyed by (protocol, type, result) and ``latency`` by (protocol, type), all from closed sets.
+    """
+
+    __slots__ = ("latency", "post_conflicts", "requests")
+
+    def __init__(self) -> None:
+        self.requests: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self.latency: defaultdict[tuple[str, str], Latency] = defaultdict(Latency)
+        self.post_conflicts = 0
+
+    def count(self, protocol: str, kind: str, result: str) -> None:
+        self.requests[protocol, kind, result] += 1
+
+    def observe(self, protocol: str, kind: str, duration_us: int) -> None:
+        self.latency[protocol, kind].observe(duration_us)
+
+
+class Gauge(Enum):
+    """Figures of now, read from whoever knows them: (name, help)."""
+
+    CONNECTIONS = ("ocs_connections", "Open connections of clients and peers.")
+    IN_FLIGHT = ("ocs_requests_in_flight", "Requests taken in and not answered yet.")
+    SESSIONS_OPEN = ("ocs_sessions_open", "Credit-control sessions that are open.")
+
+
+class FlusherState(msgspec.Struct, frozen=True):
+    """The flusher's sign of life, as it writes it to the store under FLUSHER_KEY."""
+
+    at_ms: int
+    backlog: int
+    oldest_age_ms: int = 0
+    flushed: int = 0
+
+
+class Metrics:
+    """The process's metrics: ``counters`` to increment, ``watch`` to add a gauge, ``render`` for the scrape."""
+
+    def __init__(self, counters: Counters, redis: Redis, clock: Callable[[], int]) -> None:
+        self.counters = counters
+        self._redis = redis
+        self._clock = clock
+        self._registry = CollectorRegistry()
+        self._collector = _OcsCollector(counters, clock)
+        self._registry.register(self._collector)
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def watch(self, gauge: Gauge, protocol: str, read: Callable[[], int]) -> None:
+        """Read a gauge at each scrape; ``protocol`` is its label."""
+        self._collector.gauges[gauge, protocol] = read
+
+    async def render(self) -> bytes:
+        """The text of a scrape. It never fails because the store is away: that is when it is needed most."""
+        try:
+            data = await asyncio.wait_for(self._redis.get(FLUSHER_KEY), SCRAPE_TIMEOUT_S)
+            self._collector.is_store_up = True
+        except (RedisError, OSError, TimeoutError):
+            data = None
+            self._collector.is_store_up = False
+        self._collector.flusher = _decode_flusher(data)
+        return generate_latest(self._registry)
+
+
+def _decode_flusher(data: object) -> FlusherState | None:
+    if not isinstance(data, bytes):
+        return None
+    try:
+        return msgspec.json.decode(data, type=FlusherState, strict=False)
+    except msgspec.DecodeError:
+        return None  # an older or newer flusher: no figure is better than a wrong one
+
+
+class _OcsCollector(Collector):
+    def __init__(self, counters: Counters, clock: Callable[[], int]) -> None:
+        self._counters = counters
+        self._clock = clock
+        self.gauges: dict[tuple[Gauge, str], Callable[[], int]] = {}
+        self.flusher: FlusherState | None = None
+        self.is_store_up = False
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily(
+            "ocs_build",
+            "What runs here.",
+            value={"version": version("ocs"), "python": platform.python_version()},
+        )
+        yield from self._requests()
+        yield from self._gauges()
+        yield from self._outbox()
+        yield GaugeMetricFamily("ocs_store_up", "1 if Valkey answered during this scrape.", value=self.is_store_up)
+
+    def _requests(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "ocs_requests", "Requests answered, by outcome.", labels=["protocol", "type", "result"]
+        )
+        for labels, number in sorted(self._counters.requests.items()):
+            requests.add_metric(labels, number)
+        yield requests
+        seconds = HistogramMetricFamily(
+            "ocs_request_seconds", "From the request's last byte to its answer.", labels=["protocol", "type"]
+        )
+        for pair, latency in sorted(self._counters.latency.items()):
+            seconds.add_metric(pair, *_cumulated(latency))
+        yield seconds
+        yield CounterMetricFamily(
+            "ocs_post_conflicts",
+            "Postings that found another version of the account and were decided again.",
+            value=self._counters.post_conflicts,
+        )
+
+    def _gauges(self) -> Iterator[Metric]:
+        families: dict[Gauge, GaugeMetricFamily] = {}
+        for (gauge, protocol), read in self.gauges.items():
+            name, text = gauge.value
+            family = families.setdefault(gauge, GaugeMetricFamily(name, text, labels=["protocol"]))
+            family.add_metric([protocol], read())
+        yield from families.values()
+
+    def _outbox(self) -> Iterator[Metric]:
+        """Nothing if the flusher never reported; a dead one shows as a lag that grows with the clock."""
+        if self.flusher is None:
+            return
+        silence_ms = max(0, self._clock() - self.flusher.at_ms)
+        yield GaugeMetricFamily(
+            "ocs_outbox_backlog_entries",
+            "Entries waiting for PostgreSQL, when the flusher last reported.",
+            value=self.flusher.backlog,
+        )
+        yield GaugeMetricFamily(
+            "ocs_outbox_lag_seconds",
+            "The most that the oldest entry not yet in PostgreSQL can be old.",
+            value=(self.flusher.oldest_age_ms + silence_ms) / 1000,
+        )
+        yield CounterMetricFamily(
+            "ocs_outbox_flushed_entries",
+            "Entries written to PostgreSQL since the flusher started.",
+            value=self.flusher.flushed,
+        )
+
+
+def _cumulated(latency: Latency) -> tuple[list[tuple[str, float]], float]:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound_us, count in zip((*LATENCY_BOUNDS_US, None), latency.counts, strict=True):
+        total += count
+        buckets.append(("+Inf" if bound_us is None else str(bound_us / 1_000_000), total))
+    return buckets, latency.sum_us / 1_000_000

@@ -1,0 +1,285 @@
+"""The API on small in-memory parts: what its unit tests run against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httpx
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from balance.account import Account, AccountState, Bucket
+from balance.money import AMOUNT_MAX, Currency
+from balance.store import BackendUnavailable, Subscriber
+from ocs.api.app import create_app
+from ocs.api.context import Context
+from ocs.api.health import rates_check, store_check
+from ocs.api.keys import KeyRing, Scope, new_token, store_key
+from ocs.api.ports import (
+    AccountFault,
+    BucketOptions,
+    RechargeResult,
+    RechargeStatus,
+    SessionView,
+    SubscriberFault,
+)
+from ocs.charging.cdr import JournalEntry
+from ocs.observe.metrics import Counters, Metrics
+
+CURRENCIES = {
+    "EUR": Currency("EUR", 978, 9, 2),
+    "USD": Currency("USD", 840, 9, 2),
+    "JPY": Currency("JPY", 392, 6, 0),
+}
+NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+
+
+class FakeRedis:
+    """The few commands that the API uses."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self.sets: dict[str, set[bytes]] = {}
+        self.is_away = False
+        self.reads = 0
+
+    def _touch(self) -> None:
+        if self.is_away:
+            raise RedisConnectionError("connection refused")
+
+    async def get(self, key: str) -> bytes | None:
+        self._touch()
+        self.reads += 1
+        return self.values.get(key)
+
+    async def set(self, key: str, value: bytes) -> bool:
+        self._touch()
+        self.values[key] = value
+        return True
+
+    async def sadd(self, key: str, member: str) -> int:
+        self._touch()
+        self.sets.setdefault(key, set()).add(member.encode())
+        return 1
+
+    async def scard(self, key: str) -> int:
+        self._touch()
+        return len(self.sets.get(key, ()))
+
+    async def smembers(self, key: str) -> frozenset[bytes]:
+        self._touch()
+        return frozenset(self.sets.get(key, ()))
+
+    async def ping(self) -> bool:
+        self._touch()
+        return True
+
+
+@dataclass
+class MemoryAccounts:
+    """Follows the protocol of ocs.api.ports to the letter, without a store."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    subscribers: dict[str, Subscriber] = field(default_factory=dict)
+    sessions: list[SessionView] = field(default_factory=list)
+    done: dict[tuple[str, str], tuple[object, int]] = field(default_factory=dict)
+    actors: list[str] = field(default_factory=list)
+    is_away: bool = False
+
+    def _touch(self) -> None:
+        if self.is_away:
+            raise BackendUnavailable
+
+    async def create_account(
+        self, account_id: str, currency: str, rate_plan: str, credit_limit: int, low_balance: int, *, actor: str
+    ) -> Account | AccountFault:
+        self._touch()
+        if account_id in self.accounts:
+            return AccountFault.EXISTS
+        if rate_plan != "retail-eur":
+            return AccountFault.RATE_PLAN_UNKNOWN
+        self.actors.append(actor)
+        account = Account(
+            account_id,
+            1,
+            currency,
+            rate_plan,
+            AccountState.ACTIVE,
+            credit_limit,
+            low_balance,
+            1,
+            (Bucket(0, 0),),
+            NOW_MS,
+        )
+        self.accounts[account_id] = account
+        return account
+
+    async def account(self, account_id: str) -> Account | None:
+        self._touch()
+        return self.accounts.get(account_id)
+
+    async def top_up(
+        self,
+        account_id: str,
+        amount: int,
+        currency: str,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        bucket: BucketOptions | None = None,
+    ) -> RechargeResult:
+        def pay_in(account: Account) -> Account | RechargeStatus:
+            if account.currency != currency:
+                return RechargeStatus.CURRENCY_MISMATCH
+            if account.buckets[0].balance + amount > AMOUNT_MAX:
+                return RechargeStatus.AMOUNT_TOO_LARGE
+            buckets = list(account.buckets)
+            if bucket is None:
+                buckets[0] = msgspec.structs.replace(buckets[0], balance=buckets[0].balance + amount)
+            else:
+                buckets.append(Bucket(len(buckets), amount, 0, bucket.priority, bucket.expires_at_ms))
+            return msgspec.structs.replace(account, buckets=tuple(buckets))
+
+        return self._change(account_id, key, (amount, currency, reason, bucket), actor, pay_in)
+
+    async def adjust(
+        self, account_id: str, amount: int, currency: str, *, key: str, actor: str, reason: str
+    ) -> RechargeResult:
+        return await self.top_up(account_id, amount, currency, key=key, actor=actor, reason=reason)
+
+    async def set_state(
+        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str
+    ) -> RechargeResult:
+        return self._change(
+            account_id, key, (state, reason), actor, lambda account: msgspec.structs.replace(account, state=state)
+        )
+
+    def _change(
+        self,
+        account_id: str,
+        key: str,
+        content: object,
+        actor: str,
+        change: Callable[[Account], Account | RechargeStatus],
+    ) -> RechargeResult:
+        self._touch()
+        account = self.accounts.get(account_id)
+        if account is None:
+            return RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN)
+        if (account_id, key) in self.done:
+            before, entry_number = self.done[account_id, key]
+            if before != content:
+                return RechargeResult(RechargeStatus.KEY_REUSED, account)
+            return RechargeResult(RechargeStatus.REPLAYED, account, entry_number)
+        if account.state is AccountState.CLOSED:
+            return RechargeResult(RechargeStatus.ACCOUNT_CLOSED, account)
+        after = change(account)
+        if isinstance(after, RechargeStatus):
+            return RechargeResult(after, account)
+        after = msgspec.structs.replace(after, version=after.version + 1, entry_number=after.entry_number + 1)
+        self.accounts[account_id] = after
+        self.actors.append(actor)
+        self.done[account_id, key] = (content, after.entry_number)
+        return RechargeResult(RechargeStatus.APPLIED, after, after.entry_number)
+
+    async def create_subscriber(
+        self, subscriber_id: str, account_id: str, identities: tuple[str, ...], password: str
+    ) -> Subscriber | SubscriberFault:
+        self._touch()
+        if subscriber_id in self.subscribers:
+            return SubscriberFault.EXISTS
+        if account_id not in self.accounts:
+            return SubscriberFault.ACCOUNT_UNKNOWN
+        if any(identity in one.identities for one in self.subscribers.values() for identity in identities):
+            return SubscriberFault.IDENTITY_TAKEN
+        subscriber = Subscriber(subscriber_id, account_id, identities, password, NOW_MS)
+        self.subscribers[subscriber_id] = subscriber
+        return subscriber
+
+    async def subscriber(self, subscriber_id: str) -> Subscriber | None:
+        self._touch()
+        return self.subscribers.get(subscriber_id)
+
+    async def find(self, identity: str) -> Subscriber | None:
+        self._touch()
+        return next((one for one in self.subscribers.values() if identity in one.identities), None)
+
+    async def open_sessions(self, account_id: str, limit: int) -> list[SessionView]:
+        self._touch()
+        return self.sessions[:limit]
+
+
+@dataclass
+class MemoryHistory:
+    entries: list[JournalEntry] = field(default_factory=list)
+
+    async def cdrs(
+        self, account_id: str, limit: int, *, before: int = 0, from_ms: int = 0, to_ms: int = 0
+    ) -> list[JournalEntry]:
+        return [
+            entry
+            for entry in await self.journal(account_id, len(self.entries), before=before)
+            if entry.cdr and from_ms <= entry.cdr.started_at_ms and (not to_ms or entry.cdr.started_at_ms < to_ms)
+        ][:limit]
+
+    async def journal(self, account_id: str, limit: int, *, before: int = 0) -> list[JournalEntry]:
+        found = [
+            entry
+            for entry in self.entries
+            if entry.account_id == account_id and (not before or entry.entry_number < before)
+        ]
+        return sorted(found, key=lambda entry: -entry.entry_number)[:limit]
+
+
+@dataclass
+class World:
+    """The application with its parts, and a client for it."""
+
+    accounts: MemoryAccounts
+    history: MemoryHistory
+    redis: FakeRedis
+    counters: Counters
+    context: Context
+    client: httpx.AsyncClient
+    now_ms: int = NOW_MS
+    rate_version: str = "abc"
+
+    async def token(self, *scopes: Scope) -> str:
+        """A new key's token."""
+        token = new_token()
+        await store_key(cast(Redis, self.redis), token, "test", scopes, self.now_ms)
+        return str(token)
+
+    async def login(self, *scopes: Scope) -> None:
+        """Let the client use a new key with these scopes."""
+        self.client.headers["Authorization"] = f"Bearer {await self.token(*scopes)}"
+
+    async def post(self, path: str, body: Any, key: str = "") -> httpx.Response:
+        return await self.client.post(path, json=body, headers={"Idempotency-Key": key} if key else {})
+
+
+def make_world(requests_per_minute: int = 60_000) -> World:
+    redis, accounts, history, counters = FakeRedis(), MemoryAccounts(), MemoryHistory(), Counters()
+
+    def clock() -> int:
+        return world.now_ms
+
+    client_redis = cast(Redis, redis)
+    context = Context(
+        accounts=accounts,
+        history=history,
+        keys=KeyRing(client_redis, clock),
+        metrics=Metrics(counters, client_redis, clock),
+        currencies=CURRENCIES,
+        clock=clock,
+        checks={"valkey": store_check(client_redis), "rates": rates_check(lambda: world.rate_version)},
+        requests_per_minute=requests_per_minute,
+    )
+    transport = httpx.ASGITransport(app=cast(Any, create_app(context)))
+    client = httpx.AsyncClient(transport=transport, base_url="http://ocs.test")
+    world = World(accounts, history, redis, counters, context, client)
+    return world
