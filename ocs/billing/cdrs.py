@@ -1,0 +1,159 @@
+"""Reads of the books: an account's rated records and its journal, newest first, page by page.
+
+A page is named by the last row of the one before (a keyset), never by an offset: page 1,000 costs what page 1
+costs, and rows that arrive meanwhile neither repeat nor hide others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeVar
+
+import asyncpg
+import msgspec
+
+from balance.account import Hold
+from balance.money import Amount
+from balance.store import BackendUnavailable
+from ocs.billing.groups import decode_groups
+from ocs.billing.moments import milliseconds, moment
+from ocs.charging.cdr import CdrGroup
+
+T = TypeVar("T")
+
+PAGE_MAX: Final = 1000
+FAR_FUTURE_MS: Final = 253_402_300_799_000  # the last second of the year 9999
+ENTRY_MAX: Final = 2**63 - 1
+
+
+class CursorError(ValueError):
+    """The text is not a cursor that we gave out."""
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """``next_cursor`` is empty on the last page."""
+
+    items: tuple[T, ...]
+    next_cursor: str = ""
+
+
+class CdrRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One rated record as it is billed; ``groups`` hold what its price is computed from."""
+
+    account_id: str
+    entry_number: int
+    session_id: str
+    protocol: str
+    peer: str
+    subscriber: str
+    service: str
+    origin: str
+    destination: str
+    started_at_ms: int
+    ended_at_ms: int
+    cost: Amount
+    currency: str
+    rate_version: str
+    flags: int
+    cause: str
+    groups: tuple[CdrGroup, ...]
+
+
+class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of the account; ``changes`` are signed, + is the customer's money in."""
+
+    account_id: str
+    entry_number: int
+    at_ms: int
+    kind: str
+    currency: str
+    amount: Amount
+    changes: tuple[Hold, ...]
+    reference: str
+    actor: str
+    reason: str
+
+
+CDR_PAGE: Final = """
+    SELECT * FROM cdr
+    WHERE account_id = $1 AND (started_at, entry_number) < ($2, $3) AND started_at >= $4
+    ORDER BY started_at DESC, entry_number DESC LIMIT $5
+"""
+CDR_OF_SESSION: Final = "SELECT * FROM cdr WHERE session_id = $1 ORDER BY started_at, entry_number LIMIT $2"
+JOURNAL_PAGE: Final = """
+    SELECT * FROM journal WHERE account_id = $1 AND entry_number < $2 ORDER BY entry_number DESC LIMIT $3
+"""
+
+
+async def list_cdrs(
+    pool: Any,
+    account_id: str,
+    cursor: str = "",
+    limit: int = 100,
+    *,
+    since_ms: int = 0,
+    until_ms: int = FAR_FUTURE_MS,
+) -> Page[CdrRow]:
+    """An account's records that started in ``[since_ms, until_ms)``, newest first. Raises CursorError."""
+    limit = min(limit, PAGE_MAX)
+    before_ms, before_entry = _cursor_numbers(cursor, 2) if cursor else (until_ms, 0)
+    rows = await _fetch(pool, CDR_PAGE, account_id, moment(before_ms), before_entry, moment(since_ms), limit + 1)
+    items = tuple([cdr_from_row(row) for row in rows[:limit]])
+    more = len(rows) > limit
+    return Page(items, f"{items[-1].started_at_ms}.{items[-1].entry_number}" if more else "")
+
+
+async def cdrs_of_session(pool: Any, session_id: str, limit: int = 100) -> tuple[CdrRow, ...]:
+    """All records of one Session-Id: more than one when a client opened it anew."""
+    return tuple([cdr_from_row(row) for row in await _fetch(pool, CDR_OF_SESSION, session_id, min(limit, PAGE_MAX))])
+
+
+async def list_journal(pool: Any, account_id: str, cursor: str = "", limit: int = 100) -> Page[JournalRow]:
+    """An account's entries, newest first. Raises CursorError."""
+    limit = min(limit, PAGE_MAX)
+    before = _cursor_numbers(cursor, 1)[0] if cursor else ENTRY_MAX
+    rows = await _fetch(pool, JOURNAL_PAGE, account_id, before, limit + 1)
+    items = tuple([journal_from_row(row) for row in rows[:limit]])
+    return Page(items, str(items[-1].entry_number) if len(rows) > limit else "")
+
+
+def cdr_from_row(row: Mapping[str, Any]) -> CdrRow:
+    return CdrRow(
+        started_at_ms=milliseconds(row["started_at"]),
+        ended_at_ms=milliseconds(row["ended_at"]),
+        groups=decode_groups(row["groups"]),
+        **{name: row[name] for name in _CDR_PLAIN},
+    )
+
+
+def journal_from_row(row: Mapping[str, Any]) -> JournalRow:
+    pairs = zip(row["bucket_ids"], row["bucket_amounts"], strict=True)
+    return JournalRow(
+        at_ms=milliseconds(row["at"]),
+        changes=tuple([Hold(bucket_id, amount) for bucket_id, amount in pairs]),
+        **{name: row[name] for name in _JOURNAL_PLAIN},
+    )
+
+
+_CDR_PLAIN: Final = tuple(
+    name for name in CdrRow.__struct_fields__ if name not in {"started_at_ms", "ended_at_ms", "groups"}
+)
+_JOURNAL_PLAIN: Final = tuple(name for name in JournalRow.__struct_fields__ if name not in {"at_ms", "changes"})
+
+
+async def _fetch(pool: Any, statement: str, *arguments: Any) -> list[Mapping[str, Any]]:
+    try:
+        rows: list[Mapping[str, Any]] = await pool.fetch(statement, *arguments)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise BackendUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
+    return rows
+
+
+def _cursor_numbers(cursor: str, count: int) -> list[int]:
+    parts = cursor.split(".")
+    if len(parts) != count or not all(part.isdecimal() and part.isascii() and len(part) < 19 for part in parts):
+        raise CursorError("the cursor is not one of ours: start again without it")
+    numbers = [int(part) for part in parts]
+    if count == 2 and numbers[0] > FAR_FUTURE_MS:
+        raise CursorError("the cursor is not one of ours: start again without it")
+    return numbers

@@ -1,0 +1,84 @@
+"""The tables, as SQLAlchemy Core sees them; the migrations make them, a test holds both equal.
+
+Amounts are BIGINT at the currency's scale: the store refuses what does not fit 63 bits, so nothing is lost here.
+An entry's changes are two arrays of one length instead of JSON: exact integers that SQL can add.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+DESTINATION_INDEXED_MAX: Final = 64
+"""Characters of a destination that the index holds: a B-tree refuses long keys, and peers send what they like."""
+
+metadata = MetaData()
+
+# Order by octets: the order of keyset pages must not depend on the locale that the database was made with.
+AccountId = Text(collation="C")
+Moment = DateTime(timezone=True)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("account_id", AccountId, primary_key=True),
+    Column("entry_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("bucket_ids", ARRAY(BigInteger), nullable=False),
+    Column("bucket_amounts", ARRAY(BigInteger), nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("stream_id", Text, nullable=False),
+    Column("recorded_at", Moment, nullable=False, server_default=func.now()),
+    CheckConstraint("entry_number > 0", name="journal_entry_number_positive"),
+    CheckConstraint("cardinality(bucket_ids) = cardinality(bucket_amounts)", name="journal_changes_paired"),
+)
+
+cdr = Table(
+    "cdr",
+    metadata,
+    Column("account_id", AccountId, primary_key=True),
+    Column("entry_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("session_id", Text, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("subscriber", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("rate_version", Text, nullable=False),
+    Column("flags", Integer, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("groups", JSONB, nullable=False),
+    Column("recorded_at", Moment, nullable=False, server_default=func.now()),
+    Index("cdr_account_time", "account_id", "started_at", "entry_number"),
+    # A hash index takes a Session-Id of any length (RFC 6733 sets no limit).
+    Index("cdr_session", "session_id", postgresql_using="hash"),
+    Index(
+        "cdr_destination_time",
+        text(f'"left"(destination, {DESTINATION_INDEXED_MAX}) text_pattern_ops'),
+        "started_at",
+    ),
+)
