@@ -75,6 +75,10 @@ class MemoryStore:
     async def subscriber(self, subscriber_id: str) -> Subscriber | None:
         return self.subscribers.get(subscriber_id)
 
+    async def open_sessions(self, account_id: str) -> list[bytes]:  # noqa: ARG002 - values are opaque here
+        """The records of all sessions that are filed for supervision, the account's among them."""
+        return [value for key in list(self.deadlines) if (value := self._session(key)) is not None]
+
     async def due(self, until_ms: int, limit: int) -> list[str]:
         """The session keys whose deadline has come, oldest first."""
         keys = [key for key, deadline_ms in self.deadlines.items() if deadline_ms <= until_ms]

@@ -177,6 +177,16 @@ class ValkeyStore:
         value = await self.client.get(keys.identity_key(identity.decode()))
         return decode_subscriber(value) if value is not None else None
 
+    async def open_sessions(self, account_id: str) -> list[bytes]:
+        """The records of all open sessions of the account's partition, the account's among them."""
+        partition = self._partition_of(account_id)
+        members = await self.client.zrange(keys.deadlines_key(partition), 0, -1)
+        found: list[bytes] = []
+        for start in range(0, len(members), 500):
+            names = [keys.session_key(partition, member.decode()) for member in members[start : start + 500]]
+            found += [value for value in await self.client.mget(names) if value is not None]
+        return found
+
     async def due(self, until_ms: int, limit: int) -> list[str]:
         """The session keys whose deadline has come, oldest first within each partition."""
         found: list[str] = []

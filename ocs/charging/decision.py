@@ -32,3 +32,4 @@ class Decision(NamedTuple, Generic[AnswerT]):
     account: Account
     records: tuple[tuple[str, Record | None], ...] = ()
     entries: tuple[JournalEntry, ...] = ()
+    is_replay: bool = False  # a stored answer: nothing to confirm

@@ -117,7 +117,7 @@ def _terminate_lease(case: Case, account: Account) -> Answered:
 def _expire_lease(case: Case, account: Account) -> Answered:
     """No call came: the money is free again, and nothing is worth a record [R-45]."""
     lease = lease_of(case)
-    if case.now_ms < lease.deadline_ms:
+    if case.now_ms < lease.deadline_ms and not case.request.is_forced:
         return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account)
     for state in lease.groups:
         account, _ = release(account, state, case.now_ms)
@@ -157,7 +157,7 @@ def _replace(case: Case, account: Account) -> Answered:
 def _expire(case: Case, account: Account) -> Answered:
     """Tcc is over: release, close, and write the record flagged "no final report" (statement 112)."""
     session = _session_of(case)
-    if case.now_ms < session.deadline_ms:
+    if case.now_ms < session.deadline_ms and not case.request.is_forced:
         return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account)
     return closed(case, Charged(account, session, ()), ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
 

@@ -111,6 +111,7 @@ class ChargingRequest(msgspec.Struct):
     lease_of: str = ""  # RADIUS: the key of the authorization that this session takes over
     lease_ms: int = 0  # how long the reservation may wait for the next sign; 0: by policy
     duration_from_times: bool = False  # RADIUS: used is the time from the session's start to this event
+    is_forced: bool = False  # EXPIRY: close it whatever its deadline says
     all_affordable: bool = False  # RADIUS: grant all that the balance pays for, up to the maximum
 
 

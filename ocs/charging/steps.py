@@ -293,6 +293,21 @@ def with_expiries(account: Account, now_ms: int) -> tuple[Account, tuple[Journal
     return after, (JournalEntry(account.account_id, number, now_ms, "expiry", account.currency, changes),)
 
 
+def with_version(account: Account, version: int) -> Account:
+    return Account(
+        account.account_id,
+        version,
+        account.currency,
+        account.rate_plan,
+        account.state,
+        account.credit_limit,
+        account.low_balance,
+        account.entry_number,
+        account.buckets,
+        account.created_at_ms,
+    )
+
+
 def with_entry_number(account: Account, number: int) -> Account:
     return Account(
         account.account_id,
@@ -335,7 +350,7 @@ def repeat_of(case: Case, account: Account) -> Answered | None:
         groups = tuple(GroupAnswer(group.key, ChargingStatus.SUCCESS) for group in request.groups)
         return Decision(ChargingAnswer(ChargingStatus.SUCCESS, groups), account)
     if stored.kind == request.kind and (request.cumulative or stored.fingerprint == request.fingerprint):
-        return Decision(stored.answer, account)
+        return Decision(stored.answer, account, is_replay=True)
     if request.kind == RequestKind.INITIAL:
         return None  # a new session under an old name: see the table
     return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)

@@ -1,0 +1,318 @@
+"""One queue per account: requests for the same account are decided together and written in one step.
+
+A lane keeps what it knows of its account between requests, so that the usual request costs one round trip. What it
+knows may be stale: the store compares versions and tells what is there. A refusal that was decided on remembered
+facts alone is decided once more on fresh ones, since no posting would have checked it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import structlog
+
+from balance.account import Account
+from balance.store import BackendUnavailable, Posting, PostingResult, PostingStatus, SessionWrite, Snapshot, Store
+from ocs.charging.cdr import JournalEntry, encode_entry
+from ocs.charging.decision import Decision
+from ocs.charging.session import CreditSession, Record, Tombstone, decode_session, encode_session
+from ocs.charging.steps import with_version
+
+log = structlog.get_logger()
+
+BATCH_MAX: Final = 64
+QUEUE_MAX: Final = 1024
+ATTEMPTS_MAX: Final = 8
+LANES_MAX: Final = 200_000
+SESSIONS_PER_LANE_MAX: Final = 4096
+OPERATION_KEEP_MS: Final = 7 * 86_400_000
+
+
+class Work(Protocol):
+    """One request or operation that waits in a lane.
+
+    ``keys`` are the records it is decided from; those in ``expects_new`` are assumed not to exist, unread.
+    """
+
+    keys: tuple[str, ...]
+    expects_new: bool
+
+    def decide(
+        self, account: Account | None, records: Mapping[str, Record | None], now_ms: int
+    ) -> Decision[Any] | None:
+        """Decide; None when the account does not exist."""
+
+    def answer(self, answer: Any) -> None:
+        """Everything that the answer says has become true."""
+
+    def unknown_account(self) -> None: ...
+    def unavailable(self) -> None: ...
+    def busy(self) -> None: ...
+    def failed(self, error: Exception) -> None: ...
+
+
+class Lane:
+    """What is known of one account, and the work that waits for it."""
+
+    __slots__ = ("account", "account_id", "attempts", "batch", "busy", "fresh", "has_closed", "pending", "records")
+
+    def __init__(self, account_id: str) -> None:
+        self.account_id = account_id
+        self.account: Account | None = None
+        self.records: dict[str, Record | None] = {}
+        self.pending: list[Work] = []
+        self.batch: list[Work] = []
+        self.busy = False
+        self.fresh = False  # read from the store for this very batch
+        self.attempts = 0
+        self.has_closed = False
+
+    def drop_closed(self) -> None:
+        """Of closed and absent sessions the store knows enough."""
+        self.has_closed = False
+        for key in [key for key, record in self.records.items() if not isinstance(record, CreditSession)]:
+            del self.records[key]
+
+    def forget(self) -> None:
+        self.account = None
+        self.records.clear()
+
+
+class Lanes:
+    """Loads, decides, posts and answers, lane by lane."""
+
+    def __init__(self, store: Store, clock: Callable[[], int], tombstone_ms: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._tombstone_ms = tombstone_ms
+        self._lanes: dict[str, Lane] = {}
+        self.session_accounts: dict[str, str] = {}
+        self.conflicts = 0
+        self.waiting = 0
+
+    def submit(self, account_id: str, work: Work) -> None:
+        lane = self._lanes.get(account_id)
+        if lane is None:
+            lane = self._lanes[account_id] = Lane(account_id)
+            if len(self._lanes) > LANES_MAX:
+                self._evict()
+        if len(lane.pending) >= QUEUE_MAX:
+            work.busy()
+            return
+        lane.pending.append(work)
+        self.waiting += 1
+        if not lane.busy:
+            self._next(lane)
+
+    # --- the road of one batch --------------------------------------------------------------------------------------
+
+    def _next(self, lane: Lane) -> None:
+        lane.batch, lane.pending = lane.pending[:BATCH_MAX], lane.pending[BATCH_MAX:]
+        lane.busy = bool(lane.batch)
+        lane.attempts = 0
+        lane.fresh = False
+        if lane.busy:
+            self._load_missing(lane)
+
+    def _load_missing(self, lane: Lane) -> None:
+        known = lane.records
+        if lane.account is None:
+            self._load(lane, [key for work in lane.batch for key in work.keys if key not in known])
+            return
+        missing = [key for work in lane.batch for key in work.keys if key not in known and not work.expects_new]
+        if missing:
+            self._load(lane, missing)
+        else:
+            self._decide(lane)
+
+    def _load(self, lane: Lane, keys: list[str]) -> None:
+        self._store.load(lane.account_id, keys, lambda snapshot: self._loaded(lane, snapshot))
+
+    def _loaded(self, lane: Lane, snapshot: Snapshot | BackendUnavailable) -> None:
+        if isinstance(snapshot, BackendUnavailable):
+            self._give_up(lane, lambda work: work.unavailable())
+            return
+        self._learn(lane, snapshot)
+        known = lane.records
+        lane.fresh = all(key in known for work in lane.batch for key in work.keys)
+        lane.attempts += 1
+        if lane.fresh or lane.attempts >= ATTEMPTS_MAX:
+            self._decide(lane)
+        else:
+            self._load_missing(lane)
+
+    def _learn(self, lane: Lane, snapshot: Snapshot) -> None:
+        """Take over what stands in the store. Of another version, nothing that was known before may stay."""
+        before = lane.account.version if lane.account is not None else 0
+        if before != (snapshot.account.version if snapshot.account is not None else 0):
+            self._forget_records(lane)
+        lane.account = snapshot.account
+        for key, value in snapshot.sessions.items():
+            record = decode_session(value) if value is not None else None
+            lane.records[key] = record
+            if not isinstance(record, CreditSession):
+                lane.has_closed = True
+
+    def _decide(self, lane: Lane) -> None:
+        now_ms = self._clock()
+        account = lane.account
+        before = account
+        records = lane.records
+        changed: dict[str, Record | None] = {}
+        entries: list[JournalEntry] = []
+        outcomes: list[tuple[Work, Any]] = []
+        for work in lane.batch:
+            view = {**records, **changed} if changed else records
+            try:
+                decision = work.decide(account, view, now_ms)
+            except Exception as error:
+                log.exception("decision_failed", account_id=lane.account_id)
+                outcomes.append((work, error))
+                continue
+            if decision is None:
+                outcomes.append((work, None))
+                continue
+            account = decision.account
+            changed.update(decision.records)
+            entries.extend(decision.entries)
+            outcomes.append((work, decision))
+        if account is before and not changed and not entries:
+            self._conclude(lane, outcomes)
+        else:
+            assert account is not None, "a decision that changes something has an account"
+            self._post(lane, account, changed, [encode_entry(entry) for entry in entries], outcomes)
+
+    def _conclude(self, lane: Lane, outcomes: list[tuple[Work, Any]]) -> None:
+        """Nothing changes. What was decided from memory alone is confirmed by a fresh look first."""
+        if not lane.fresh and not all(_is_replay(outcome) for _, outcome in outcomes):
+            lane.forget()
+            if lane.attempts >= ATTEMPTS_MAX:
+                self._give_up(lane, lambda work: work.busy())
+            else:
+                self._load(lane, [key for work in lane.batch for key in work.keys])
+            return
+        self._answer(lane, outcomes)
+
+    def _post(
+        self,
+        lane: Lane,
+        account: Account,
+        changed: dict[str, Record | None],
+        entries: list[bytes],
+        outcomes: list[tuple[Work, Any]],
+    ) -> None:
+        version = lane.account.version if lane.account is not None else 0
+        account = with_version(account, version + 1)
+        writes = [self._write(lane, key, record) for key, record in changed.items()]
+        posting = Posting(account, version, writes, entries)
+        self._store.post(posting, lambda result: self._posted(lane, account, changed, outcomes, result))
+
+    def _write(self, lane: Lane, key: str, record: Record | None) -> SessionWrite:
+        before = lane.records.get(key)
+        must_be_new = before is None and (key not in lane.records)
+        if isinstance(record, CreditSession):
+            was_filed_ms = before.filed_ms if isinstance(before, CreditSession) else 0
+            deadline_ms = record.filed_ms if record.filed_ms != was_filed_ms else -1
+            return SessionWrite(key, encode_session(record), 0, deadline_ms, must_be_new)
+        deadline_ms = 0 if isinstance(before, CreditSession) else -1
+        if record is None:
+            return SessionWrite(key, None, 0, deadline_ms, must_be_new=False)
+        keep_ms = self._tombstone_ms if isinstance(record, Tombstone) else OPERATION_KEEP_MS
+        return SessionWrite(key, encode_session(record), keep_ms, deadline_ms, must_be_new)
+
+    def _posted(
+        self,
+        lane: Lane,
+        account: Account,
+        changed: dict[str, Record | None],
+        outcomes: list[tuple[Work, Any]],
+        result: PostingResult,
+    ) -> None:
+        if result.status == PostingStatus.APPLIED:
+            lane.account = account
+            self._remember(lane, changed)
+            self._answer(lane, outcomes)
+        elif result.status == PostingStatus.UNAVAILABLE:
+            self._give_up(lane, lambda work: work.unavailable())
+        else:
+            self._again(lane, result.current)
+
+    def _again(self, lane: Lane, current: Snapshot | None) -> None:
+        assert current is not None, "a conflict says what stands there"
+        self.conflicts += 1
+        lane.attempts += 1
+        self._forget_records(lane)
+        self._learn(lane, current)
+        if lane.attempts >= ATTEMPTS_MAX:
+            self._give_up(lane, lambda work: work.busy())
+        else:
+            self._load_missing(lane)
+
+    def _answer(self, lane: Lane, outcomes: list[tuple[Work, Any]]) -> None:
+        self.waiting -= len(outcomes)
+        for work, outcome in outcomes:
+            try:
+                _tell(work, outcome)
+            except Exception:
+                log.exception("answer_failed", account_id=lane.account_id)
+        if lane.has_closed:
+            lane.drop_closed()
+        if lane.account is None:
+            self._lanes.pop(lane.account_id, None)
+            if not lane.pending:
+                lane.busy = False
+                return
+            self._lanes[lane.account_id] = lane
+        self._next(lane)
+
+    def _give_up(self, lane: Lane, say: Callable[[Work], None]) -> None:
+        batch = lane.batch
+        self.waiting -= len(batch)
+        lane.forget()
+        for work in batch:
+            say(work)
+        self._next(lane)
+
+    # --- memory -----------------------------------------------------------------------------------------------------
+
+    def _remember(self, lane: Lane, changed: dict[str, Record | None]) -> None:
+        """Open sessions are kept; of closed ones the store knows enough."""
+        for key, record in changed.items():
+            if isinstance(record, CreditSession):
+                if key not in lane.records and len(lane.records) >= SESSIONS_PER_LANE_MAX:
+                    oldest = next(iter(lane.records))
+                    del lane.records[oldest]
+                    self.session_accounts.pop(oldest, None)
+                lane.records[key] = record
+                self.session_accounts[key] = lane.account_id
+            else:
+                lane.records.pop(key, None)
+                self.session_accounts.pop(key, None)
+
+    def _forget_records(self, lane: Lane) -> None:
+        for key in lane.records:
+            self.session_accounts.pop(key, None)
+        lane.records.clear()
+
+    def _evict(self) -> None:
+        """Forget the oldest idle lanes; an account that is used again is simply read again."""
+        idle = [lane for lane in self._lanes.values() if not lane.busy and not lane.pending]
+        for lane in idle[: max(1, len(idle) // 8)]:
+            self._forget_records(lane)
+            del self._lanes[lane.account_id]
+
+
+def _tell(work: Work, outcome: object) -> None:
+    if isinstance(outcome, Decision):
+        work.answer(outcome.answer)
+    elif outcome is None:
+        work.unknown_account()
+    else:
+        assert isinstance(outcome, Exception), "an outcome is a decision, nothing or a fault"
+        work.failed(outcome)
+
+
+def _is_replay(outcome: object) -> bool:
+    """A stored answer needs no confirmation: it was durable before it was remembered."""
+    return isinstance(outcome, Decision) and outcome.is_replay

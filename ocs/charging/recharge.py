@@ -1,0 +1,264 @@
+"""The desk: accounts and subscribers as the HTTP API and the tools see them. Same lanes, same posting as a call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
+from balance.burn import total_of
+from balance.money import Amount
+from balance.store import BackendUnavailable, Snapshot, Store, Subscriber
+from ocs.charging.decision import Decision
+from ocs.charging.lanes import Lanes
+from ocs.charging.operations import (
+    AccountFault,
+    BucketOptions,
+    Operation,
+    OperationKind,
+    RechargeResult,
+    RechargeStatus,
+    decide_operation,
+    open_account,
+)
+from ocs.charging.service import OnlineCharging
+from ocs.charging.session import CreditSession, Record, decode_session
+
+ResultT = TypeVar("ResultT")
+
+
+class SubscriberFault(Enum):
+    """Why a subscriber was not created."""
+
+    EXISTS = "exists"
+    ACCOUNT_UNKNOWN = "account_unknown"
+    IDENTITY_TAKEN = "identity_taken"
+
+
+class SessionView(NamedTuple):
+    """One open session, for people."""
+
+    session_key: str
+    protocol: str
+    started_at_ms: int
+    service: str
+    destination: str
+    reserved: Amount
+    cost: Amount
+    last_at_ms: int
+
+
+class DeskStore(Store, Protocol):
+    """What the desk needs of the store beyond the hot path."""
+
+    async def put_subscriber(self, subscriber: Subscriber) -> str | None: ...
+
+    async def subscriber(self, subscriber_id: str) -> Subscriber | None: ...
+
+    async def open_sessions(self, account_id: str) -> list[bytes]: ...
+
+
+class AccountDesk:
+    """Every method raises BackendUnavailable when the store is away; then nothing of the call is known to be done."""
+
+    def __init__(
+        self, charging: OnlineCharging, store: DeskStore, clock: Callable[[], int], currencies: Mapping[str, Any]
+    ) -> None:
+        self._charging = charging
+        self._store = store
+        self._clock = clock
+        self._currencies = currencies
+
+    async def create_account(
+        self,
+        account_id: str,
+        currency: str,
+        rate_plan: str,
+        credit_limit: Amount,
+        low_balance: Amount,
+        *,
+        actor: str,
+    ) -> Account | AccountFault:
+        if currency not in self._currencies:
+            return AccountFault.CURRENCY_UNKNOWN
+        if self._charging.rates.currency_of(rate_plan) != currency:
+            return AccountFault.RATE_PLAN_UNKNOWN
+        account = Account(
+            account_id,
+            0,
+            currency,
+            rate_plan,
+            AccountState.ACTIVE,
+            credit_limit,
+            low_balance,
+            0,
+            (Bucket(MAIN_BUCKET, 0, 0, created_at_ms=self._clock()),),
+        )
+        return await self._do(
+            account_id, (), lambda there, _, now_ms: open_account(account, there, actor, now_ms), AccountFault.EXISTS
+        )
+
+    async def account(self, account_id: str) -> Account | None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Account | None] = loop.create_future()
+
+        def loaded(snapshot: Snapshot | BackendUnavailable) -> None:
+            if future.done():
+                return
+            if isinstance(snapshot, BackendUnavailable):
+                future.set_exception(snapshot)
+            else:
+                future.set_result(snapshot.account)
+
+        self._store.load(account_id, (), loaded)
+        return await future
+
+    async def top_up(
+        self,
+        account_id: str,
+        amount: Amount,
+        currency: str,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        bucket: BucketOptions | None = None,
+    ) -> RechargeResult:
+        assert amount > 0, "a top-up adds money"
+        return await self._operate(
+            Operation(OperationKind.TOP_UP, account_id, key, actor, reason, amount, currency, bucket)
+        )
+
+    async def adjust(
+        self, account_id: str, amount: Amount, currency: str, *, key: str, actor: str, reason: str
+    ) -> RechargeResult:
+        return await self._operate(
+            Operation(OperationKind.ADJUSTMENT, account_id, key, actor, reason, amount, currency)
+        )
+
+    async def set_state(
+        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str
+    ) -> RechargeResult:
+        return await self._operate(Operation(OperationKind.STATE, account_id, key, actor, reason, state=state))
+
+    async def create_subscriber(
+        self, subscriber_id: str, account_id: str, identities: tuple[str, ...], password: str
+    ) -> Subscriber | SubscriberFault:
+        assert identities, "a subscriber has at least one identity"
+        if await self._store.subscriber(subscriber_id) is not None:
+            return SubscriberFault.EXISTS
+        if await self.account(account_id) is None:
+            return SubscriberFault.ACCOUNT_UNKNOWN
+        subscriber = Subscriber(subscriber_id, account_id, identities, password, self._clock())
+        if await self._store.put_subscriber(subscriber) is not None:
+            return SubscriberFault.IDENTITY_TAKEN
+        self._charging.forget_subscribers()
+        return subscriber
+
+    async def subscriber(self, subscriber_id: str) -> Subscriber | None:
+        return await self._store.subscriber(subscriber_id)
+
+    async def find(self, identity: str) -> Subscriber | None:
+        future: asyncio.Future[Subscriber | None] = asyncio.get_running_loop().create_future()
+
+        def found(subscriber: Subscriber | BackendUnavailable | None) -> None:
+            if future.done():
+                return
+            if isinstance(subscriber, BackendUnavailable):
+                future.set_exception(subscriber)
+            else:
+                future.set_result(subscriber)
+
+        self._store.resolve(identity, found)
+        return await future
+
+    async def open_sessions(self, account_id: str, limit: int) -> list[SessionView]:
+        sessions = [decode_session(value) for value in await self._store.open_sessions(account_id)]
+        return [
+            _view(session)
+            for session in sessions
+            if isinstance(session, CreditSession) and session.account_id == account_id
+        ][:limit]
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _operate(self, operation: Operation) -> RechargeResult:
+        key = operation.record_key
+
+        def decide(
+            account: Account | None, records: Mapping[str, Record | None], now_ms: int
+        ) -> Decision[RechargeResult] | None:
+            return decide_operation(operation, account, records.get(key), now_ms) if account is not None else None
+
+        return await self._do(operation.account_id, (key,), decide, RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN))
+
+    async def _do(
+        self,
+        account_id: str,
+        keys: tuple[str, ...],
+        decide: Callable[[Account | None, Mapping[str, Record | None], int], Decision[ResultT] | None],
+        unknown: ResultT,
+    ) -> ResultT:
+        future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+        lanes: Lanes = self._charging.lanes
+        lanes.submit(account_id, _Errand(keys, decide, future, unknown))
+        return await future
+
+
+class _Errand(Generic[ResultT]):
+    """One operation as work for its account's lane; its outcome goes into a future."""
+
+    __slots__ = ("_decide", "_future", "_unknown", "expects_new", "keys")
+
+    keys: tuple[str, ...]
+
+    def __init__(
+        self,
+        keys: tuple[str, ...],
+        decide: Callable[[Account | None, Mapping[str, Record | None], int], Decision[ResultT] | None],
+        future: asyncio.Future[ResultT],
+        unknown: ResultT,
+    ) -> None:
+        self.keys = keys
+        self.expects_new = True
+        self._decide = decide
+        self._future = future
+        self._unknown = unknown
+
+    def decide(
+        self, account: Account | None, records: Mapping[str, Record | None], now_ms: int
+    ) -> Decision[ResultT] | None:
+        return self._decide(account, records, now_ms)
+
+    def answer(self, answer: ResultT) -> None:
+        if not self._future.done():
+            self._future.set_result(answer)
+
+    def unknown_account(self) -> None:
+        self.answer(self._unknown)
+
+    def unavailable(self) -> None:
+        self.failed(BackendUnavailable("the balance store is away; try again with the same key"))
+
+    def busy(self) -> None:
+        self.failed(BackendUnavailable("too much is going on with this account; try again with the same key"))
+
+    def failed(self, error: Exception) -> None:
+        if not self._future.done():
+            self._future.set_exception(error)
+
+
+def _view(session: CreditSession) -> SessionView:
+    protocol, _, _ = session.session_key.partition(":")
+    return SessionView(
+        session.session_key,
+        protocol,
+        session.opened_at_ms,
+        session.service,
+        session.destination,
+        total_of(session.reservation),
+        session.cost,
+        session.heard_at_ms,
+    )

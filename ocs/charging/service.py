@@ -1,0 +1,170 @@
+"""Online charging: who is asked for, which account pays, and the decision in that account's lane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from balance.account import Account
+from balance.store import BackendUnavailable, Store, Subscriber
+from ocs.charging.decision import Decision, Rates
+from ocs.charging.events import decide_event
+from ocs.charging.interrogation import decide
+from ocs.charging.lanes import Lanes
+from ocs.charging.policy import QuotaPolicy
+from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
+from ocs.charging.session import CreditSession, Record, decode_session
+from ocs.charging.steps import Case
+
+ReplyTo: TypeAlias = Callable[[ChargingAnswer], None]
+SubscriberDone: TypeAlias = Callable[[Subscriber | BackendUnavailable | None], None]
+
+IDENTITY_KEEP_MS: Final = 10_000
+IDENTITIES_MAX: Final = 200_000
+
+
+class OnlineCharging:
+    """Answers charging requests. One per process; every method is called in the loop's thread."""
+
+    def __init__(self, store: Store, rates: Rates, policy: QuotaPolicy, clock: Callable[[], int]) -> None:
+        self.rates = rates  # swapped whole when the rate files are read again
+        self.policy = policy
+        self.lanes = Lanes(store, clock, policy.tombstone_ms)
+        self._store = store
+        self._clock = clock
+        self._subscribers: dict[str, tuple[int, Subscriber]] = {}
+
+    def submit(self, request: ChargingRequest, reply: ReplyTo) -> None:
+        """Decide one request and call ``reply`` once, after everything that the answer says is durable."""
+        account_id = self.lanes.session_accounts.get(request.session_key)
+        if account_id is not None and request.kind != RequestKind.INITIAL:
+            self.submit_for(account_id, request, reply)
+        elif request.identities:
+            self._identify(request, reply)
+        elif request.kind in {RequestKind.INITIAL, RequestKind.EVENT}:
+            reply(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
+        else:
+            self._store.locate(request.session_key, lambda found: self._located(request, reply, found))
+
+    def submit_for(self, account_id: str, request: ChargingRequest, reply: ReplyTo) -> None:
+        """The same for a request whose account is known already (supervision)."""
+        self.lanes.submit(account_id, Interrogation(self, request, reply))
+
+    def find_subscriber(self, identities: tuple[str, ...], done: SubscriberDone) -> None:
+        """The subscriber of the first identity that is known."""
+        now_ms = self._clock()
+        for identity in identities:
+            known = self._subscribers.get(identity)
+            if known is not None and known[0] > now_ms:
+                done(known[1])
+                return
+        self._resolve(identities, 0, done)
+
+    def forget_subscribers(self) -> None:
+        """Subscribers were changed: ask the store again."""
+        self._subscribers.clear()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _identify(self, request: ChargingRequest, reply: ReplyTo) -> None:
+        known = self._subscribers.get(request.identities[0])
+        if known is not None and known[0] > self._clock():
+            self._submit_for(known[1], request, reply)
+            return
+
+        def found(subscriber: Subscriber | BackendUnavailable | None) -> None:
+            if isinstance(subscriber, Subscriber):
+                self._submit_for(subscriber, request, reply)
+            elif subscriber is None:
+                reply(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
+            else:
+                reply(ChargingAnswer(ChargingStatus.UNAVAILABLE))
+
+        self.find_subscriber(request.identities, found)
+
+    def _submit_for(self, subscriber: Subscriber, request: ChargingRequest, reply: ReplyTo) -> None:
+        self.lanes.submit(subscriber.account_id, Interrogation(self, request, reply, subscriber.subscriber_id))
+
+    def _resolve(self, identities: tuple[str, ...], index: int, done: SubscriberDone) -> None:
+        if index == len(identities):
+            done(None)
+            return
+
+        def resolved(subscriber: Subscriber | BackendUnavailable | None) -> None:
+            if subscriber is None:
+                self._resolve(identities, index + 1, done)
+                return
+            if isinstance(subscriber, Subscriber):
+                self._know(identities[index], subscriber)
+            done(subscriber)
+
+        self._store.resolve(identities[index], resolved)
+
+    def _know(self, identity: str, subscriber: Subscriber) -> None:
+        if len(self._subscribers) >= IDENTITIES_MAX:
+            for oldest in list(self._subscribers)[: IDENTITIES_MAX // 8]:
+                del self._subscribers[oldest]
+        self._subscribers[identity] = (self._clock() + IDENTITY_KEEP_MS, subscriber)
+
+    def _located(self, request: ChargingRequest, reply: ReplyTo, found: bytes | BackendUnavailable | None) -> None:
+        if isinstance(found, BackendUnavailable):
+            reply(ChargingAnswer(ChargingStatus.UNAVAILABLE))
+        elif found is None:
+            reply(ChargingAnswer(ChargingStatus.SESSION_UNKNOWN))
+        else:
+            self.submit_for(decode_session(found).account_id, request, reply)
+
+
+class Interrogation:
+    """One charging request as work for its account's lane."""
+
+    __slots__ = ("_charging", "_reply", "_request", "_subscriber_id", "expects_new", "keys")
+
+    keys: tuple[str, ...]
+
+    def __init__(
+        self, charging: OnlineCharging, request: ChargingRequest, reply: ReplyTo, subscriber_id: str = ""
+    ) -> None:
+        self._charging = charging
+        self._request = request
+        self._reply = reply
+        self._subscriber_id = subscriber_id
+        lease_of = request.lease_of
+        is_moved = bool(lease_of) and lease_of != request.session_key
+        self.keys = (request.session_key, lease_of) if is_moved else (request.session_key,)
+        # An INITIAL or EVENT is new nearly always: its posting fails as a conflict if it is not. A Start has to look.
+        self.expects_new = request.kind in {RequestKind.INITIAL, RequestKind.EVENT} and not request.cumulative
+
+    def decide(
+        self, account: Account | None, records: Mapping[str, Record | None], now_ms: int
+    ) -> Decision[ChargingAnswer] | None:
+        if account is None:
+            return None
+        request = self._request
+        keys = self.keys
+        lease = records.get(keys[1]) if len(keys) > 1 else None
+        case = Case(
+            request,
+            records.get(keys[0]),
+            lease if isinstance(lease, CreditSession) else None,
+            self._subscriber_id,
+            self._charging.rates,
+            self._charging.policy,
+            now_ms,
+        )
+        return decide_event(case, account) if request.kind == RequestKind.EVENT else decide(case, account)
+
+    def answer(self, answer: ChargingAnswer) -> None:
+        self._reply(answer)
+
+    def unknown_account(self) -> None:
+        self._reply(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
+
+    def unavailable(self) -> None:
+        self._reply(ChargingAnswer(ChargingStatus.UNAVAILABLE))
+
+    def busy(self) -> None:
+        self._reply(ChargingAnswer(ChargingStatus.TOO_BUSY))
+
+    def failed(self, error: Exception) -> None:  # noqa: ARG002 - it is in the log already
+        self._reply(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))

@@ -1,0 +1,118 @@
+"""Sessions whose client went silent: found by the deadline index, closed with a record (Tcc, RFC 8506 section 13).
+
+The index is lazy: a session that was heard of again keeps its old place in it until that comes due; then it is filed
+anew. After a start, and when the wall clock has jumped, nothing is closed for a grace time (statements 119, 120).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+
+from balance.store import BackendUnavailable, Store
+from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
+from ocs.charging.service import OnlineCharging
+from ocs.charging.session import CreditSession, decode_session
+
+log = structlog.get_logger()
+
+ROUND_S: Final = 1.0
+BATCH_MAX: Final = 500
+CLOCK_JUMP_MS: Final = 120_000
+
+
+class SupervisedStore(Store, Protocol):
+    async def due(self, until_ms: int, limit: int) -> list[str]: ...
+
+    async def file_deadline(self, session_key: str, account_id: str, deadline_ms: int) -> None: ...
+
+    async def sessions_of(self, prefix: str) -> list[tuple[str, bytes]]: ...
+
+
+class Supervision:
+    """Runs beside the servers, once a second."""
+
+    def __init__(
+        self, charging: OnlineCharging, store: SupervisedStore, clock: Callable[[], int], grace_s: float = 60.0
+    ) -> None:
+        self._charging = charging
+        self._store = store
+        self._clock = clock
+        self._grace_s = grace_s
+        self.closed = 0
+
+    async def run(self) -> None:
+        """Until cancelled. A store that is away is tried again in the next round."""
+        loop = asyncio.get_running_loop()
+        quiet_until = loop.time() + self._grace_s
+        seen_at, seen_ms = loop.time(), self._clock()
+        while True:
+            await asyncio.sleep(ROUND_S)
+            passed_ms = (loop.time() - seen_at) * 1000
+            seen_at, before_ms, seen_ms = loop.time(), seen_ms, self._clock()
+            if abs(seen_ms - before_ms - passed_ms) > CLOCK_JUMP_MS:
+                log.error("clock_jumped", by_ms=int(seen_ms - before_ms - passed_ms), supervision_waits_s=self._grace_s)
+                quiet_until = loop.time() + self._grace_s
+            if loop.time() >= quiet_until:
+                await self._round()
+
+    async def close_due(self) -> int:
+        """One round: how many sessions were found silent."""
+        now_ms = self._clock()
+        silent = 0
+        for key in await self._store.due(now_ms, BATCH_MAX):
+            value = await self._locate(key)
+            session = decode_session(value) if value is not None else None
+            if not isinstance(session, CreditSession):
+                await self._store.file_deadline(key, session.account_id if session else "", 0)
+            elif session.deadline_ms > now_ms:
+                await self._store.file_deadline(key, session.account_id, session.deadline_ms)
+            else:
+                silent += 1
+                await self._close(session, "no sign of the client", is_forced=False)
+        self.closed += silent
+        return silent
+
+    async def close_sessions(self, prefix: str, before_ms: int, cause: str) -> int:
+        """Close all open sessions whose key starts so and that began before that instant [R-70]."""
+        count = 0
+        for _, value in await self._store.sessions_of(prefix):
+            session = decode_session(value)
+            if isinstance(session, CreditSession) and session.opened_at_ms < before_ms:
+                await self._close(session, cause, is_forced=True)
+                count += 1
+        return count
+
+    async def _round(self) -> None:
+        try:
+            while await self.close_due() >= BATCH_MAX // 2:
+                pass
+        except Exception:
+            log.exception("supervision_round_failed")
+
+    async def _close(self, session: CreditSession, cause: str, *, is_forced: bool) -> ChargingAnswer:
+        future: asyncio.Future[ChargingAnswer] = asyncio.get_running_loop().create_future()
+        request = ChargingRequest(
+            RequestKind.EXPIRY,
+            session.session_key,
+            -1,
+            (),
+            session.service,
+            self._clock(),
+            (),
+            cause=cause,
+            is_forced=is_forced,
+        )
+        self._charging.submit_for(session.account_id, request, future.set_result)
+        return await future
+
+    async def _locate(self, key: str) -> bytes | None:
+        future: asyncio.Future[bytes | BackendUnavailable | None] = asyncio.get_running_loop().create_future()
+        self._store.locate(key, future.set_result)
+        found = await future
+        if isinstance(found, BackendUnavailable):
+            raise found
+        return found
