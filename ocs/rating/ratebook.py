@@ -11,9 +11,10 @@ from ocs.rating.dated import FOREVER_MS, Version
 from ocs.rating.price import Tariff
 from ocs.rating.tariffs import RateSource, RatingFault
 
-__all__ = ["NO_GROUP", "RateBook", "RatingFault", "ServiceRates"]
+__all__ = ["ANY_GROUP", "NO_GROUP", "RateBook", "RatingFault", "ServiceRates"]
 
-NO_GROUP: Final = -1
+NO_GROUP: Final = -1  # a request that names no rating group
+ANY_GROUP: Final = -2  # a tariff that is for each of them
 SHORT_VERSION_DIGITS: Final = 12
 
 Timeline = tuple[Version[RateSource], ...]
@@ -22,8 +23,8 @@ Timeline = tuple[Version[RateSource], ...]
 class ServiceRates(msgspec.Struct, frozen=True):
     """The tariffs of one service of a plan, by what they are for.
 
-    ``by_service_id`` is asked first: with the rating group, then with NO_GROUP for "in any group". ``by_group`` has
-    NO_GROUP where a tariff is meant for requests that name no group. ``otherwise`` takes what nothing else does.
+    ``by_service_id`` is asked first: with the rating group, then with ANY_GROUP. ``by_group`` has NO_GROUP where a
+    tariff is meant for requests that name no group. ``otherwise`` takes what nothing else does.
     """
 
     by_service_id: dict[tuple[int, int], Timeline]
@@ -35,7 +36,7 @@ class ServiceRates(msgspec.Struct, frozen=True):
         if self.by_service_id:
             for service_id in service_ids:
                 found = self.by_service_id.get((rating_group, service_id)) or self.by_service_id.get(
-                    (NO_GROUP, service_id)
+                    (ANY_GROUP, service_id)
                 )
                 if found:
                     return found

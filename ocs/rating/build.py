@@ -1,0 +1,158 @@
+"""From the bytes of all rate files to a rate book, or to the list of everything that is wrong with them. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Final
+
+import msgspec
+
+from balance.money import Currency
+from ocs.rating.currencies import CURRENCIES_FILE, parse_currencies
+from ocs.rating.deckfile import Deck, DeckReader, DeckTemplate
+from ocs.rating.faults import ConfigFault, FaultList
+from ocs.rating.planfile import Library, PlanReader
+from ocs.rating.price import Price
+from ocs.rating.ratebook import SHORT_VERSION_DIGITS, PlanRates, RateBook
+from ocs.rating.tariffs import BARRED
+from ocs.rating.tomlfile import TomlFile
+from ocs.rating.units import UnitKind
+
+PLANS: Final = "rateplans"
+DECKS: Final = "decks"
+DESTINATIONS: Final = "destinations"
+
+# A deck that no plan uses is read by this, so that its faults are seen before it is used.
+_UNUSED: Final = DeckTemplate(
+    Price(UnitKind.SECONDS, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=60), 9
+)
+
+
+class LoadResult(msgspec.Struct, frozen=True):
+    """A book and no faults, or no book and all faults. ``warnings`` are lawful and probably not meant."""
+
+    book: RateBook | None
+    currencies: dict[str, Currency]
+    faults: tuple[ConfigFault, ...] = ()
+    warnings: tuple[ConfigFault, ...] = ()
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """Hash names and contents, so that the same files give the same version wherever they are loaded."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\n{len(files[name])}\n".encode())
+        digest.update(files[name])
+    return digest.hexdigest()
+
+
+def build(files: Mapping[str, bytes], now_ms: int) -> LoadResult:
+    """Build from file names (relative, with /) and their bytes."""
+    return _Build(files, now_ms).run()
+
+
+class _Build:
+    def __init__(self, files: Mapping[str, bytes], now_ms: int) -> None:
+        self._files = files
+        self._now_ms = now_ms
+        self._digest = digest_of(files)
+        self._faults: dict[str, FaultList] = {}
+        self._warnings: dict[str, FaultList] = {}
+        self._decks: dict[tuple[str, DeckTemplate | None], Deck] = {}
+
+    def run(self) -> LoadResult:
+        currencies = self._currencies()
+        plans = self._plans(currencies)
+        self._check_unused()
+        faults = _all(self._faults)
+        book = None if faults else RateBook(plans, self._digest)
+        return LoadResult(book, currencies, faults, _all(self._warnings))
+
+    def _faults_of(self, file: str) -> FaultList:
+        return self._faults.setdefault(file, FaultList(file))
+
+    def _text(self, file: str) -> str:
+        try:
+            return self._files[file].decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = self._files[file].count(b"\n", 0, error.start) + 1
+            self._faults_of(file).add(line, "file", "is not UTF-8 text", "save it as UTF-8")
+            return ""
+
+    def _names(self, folder: str, suffix: str) -> list[str]:
+        paths = [PurePosixPath(name) for name in sorted(self._files)]
+        return [path.stem for path in paths if path.parent.name == folder and path.suffix == suffix]
+
+    def _currencies(self) -> dict[str, Currency]:
+        faults = self._faults_of(CURRENCIES_FILE)
+        if CURRENCIES_FILE not in self._files:
+            faults.add(0, "file", "does not exist", "copy the sample configuration's")
+            return {}
+        return parse_currencies(self._text(CURRENCIES_FILE), faults)
+
+    def _plans(self, currencies: dict[str, Currency]) -> dict[str, PlanRates]:
+        library = Library(
+            currencies,
+            self._deck,
+            lambda name: self._read(f"{DESTINATIONS}/{name}.csv", None),
+            tuple(self._names(DECKS, ".csv")),
+            tuple(self._names(DESTINATIONS, ".csv")),
+            self._digest[:SHORT_VERSION_DIGITS],
+        )
+        names = self._names(PLANS, ".toml")
+        if not names:
+            self._faults_of(PLANS).add(0, "file", "there is no rate plan", f"add {PLANS}/<name>.toml")
+        plans: dict[str, PlanRates] = {}
+        file_of: dict[str, str] = {}
+        for name in names:
+            file = f"{PLANS}/{name}.toml"
+            toml = TomlFile(self._text(file), self._faults_of(file))
+            found = PlanReader(toml, library).read()
+            if found is None:
+                continue
+            if file_of.setdefault(found[0], file) != file:
+                toml.fault(("name",), f"{found[0]!r} is that of {file_of[found[0]]}", "give each plan its own name")
+            plans[found[0]] = found[1]
+        return plans
+
+    def _deck(self, name: str, template: DeckTemplate) -> Deck | None:
+        return self._read(f"{DECKS}/{name}.csv", template)
+
+    def _read(self, file: str, template: DeckTemplate | None) -> Deck | None:
+        """Read a file once for each template: two tariffs with the same defaults share its table."""
+        if file not in self._files:
+            return None
+        key = (file, template)
+        if key not in self._decks:
+            deck = DeckReader(self._faults_of(file), template, self._now_ms).read(self._text(file))
+            self._decks[key] = deck
+            self._warn_of_future(deck)
+        return self._decks[key]
+
+    def _warn_of_future(self, deck: Deck) -> None:
+        """Warn where a prefix that starts later falls back to a shorter one that is cheaper: no carrier means that."""
+        codes = deck.codes
+        warnings = self._warnings.setdefault(codes.file, FaultList(codes.file))
+        for prefix, row in codes.index.future_prefixes(self._now_ms) if deck.prices else ():
+            shorter, _ = codes.index.find(prefix[:-1], self._now_ms)
+            if shorter < 0 or BARRED in {deck.price_of[row], deck.price_of[shorter]}:
+                continue
+            if deck.prices[deck.price_of[shorter]].next_rate < deck.prices[deck.price_of[row]].next_rate:
+                message = f"{prefix} is not in force yet; until then the cheaper line {codes.line_of[shorter]} applies"
+                warnings.add(codes.line_of[row], "from", message, "add a line for now, or forbid the prefix until then")
+
+    def _check_unused(self) -> None:
+        used = {file for file, _ in self._decks}
+        for folder in (DECKS, DESTINATIONS):
+            for name in self._names(folder, ".csv"):
+                file = f"{folder}/{name}.csv"
+                if file not in used:
+                    self._read(file, _UNUSED if folder == DECKS else None)
+                    warnings = self._warnings.setdefault(file, FaultList(file))
+                    warnings.add(0, "file", "no plan uses it", "name it in a tariff, or remove it")
+
+
+def _all(lists: Mapping[str, FaultList]) -> tuple[ConfigFault, ...]:
+    return tuple(fault for file in sorted(lists) for fault in lists[file].sorted())

@@ -1,0 +1,218 @@
+"""Decks and destination lists: CSV lines into prefix tables.
+
+A deck line has a prefix (or several), the destination's name and the price; a destination list has no price, which
+the plans give by name. Equal cells are read once, so half a million lines hold a few thousand prices and names.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from array import array
+from collections.abc import Iterator
+from io import StringIO
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ocs.rating.dated import EVER_MS, FOREVER_MS
+from ocs.rating.faults import FaultList, Problem, did_you_mean
+from ocs.rating.prefixes import PrefixIndexBuilder
+from ocs.rating.price import Price
+from ocs.rating.pricing import interval, priced
+from ocs.rating.rateplan import PriceCells
+from ocs.rating.tariffs import BARRED, CodeTable
+
+PREFIX_DIGITS_MAX: Final = 24
+CODE_COLUMNS: Final = ("prefix", "destination", "from", "to")
+PRICE_COLUMNS: Final = (*PriceCells._fields, "forbidden")
+
+_SEPARATORS: Final = re.compile(r"[\s,;]+")
+_FLAGS: Final = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
+
+
+class DeckTemplate(NamedTuple):
+    """What a tariff gives to the lines of its deck: the price that empty cells inherit, and the currency's scale."""
+
+    price: Price
+    scale: int
+
+
+class Deck(msgspec.Struct, frozen=True):
+    """``price_of`` is a place in ``prices`` by row number; both are empty for a list without prices."""
+
+    codes: CodeTable
+    prices: tuple[Price, ...]
+    price_of: array[int]
+
+
+class _Columns(NamedTuple):
+    """Places of the columns in a line; a column that is not there reads the empty cell added to each line."""
+
+    prefix: int
+    destination: int
+    from_: int
+    to: int
+    prices: tuple[int, ...]
+
+
+class DeckReader:
+    """Reads one file for one tariff."""
+
+    def __init__(self, faults: FaultList, template: DeckTemplate | None, now_ms: int) -> None:
+        self._faults = faults
+        self._template = template
+        self._builder = PrefixIndexBuilder(now_ms)
+        self._destinations: dict[str, int] = {}
+        self._destination_of = array("I")
+        self._line_of = array("I")
+        self._length_of = array("B")
+        self._prices: list[Price] = []
+        self._price_of = array("I")
+        self._price_read: dict[tuple[str, ...], tuple[int, list[Problem]]] = {}
+        self._interval_read: dict[tuple[str, str], tuple[int, int, list[Problem]]] = {}
+
+    def read(self, text: str) -> Deck:
+        """Read all lines; the faults are in the list given at the start."""
+        for line, cells, columns in self._lines(text):
+            self._read_line(line, cells, columns)
+        index, clashes = self._builder.build()
+        for clash in clashes:
+            self._fault(
+                self._line_of[clash.later],
+                Problem(
+                    "prefix",
+                    f"the same prefix as in line {self._line_of[clash.earlier]}, at the same time",
+                    "remove one of them, or end one before the other begins",
+                ),
+            )
+        codes = CodeTable(
+            self._faults.file, index, tuple(self._destinations), self._destination_of, self._line_of, self._length_of
+        )
+        return Deck(codes, tuple(self._prices), self._price_of)
+
+    def _fault(self, line: int, problem: Problem) -> None:
+        self._faults.add(line, problem.field, problem.message, problem.cure)
+
+    def _lines(self, text: str) -> Iterator[tuple[int, list[str], _Columns]]:
+        """Yield the data lines, all of the header's width plus the empty cell. Comments start with #."""
+        header_line = text[: text.find("\n")] if "\n" in text else text
+        delimiter = ";" if ";" in header_line and "," not in header_line else ","
+        reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
+        columns: _Columns | None = None
+        width = 0
+        try:
+            for cells in reader:
+                if not any(cells) or cells[0].startswith("#"):
+                    continue
+                if columns is None:
+                    width = len(cells)
+                    columns = self._header(reader.line_num, cells)
+                    if columns is None:
+                        return
+                elif len(cells) != width:
+                    self._fault(
+                        reader.line_num,
+                        Problem("line", f"has {len(cells)} cells, the header {width}", 'quote cells with "," inside'),
+                    )
+                else:
+                    cells.append("")
+                    yield reader.line_num, cells, columns
+        except csv.Error as error:
+            self._fault(reader.line_num, Problem("line", f"is no CSV: {error}", "save it as comma-separated text"))
+        if columns is None and not self._faults.sorted():
+            self._fault(1, Problem("file", "has no header", f"first line: {','.join(CODE_COLUMNS[:2])},..."))
+
+    def _header(self, line: int, cells: list[str]) -> _Columns | None:
+        names = [cell.strip().lower() for cell in cells]
+        known = CODE_COLUMNS if self._template is None else CODE_COLUMNS + PRICE_COLUMNS
+        is_sound = True
+        for at, name in enumerate(names):
+            if name not in known:
+                self._fault(
+                    line, Problem(name or f"column {at + 1}", "is not a known column", did_you_mean(name, known))
+                )
+                is_sound = False
+            elif name in names[:at]:
+                self._fault(line, Problem(name, "is there twice", "keep one of the columns"))
+                is_sound = False
+        for name in ("prefix", "destination") + (() if self._template is None else ("rate",)):
+            if name not in names:
+                self._fault(line, Problem(name, "the column is missing", f"add {name} to the header"))
+                is_sound = False
+        if not is_sound:
+            return None
+        place = {name: names.index(name) if name in names else len(names) for name in CODE_COLUMNS + PRICE_COLUMNS}
+        return _Columns(
+            place["prefix"],
+            place["destination"],
+            place["from"],
+            place["to"],
+            tuple(place[name] for name in PRICE_COLUMNS),
+        )
+
+    def _read_line(self, line: int, cells: list[str], columns: _Columns) -> None:
+        from_ms, to_ms = self._interval(line, cells[columns.from_], cells[columns.to])
+        price = self._price(line, tuple(cells[place] for place in columns.prices)) if self._template else None
+        name = cells[columns.destination].strip()
+        if not name:
+            self._fault(line, Problem("destination", "is empty", "name it: bills and reports show it"))
+        destination = self._destinations.setdefault(name, len(self._destinations))
+        prefixes = _SEPARATORS.split(cells[columns.prefix].strip())
+        for prefix in prefixes:
+            if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= PREFIX_DIGITS_MAX):
+                self._fault(line, _prefix_problem(prefix))
+                continue
+            self._builder.add(prefix, from_ms, to_ms)
+            self._destination_of.append(destination)
+            self._line_of.append(line)
+            self._length_of.append(len(prefix))
+            if price is not None:
+                self._price_of.append(price)
+
+    def _interval(self, line: int, from_text: str, to_text: str) -> tuple[int, int]:
+        if not from_text and not to_text:
+            return EVER_MS, FOREVER_MS
+        key = (from_text, to_text)
+        found = self._interval_read.get(key)
+        if found is None:
+            found = self._interval_read[key] = interval(from_text.strip(), to_text.strip())
+        for problem in found[2]:
+            self._fault(line, problem)
+        return found[0], found[1]
+
+    def _price(self, line: int, cells: tuple[str, ...]) -> int:
+        found = self._price_read.get(cells)
+        if found is None:
+            found = self._price_read[cells] = self._read_price([cell.strip() for cell in cells])
+        for problem in found[1]:
+            self._fault(line, problem)
+        return found[0]
+
+    def _read_price(self, cells: list[str]) -> tuple[int, list[Problem]]:
+        assert self._template is not None
+        flag = _FLAGS.get(cells[-1].lower())
+        if flag is None:
+            return 0, [Problem("forbidden", f"{cells[-1]!r} is neither yes nor no", "write 1 or 0")]
+        written = PriceCells(*cells[:-1])
+        price, problems = priced(written, self._template.price, self._template.scale)
+        if flag:
+            return BARRED, problems
+        if not written.rate:
+            problems.append(Problem("rate", "is empty", "write the price, 0 for free, or forbid the destination"))
+        self._prices.append(price)
+        return len(self._prices) - 1, problems
+
+
+def _prefix_problem(prefix: str) -> Problem:
+    if not prefix:
+        return Problem("prefix", "is empty", "write the digits that the number starts with")
+    if prefix.startswith("+"):
+        return Problem("prefix", f"{prefix!r} has a plus sign", "write digits only, country code first")
+    if "-" in prefix:
+        return Problem("prefix", f"{prefix!r} has a hyphen", "write a range out, or join country and area code")
+    if prefix.isdigit() and prefix.isascii():
+        return Problem("prefix", f"{prefix!r} is too long", f"at most {PREFIX_DIGITS_MAX} digits")
+    return Problem(
+        "prefix", f"{prefix!r} is not made of digits", "spreadsheets turn long codes into 4.47E+11: format as text"
+    )

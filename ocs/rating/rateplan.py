@@ -1,0 +1,83 @@
+"""The file format of rate plans: these records are what ``config/rateplans/*.toml`` may say, and nothing else.
+
+Amounts are decimal strings in the plan's currency; increments are whole numbers of the base unit (seconds, octets,
+events) or text with a unit ("60 s", "1 MiB"). See docs/rating.md for the meaning of each field.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+PriceUnit: TypeAlias = Literal[
+    "second", "minute", "hour", "octet", "kB", "KiB", "MB", "MiB", "GB", "GiB", "event"
+]  # the keys of units.PRICE_UNITS
+RoundingMode: TypeAlias = Literal["up", "half-up", "down"]
+
+
+class PriceCells(NamedTuple):
+    """The written parts of a price, from a plan or from a line of a deck. Empty: as in the tariff around it."""
+
+    rate: str = ""
+    initial_rate: str = ""
+    initial: str = ""
+    next: str = ""
+    setup: str = ""
+    minimum: str = ""
+
+
+class Pricing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The parts of a price that a tariff sets and a destination may override."""
+
+    rate: str = ""
+    initial_rate: str = ""
+    initial: int | str = ""
+    next: int | str = ""
+    setup: str = ""
+    minimum: int | str = ""
+
+    def cells(self) -> PriceCells:
+        return PriceCells(
+            self.rate, self.initial_rate, str(self.initial), str(self.next), self.setup, str(self.minimum)
+        )
+
+
+class DestinationRate(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[tariffs.rates]]``: the price of one named destination of ``destinations/*.csv``."""
+
+    destination: str
+    forbidden: bool = False
+
+
+class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[tariffs]]``: what one use of a service costs. Exactly one of rate, free, deck, destinations says it."""
+
+    service: str
+    name: str
+    per: PriceUnit
+    free: bool = False
+    deck: str = ""
+    destinations: str = ""
+    rating_groups: tuple[int, ...] = ()
+    service_identifiers: tuple[int, ...] = ()
+    default: bool = False
+    round_to: str = ""
+    rounding: RoundingMode = "up"
+    from_: str = msgspec.field(default="", name="from")
+    to: str = ""
+
+
+class RatePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The head of a file of ``config/rateplans``; its ``[[tariffs]]`` are decoded one by one."""
+
+    name: str
+    currency: str
+
+
+class CurrencyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One line of ``config/currencies.toml``: ``EUR = { numeric = 978, scale = 9, digits = 2 }``."""
+
+    numeric: int
+    scale: int
+    digits: int
