@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
@@ -10,15 +9,14 @@ from litestar import get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from balance.money import Currency, format_amount
-from ocs.api.context import Context, Given
+from ocs.api.context import Given
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import invalid
 from ocs.api.schemas import DecimalString, Instant, instant, milliseconds
-from ocs.charging.cdr import Cdr, CdrFlag, CdrGroup, JournalEntry
+from ocs.billing.cdrs import FAR_FUTURE_MS, PAGE_MAX, CdrRow, CursorError, JournalRow
+from ocs.charging.cdr import CdrFlag, CdrGroup
 from ocs.rating.units import UnitKind
-
-PAGE_MAX: Final = 1000
 
 Limit: TypeAlias = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
 Cursor: TypeAlias = Annotated[str, QueryParameter(description="next_cursor of the page before; empty to begin")]
@@ -69,6 +67,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
     kind: str
     currency: str
+    amount: DecimalString
     changes: tuple[ChangeView, ...]
     reference: str
     actor: str
@@ -99,42 +98,31 @@ async def list_cdrs(
     started_to: FromQuery[Instant | None] = None,
 ) -> CdrList:
     """Rated CDRs whose start lies in [started_from, started_to). They arrive here a moment after the call's end."""
-    found = await context.history.cdrs(
-        account_id,
-        limit + 1,
-        before=_before(cursor),
-        from_ms=milliseconds("started_from", started_from),
-        to_ms=milliseconds("started_to", started_to),
-    )
-    views = tuple(
-        _cdr_view(entry, entry.cdr, context.currencies[entry.currency]) for entry in found[:limit] if entry.cdr
-    )
-    return CdrList(cdrs=views, next_cursor=_next_cursor(found, limit))
+    since_ms, until_ms = milliseconds("started_from", started_from), milliseconds("started_to", started_to)
+    try:
+        page = await context.history.list_cdrs(
+            account_id, cursor, limit, since_ms=since_ms, until_ms=until_ms or FAR_FUTURE_MS
+        )
+    except CursorError as error:
+        raise invalid("cursor", str(error)) from error
+    views = tuple(_cdr_view(row, context.currencies[row.currency]) for row in page.items)
+    return CdrList(cdrs=views, next_cursor=page.next_cursor)
 
 
 @get("/accounts/{account_id:str}/journal", tags=["history"], **operation("list_journal", Scope.CDRS_READ))
 async def list_journal(account_id: FromPath[str], context: Given, limit: Limit = 100, cursor: Cursor = "") -> EntryList:
     """Every change of the account's money: top-ups, adjustments, expiries, sessions."""
-    found = await context.history.journal(account_id, limit + 1, before=_before(cursor))
-    views = tuple(_entry_view(entry, context) for entry in found[:limit])
-    return EntryList(entries=views, next_cursor=_next_cursor(found, limit))
+    try:
+        page = await context.history.list_journal(account_id, cursor, limit)
+    except CursorError as error:
+        raise invalid("cursor", str(error)) from error
+    views = tuple(_entry_view(row, context.currencies[row.currency]) for row in page.items)
+    return EntryList(entries=views, next_cursor=page.next_cursor)
 
 
-def _before(cursor: str) -> int:
-    if not cursor:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit() and 0 < len(cursor) <= 18):
-        raise invalid("cursor", "take next_cursor of the page before, as it is")
-    return int(cursor)
-
-
-def _next_cursor(found: Sequence[JournalEntry], limit: int) -> str:
-    return str(found[limit - 1].entry_number) if len(found) > limit else ""
-
-
-def _cdr_view(entry: JournalEntry, cdr: Cdr, currency: Currency) -> CdrView:
+def _cdr_view(cdr: CdrRow, currency: Currency) -> CdrView:
     return CdrView(
-        entry_number=entry.entry_number,
+        entry_number=cdr.entry_number,
         session_id=cdr.session_id,
         protocol=cdr.protocol,
         peer=cdr.peer,
@@ -145,7 +133,7 @@ def _cdr_view(entry: JournalEntry, cdr: Cdr, currency: Currency) -> CdrView:
         started_at=instant(cdr.started_at_ms),
         ended_at=instant(cdr.ended_at_ms),
         cost=format_amount(cdr.cost, currency.scale, currency.digits),
-        currency=entry.currency,
+        currency=cdr.currency,
         rate_version=cdr.rate_version,
         cause=cdr.cause,
         flags=tuple((flag.name or "").lower() for flag in CdrFlag(cdr.flags)),
@@ -167,20 +155,20 @@ def _group_view(group: CdrGroup, currency: Currency) -> CdrGroupView:
     )
 
 
-def _entry_view(entry: JournalEntry, context: Context) -> EntryView:
-    currency = context.currencies[entry.currency]
+def _entry_view(row: JournalRow, currency: Currency) -> EntryView:
     return EntryView(
-        entry_number=entry.entry_number,
-        at=instant(entry.at_ms),
-        kind=entry.kind,
-        currency=entry.currency,
+        entry_number=row.entry_number,
+        at=instant(row.at_ms),
+        kind=row.kind,
+        currency=row.currency,
+        amount=format_amount(row.amount, currency.scale, currency.digits),
         changes=tuple(
             ChangeView(bucket_id=hold.bucket_id, amount=format_amount(hold.amount, currency.scale, currency.digits))
-            for hold in entry.changes
+            for hold in row.changes
         ),
-        reference=entry.reference,
-        actor=entry.actor,
-        reason=entry.reason,
+        reference=row.reference,
+        actor=row.actor,
+        reason=row.reason,
     )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from balance.account import Account, AccountState
 from balance.money import Amount
 from balance.store import Subscriber
-from ocs.charging.cdr import JournalEntry
+from ocs.billing.cdrs import CdrRow, JournalRow, Page
 
 # "" if all is well, else what is missing, in words for the operator. Must not write and must not take long.
 Check: TypeAlias = Callable[[], Awaitable[str]]
@@ -122,14 +122,14 @@ class Accounts(Protocol):
 
 
 class History(Protocol):
-    """What left through the outbox and stands in PostgreSQL, newest first. Raises BackendUnavailable likewise.
+    """What left through the outbox and stands in PostgreSQL, newest first, page by page.
 
-    ``before`` is the entry number of the last one already seen, 0 to begin. ``from_ms`` and ``to_ms`` bound the
-    call's start as a half-open interval; 0 leaves that end open.
+    ``cursor`` is the page before's ``next_cursor``, "" to begin; CursorError if it is none of ours. CDRs are those
+    that started in ``[since_ms, until_ms)``. Raises BackendUnavailable while PostgreSQL is away.
     """
 
-    async def cdrs(
-        self, account_id: str, limit: int, *, before: int = 0, from_ms: int = 0, to_ms: int = 0
-    ) -> list[JournalEntry]: ...
+    async def list_cdrs(
+        self, account_id: str, cursor: str, limit: int, *, since_ms: int, until_ms: int
+    ) -> Page[CdrRow]: ...
 
-    async def journal(self, account_id: str, limit: int, *, before: int = 0) -> list[JournalEntry]: ...
+    async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]: ...

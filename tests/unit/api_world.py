@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import httpx
 import msgspec
@@ -26,7 +26,7 @@ from ocs.api.ports import (
     SessionView,
     SubscriberFault,
 )
-from ocs.charging.cdr import JournalEntry
+from ocs.billing.cdrs import CdrRow, CursorError, JournalRow, Page
 from ocs.observe.metrics import Counters, Metrics
 
 CURRENCIES = {
@@ -215,24 +215,32 @@ class MemoryAccounts:
 
 @dataclass
 class MemoryHistory:
-    entries: list[JournalEntry] = field(default_factory=list)
+    """Pages by entry number; remembers what it was asked."""
 
-    async def cdrs(
-        self, account_id: str, limit: int, *, before: int = 0, from_ms: int = 0, to_ms: int = 0
-    ) -> list[JournalEntry]:
-        return [
-            entry
-            for entry in await self.journal(account_id, len(self.entries), before=before)
-            if entry.cdr and from_ms <= entry.cdr.started_at_ms and (not to_ms or entry.cdr.started_at_ms < to_ms)
-        ][:limit]
+    cdrs: list[CdrRow] = field(default_factory=list)
+    journal: list[JournalRow] = field(default_factory=list)
+    asked: list[tuple[int, int]] = field(default_factory=list)
 
-    async def journal(self, account_id: str, limit: int, *, before: int = 0) -> list[JournalEntry]:
-        found = [
-            entry
-            for entry in self.entries
-            if entry.account_id == account_id and (not before or entry.entry_number < before)
-        ]
-        return sorted(found, key=lambda entry: -entry.entry_number)[:limit]
+    async def list_cdrs(
+        self, account_id: str, cursor: str, limit: int, *, since_ms: int, until_ms: int
+    ) -> Page[CdrRow]:
+        self.asked.append((since_ms, until_ms))
+        return _page([row for row in self.cdrs if row.account_id == account_id], cursor, limit)
+
+    async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]:
+        return _page([row for row in self.journal if row.account_id == account_id], cursor, limit)
+
+
+Row = TypeVar("Row", CdrRow, JournalRow)
+
+
+def _page(rows: list[Row], cursor: str, limit: int) -> Page[Row]:
+    if cursor and not cursor.isdigit():
+        raise CursorError("not one of ours")
+    found = sorted(
+        (row for row in rows if not cursor or row.entry_number < int(cursor)), key=lambda row: -row.entry_number
+    )
+    return Page(tuple(found[:limit]), str(found[limit - 1].entry_number) if len(found) > limit else "")
 
 
 @dataclass
