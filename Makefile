@@ -1,0 +1,74 @@
+# Everything from an empty clone: Python 3.11 or newer, pip and make are enough. `make help` lists the targets.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help install venv run test check lint format types imports tidy bench lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  \1 - \2/p' $(MAKEFILE_LIST) | column -t -s- -l2 2>/dev/null \
+		|| sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  \1 - \2/p' $(MAKEFILE_LIST)
+
+# pyproject.toml, too: the entry point and the package data come from there.
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and none was found; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) \
+		|| { rm -rf $(VENV); echo "no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV) (once; takes a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@# setuptools is in the lock: no isolated build, so nothing outside the lock is ever downloaded
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: $(STAMP) ## make the virtual environment and install what the lock file names
+
+venv: install ## the same as install
+
+run: $(STAMP) ## start everything; Ctrl-C drains and stops it
+	@exec $(BIN)/ocs run
+
+test: check ## all checks and all tests: what CI runs
+	$(BIN)/python -m pytest -q
+
+check: lint types imports tidy ## lint, types, import contracts, house rules
+
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## ruff: repair what can be repaired
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(STAMP) ## who may import whom
+	$(BIN)/lint-imports
+
+tidy: $(STAMP) ## house rules: sizes, clocks, floats near money
+	$(BIN)/python -m pytest -q tests/unit/test_tidy.py
+
+bench: $(STAMP) ## load the whole system and say what a request costs
+	@command -v $${CC:-cc} >/dev/null || { echo "make bench needs a C compiler for its load generator: install gcc or clang, or set CC" >&2; exit 1; }
+	$(BIN)/python scripts/bench.py $(BENCH_OPTIONS)
+
+# A configuration of pip that names other places would put their files into the lock: it is not asked.
+LOCK := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet --upgrade \
+	--generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+
+lock: ## write the lock files anew: names, versions, hashes
+	@test -x $(BIN)/pip-compile || $(MAKE) install
+	$(LOCK) --extra dev -o requirements.lock pyproject.toml
+	$(LOCK) --constraint requirements.lock -o requirements-run.lock pyproject.toml
+	@sed -i.old -e '/^#/d' -e '/^$$/d' requirements.lock requirements-run.lock && rm -f requirements*.lock.old
+
+clean: ## remove what was built; data/ stays
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
