@@ -1,0 +1,162 @@
+"""Scenario tables: one line an event, read by a biller, played against a world.
+
+    balance 1.00
+    I s1 T1 ask            -> 30          | B 1.00 R 0.30 A 0.70
+    U s1 used 30 ask       -> 30          | B 0.70 R 0.30
+    T s1 used 12           -> ok          | B 0.58 R 0
+
+A line is: request, session, tariff (remembered for the session), ``used N``, ``ask`` or ``ask N``, ``#N`` for a
+request number of its own (default: the next one), then what is granted (``final`` for a final-unit indication, ``ok``
+for none wanted, or the name of a status), then Booked, Reserved and Available. Other lines: ``top-up 0.10``,
+``take 0.10``, ``suspend``, ``activate``, ``wait 600``, ``close silent sessions``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from balance.account import AccountState
+from ocs.charging.request import (
+    ChargingAnswer,
+    ChargingRequest,
+    ChargingStatus,
+    EventAction,
+    GroupKey,
+    GroupRequest,
+    Quantity,
+    RequestKind,
+)
+from ocs.rating.units import UnitKind
+from tests.scenario.world import IDENTITY, World, amount
+
+TARIFFS = {
+    "T1": ("voice", "100", -1, UnitKind.SECONDS),
+    "T2": ("voice", "200", -1, UnitKind.SECONDS),
+    "T3": ("voice", "300", -1, UnitKind.SECONDS),
+    "free": ("voice", "112", -1, UnitKind.SECONDS),
+    "barred": ("voice", "900", -1, UnitKind.SECONDS),
+    "nowhere": ("voice", "777", -1, UnitKind.SECONDS),
+    "D1": ("data", "", 10, UnitKind.OCTETS),
+    "D2": ("data", "", 20, UnitKind.OCTETS),
+    "S1": ("sms", "", -1, UnitKind.EVENTS),
+}
+KINDS = {"I": RequestKind.INITIAL, "U": RequestKind.UPDATE, "T": RequestKind.TERMINATION, "E": RequestKind.EVENT}
+_STEP = re.compile(r"(?P<words>[^|>]*?)(?:\s*->\s*(?P<outcome>[^|]*?))?\s*(?:\|\s*(?P<figures>.*))?")
+
+
+@dataclass
+class Played:
+    """What the table remembers of a session."""
+
+    tariff: str
+    number: int = -1
+
+
+@dataclass
+class Table:
+    """Plays lines and checks what they say."""
+
+    world: World
+    sessions: dict[str, Played] = field(default_factory=dict)
+
+    async def play(self, text: str) -> None:
+        for line in text.strip().splitlines():
+            stripped = line.split("#  ")[0].strip()
+            if stripped:
+                await self._line(stripped)
+        await self.world.check_books()
+
+    async def _line(self, line: str) -> None:
+        match = _STEP.fullmatch(line)
+        assert match is not None, line
+        words = match["words"].split()
+        if words[0] in KINDS:
+            answer = await self.world.charge(self.request(words))
+            assert outcome_of(answer) == (match["outcome"] or "").strip(), line
+        else:
+            await self._other(words)
+        if match["figures"]:
+            await self._check_figures(line, match["figures"].split())
+
+    def request(self, words: list[str]) -> ChargingRequest:
+        kind, name, rest = KINDS[words[0]], words[1], words[2:]
+        if rest and rest[0] in TARIFFS:
+            self.sessions[name] = Played(rest.pop(0), self.sessions[name].number if name in self.sessions else -1)
+        played = self.sessions[name]
+        number = next((int(word[1:]) for word in rest if word.startswith("#")), played.number + 1)
+        played.number = max(number, played.number)
+        rest = [word for word in rest if not word.startswith("#")]
+        service, destination, rating_group, unit = TARIFFS[played.tariff]
+        used, requested = _quantities(rest, unit)
+        group = GroupRequest(GroupKey(rating_group), requested, used)
+        return ChargingRequest(
+            kind,
+            f"gy:{name}",
+            number,
+            (IDENTITY,),
+            service,
+            self.world.clock(),
+            (group,) if used is not None or requested is not None else (),
+            destination,
+            fingerprint=crc32(repr((kind, rest)).encode()),
+            action=EventAction.DIRECT_DEBITING,
+            peer="pgw.example.net",
+        )
+
+    async def _other(self, words: list[str]) -> None:
+        world = self.world
+        match words:
+            case ["balance", text]:
+                await world.open(text)
+            case ["balance", text, "limit", limit]:
+                await world.open(text, credit_limit=limit)
+            case ["top-up", text]:
+                await world.change(text)
+            case ["take", text]:
+                await world.change(f"-{text}")
+            case ["suspend"]:
+                await world.set_state(AccountState.SUSPENDED)
+            case ["activate"]:
+                await world.set_state(AccountState.ACTIVE)
+            case ["wait", seconds]:
+                world.clock.now_ms += int(seconds) * 1000
+            case ["close", "silent", "sessions"]:
+                await world.supervision.close_due()
+            case _:
+                raise AssertionError(f"no such line: {words}")
+
+    async def _check_figures(self, line: str, figures: list[str]) -> None:
+        there = dict(zip("BRA", await self.world.figures(), strict=True))
+        for name, text in zip(figures[::2], figures[1::2], strict=True):
+            assert there[name] == amount(text), f"{line}: {name} is {there[name] / 10**9}"
+
+
+def outcome_of(answer: ChargingAnswer) -> str:
+    """The answer in the table's words."""
+    if answer.status != ChargingStatus.SUCCESS:
+        return answer.status.name
+    words = []
+    for group in answer.groups:
+        if group.status != ChargingStatus.SUCCESS:
+            words.append(group.status.name)
+        elif group.granted:
+            words.append(f"{group.granted} final" if group.final >= 0 else str(group.granted))
+    return ", ".join(words) or "ok"
+
+
+def _quantities(rest: list[str], unit: UnitKind) -> tuple[tuple[Quantity, ...] | None, tuple[Quantity, ...] | None]:
+    used: tuple[Quantity, ...] | None = None
+    requested: tuple[Quantity, ...] | None = None
+    position = 0
+    while position < len(rest):
+        word = rest[position]
+        value = int(rest[position + 1]) if position + 1 < len(rest) and rest[position + 1].isdigit() else None
+        if word == "used":
+            used = (Quantity(unit, value or 0),)
+        else:
+            assert word == "ask", f"no such word: {word}"
+            requested = (Quantity(unit, value),) if value is not None else ()
+        position += 1 if value is None else 2
+    return used, requested

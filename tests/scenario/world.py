@@ -1,0 +1,156 @@
+"""One account, a clock that is moved by hand and a way to charge: the world in which a scenario table is played."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+from balance.account import MAIN_BUCKET, Account, AccountState, Bucket, Hold
+from balance.burn import available
+from balance.memory import MemoryStore
+from balance.store import Subscriber
+from balance.valkey.store import ValkeyStore
+from ocs.charging.cdr import JournalEntry, decode_entry
+from ocs.charging.operations import BucketOptions
+from ocs.charging.policy import QuotaPolicy
+from ocs.charging.recharge import AccountDesk
+from ocs.charging.request import ChargingAnswer, ChargingRequest
+from ocs.charging.service import OnlineCharging
+from ocs.charging.session import CreditSession, decode_session
+from ocs.charging.supervision import Supervision
+from ocs.rating.load import load_currencies, load_ratebook
+from ocs.rating.units import UnitKind
+
+CONFIG = Path(__file__).parents[2] / "config"
+IDENTITY = "e164:4915100000001"
+START_MS = 1_790_000_000_000
+SCALE = 9
+
+POLICY = QuotaPolicy(
+    quota={UnitKind.SECONDS: 30, UnitKind.OCTETS: 1_048_576, UnitKind.EVENTS: 1},
+    validity_s=300,
+    threshold_percent=0,
+    maximum_is_quota=True,
+    supervision_factor=2,
+)
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_ms = START_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class World:
+    """An account ``A`` on one store, and everything that can happen to it."""
+
+    def __init__(self, store: MemoryStore | ValkeyStore, clock: Clock, policy: QuotaPolicy = POLICY) -> None:
+        self.store = store
+        self.clock = clock
+        result = load_ratebook(CONFIG, START_MS)
+        assert result.book is not None, result.faults
+        self.charging = OnlineCharging(store, result.book, policy, clock)
+        self.desk = AccountDesk(self.charging, store, clock, load_currencies(CONFIG / "currencies.toml"))
+        self.supervision = Supervision(self.charging, store, clock)
+        self.keys = 0
+
+    async def open(self, balance: str, credit_limit: str = "0", low_balance: str = "0") -> None:
+        account = await self.desk.create_account(
+            "A", "EUR", "test-eur", amount(credit_limit), amount(low_balance), actor="test"
+        )
+        assert isinstance(account, Account)
+        subscriber = await self.desk.create_subscriber("S", "A", (IDENTITY,), "")
+        assert isinstance(subscriber, Subscriber)
+        if amount(balance):
+            await self.change(balance)
+
+    async def change(self, text: str, bucket: BucketOptions | None = None) -> None:
+        """Top up, or take away with a minus sign."""
+        self.keys += 1
+        key = f"k{self.keys}"
+        if amount(text) > 0:
+            await self.desk.top_up("A", amount(text), "EUR", key=key, actor="test", reason="", bucket=bucket)
+        else:
+            await self.desk.adjust("A", amount(text), "EUR", key=key, actor="test", reason="")
+
+    async def set_state(self, state: AccountState) -> None:
+        self.keys += 1
+        await self.desk.set_state("A", state, key=f"k{self.keys}", actor="test", reason="")
+
+    async def charge(self, request: ChargingRequest) -> ChargingAnswer:
+        future: asyncio.Future[ChargingAnswer] = asyncio.get_running_loop().create_future()
+        self.charging.submit(request, future.set_result)
+        return await future
+
+    async def charge_all(self, requests: Sequence[ChargingRequest]) -> list[ChargingAnswer]:
+        """All at the same moment."""
+        return list(await asyncio.gather(*(self.charge(request) for request in requests)))
+
+    async def account(self) -> Account:
+        account = await self.desk.account("A")
+        assert account is not None
+        return account
+
+    async def figures(self) -> tuple[int, int, int]:
+        """Booked, reserved and available now."""
+        account = await self.account()
+        booked = sum(bucket.balance for bucket in account.buckets)
+        return booked, sum(bucket.reserved for bucket in account.buckets), available(account, self.clock())
+
+    async def entries(self) -> list[JournalEntry]:
+        """The journal as it left through the outbox."""
+        if isinstance(self.store, MemoryStore):
+            return [decode_entry(value) for value in self.store.entries]
+        found: list[JournalEntry] = []
+        for partition in range(self.store.partitions):
+            for _, fields in await self.store.client.xrange(f"{{p{partition}}}outbox"):
+                found.append(decode_entry(fields[b"e"]))
+        return found
+
+    async def check_books(self) -> None:
+        """Invariants 1 and 2: the journal less open use is the balance; reservations add up."""
+        account, entries = await self.account(), await self.entries()
+        sessions = [
+            session
+            for value in await self.store.open_sessions("A")
+            if isinstance(session := decode_session(value), CreditSession)
+        ]
+        assert [entry.entry_number for entry in entries] == list(range(1, account.entry_number + 1))
+        booked: dict[int, int] = {MAIN_BUCKET: 0}
+        reserved: dict[int, int] = {}
+        for entry in entries:
+            _add(booked, entry.changes, 1)
+        for session in sessions:
+            _add(booked, session.debits, -1)
+            _add(reserved, session.reservation, 1)
+        for bucket in account.buckets:
+            assert bucket.balance == booked.pop(bucket.bucket_id, 0), bucket
+            assert bucket.reserved == reserved.pop(bucket.bucket_id, 0), bucket
+        assert not any(booked.values())
+        assert not any(reserved.values())
+
+
+class OpensWorld(Protocol):
+    """A fixture that makes a world on some store."""
+
+    async def __call__(self, policy: QuotaPolicy = POLICY) -> World: ...
+
+
+def amount(text: str) -> int:
+    return int(Decimal(text) * 10**SCALE)
+
+
+def bucket(bucket_id: int, balance: str, *, expires_at_ms: int = 0) -> Bucket:
+    return Bucket(bucket_id, amount(balance), expires_at_ms=expires_at_ms)
+
+
+def _add(totals: dict[int, int], holds: Sequence[Hold], sign: int) -> None:
+    for hold in holds:
+        totals[hold.bucket_id] = totals.get(hold.bucket_id, 0) + sign * hold.amount
