@@ -141,9 +141,11 @@ _CDR_PLAIN: Final = tuple(
 _JOURNAL_PLAIN: Final = tuple(name for name in JournalRow.__struct_fields__ if name not in {"at_ms", "changes"})
 
 
-async def _fetch(pool: Any, statement: str, *arguments: Any) -> list[Mapping[str, Any]]:
+async def _fetch(pool: Any, statement: str, name: str, *arguments: Any) -> list[Mapping[str, Any]]:
+    if "\x00" in name:
+        return []  # PostgreSQL's text holds no NUL: nothing has such a name
     try:
-        rows: list[Mapping[str, Any]] = await pool.fetch(statement, *arguments)
+        rows: list[Mapping[str, Any]] = await pool.fetch(statement, name, *arguments)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise BackendUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
     return rows

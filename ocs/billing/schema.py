@@ -76,9 +76,10 @@ cdr = Table(
     Index("cdr_account_time", "account_id", "started_at", "entry_number"),
     # A hash index takes a Session-Id of any length (RFC 6733 sets no limit).
     Index("cdr_session", "session_id", postgresql_using="hash"),
-    Index(
-        "cdr_destination_time",
-        text(f'"left"(destination, {DESTINATION_INDEXED_MAX}) text_pattern_ops'),
-        "started_at",
-    ),
+)
+Index(
+    "cdr_destination_time",
+    func.left(cdr.c.destination, text(str(DESTINATION_INDEXED_MAX))).label("destination_start"),
+    cdr.c.started_at,
+    postgresql_ops={"destination_start": "text_pattern_ops"},
 )

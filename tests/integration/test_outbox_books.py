@@ -1,0 +1,136 @@
+"""The books in PostgreSQL: their schema, and reading them page by page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from balance.store import BackendUnavailable
+from ocs.billing.cdrs import CursorError, cdrs_of_session, list_cdrs, list_journal
+from ocs.billing.migrate import upgrade
+from ocs.billing.schema import metadata
+from ocs.outbox.postgres import PostgresSink
+from ocs.outbox.sinks import OutboxEntry
+from tests.integration.test_outbox_flusher import NOW_MS, session_entry, top_up
+
+pytestmark = pytest.mark.integration
+
+
+async def test_the_migrations_make_what_the_schema_says(billing_dsn: str) -> None:
+    """Alembic finds no difference between the tables and ``ocs.billing.schema``."""
+
+    async def connect() -> Any:
+        return await asyncpg.connect(billing_dsn)
+
+    def differences(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": "ocs_schema_version", "compare_server_default": True}
+        )
+        return list(compare_metadata(context, metadata))
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+async def test_upgrades_at_the_same_time_make_the_tables_once(postgres_dsn: str) -> None:
+    """Daemons that start together wait for one another; a later upgrade has nothing to do."""
+    await asyncio.gather(*[asyncio.to_thread(upgrade, postgres_dsn) for _ in range(3)])
+    upgrade(postgres_dsn)
+    connection = await asyncpg.connect(postgres_dsn)
+    assert await connection.fetchval("SELECT count(*) FROM journal") == 0
+    await connection.close()
+
+
+def test_an_upgrade_without_a_server_is_unavailable() -> None:
+    """One exception that the caller knows, whatever the driver raises."""
+    with pytest.raises(BackendUnavailable):
+        upgrade("postgresql://nobody@127.0.0.1:1/none")
+
+
+@pytest.fixture
+async def pool(billing_dsn: str) -> AsyncIterator[Any]:
+    """Books with 25 calls and a top-up of account a, and one call of account b."""
+    sink = PostgresSink(billing_dsn)
+    entries = [session_entry("a", number, cost=number) for number in range(1, 26)]
+    entries += [top_up("a", 26), session_entry("b", 1)]
+    await sink.write([OutboxEntry(0, f"1-{place}", entry, b"") for place, entry in enumerate(entries)])
+    await sink.close()
+    async with asyncpg.create_pool(billing_dsn, min_size=1, max_size=2) as pool:
+        yield pool
+
+
+async def test_all_pages_together_are_the_records_newest_first(pool: Any) -> None:
+    """No record twice, none left out, although all started in the same millisecond."""
+    numbers: list[int] = []
+    cursor = ""
+    while True:
+        page = await list_cdrs(pool, "a", cursor, 10)
+        numbers += [row.entry_number for row in page.items]
+        if not (cursor := page.next_cursor):
+            break
+    assert numbers == list(range(25, 0, -1))
+
+
+async def test_a_record_is_read_as_it_was_rated(pool: Any) -> None:
+    """All fields, and the groups with their price, come back."""
+    page = await list_cdrs(pool, "b")
+    entry = session_entry("b", 1)
+    assert entry.cdr is not None
+    (row,) = page.items
+    assert row.groups == entry.cdr.groups
+    for name in ("session_id", "protocol", "peer", "subscriber", "service", "origin", "destination", "cost", "flags"):
+        assert getattr(row, name) == getattr(entry.cdr, name)
+    assert (row.started_at_ms, row.ended_at_ms, row.currency) == (NOW_MS - 61_000, NOW_MS, "EUR")
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "until_ms", "count"),
+    [(NOW_MS - 61_000, NOW_MS, 25), (NOW_MS - 60_999, NOW_MS, 0), (0, NOW_MS - 61_000, 0)],
+    ids=["from its first instant", "after its start", "until before its start"],
+)
+async def test_a_time_window_is_half_open(pool: Any, since_ms: int, until_ms: int, count: int) -> None:
+    """[since, until) by the start of the use."""
+    page = await list_cdrs(pool, "a", since_ms=since_ms, until_ms=until_ms)
+    assert len(page.items) == count
+
+
+async def test_the_journal_is_read_newest_first(pool: Any) -> None:
+    """Changes per bucket, reference and actor come back, page by page."""
+    first = await list_journal(pool, "a", limit=1)
+    assert first.items[0].kind == "top_up"
+    assert [(change.bucket_id, change.amount) for change in first.items[0].changes] == [(0, 100), (7, 3)]
+    rest = await list_journal(pool, "a", first.next_cursor)
+    assert [row.entry_number for row in rest.items] == list(range(25, 0, -1))
+    assert rest.next_cursor == ""
+
+
+async def test_a_session_is_found_by_its_id(pool: Any) -> None:
+    """By the Session-Id alone, whoever's it is."""
+    assert [(row.account_id, row.entry_number) for row in await cdrs_of_session(pool, "a;7")] == [("a", 7)]
+    assert await cdrs_of_session(pool, "unknown") == ()
+    assert await cdrs_of_session(pool, "nul\x00") == ()
+
+
+@pytest.mark.parametrize("cursor", ["x", "1", "1.2.3", "-1.2", "1.-2", f"{10**18}.1", f"1.{10**19}", "\u0661.\u0662"])
+async def test_a_cursor_that_is_not_ours_is_refused(pool: Any, cursor: str) -> None:
+    """Whatever a client sends, it is told so, and no statement is run."""
+    with pytest.raises(CursorError):
+        await list_cdrs(pool, "a", cursor)
+
+
+async def test_books_out_of_reach_are_unavailable(billing_dsn: str) -> None:
+    """A closed pool or a lost server is one exception for the caller."""
+    pool = await asyncpg.create_pool(billing_dsn, min_size=1, max_size=1)
+    await pool.close()
+    with pytest.raises(BackendUnavailable):
+        await list_cdrs(pool, "a")
