@@ -12,7 +12,6 @@ from ocs.api.context import Context, Given, actor_of
 from ocs.api.idempotency import IdempotencyKey, respond, usable_key
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
-from ocs.api.ports import AccountFault, BucketOptions
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import (
     STATES,
@@ -28,6 +27,7 @@ from ocs.api.schemas import (
     milliseconds,
     session_view,
 )
+from ocs.charging.operations import AccountFault, BucketOptions
 
 PAGE_MAX: Final = 1000
 
@@ -62,7 +62,7 @@ async def create_account(
         data.account_id, data.currency, data.rate_plan, **limits, actor=actor_of(request.auth)
     )
     if isinstance(created, AccountFault):
-        raise Problem(_FAULTS[created], data.rate_plan if created is AccountFault.RATE_PLAN_UNKNOWN else "")
+        raise Problem(_FAULTS[created], f"rate_plan {data.rate_plan}, currency {data.currency}")
     return Response(
         account_view(created, currency, context.clock()), headers={"Location": f"/v1/accounts/{created.account_id}"}
     )

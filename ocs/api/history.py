@@ -16,6 +16,7 @@ from ocs.api.problems import invalid
 from ocs.api.schemas import DecimalString, Instant, instant, milliseconds
 from ocs.billing.cdrs import FAR_FUTURE_MS, PAGE_MAX, CdrRow, CursorError, JournalRow
 from ocs.charging.cdr import CdrFlag, CdrGroup
+from ocs.rating.explain import explain
 from ocs.rating.units import UnitKind
 
 Limit: TypeAlias = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
@@ -23,7 +24,10 @@ Cursor: TypeAlias = Annotated[str, QueryParameter(description="next_cursor of th
 
 
 class CdrGroupView(msgspec.Struct, frozen=True, kw_only=True):
-    """``source`` is the file and line of the rate, in the version that the CDR's ``rate_version`` names."""
+    """``source`` is the file and line of the rate, in the version that the CDR's ``rate_version`` names.
+
+    ``explanation`` is the price in words, if it was asked for; its amounts add up to ``cost``.
+    """
 
     rating_group: int | None
     service_ids: tuple[int, ...]
@@ -34,6 +38,7 @@ class CdrGroupView(msgspec.Struct, frozen=True, kw_only=True):
     destination: str
     prefix: str
     source: str
+    explanation: tuple[str, ...]
 
 
 class CdrView(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +101,7 @@ async def list_cdrs(
     cursor: Cursor = "",
     started_from: FromQuery[Instant | None] = None,
     started_to: FromQuery[Instant | None] = None,
+    explained: Annotated[bool, QueryParameter(name="explain", description="Say each price in words")] = False,
 ) -> CdrList:
     """Rated CDRs whose start lies in [started_from, started_to). They arrive here a moment after the call's end."""
     since_ms, until_ms = milliseconds("started_from", started_from), milliseconds("started_to", started_to)
@@ -105,7 +111,7 @@ async def list_cdrs(
         )
     except CursorError as error:
         raise invalid("cursor", str(error)) from error
-    views = tuple(_cdr_view(row, context.currencies[row.currency]) for row in page.items)
+    views = tuple(_cdr_view(row, context.currencies[row.currency], explained) for row in page.items)
     return CdrList(cdrs=views, next_cursor=page.next_cursor)
 
 
@@ -120,7 +126,7 @@ async def list_journal(account_id: FromPath[str], context: Given, limit: Limit =
     return EntryList(entries=views, next_cursor=page.next_cursor)
 
 
-def _cdr_view(cdr: CdrRow, currency: Currency) -> CdrView:
+def _cdr_view(cdr: CdrRow, currency: Currency, is_explained: bool) -> CdrView:
     return CdrView(
         entry_number=cdr.entry_number,
         session_id=cdr.session_id,
@@ -137,11 +143,11 @@ def _cdr_view(cdr: CdrRow, currency: Currency) -> CdrView:
         rate_version=cdr.rate_version,
         cause=cdr.cause,
         flags=tuple((flag.name or "").lower() for flag in CdrFlag(cdr.flags)),
-        groups=tuple(_group_view(group, currency) for group in cdr.groups),
+        groups=tuple(_group_view(group, currency, is_explained) for group in cdr.groups),
     )
 
 
-def _group_view(group: CdrGroup, currency: Currency) -> CdrGroupView:
+def _group_view(group: CdrGroup, currency: Currency, is_explained: bool) -> CdrGroupView:
     return CdrGroupView(
         rating_group=None if group.rating_group < 0 else group.rating_group,
         service_ids=group.service_ids,
@@ -152,6 +158,7 @@ def _group_view(group: CdrGroup, currency: Currency) -> CdrGroupView:
         destination=group.destination,
         prefix=group.prefix,
         source=group.source,
+        explanation=tuple(explain(group.price, group.used, group.cost, currency)) if is_explained else (),
     )
 
 

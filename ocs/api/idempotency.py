@@ -9,9 +9,9 @@ from litestar import Response
 from litestar.params import HeaderParameter
 
 from ocs.api.context import Context
-from ocs.api.ports import RechargeResult, RechargeStatus
 from ocs.api.problems import Kind, Problem
 from ocs.api.schemas import RechargeView, account_view
+from ocs.charging.operations import RechargeResult, RechargeStatus
 
 HEADER: Final = "Idempotency-Key"
 REPLAYED_HEADER: Final = "Idempotency-Replayed"

@@ -6,76 +6,21 @@ The daemon hands in the real ones; the tests hand in small ones.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from enum import Enum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from balance.account import Account, AccountState
 from balance.money import Amount
 from balance.store import Subscriber
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
+from ocs.charging.operations import AccountFault, BucketOptions, RechargeResult
+from ocs.charging.recharge import SessionView, SubscriberFault
 
 # "" if all is well, else what is missing, in words for the operator. Must not write and must not take long.
 Check: TypeAlias = Callable[[], Awaitable[str]]
 
 
-class RechargeStatus(Enum):
-    """Every outcome of a change that carries an Idempotency-Key."""
-
-    APPLIED = "applied"
-    REPLAYED = "replayed"
-    KEY_REUSED = "key_reused"
-    ACCOUNT_UNKNOWN = "account_unknown"
-    ACCOUNT_CLOSED = "account_closed"
-    CURRENCY_MISMATCH = "currency_mismatch"
-    AMOUNT_TOO_LARGE = "amount_too_large"
-
-
-class AccountFault(Enum):
-    """Why an account was not created."""
-
-    EXISTS = "exists"
-    CURRENCY_UNKNOWN = "currency_unknown"
-    RATE_PLAN_UNKNOWN = "rate_plan_unknown"
-
-
-class SubscriberFault(Enum):
-    """Why a subscriber was not created."""
-
-    EXISTS = "exists"
-    ACCOUNT_UNKNOWN = "account_unknown"
-    IDENTITY_TAKEN = "identity_taken"
-
-
-class BucketOptions(NamedTuple):
-    """Where a top-up goes if not into the main bucket. ``expires_at_ms`` 0: never."""
-
-    priority: int = 100
-    expires_at_ms: int = 0
-
-
-class RechargeResult(NamedTuple):
-    """``account`` as it stands now; ``entry_number`` of the journal entry that was written (for a replay: then)."""
-
-    status: RechargeStatus
-    account: Account | None = None
-    entry_number: int = 0
-
-
-class SessionView(NamedTuple):
-    """One open session, for people."""
-
-    session_key: str
-    protocol: str
-    started_at_ms: int
-    service: str
-    destination: str
-    reserved: Amount
-    cost: Amount
-    last_at_ms: int
-
-
 class Accounts(Protocol):
-    """The charging core's side that is not a call. Every method raises BackendUnavailable when the store is away."""
+    """The charging core's side that is not a call (ocs.charging.recharge). Every method raises BackendUnavailable when the store is away."""
 
     async def create_account(
         self,

@@ -87,7 +87,10 @@ class Kind(Enum):
         "currency-unknown", 422, "The currency is not known", "Use an ISO 4217 code that config/currencies.toml lists."
     )
     RATE_PLAN_UNKNOWN = KindFacts(
-        "rate-plan-unknown", 422, "There is no such rate plan", "Use the name of a plan in config/rateplans."
+        "rate-plan-unknown",
+        422,
+        "There is no such rate plan in this currency",
+        "Use the name of a plan in config/rateplans, and its currency.",
     )
     AMOUNT_TOO_LARGE = KindFacts(
         "amount-too-large", 422, "The balance would become too large", "Amounts and balances have to fit 63 bits."

@@ -15,8 +15,8 @@ from msgspec import Meta
 from balance.account import NEVER_MS, Account, AccountState, Bucket
 from balance.money import Amount, Currency, format_amount
 from balance.store import Subscriber
-from ocs.api.ports import SessionView
 from ocs.api.problems import invalid
+from ocs.charging.recharge import SessionView
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)

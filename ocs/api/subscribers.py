@@ -11,9 +11,9 @@ from ocs.api.context import Given
 from ocs.api.identities import IdentityError, normalize_identity
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
-from ocs.api.ports import SubscriberFault
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import NewSubscriber, SubscriberView, subscriber_view
+from ocs.charging.recharge import SubscriberFault
 
 _FAULTS: Final = {
     SubscriberFault.EXISTS: Kind.SUBSCRIBER_EXISTS,

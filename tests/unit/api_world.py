@@ -18,15 +18,9 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.health import rates_check, store_check
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
-from ocs.api.ports import (
-    AccountFault,
-    BucketOptions,
-    RechargeResult,
-    RechargeStatus,
-    SessionView,
-    SubscriberFault,
-)
 from ocs.billing.cdrs import CdrRow, CursorError, JournalRow, Page
+from ocs.charging.operations import AccountFault, BucketOptions, RechargeResult, RechargeStatus
+from ocs.charging.recharge import SessionView, SubscriberFault
 from ocs.observe.metrics import Counters, Metrics
 
 CURRENCIES = {
