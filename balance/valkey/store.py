@@ -42,7 +42,7 @@ _APPLIED = PostingResult(PostingStatus.APPLIED)
 _UNAVAILABLE = PostingResult(PostingStatus.UNAVAILABLE)
 
 
-class PartitionsMismatch(Exception):  # noqa: N818 - says what is wrong with the operator's setting
+class PartitionsMismatchError(Exception):
     """The store was created with another number of partitions."""
 
 
@@ -247,7 +247,7 @@ class ValkeyStore:
 async def open_store(url: str, partitions: int) -> ValkeyStore:
     """Connect, load the server function and fix (or check) the number of partitions.
 
-    Raises BackendUnavailable when Valkey cannot be reached within a few seconds, PartitionsMismatch when the store
+    Raises BackendUnavailable when Valkey cannot be reached within a few seconds, PartitionsMismatchError when the store
     was created with another number of partitions.
     """
     client = redis.Redis.from_url(url)
@@ -259,7 +259,7 @@ async def open_store(url: str, partitions: int) -> ValkeyStore:
         raise BackendUnavailable(f"cannot reach Valkey at {url}: {error}") from error
     if there != partitions:
         await client.aclose()
-        raise PartitionsMismatch(
+        raise PartitionsMismatchError(
             f"this store was created with {there} partitions and the settings say {partitions}: "
             f"set backends.partitions = {there}"
         )

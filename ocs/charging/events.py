@@ -34,12 +34,13 @@ NOT_ENOUGH: Final = 1
 def decide_event(case: Case, account: Account) -> Answered:
     """One EVENT_REQUEST. Pure."""
     account, entries = with_expiries(account, case.now_ms)
-    decision = repeat_of(case, account) or _act(case, account)
+    repeat = repeat_of(case, account) if _moves_money(case) else None
+    decision = repeat or _act(case, account)
     return decision if not entries else decision._replace(entries=(*entries, *decision.entries))
 
 
 def _act(case: Case, account: Account) -> Answered:
-    if case.record is not None:
+    if case.record is not None and _moves_money(case):
         return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)
     action = case.request.action
     if action == EventAction.REFUND_ACCOUNT:
@@ -82,7 +83,7 @@ def _priced(case: Case, account: Account, session: CreditSession, group: GroupRe
 
 
 def _moves_money(case: Case) -> bool:
-    return case.request.action == EventAction.DIRECT_DEBITING
+    return case.request.action in {EventAction.DIRECT_DEBITING, EventAction.REFUND_ACCOUNT}
 
 
 def _checked(case: Case, account: Account, total: Amount) -> ChargingAnswer:

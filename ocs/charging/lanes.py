@@ -82,13 +82,15 @@ class Lane:
 class Lanes:
     """Loads, decides, posts and answers, lane by lane."""
 
-    def __init__(self, store: Store, clock: Callable[[], int], tombstone_ms: int) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], int], tombstone_ms: int, on_conflict: Callable[[], None]
+    ) -> None:
         self._store = store
         self._clock = clock
         self._tombstone_ms = tombstone_ms
         self._lanes: dict[str, Lane] = {}
         self.session_accounts: dict[str, str] = {}
-        self.conflicts = 0
+        self._on_conflict = on_conflict
         self.waiting = 0
 
     def submit(self, account_id: str, work: Work) -> None:
@@ -240,7 +242,7 @@ class Lanes:
 
     def _again(self, lane: Lane, current: Snapshot | None) -> None:
         assert current is not None, "a conflict says what stands there"
-        self.conflicts += 1
+        self._on_conflict()
         lane.attempts += 1
         self._forget_records(lane)
         self._learn(lane, current)

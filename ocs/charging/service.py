@@ -26,10 +26,17 @@ IDENTITIES_MAX: Final = 200_000
 class OnlineCharging:
     """Answers charging requests. One per process; every method is called in the loop's thread."""
 
-    def __init__(self, store: Store, rates: Rates, policy: QuotaPolicy, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rates: Rates,
+        policy: QuotaPolicy,
+        clock: Callable[[], int],
+        on_conflict: Callable[[], None] = lambda: None,
+    ) -> None:
         self.rates = rates  # swapped whole when the rate files are read again
         self.policy = policy
-        self.lanes = Lanes(store, clock, policy.tombstone_ms)
+        self.lanes = Lanes(store, clock, policy.tombstone_ms, on_conflict)
         self._store = store
         self._clock = clock
         self._subscribers: dict[str, tuple[int, Subscriber]] = {}

@@ -1,0 +1,210 @@
+"""The daemon: the one place where objects are built, wired, started and drained.
+
+settings, rate files, Valkey -> charging core -> Diameter, RADIUS and HTTP servers -> signals -> drain
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import structlog
+import uvloop
+
+from balance.money import Currency
+from balance.store import BackendUnavailable
+from balance.valkey.store import PartitionsMismatchError, ValkeyStore, open_store
+from ocs.api.app import create_app
+from ocs.api.context import Context
+from ocs.api.keys import KeyRing, ensure_admin_key
+from ocs.api.postgres import PostgresHistory
+from ocs.charging.policy import quota_policy
+from ocs.charging.recharge import AccountDesk
+from ocs.charging.service import OnlineCharging
+from ocs.charging.supervision import Supervision
+from ocs.clock import now_ms
+from ocs.errors import EXIT_CONFIG, StartRefusedError
+from ocs.net.diameter_server import DiameterServer
+from ocs.net.http_server import HttpServer
+from ocs.net.radius_server import RadiusServer
+from ocs.observe.metrics import Counters, Gauge, Metrics
+from ocs.rating.load import load_ratebook
+from ocs.rating.ratebook import RateBook
+from ocs.settings import Settings
+
+log = structlog.get_logger()
+
+STORE_PATIENCE_S: Final = 15.0
+DRAIN_S: Final = 5.0
+
+
+class Endpoints(NamedTuple):
+    """What the daemon stands on. ``admin_key`` is where the first API key is kept; None: it is not our business."""
+
+    config_dir: Path
+    valkey_url: str
+    postgres_dsn: str
+    admin_key: Path | None = None
+
+
+class Charging:
+    """The charging core as the servers see it."""
+
+    def __init__(self, online: OnlineCharging, supervision: Supervision) -> None:
+        self.submit = online.submit
+        self.find_subscriber = online.find_subscriber
+        self.close_sessions = supervision.close_sessions
+
+
+class Daemon:
+    """Build with ``Daemon.open``; ``run`` serves until a signal asks for the end."""
+
+    def __init__(self, settings: Settings, endpoints: Endpoints, store: ValkeyStore, book: RateBook) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._store = store
+        self._counters = Counters()
+        self._online = OnlineCharging(store, book, quota_policy(settings), now_ms, self._count_conflict)
+        self._supervision = Supervision(self._online, store, now_ms)
+        self._stop = asyncio.Event()
+
+    @classmethod
+    async def open(cls, settings: Settings, endpoints: Endpoints) -> Daemon:
+        """Read the rates and reach the store. Raises StartRefusedError with one line that names the cure."""
+        book, _ = load_rates(endpoints.config_dir)
+        store = await _patiently_open(endpoints.valkey_url, settings.backends.partitions)
+        return cls(settings, endpoints, store, book)
+
+    async def run(self, on_started: Callable[[list[str]], None] = lambda _: None) -> None:
+        """Serve. ``on_started`` gets a line per listening address once all of them listen."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        history = await PostgresHistory.open(self._endpoints.postgres_dsn)
+        _, currencies = load_rates(self._endpoints.config_dir)
+        charging = Charging(self._online, self._supervision)
+        diameter = DiameterServer(self._settings, charging, currencies, now_ms, counters=self._counters)
+        radius = RadiusServer(
+            self._settings,
+            charging,
+            currencies,
+            now_ms,
+            self._endpoints.config_dir / self._settings.radius.dictionaries,
+            counters=self._counters,
+            is_ready=lambda: self._store.is_ready,
+        )
+        http = HttpServer(self._settings.http, create_app(self._context(history, currencies)))
+        supervision = asyncio.create_task(self._supervision.run(), name="supervision")
+        try:
+            if self._endpoints.admin_key is not None:
+                await ensure_admin_key(self._store.client, self._endpoints.admin_key)
+            on_started([*await diameter.start(), *await radius.start(), *await http.start()])
+            _settle_memory()
+            await self._stop.wait()
+            log.info("daemon_drains")
+        finally:
+            # First the servers that take in work, then what they stand on.
+            await asyncio.gather(diameter.close(DRAIN_S), radius.close(DRAIN_S), http.close(DRAIN_S))
+            supervision.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await supervision
+            await history.close()
+            await self._store.close()
+            log.info("daemon_stopped")
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def reload(self) -> None:
+        """SIGHUP: read the rate files again; swap whole, or keep what is there and say every fault."""
+        task = asyncio.get_running_loop().create_task(self._reload(), name="reload")
+        task.add_done_callback(lambda done: done.exception())
+
+    async def _reload(self) -> None:
+        try:
+            book, _ = await asyncio.to_thread(load_rates, self._endpoints.config_dir)
+        except StartRefusedError as error:
+            log.warning("rates_kept", reason=str(error), version=self._book_version())
+            return
+        self._online.rates = book
+        gc.freeze()
+        log.info("rates_swapped", version=book.version)
+
+    def _book_version(self) -> str:
+        rates = self._online.rates
+        return rates.version if isinstance(rates, RateBook) else ""
+
+    def _count_conflict(self) -> None:
+        self._counters.post_conflicts += 1
+
+    def _context(self, history: PostgresHistory, currencies: dict[str, Currency]) -> Context:
+        metrics = Metrics(self._counters, self._store.client, now_ms)
+        metrics.watch(Gauge.IN_FLIGHT, "all", lambda: self._online.lanes.waiting)
+        return Context(
+            accounts=AccountDesk(self._online, self._store, now_ms, currencies),
+            history=history,
+            keys=KeyRing(self._store.client, now_ms),
+            metrics=metrics,
+            currencies=currencies,
+            clock=now_ms,
+            checks={"valkey": self._check_store, "rates": self._check_rates},
+            requests_per_minute=self._settings.http.requests_per_minute,
+        )
+
+    async def _check_store(self) -> str:
+        try:
+            await asyncio.wait_for(self._store.client.ping(), 1.0)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what the operator has to read
+            return f"Valkey does not answer: {error or type(error).__name__}"
+        return "" if self._store.is_ready else "the posting connection to Valkey is down"
+
+    async def _check_rates(self) -> str:
+        return "" if self._book_version() else "no rate book is loaded"
+
+
+def load_rates(config_dir: Path) -> tuple[RateBook, dict[str, Currency]]:
+    """The rate book and the currencies; StartRefusedError with every fault on a line of its own."""
+    result = load_ratebook(config_dir, now_ms())
+    if result.book is None:
+        faults = "\n".join(str(fault) for fault in result.faults)
+        raise StartRefusedError(f"the rate files have {len(result.faults)} faults:\n{faults}", EXIT_CONFIG)
+    return result.book, result.currencies
+
+
+async def serve(settings: Settings, endpoints: Endpoints, on_started: Callable[[list[str]], None]) -> None:
+    daemon = await Daemon.open(settings, endpoints)
+    await daemon.run(on_started)
+
+
+def main(settings: Settings, endpoints: Endpoints, on_started: Callable[[list[str]], None] = lambda _: None) -> None:
+    """Run the daemon on uvloop until a signal ends it. Raises StartRefusedError when it cannot start."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, endpoints, on_started))
+
+
+async def _patiently_open(url: str, partitions: int) -> ValkeyStore:
+    """Valkey may be reading its append-only file still: that is no reason to fail a start."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + STORE_PATIENCE_S
+    while True:
+        try:
+            return await open_store(url, partitions)
+        except PartitionsMismatchError as error:
+            raise StartRefusedError(str(error), EXIT_CONFIG) from error
+        except BackendUnavailable as error:
+            if loop.time() > give_up_at:
+                raise StartRefusedError(f"{error}; is it running, and is backends.valkey_url right?") from error
+            await asyncio.sleep(0.2)
+
+
+def _settle_memory() -> None:
+    """What is built at the start lives as long as the process: the collector need not look at it ever again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
