@@ -62,18 +62,18 @@ class Usage(NamedTuple):
         return Usage(*(now - before for now, before in zip(self, earlier, strict=True)))
 
 
-def compile_clients() -> None:
-    """Make build/ccr_load and build/radius_load where they are older than their sources."""
+def compile_clients(build: Path = BUILD) -> None:
+    """Make ccr_load and radius_load in ``build`` where they are older than their sources."""
     sources = ROOT / "scripts" / "load"
     newest = max(path.stat().st_mtime for path in sources.iterdir())
     for name in ("ccr_load", "radius_load"):
-        program = BUILD / name
+        program = build / name
         if program.exists() and program.stat().st_mtime > newest:
             continue
         compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), None)
         if compiler is None:
             raise BenchError("make bench needs a C compiler: install gcc or clang, or name one in the variable CC")
-        BUILD.mkdir(exist_ok=True)
+        build.mkdir(exist_ok=True)
         command = (compiler, *COMPILER_FLAGS, "-o", str(program), str(sources / f"{name}.c"))
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -98,12 +97,6 @@ static uint64_t sessions_started, sessions_ended, sessions_refused, answers, lat
 static int64_t now_ns, deadline_ns;
 static uint32_t now_ntp;
 static FILE *ledger;
-static volatile sig_atomic_t is_stopping;
-
-static void stop(int signal_number) {
-    (void)signal_number;
-    is_stopping = 1;
-}
 
 static void read_clock(void) {
     now_ns = clock_ns(CLOCK_MONOTONIC);
@@ -244,7 +237,8 @@ static void advance(Slot *slot, const Answer *answer) {
 static void on_answer(const uint8_t *frame, size_t length) {
     uint32_t identity = get32(frame + 12);
     Slot *slot = &slots[identity % SLOTS_MAX];
-    if (slot->state == IDLE || (slot->generation << GENERATION_SHIFT) >> GENERATION_SHIFT != identity >> GENERATION_SHIFT) {
+    uint32_t expected = slot->generation << GENERATION_SHIFT | (uint32_t)(slot - slots);
+    if (slot->state == IDLE || identity != expected) {
         late_answers++; /* the answer to a request whose repeat was answered already */
         return;
     }
@@ -268,7 +262,8 @@ static void on_answer(const uint8_t *frame, size_t length) {
 /* ---- connections ----------------------------------------------------------------------------------------------- */
 
 static void lose(Connection *c, const char *why) {
-    if (!options.retry) fail(c->state == OPEN ? EXIT_LOST : EXIT_NO_CONNECTION, "%s:%lld: %s", options.host, options.port, why);
+    int code = c->state == OPEN ? EXIT_LOST : EXIT_NO_CONNECTION;
+    if (!options.retry) fail(code, "%s:%lld: %s", options.host, options.port, why);
     if (c->fd >= 0) close(c->fd);
     if (c->state == OPEN) reconnects++;
     c->fd = -1;
@@ -279,12 +274,14 @@ static void lose(Connection *c, const char *why) {
 
 static void open_connection(Connection *c) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
-    if (inet_pton(AF_INET, options.host, &address.sin_addr) != 1) fail(EXIT_USAGE, "%s is no IPv4 address", options.host);
+    if (inet_pton(AF_INET, options.host, &address.sin_addr) != 1)
+        fail(EXIT_USAGE, "%s is no IPv4 address", options.host);
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     c->state = CONNECTING;
     c->opened_ns = now_ns;
-    if (connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS) lose(c, strerror(errno));
+    if (connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS)
+        lose(c, strerror(errno));
 }
 
 static void greet(Connection *c) {
@@ -301,7 +298,8 @@ static void greet(Connection *c) {
 
 static void on_greeting(Connection *c, const uint8_t *frame, size_t length) {
     Answer answer = read_answer(&slots[0], frame, length);
-    if (answer.result != 2001) fail(EXIT_NO_CONNECTION, "the server refused the connection with result %u", answer.result);
+    if (answer.result != 2001)
+        fail(EXIT_NO_CONNECTION, "the server refused the connection with result %u", answer.result);
     c->state = OPEN;
     for (int at = (int)(c - connections); at < options.in_flight; at += (int)options.connections) {
         if (slots[at].state != IDLE) queue_request(&slots[at]);
@@ -335,7 +333,8 @@ static void receive(Connection *c) {
     c->input_length += (size_t)count;
     while (c->input_length - start >= HEADER_OCTETS) {
         size_t length = get24(c->input + start + 1);
-        if (c->input[start] != 1 || length < HEADER_OCTETS || length > INPUT_OCTETS) fail(EXIT_LOST, "an answer is not Diameter");
+        if (c->input[start] != 1 || length < HEADER_OCTETS || length > INPUT_OCTETS)
+            fail(EXIT_LOST, "an answer is not Diameter");
         if (c->input_length - start < length) break;
         on_frame(c, c->input + start, length);
         start += length;
@@ -384,8 +383,8 @@ static void serve_connections(void) {
     struct pollfd polls[CONNECTIONS_MAX];
     for (int at = 0; at < options.connections; at++) {
         Connection *c = &connections[at];
-        bool wants_out = c->state == CONNECTING || c->output_length > 0;
-        polls[at] = (struct pollfd){.fd = c->state == DOWN ? -1 : c->fd, .events = (short)(POLLIN | (wants_out ? POLLOUT : 0))};
+        short events = c->state == CONNECTING || c->output_length > 0 ? POLLIN | POLLOUT : POLLIN;
+        polls[at] = (struct pollfd){.fd = c->state == DOWN ? -1 : c->fd, .events = events};
     }
     poll(polls, (nfds_t)options.connections, 10);
     read_clock();
@@ -419,8 +418,8 @@ static uint64_t run(int64_t *measured_ns) {
 
 static void print_result(uint64_t measured, int64_t measured_ns) {
     double seconds = (double)measured_ns / 1e9;
-    printf("{\n  \"seconds\": %.3f, \"answers\": %llu, \"answers_per_s\": %.0f,\n", seconds, (unsigned long long)answers,
-           seconds > 0 ? (double)measured / seconds : 0.0);
+    printf("{\n  \"seconds\": %.3f, \"answers\": %llu, ", seconds, (unsigned long long)answers);
+    printf("\"answers_per_s\": %.0f,\n", seconds > 0 ? (double)measured / seconds : 0.0);
     printf("  \"sessions\": {\"started\": %llu, \"ended\": %llu, \"refused\": %llu, \"unfinished\": %d},\n",
            (unsigned long long)sessions_started, (unsigned long long)sessions_ended,
            (unsigned long long)sessions_refused, count_busy());
@@ -440,17 +439,13 @@ static void print_result(uint64_t measured, int64_t measured_ns) {
     printf("  \"octets_sent\": %llu, \"client_cpu_us\": %lld\n}\n", (unsigned long long)octets_sent, cpu_us());
 }
 
-static void dump(const char *name, const Template *t) {
-    printf("%s ", name);
-    for (size_t at = 0; at < t->length; at++) printf("%02x", t->octets[at]);
-    printf("\n");
-}
-
 static void prepare(void) {
-    const char *texts[] = {options.origin_host, options.origin_realm, options.destination_realm, options.called, options.context};
+    const char *texts[] = {options.origin_host, options.origin_realm, options.destination_realm, options.called,
+                           options.context};
     for (size_t at = 0; at < sizeof texts / sizeof *texts; at++)
         if (strlen(texts[at]) > 100) fail(EXIT_USAGE, "%s is longer than 100 characters", texts[at]);
-    if (strlen(options.prefix) != 4 || strspn(options.prefix, "0123456789") != 4) fail(EXIT_USAGE, "--prefix takes four digits");
+    if (strlen(options.prefix) != 4 || strspn(options.prefix, "0123456789") != 4)
+        fail(EXIT_USAGE, "--prefix takes four digits");
     if (options.run == 0) options.run = clock_ns(CLOCK_REALTIME) / NS_PER_S % 10000000000LL;
     chance = (uint64_t)options.seed;
     read_clock();
@@ -473,15 +468,15 @@ int main(int count, char **words) {
     read_options(count, words, OPTIONS);
     prepare();
     if (options.dump) {
-        dump("capabilities", &greeting);
-        dump("initial", &templates[INITIAL]);
-        dump("update", &templates[UPDATE]);
-        dump("termination", &templates[TERMINATION]);
+        print_hex("capabilities", greeting.octets, greeting.length);
+        print_hex("initial", templates[INITIAL].octets, templates[INITIAL].length);
+        print_hex("update", templates[UPDATE].octets, templates[UPDATE].length);
+        print_hex("termination", templates[TERMINATION].octets, templates[TERMINATION].length);
         return 0;
     }
-    if (options.ledger && !(ledger = fopen(options.ledger, "w"))) fail(EXIT_USAGE, "%s: %s", options.ledger, strerror(errno));
-    signal(SIGTERM, stop);
-    signal(SIGINT, stop);
+    if (options.ledger && !(ledger = fopen(options.ledger, "w")))
+        fail(EXIT_USAGE, "%s: %s", options.ledger, strerror(errno));
+    stop_on_signals();
     for (int at = 0; at < options.in_flight; at++) slots[at].connection = at % (int)options.connections;
     for (int at = 0; at < options.connections; at++) {
         connections[at] = (Connection){.fd = -1, .input = malloc(INPUT_OCTETS)};

@@ -1,8 +1,9 @@
 /* As much Diameter as a load generator needs: the three credit-control requests of a voice call, encoded once and
  * patched in place, and a walk over the AVPs of an answer.
  *
- * The requests hold what an IMS application server sends (Kamailio's ims_charging): Origin-* twice, Accounting-Record-*,
- * the vendor-specific application instead of Auth-Application-Id, Service-Information, several Subscription-Ids.
+ * The requests hold what an IMS application server sends (Kamailio's ims_charging): Origin-* twice, the
+ * Accounting-Record-* of another application, the vendor-specific application instead of Auth-Application-Id,
+ * Service-Information, several Subscription-Ids.
  */
 #ifndef DIAMETER_H
 #define DIAMETER_H
@@ -25,7 +26,10 @@ typedef struct {
 } Template;
 
 static inline void put32(uint8_t *at, uint32_t value) {
-    at[0] = (uint8_t)(value >> 24), at[1] = (uint8_t)(value >> 16), at[2] = (uint8_t)(value >> 8), at[3] = (uint8_t)value;
+    at[0] = (uint8_t)(value >> 24);
+    at[1] = (uint8_t)(value >> 16);
+    at[2] = (uint8_t)(value >> 8);
+    at[3] = (uint8_t)value;
 }
 static inline uint32_t get32(const uint8_t *at) {
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];

@@ -28,7 +28,8 @@ static void md5_block(Md5 *md5) {
     uint32_t words[16], a = md5->state[0], b = md5->state[1], c = md5->state[2], d = md5->state[3];
     for (int at = 0; at < 16; at++) {
         const uint8_t *octets = md5->block + 4 * at;
-        words[at] = (uint32_t)octets[0] | (uint32_t)octets[1] << 8 | (uint32_t)octets[2] << 16 | (uint32_t)octets[3] << 24;
+        words[at] = (uint32_t)octets[0] | (uint32_t)octets[1] << 8;
+        words[at] |= (uint32_t)octets[2] << 16 | (uint32_t)octets[3] << 24;
     }
     for (int step = 0; step < 64; step++) {
         int round = step / 16, word;

@@ -5,6 +5,7 @@
 #ifndef MEASURE_H
 #define MEASURE_H
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +27,19 @@ static void fail(int code, const char *format, ...) {
     va_end(arguments);
     fputc('\n', stderr);
     exit(code);
+}
+
+/* The first SIGINT or SIGTERM ends the load in order: open sessions come to their end. */
+static volatile sig_atomic_t is_stopping;
+
+static void stop(int signal_number) {
+    is_stopping = 1;
+    signal(signal_number, SIG_DFL);
+}
+
+static void stop_on_signals(void) {
+    signal(SIGINT, stop);
+    signal(SIGTERM, stop);
 }
 
 static inline int64_t clock_ns(clockid_t clock) {
@@ -106,11 +120,18 @@ static inline void print_codes(const char *name, const CodeCount *codes) {
     printf("},\n");
 }
 
+static void print_hex(const char *name, const uint8_t *octets, size_t length) {
+    printf("%s ", name);
+    for (size_t at = 0; at < length; at++) printf("%02x", octets[at]);
+    printf("\n");
+}
+
 /* CPU of this process: user and system. */
 static long long cpu_us(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000LL + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000LL + usage.ru_utime.tv_usec +
+           usage.ru_stime.tv_usec;
 }
 
 /* An option is a number in [least, most], a text, or, with neither, a switch. */
@@ -126,7 +147,8 @@ static void read_number(const Option *option, const char *text) {
     char *end;
     *option->number = strtoll(text, &end, 10);
     if (*text == 0 || *end != 0 || *option->number < option->least || *option->number > option->most)
-        fail(EXIT_USAGE, "%s takes a number from %lld to %lld, not %s", option->name, option->least, option->most, text);
+        fail(EXIT_USAGE, "%s takes a number from %lld to %lld, not %s", option->name, option->least, option->most,
+             text);
 }
 
 static void print_help(const char *program, const Option *options) {

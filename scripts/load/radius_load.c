@@ -8,7 +8,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,14 +18,16 @@
 enum { SLOTS_MAX = 4096, SLOTS_PER_SOCKET = 64, SOCKETS_MAX = SLOTS_MAX / SLOTS_PER_SOCKET, PACKET_OCTETS_MAX = 512 };
 enum { IDENTIFIERS_PER_SLOT = 256 / SLOTS_PER_SOCKET, HEADER_OCTETS = 20, MSISDN_DIGITS = 12 };
 enum { ACCOUNTING_REQUEST = 4, ACCOUNTING_RESPONSE = 5, START = 1, STOP = 2, INTERIM = 3 };
-enum { RETRANSMIT_MS = 2000, TRANSMISSIONS_MAX = 5 };
+enum { TRANSMISSIONS_MAX = 5 };
 
 static struct {
     const char *host, *secret, *called, *prefix, *nas;
-    long long port, sockets, in_flight, accounts, first_account, seconds, calls, interims, step_s, seed, run, dump, drain_s;
+    long long port, sockets, in_flight, accounts, first_account, seconds, calls, interims, step_s, seed, run, dump;
+    long long drain_s, retransmit_ms;
 } options = {.host = "127.0.0.1", .secret = "testing123", .called = "442079460123", .prefix = "4915",
              .nas = "load", .port = 1813, .sockets = 4, .in_flight = 64, .accounts = 10000, .seconds = 10,
-             .calls = 1LL << 40, .interims = 2, .step_s = 60, .seed = 1, .drain_s = 30};
+             .calls = 1LL << 40, .interims = 2, .step_s = 60, .seed = 1, .drain_s = 30,
+             .retransmit_ms = 2000};
 
 static const Option OPTIONS[] = {
     {"--host", NULL, &options.host, 0, 0, "address of the server"},
@@ -46,6 +47,7 @@ static const Option OPTIONS[] = {
     {"--seed", &options.seed, NULL, 0, 1LL << 60, "chance"},
     {"--run", &options.run, NULL, 0, 9999999999LL, "number of this run in every Acct-Session-Id; 0: the time"},
     {"--drain-seconds", &options.drain_s, NULL, 1, 3600, "how long open calls may take to end"},
+    {"--retransmit-ms", &options.retransmit_ms, NULL, 10, 60000, "an answer may take so long"},
     {"--dump", &options.dump, NULL, 0, 1, "print one call's packets as hex and stop"},
     {0},
 };
@@ -63,16 +65,11 @@ typedef struct {
 static Slot slots[SLOTS_MAX];
 static int sockets[SOCKETS_MAX];
 static Histogram latency[INTERIM + 1]; /* 0: all records */
-static uint64_t calls_started, calls_ended, calls_lost, answers, retransmissions, bad_answers, late_answers, octets_sent;
+static uint64_t calls_started, calls_ended, calls_lost, answers;
+static uint64_t retransmissions, bad_answers, late_answers, octets_sent;
 static uint64_t chance;
 static size_t packet_octets;
 static int64_t now_ns, deadline_ns;
-static volatile sig_atomic_t is_stopping;
-
-static void stop(int signal_number) {
-    (void)signal_number;
-    is_stopping = 1;
-}
 
 /* ---- packets --------------------------------------------------------------------------------------------------- */
 
@@ -216,7 +213,7 @@ static void on_datagram(int socket_at, const uint8_t *packet, size_t length) {
 static void look_at_time(void) {
     for (int at = 0; at < options.in_flight; at++) {
         Slot *slot = &slots[at];
-        if (!slot->is_pending || now_ns - slot->sent_ns < RETRANSMIT_MS * NS_PER_MS) continue;
+        if (!slot->is_pending || now_ns - slot->sent_ns < options.retransmit_ms * NS_PER_MS) continue;
         if (slot->transmissions == TRANSMISSIONS_MAX) {
             calls_lost++;
             start_call(slot);
@@ -267,10 +264,11 @@ static uint64_t run(int64_t *measured_ns) {
 
 static void print_result(uint64_t measured, int64_t measured_ns) {
     double seconds = (double)measured_ns / 1e9;
-    printf("{\n  \"seconds\": %.3f, \"answers\": %llu, \"answers_per_s\": %.0f,\n", seconds, (unsigned long long)answers,
-           seconds > 0 ? (double)measured / seconds : 0.0);
+    printf("{\n  \"seconds\": %.3f, \"answers\": %llu, ", seconds, (unsigned long long)answers);
+    printf("\"answers_per_s\": %.0f,\n", seconds > 0 ? (double)measured / seconds : 0.0);
     printf("  \"sessions\": {\"started\": %llu, \"ended\": %llu, \"lost\": %llu, \"unfinished\": %d},\n",
-           (unsigned long long)calls_started, (unsigned long long)calls_ended, (unsigned long long)calls_lost, count_busy());
+           (unsigned long long)calls_started, (unsigned long long)calls_ended, (unsigned long long)calls_lost,
+           count_busy());
     printf("  \"sockets\": %lld, \"in_flight\": %lld, \"accounts\": %lld, \"run\": %lld,\n", options.sockets,
            options.in_flight, options.accounts, options.run);
     printf("  \"latency\": {");
@@ -291,15 +289,15 @@ static void dump_call(void) {
         slots[0].used_s = (uint32_t)(at * (size_t)options.step_s);
         slots[0].account = (uint64_t)options.first_account;
         build_packet(&slots[0]);
-        printf("%s ", records[at] == START ? "start" : records[at] == STOP ? "stop" : "interim");
-        for (size_t octet = 0; octet < slots[0].length; octet++) printf("%02x", slots[0].packet[octet]);
-        printf("\n");
+        const char *name = records[at] == START ? "start" : records[at] == STOP ? "stop" : "interim";
+        print_hex(name, slots[0].packet, slots[0].length);
     }
 }
 
 static void open_sockets(void) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
-    if (inet_pton(AF_INET, options.host, &address.sin_addr) != 1) fail(EXIT_USAGE, "%s is no IPv4 address", options.host);
+    if (inet_pton(AF_INET, options.host, &address.sin_addr) != 1)
+        fail(EXIT_USAGE, "%s is no IPv4 address", options.host);
     for (int at = 0; at < options.sockets; at++) {
         sockets[at] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (connect(sockets[at], (struct sockaddr *)&address, sizeof address) < 0)
@@ -311,7 +309,8 @@ static void prepare(void) {
     const char *texts[] = {options.secret, options.called, options.nas};
     for (size_t at = 0; at < sizeof texts / sizeof *texts; at++)
         if (strlen(texts[at]) > 60) fail(EXIT_USAGE, "%s is longer than 60 characters", texts[at]);
-    if (strlen(options.prefix) != 4 || strspn(options.prefix, "0123456789") != 4) fail(EXIT_USAGE, "--prefix takes four digits");
+    if (strlen(options.prefix) != 4 || strspn(options.prefix, "0123456789") != 4)
+        fail(EXIT_USAGE, "--prefix takes four digits");
     long long needed = (options.in_flight + SLOTS_PER_SOCKET - 1) / SLOTS_PER_SOCKET;
     if (options.sockets < needed) options.sockets = needed;
     if (options.run == 0) options.run = clock_ns(CLOCK_REALTIME) / NS_PER_S % 10000000000LL;
@@ -332,8 +331,7 @@ int main(int count, char **words) {
         return 0;
     }
     open_sockets();
-    signal(SIGTERM, stop);
-    signal(SIGINT, stop);
+    stop_on_signals();
     int64_t measured_ns;
     uint64_t measured = run(&measured_ns);
     print_result(measured, measured_ns);
