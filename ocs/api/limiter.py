@@ -27,6 +27,7 @@ class RateLimiter:
         start_us = min(max(self._full_at_us.get(key, 0), now_us), now_us + self._window_us)
         over_us = start_us + self._interval_us - now_us - self._window_us
         if over_us > 0:
+            self._full_at_us[key] = start_us
             return -(-over_us // 1_000_000)
         if len(self._full_at_us) >= KEYS_MAX:
             self._forget_idle(now_us)
