@@ -1,0 +1,52 @@
+"""Result-Code values and their rules (RFC 6733, section 7.1; RFC 8506, section 9).
+
+The class tells the E bit: a protocol error (3xxx) must set it; a 4xxx must not.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ResultCode(IntEnum):
+    SUCCESS = 2001
+    LIMITED_SUCCESS = 2002
+    COMMAND_UNSUPPORTED = 3001
+    UNABLE_TO_DELIVER = 3002
+    REALM_NOT_SERVED = 3003
+    TOO_BUSY = 3004
+    LOOP_DETECTED = 3005
+    REDIRECT_INDICATION = 3006
+    APPLICATION_UNSUPPORTED = 3007
+    INVALID_HDR_BITS = 3008
+    INVALID_AVP_BITS = 3009
+    UNKNOWN_PEER = 3010
+    OUT_OF_SPACE = 4002
+    ELECTION_LOST = 4003
+    END_USER_SERVICE_DENIED = 4010
+    CREDIT_CONTROL_NOT_APPLICABLE = 4011
+    CREDIT_LIMIT_REACHED = 4012
+    AVP_UNSUPPORTED = 5001
+    UNKNOWN_SESSION_ID = 5002
+    AUTHORIZATION_REJECTED = 5003
+    INVALID_AVP_VALUE = 5004
+    MISSING_AVP = 5005
+    RESOURCES_EXCEEDED = 5006
+    CONTRADICTING_AVPS = 5007
+    AVP_NOT_ALLOWED = 5008
+    AVP_OCCURS_TOO_MANY_TIMES = 5009
+    NO_COMMON_APPLICATION = 5010
+    UNSUPPORTED_VERSION = 5011
+    UNABLE_TO_COMPLY = 5012
+    INVALID_BIT_IN_HEADER = 5013
+    INVALID_AVP_LENGTH = 5014
+    INVALID_MESSAGE_LENGTH = 5015
+    INVALID_AVP_BIT_COMBO = 5016
+    NO_COMMON_SECURITY = 5017
+    USER_UNKNOWN = 5030
+    RATING_FAILED = 5031
+
+
+def is_protocol_error(result_code: int) -> bool:
+    """Class 3xxx: answered with the E bit and the generic grammar (RFC 6733, section 7.1.3)."""
+    return 3000 <= result_code < 4000

@@ -1,0 +1,78 @@
+"""Numbers inside Service-Information (TS 32.299), looked up only when a tariff asks.
+
+What cannot be read there is as if it were not there: the container is large, differs between releases, and only
+informs the rating.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from protocols.diameter import avp, codes
+from protocols.diameter.avp import AvpFault
+from protocols.diameter.gy import CreditControlRequest, read_subscription
+
+_MMS_INFORMATION: Final = codes.VENDOR_3GPP << 32 | 877
+# The called party, by the ways that lead to it: call, short message, multimedia message.
+_CALLED: Final = (
+    (codes.IMS_INFORMATION, codes.CALLED_PARTY_ADDRESS),
+    (codes.SMS_INFORMATION, codes.RECIPIENT_INFO, codes.RECIPIENT_ADDRESS, codes.ADDRESS_DATA),
+    (codes.VCS_INFORMATION, codes.CALLED_PARTY_ADDRESS),
+    (_MMS_INFORMATION, codes.RECIPIENT_ADDRESS, codes.ADDRESS_DATA),
+)
+_CALLING: Final = (
+    (codes.IMS_INFORMATION, codes.CALLING_PARTY_ADDRESS),
+    (codes.SMS_INFORMATION, codes.ORIGINATOR_RECEIVED_ADDRESS, codes.ADDRESS_DATA),
+    (codes.VCS_INFORMATION, codes.CALLING_PARTY_ADDRESS),
+)
+
+
+def party_addresses(request: CreditControlRequest) -> tuple[str, str]:
+    """Who is called and who calls, as the client wrote it; "" where it does not say."""
+    position = request.positions.get(codes.SERVICE_INFORMATION)
+    if position is None:
+        return "", ""
+    frame = request.message.frame
+    return _first_of(frame, position, _CALLED), _first_of(frame, position, _CALLING)
+
+
+def subscriptions(request: CreditControlRequest) -> list[tuple[int, str]]:
+    """Subscription-Ids that stand only inside Service-Information."""
+    position = request.positions.get(codes.SERVICE_INFORMATION)
+    if position is None:
+        return []
+    frame = request.message.frame
+    try:
+        return [read_subscription(frame, at) for at in _members(frame, position, codes.SUBSCRIPTION_ID)]
+    except AvpFault:
+        return []
+
+
+def _first_of(frame: bytes, position: int, ways: tuple[tuple[int, ...], ...]) -> str:
+    try:
+        inner, _ = avp.walk(frame, *avp.bounds(frame, position))
+        for way in ways:
+            if way[0] in inner:
+                address = next(_texts(frame, inner[way[0]], way[1:]), "")
+                if address:
+                    return address
+    except AvpFault:
+        pass
+    return ""
+
+
+def _texts(frame: bytes, position: int, way: tuple[int, ...]) -> Iterator[str]:
+    """All texts that a way of keys leads to, from the group at ``position`` on."""
+    if not way:
+        yield avp.text(frame, position)
+        return
+    for at in _members(frame, position, way[0]):
+        yield from _texts(frame, at, way[1:])
+
+
+def _members(frame: bytes, position: int, key: int) -> list[int]:
+    found, more = avp.walk(frame, *avp.bounds(frame, position))
+    if key not in found:
+        return []
+    return [found[key], *(at for other, at in more if other == key)]
