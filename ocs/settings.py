@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from ocs.rating.faults import ConfigFault
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pass
 
 
-class Node(_Section):
+class Node(_Section, frozen=True):
     """Who we are on the wire and where our data lives."""
 
     identity: str = "ocs.example.net"
@@ -20,22 +23,23 @@ class Node(_Section):
     data_dir: str = "data"
 
 
-class Backends(_Section):
+class Backends(_Section, frozen=True):
     """Empty: start embedded servers in the data folder. Else: the operator's own, and none is started."""
 
     valkey_url: str = ""
     postgres_dsn: str = ""
     partitions: int = 16
     appendfsync: Literal["always", "everysec"] = "always"
+    valkey_octets_max: int = 0  # the embedded Valkey's memory; 0: no bound of ours
 
 
-class DiameterPeer(_Section):
+class DiameterPeer(_Section, frozen=True):
     identity: str
     realm: str = ""
     addresses: tuple[str, ...] = ()
 
 
-class Diameter(_Section):
+class Diameter(_Section, frozen=True):
     listen: tuple[str, ...] = ("127.0.0.1:3868",)
     watchdog_s: int = 30
     capabilities_timeout_s: int = 10
@@ -46,7 +50,7 @@ class Diameter(_Section):
     peers: tuple[DiameterPeer, ...] = ()
 
 
-class RadiusClient(_Section):
+class RadiusClient(_Section, frozen=True):
     name: str
     networks: tuple[str, ...]
     secret: str
@@ -59,7 +63,7 @@ class RadiusClient(_Section):
     interim_s: int = 300
 
 
-class Radius(_Section):
+class Radius(_Section, frozen=True):
     authentication: tuple[str, ...] = ("127.0.0.1:1812",)
     accounting: tuple[str, ...] = ("127.0.0.1:1813",)
     dictionaries: str = "dictionaries"
@@ -70,12 +74,12 @@ class Radius(_Section):
     clients: tuple[RadiusClient, ...] = ()
 
 
-class Http(_Section):
+class Http(_Section, frozen=True):
     listen: str = "127.0.0.1:8080"
     requests_per_minute: int = 6000  # per API key
 
 
-class Quota(_Section):
+class Quota(_Section, frozen=True):
     """How much is granted at once when the client leaves it to us, and for how long."""
 
     seconds: int = 300
@@ -87,11 +91,11 @@ class Quota(_Section):
     supervision_factor: int = 2  # Tcc = factor x Validity-Time (RFC 8506, section 13)
 
 
-class Retention(_Section):
+class Retention(_Section, frozen=True):
     tombstone_s: int = 86_400
 
 
-class Outbox(_Section):
+class Outbox(_Section, frozen=True):
     batch_max: int = 2000
     idle_s: float = 0.2
 
@@ -108,7 +112,7 @@ def _services() -> dict[str, str]:
     }
 
 
-class Settings(_Section):
+class Settings(_Section, frozen=True):
     node: Node = Node()
     backends: Backends = Backends()
     diameter: Diameter = Diameter()
@@ -119,3 +123,10 @@ class Settings(_Section):
     outbox: Outbox = Outbox()
     services: dict[str, str] = msgspec.field(default_factory=_services)
     country_code: str = ""
+
+
+def load_settings(path: Path) -> Settings | tuple[ConfigFault, ...]:
+    """Read a settings file; else all its faults, each with its line and its cure."""
+    from ocs.settings_file import read_settings
+
+    return read_settings(path)

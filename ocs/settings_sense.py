@@ -1,0 +1,155 @@
+"""Whether settings of the right shape make sense: ranges, addresses, names, and what contradicts what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+from ocs import limits
+from ocs.addresses import parse_address
+from ocs.settings import Settings
+
+Path: TypeAlias = tuple[str | int, ...]
+Fault: TypeAlias = Callable[[Path, str, str], None]
+
+# DiameterIdentity is a fully qualified domain name (RFC 6733, section 4.3.1).
+_DOMAIN: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))+")
+_ADDRESS_CURE: Final = "write host:port, such as 127.0.0.1:3868 or [::1]:3868"
+
+_RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
+    ("backends", "partitions"): (1, limits.PARTITIONS_MAX),
+    ("backends", "valkey_octets_max"): (0, 1 << 46),
+    ("diameter", "watchdog_s"): (limits.WATCHDOG_S_MIN, limits.WATCHDOG_S_MAX),
+    ("diameter", "capabilities_timeout_s"): (1, 600),
+    ("diameter", "message_octets_max"): (limits.MESSAGE_OCTETS_MIN, limits.MESSAGE_OCTETS_MAX),
+    ("diameter", "in_flight_max"): (1, limits.IN_FLIGHT_MAX),
+    ("diameter", "connections_max"): (1, limits.CONNECTIONS_MAX),
+    ("radius", "in_flight_max"): (1, limits.IN_FLIGHT_MAX),
+    ("radius", "reply_cache_s"): (limits.REPLY_CACHE_S_MIN, limits.REPLY_CACHE_S_MAX),
+    ("radius", "session_max_s"): (1, limits.SESSION_S_MAX),
+    ("radius", "ring_s"): (1, limits.RING_S_MAX),
+    ("http", "requests_per_minute"): (1, 10_000_000),
+    ("quota", "seconds"): (1, limits.QUOTA_SECONDS_MAX),
+    ("quota", "octets"): (1, limits.QUOTA_OCTETS_MAX),
+    ("quota", "events"): (1, limits.QUOTA_EVENTS_MAX),
+    ("quota", "validity_s"): (limits.VALIDITY_S_MIN, limits.VALIDITY_S_MAX),
+    ("quota", "threshold_percent"): (0, 100),
+    ("quota", "supervision_factor"): (limits.SUPERVISION_FACTOR_MIN, limits.SUPERVISION_FACTOR_MAX),
+    ("retention", "tombstone_s"): (limits.TOMBSTONE_S_MIN, limits.TOMBSTONE_S_MAX),
+    ("outbox", "batch_max"): (1, limits.BATCH_MAX),
+    ("outbox", "idle_s"): (0.001, 60),
+}
+
+
+def check_sense(settings: Settings, fault: Fault) -> None:
+    """Report each thing that cannot be meant."""
+    _check_ranges(settings, fault)
+    _check_names(settings, fault)
+    _check_backends(settings, fault)
+    _check_addresses(settings, fault)
+    _check_peers(settings, fault)
+    _check_radius_clients(settings, fault)
+
+
+def _check_ranges(settings: Settings, fault: Fault) -> None:
+    for (section, name), (low, high) in _RANGES.items():
+        value = getattr(getattr(settings, section), name)
+        if not low <= value <= high:
+            fault((section, name), f"is {value}", f"choose {low} to {high}")
+
+
+def _check_names(settings: Settings, fault: Fault) -> None:
+    node = settings.node
+    names: list[tuple[Path, str]] = [(("node", "identity"), node.identity), (("node", "realm"), node.realm)]
+    names += [(("node", "aliases"), alias) for alias in node.aliases]
+    names += [(("diameter", "accept_realms"), realm) for realm in settings.diameter.accept_realms]
+    for path, name in names:
+        if not _DOMAIN.fullmatch(name):
+            fault(path, f"{name!r} is no domain name", "write it in full, such as ocs.example.net")
+    if not node.data_dir:
+        fault(("node", "data_dir"), "is empty", 'name a folder, such as "data"')
+    if settings.country_code and not re.fullmatch(r"[1-9][0-9]{0,2}", settings.country_code):
+        fault(("country_code",), f"{settings.country_code!r} is no country code", 'digits alone, such as "49"')
+
+
+def _check_backends(settings: Settings, fault: Fault) -> None:
+    url, dsn = settings.backends.valkey_url, settings.backends.postgres_dsn
+    if url and urlsplit(url).scheme not in {"redis", "rediss", "valkey", "valkeys", "unix"}:
+        fault(("backends", "valkey_url"), "is no address of a Valkey", "such as redis://:password@10.0.0.5:6379/0")
+    if dsn and urlsplit(dsn).scheme not in {"postgresql", "postgres"}:
+        fault(
+            ("backends", "postgres_dsn"),
+            "is no address of a PostgreSQL",
+            "such as postgresql://ocs:password@10.0.0.6/ocs",
+        )
+
+
+def listening(settings: Settings) -> Iterator[tuple[Path, str, str]]:
+    """Each address to listen on: where it is set, as what (``tcp`` or ``udp``), the text."""
+    for text in settings.diameter.listen:
+        yield ("diameter", "listen"), "tcp", text
+    for text in settings.radius.authentication:
+        yield ("radius", "authentication"), "udp", text
+    for text in settings.radius.accounting:
+        yield ("radius", "accounting"), "udp", text
+    yield ("http", "listen"), "tcp", settings.http.listen
+
+
+def _check_addresses(settings: Settings, fault: Fault) -> None:
+    seen: dict[tuple[str, str], Path] = {}
+    for path, kind, text in listening(settings):
+        address = parse_address(text)
+        if address is None:
+            fault(path, f"{text!r} is no address", _ADDRESS_CURE)
+        elif address.port and (kind, str(address)) in seen:
+            other = ".".join(map(str, seen[kind, str(address)]))
+            fault(path, f"{text} is the address of {other}, too", "give each its own port")
+        else:
+            seen[kind, str(address)] = path
+
+
+def _check_peers(settings: Settings, fault: Fault) -> None:
+    seen: set[str] = set()
+    for at, peer in enumerate(settings.diameter.peers):
+        path = ("diameter", "peers", at)
+        if not _DOMAIN.fullmatch(peer.identity):
+            fault((*path, "identity"), f"{peer.identity!r} is no domain name", "write the Origin-Host of its CER")
+        if peer.identity.lower() in seen:
+            fault((*path, "identity"), f"{peer.identity} stands here twice", "remove one")
+        seen.add(peer.identity.lower())
+        for text in peer.addresses:
+            _check_network(text, (*path, "addresses"), fault)
+
+
+def _check_radius_clients(settings: Settings, fault: Fault) -> None:
+    names: set[str] = set()
+    networks: dict[str, str] = {}
+    for at, client in enumerate(settings.radius.clients):
+        path = ("radius", "clients", at)
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", client.name):
+            fault((*path, "name"), f"{client.name!r} is no plain name", "letters, digits, dot, dash, underscore")
+        if client.name in names:
+            fault((*path, "name"), f"{client.name} stands here twice", "name each client once")
+        names.add(client.name)
+        # RFC 2865, section 3: the secret should be at least 16 octets; many switches in the field have less.
+        if len(client.secret.encode()) < limits.SECRET_OCTETS_MIN:
+            fault((*path, "secret"), "is too short", f"{limits.SECRET_OCTETS_MIN} octets or more; 16 are good")
+        if client.interim_s and client.interim_s < limits.INTERIM_S_MIN:
+            fault((*path, "interim_s"), f"is {client.interim_s}", f"{limits.INTERIM_S_MIN} or more, or 0 for none")
+        if not client.networks:
+            fault((*path, "networks"), "is empty", 'name where it sends from, such as ["10.0.0.7"]')
+        for text in client.networks:
+            known = _check_network(text, (*path, "networks"), fault)
+            if known and networks.setdefault(known, client.name) != client.name:
+                fault((*path, "networks"), f"{text} belongs to {networks[known]}, too", "one client per network")
+
+
+def _check_network(text: str, path: Path, fault: Fault) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        fault(path, str(error), "write an address or a network, such as 10.0.0.7 or 10.0.0.0/24")
+        return ""
