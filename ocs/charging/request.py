@@ -113,6 +113,7 @@ class ChargingRequest(msgspec.Struct):
     duration_from_times: bool = False  # RADIUS: used is the time from the session's start to this event
     is_forced: bool = False  # EXPIRY: close it whatever its deadline says
     all_affordable: bool = False  # RADIUS: grant all that the balance pays for, up to the maximum
+    currency: str = ""  # of MONEY quantities; an account of another currency cannot be charged so
 
 
 class GroupAnswer(msgspec.Struct, array_like=True, frozen=True):

@@ -1,0 +1,263 @@
+"""Gy and Ro: credit-control requests to charging requests, charging answers to credit-control answers.
+
+Pure translation. What the request asks is in ``gy_units``; here is who, what, when, and the table of results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from balance.money import Currency
+from ocs.charging.request import (
+    ChargingAnswer,
+    ChargingRequest,
+    ChargingStatus,
+    EventAction,
+    GroupAnswer,
+    RequestKind,
+)
+from ocs.gateways.addresses import called_number, nai_identity, number_identity, sip_identities
+from ocs.gateways.gy_units import UNIT_CODES, UnitsFault, group_requests
+from ocs.rating.units import UnitKind
+from protocols.diameter import avp, codes, gy_answer
+from protocols.diameter.gy import CreditControlRequest
+from protocols.diameter.gy_answer import AnswerEncoder
+from protocols.diameter.message import Fault
+from protocols.diameter.node import LocalNode
+from protocols.diameter.result_codes import ResultCode
+from protocols.diameter.service_information import party_addresses, subscriptions
+
+# RFC 8506, section 9; for the whole request and for one group alike.
+RESULT_CODES: Final[Mapping[ChargingStatus, ResultCode]] = {
+    ChargingStatus.SUCCESS: ResultCode.SUCCESS,
+    ChargingStatus.USER_UNKNOWN: ResultCode.USER_UNKNOWN,
+    ChargingStatus.SERVICE_DENIED: ResultCode.END_USER_SERVICE_DENIED,
+    ChargingStatus.CREDIT_LIMIT_REACHED: ResultCode.CREDIT_LIMIT_REACHED,
+    ChargingStatus.FREE: ResultCode.CREDIT_CONTROL_NOT_APPLICABLE,
+    ChargingStatus.RATING_FAILED: ResultCode.RATING_FAILED,
+    ChargingStatus.SESSION_UNKNOWN: ResultCode.UNKNOWN_SESSION_ID,
+    ChargingStatus.CONTRADICTION: ResultCode.UNABLE_TO_COMPLY,
+    ChargingStatus.INVALID_VALUE: ResultCode.INVALID_AVP_VALUE,
+    ChargingStatus.UNAVAILABLE: ResultCode.TOO_BUSY,  # the client tries another server, or its failure handling
+    ChargingStatus.TOO_BUSY: ResultCode.TOO_BUSY,
+    ChargingStatus.INTERNAL_FAULT: ResultCode.UNABLE_TO_COMPLY,
+    ChargingStatus.DESTINATION_BARRED: ResultCode.AUTHORIZATION_REJECTED,
+}
+assert RESULT_CODES.keys() == set(ChargingStatus), "every outcome has its code"
+
+SESSION_ID_OCTETS_MAX: Final = 1024
+_NTP_TO_UNIX_S: Final = 2_208_988_800
+_NTP_ERA_S: Final = 1 << 32
+_PAST_MAX_MS: Final = 24 * 3600 * 1000
+_FUTURE_MAX_MS: Final = 5 * 60 * 1000
+
+# Which Subscription-Id names the account when several are given [gy-ro 15]: E.164 0, IMSI 1, SIP 2, NAI 3, private 4.
+_ORDER: Final = (0, 2, 1, 3, 4)
+_ORDER_OF_DATA: Final = (1, 0, 3, 2, 4)
+
+_TERMINATION_CAUSES: Final = {
+    1: "logout",
+    2: "service-not-provided",
+    3: "bad-answer",
+    4: "administrative",
+    5: "link-broken",
+    6: "auth-expired",
+    7: "user-moved",
+    8: "session-timeout",
+}
+
+
+class GyConfig:
+    """What translation needs to know of the operator: services by context, currencies by their numbers."""
+
+    __slots__ = ("_services", "currencies", "currencies_by_number", "encoder")
+
+    def __init__(self, node: LocalNode, services: Mapping[str, str], currencies: Mapping[str, Currency]) -> None:
+        self._services = {context.lower(): service for context, service in services.items()}
+        self.currencies = dict(currencies)
+        self.currencies_by_number = {currency.numeric: currency for currency in currencies.values()}
+        self.encoder = AnswerEncoder(node)
+
+    def service_of(self, context: str) -> str | None:
+        """The service of a Service-Context-Id such as ``ext.01.001.8.32260@3gpp.org``.
+
+        Its last label and domain decide, whatever the case (TS 32.299, section 7.1.12); operators' own contexts may
+        also be written out in full.
+        """
+        context = context.lower()
+        label, at, domain = context.rpartition("@")
+        service = self._services.get(f"{label.rpartition('.')[2]}{at}{domain}")
+        return service if service is not None else self._services.get(context)
+
+
+def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -> ChargingRequest | Fault:
+    """Translate a request, or say what is wrong with it."""
+    if ccr.service_context_id is None:
+        return _missing(codes.SERVICE_CONTEXT_ID)
+    service = config.service_of(ccr.service_context_id)
+    if service is None:
+        return Fault(ResultCode.RATING_FAILED, _raw(ccr, codes.SERVICE_CONTEXT_ID), "the service context is unknown")
+    if len(ccr.session_id) > SESSION_ID_OCTETS_MAX:
+        return Fault(ResultCode.INVALID_AVP_VALUE, _raw(ccr, codes.SESSION_ID), "the Session-Id is too long")
+    kind = RequestKind(ccr.request_type)
+    action = EventAction.DIRECT_DEBITING
+    if kind is RequestKind.EVENT:
+        if ccr.requested_action is None:
+            return _missing(codes.REQUESTED_ACTION)
+        if ccr.requested_action > EventAction.PRICE_ENQUIRY:
+            return Fault(ResultCode.INVALID_AVP_VALUE, _raw(ccr, codes.REQUESTED_ACTION), "Requested-Action is 0 to 3")
+        action = EventAction(ccr.requested_action)
+    identities = _identities(ccr, service)
+    if not identities and kind in {RequestKind.INITIAL, RequestKind.EVENT}:
+        return _missing(codes.SUBSCRIPTION_ID)
+    try:
+        groups, currency = group_requests(ccr, kind, action, config.currencies_by_number)
+    except UnitsFault as fault:
+        return fault.fault
+    destination, origin = party_addresses(ccr)
+    sub_session = "" if ccr.sub_session_id is None else f"#{ccr.sub_session_id}"
+    return ChargingRequest(
+        kind=kind,
+        session_key=f"gy:{ccr.session_id}{sub_session}",
+        request_number=ccr.request_number,
+        identities=identities,
+        service=service,
+        event_at_ms=event_time_ms(ccr.event_timestamp, now_ms),
+        groups=groups,
+        destination=called_number(destination),
+        origin=called_number(origin),
+        fingerprint=ccr.fingerprint,
+        action=action,
+        peer=ccr.origin_host,
+        cause="" if ccr.termination_cause is None else _cause(ccr.termination_cause),
+        currency=currency,
+    )
+
+
+def credit_control_answer(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig) -> bytes:
+    """Write the answer in the style of the request: units within MSCCs, or at command level [G-33]."""
+    status = answer.status
+    if status is not ChargingStatus.SUCCESS:
+        return config.encoder.answer(ccr, RESULT_CODES[status], _echo(ccr) + _failed(ccr, answer))
+    if not ccr.groups and answer.groups:
+        group = answer.groups[0]
+        body = _echo(ccr) + _quota(group, answer, config) + _extras(ccr, answer, config)
+        return config.encoder.answer(ccr, RESULT_CODES[group.status], body + _failed(ccr, answer))
+    services = b"".join([_mscc(group, answer, config) for group in answer.groups])
+    return config.encoder.answer(ccr, ResultCode.SUCCESS, _echo(ccr) + services + _extras(ccr, answer, config))
+
+
+def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
+    """The event's time at the client if it is sane, else now.
+
+    Values with the top bit clear count from 2036 on (RFC 5905): Diameter time does not end there.
+    """
+    if ntp_s is None:
+        return now_ms
+    unix_s = ntp_s - _NTP_TO_UNIX_S + (0 if ntp_s >> 31 else _NTP_ERA_S)
+    event_ms = unix_s * 1000
+    return event_ms if now_ms - _PAST_MAX_MS <= event_ms <= now_ms + _FUTURE_MAX_MS else now_ms
+
+
+def _identities(ccr: CreditControlRequest, service: str) -> tuple[str, ...]:
+    """Whom to charge, best name first. User-Name comes last: it is often a device's own name."""
+    found: list[tuple[int, str]] = ccr.subscriptions or subscriptions(ccr)
+    if len(found) > 1:
+        order = _ORDER_OF_DATA if service == "data" else _ORDER
+        found = sorted(found, key=lambda item: order.index(item[0]))
+    names: dict[str, None] = {}
+    for kind, data in found:
+        for name in _names(kind, data):
+            names[name] = None
+    if ccr.user_name:
+        names[nai_identity(ccr.user_name)] = None
+    return tuple(names)
+
+
+def _names(kind: int, data: str) -> Iterable[str]:
+    if kind == 0:
+        return (number_identity(data),)
+    if kind == 1:
+        return (f"imsi:{data}",)
+    if kind == 2:
+        return sip_identities(data)
+    return (nai_identity(data),) if kind == 3 else (f"private:{data}",)
+
+
+def _cause(value: int) -> str:
+    return _TERMINATION_CAUSES.get(value, f"termination-cause-{value}")
+
+
+def _mscc(group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes:
+    result_code = RESULT_CODES[group.status]
+    key = group.key
+    if group.kind == UnitKind.MONEY:
+        return gy_answer.mscc_of(key.rating_group, key.service_ids, result_code, _quota(group, answer, config))
+    return gy_answer.mscc(
+        key.rating_group,
+        key.service_ids,
+        result_code,
+        UNIT_CODES[group.kind] if group.granted > 0 else 0,
+        group.granted,
+        group.validity_s,
+        group.final,
+        group.threshold,
+    )
+
+
+def _quota(group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes:
+    """A grant with its conditions. A grant of nothing is none: clients take a zero for a failure."""
+    unit_code = UNIT_CODES[group.kind] if group.granted > 0 else 0
+    if group.kind != UnitKind.MONEY or group.granted <= 0:
+        return gy_answer.grant(unit_code, group.granted, group.validity_s, group.final, group.threshold)
+    money = _money(codes.CC_MONEY, group.granted, answer.currency, config)
+    granted = avp.avp(codes.GRANTED_SERVICE_UNIT, money) if money else b""
+    return granted + gy_answer.conditions(unit_code, group.validity_s, group.final, group.threshold)
+
+
+def _extras(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig) -> bytes:
+    """Failed-AVP of groups that no tariff knows, cost at the end, the answer to a balance check, the warning."""
+    extras = b""
+    if any(group.status is ChargingStatus.RATING_FAILED for group in answer.groups) and ccr.groups:
+        extras += _failed(ccr, answer)
+    if ccr.request_type >= RequestKind.TERMINATION and answer.check_balance < 0:
+        extras += _money(codes.COST_INFORMATION, answer.cost, answer.currency, config)
+    if answer.check_balance >= 0:
+        extras += avp.avp_u32(codes.CHECK_BALANCE_RESULT, answer.check_balance)
+    if answer.low_balance:
+        # Without the M bit: who does not know the warning must not throw the answer away for it.
+        extras += avp.avp_u32(codes.LOW_BALANCE_INDICATION, 1, mandatory=False)
+    return extras
+
+
+def _money(key: int, amount: int, currency_code: str, config: GyConfig) -> bytes:
+    currency = config.currencies.get(currency_code)
+    return b"" if currency is None else gy_answer.money(key, amount, -currency.scale, currency.numeric)
+
+
+def _echo(ccr: CreditControlRequest) -> bytes:
+    return b"" if ccr.sub_session_id is None else avp.avp_u64(codes.CC_SUB_SESSION_ID, ccr.sub_session_id)
+
+
+def _failed(ccr: CreditControlRequest, answer: ChargingAnswer) -> bytes:
+    """Failed-AVP where the code demands it: what no tariff knows (5031), or what cannot be (5004)."""
+    statuses = {answer.status, *(group.status for group in answer.groups)}
+    if ChargingStatus.RATING_FAILED in statuses:
+        unrated = [group.key.rating_group for group in answer.groups if group.status is ChargingStatus.RATING_FAILED]
+        if answer.status is ChargingStatus.RATING_FAILED and not unrated:
+            unrated = [group.rating_group for group in ccr.groups]
+        named = [avp.avp_u32(codes.RATING_GROUP, rating_group) for rating_group in unrated if rating_group >= 0]
+        return gy_answer.failed(*(named or [_raw(ccr, codes.SERVICE_CONTEXT_ID)]))
+    if answer.status is ChargingStatus.INVALID_VALUE and ccr.groups:
+        return gy_answer.failed(avp.raw(ccr.message.frame, ccr.groups[0].position))
+    return b""
+
+
+def _missing(key: int) -> Fault:
+    fault = avp.missing(key)
+    return Fault(fault.result_code, fault.failed_avp, fault.message)
+
+
+def _raw(ccr: CreditControlRequest, key: int) -> bytes:
+    return avp.raw(ccr.message.frame, ccr.positions[key])
