@@ -14,6 +14,7 @@ Callers hold the result against 63 bits; the functions themselves never wrap.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 import msgspec
 
@@ -27,6 +28,10 @@ class Rounding(IntEnum):
     UP = 1
     HALF_UP = 2
     DOWN = 3
+
+
+_UP: Final = Rounding.UP
+_DOWN: Final = Rounding.DOWN
 
 
 class Price(msgspec.Struct, array_like=True, frozen=True):
@@ -65,10 +70,12 @@ def billed_units(price: Price, used_units: int) -> int:
     """Bring a use to the increments it is billed by: d <= I is I, else I + ceil((d - I) / N) x N."""
     if used_units <= 0:
         return 0
-    beyond = max(used_units, price.minimum) - price.initial
-    if beyond <= 0:
-        return price.initial
-    return price.initial - (-beyond // price.next) * price.next
+    initial = price.initial
+    used_units = max(used_units, price.minimum)
+    if used_units <= initial:
+        return initial
+    step = price.next
+    return initial - (initial - used_units) // step * step
 
 
 def cost_of(price: Price, used_units: int) -> Amount:
@@ -76,8 +83,11 @@ def cost_of(price: Price, used_units: int) -> Amount:
     billed = billed_units(price, used_units)
     if billed == 0:
         return 0
-    exact = price.setup * price.per + price.initial * price.initial_rate + (billed - price.initial) * price.next_rate
-    return _rounded(exact, price.per * price.quantum, price.rounding) * price.quantum
+    initial, per, quantum = price.initial, price.per, price.quantum
+    exact = price.setup * per + initial * price.initial_rate + (billed - initial) * price.next_rate
+    if quantum == 1 and price.rounding is _UP:  # the usual case: the currency's full scale
+        return -(-exact // per)
+    return _rounded(exact, per * quantum, price.rounding) * quantum
 
 
 def units_within(price: Price, budget: Amount, limit: int) -> int:
@@ -114,17 +124,17 @@ def is_free(price: Price) -> bool:
 
 
 def _rounded(exact: int, divisor: int, rounding: Rounding) -> int:
-    if rounding is Rounding.UP:
+    if rounding is _UP:
         return -(-exact // divisor)
-    if rounding is Rounding.DOWN:
+    if rounding is _DOWN:
         return exact // divisor
     return (2 * exact + divisor) // (2 * divisor)
 
 
 def _largest_rounding_to(steps: int, divisor: int, rounding: Rounding) -> int:
     """Invert ``_rounded``: the largest exact sum that comes to no more than ``steps``."""
-    if rounding is Rounding.UP:
+    if rounding is _UP:
         return steps * divisor
-    if rounding is Rounding.DOWN:
+    if rounding is _DOWN:
         return (steps + 1) * divisor - 1
     return ((2 * steps + 1) * divisor - 1) // 2

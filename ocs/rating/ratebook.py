@@ -80,10 +80,10 @@ class RateBook:
         timeline = choices.timeline(rating_group, service_ids)
         if not timeline:
             return RatingFault.NO_RATING_GROUP
-        for version in timeline:
-            if version.from_ms <= at_ms < version.to_ms:
-                tariff = version.what.tariff(destination, at_ms)
-                return tariff if version.to_ms == FOREVER_MS else _ending(tariff, version.to_ms)
+        for from_ms, to_ms, source in timeline:
+            if from_ms <= at_ms < to_ms:
+                tariff = source.tariff(destination, at_ms)
+                return tariff if to_ms == FOREVER_MS else _ending(tariff, to_ms)
         return RatingFault.NOT_IN_FORCE
 
 

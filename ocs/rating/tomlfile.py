@@ -103,6 +103,8 @@ def _scan(text: str) -> dict[Path, int]:
         if header:
             here = _enter(header[2], header[1] == "[[", counts)
             lines.setdefault(here, number)
+            if isinstance(here[-1], int):
+                lines.setdefault(here[:-1], number)
             continue
         key = _KEY.match(line)
         if key:

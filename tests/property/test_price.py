@@ -6,6 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balance.money import Currency, parse_amount
+from ocs.rating.explain import explain, parts_of
 from ocs.rating.price import Price, Rounding, billed_units, cost_of, is_free, next_step, units_within
 from ocs.rating.units import UnitKind
 
@@ -75,3 +77,14 @@ def test_free_means_that_nothing_ever_costs(price: Price) -> None:
 def test_a_larger_budget_buys_no_less(price: Price, budget: int, more: int) -> None:
     """The inverse is monotone too."""
     assert units_within(price, budget, USE_MAX) <= units_within(price, budget + more, USE_MAX)
+
+
+@given(prices(), st.integers(-5, USE_MAX), st.integers(-3, 3))
+def test_explain_adds_up(price: Price, used: int, difference: int) -> None:
+    """The parts of an explanation add up to the cost exactly, as numbers and as they are printed."""
+    currency = Currency("XTS", 963, 4, 2)
+    cost = cost_of(price, used) + difference
+    parts = parts_of(price, used, cost, currency)
+    assert sum(part.amount for part in parts) == cost
+    printed = [parse_amount(line.split()[0], currency.scale) for line in explain(price, used, cost, currency)[1:]]
+    assert sum(printed[:-1]) == printed[-1] == cost
