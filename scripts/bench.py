@@ -106,7 +106,10 @@ class Bench:
         behind = self.world.usage().since(before)
         whole = Usage(run.usage.daemon, run.usage.valkey, behind.flusher, behind.postgres)
         closed = (used - used_before) / max(1, run.report.sessions["ended"])
-        return report.Section(kind, Run(run.report, whole), appendfsync(self.world.valkey.url), closed)
+        alone = self.load(f"{kind}: one at a time", kind, load._replace(seconds=1, in_flight=1, connections=1))
+        return report.Section(
+            kind, Run(run.report, whole), appendfsync(self.world.valkey.url), closed, alone.report.latency["all"]
+        )
 
     def memory(self, before_accounts: int) -> report.Memory:
         """Octets per idle account (all its keys) and per open session, as the growth of used_memory."""

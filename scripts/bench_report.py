@@ -7,7 +7,7 @@ import platform
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from bench_run import Kind, Run
+from bench_run import Kind, Latency, Run
 from rich.console import Console
 from rich.table import Table
 
@@ -18,12 +18,13 @@ OPEN_SESSION_OCTETS_MAX: Final = 2048
 
 
 class Section(NamedTuple):
-    """A main run. ``closed_octets`` is what one closed session leaves behind (tombstone)."""
+    """A main run. ``closed_octets`` is what one closed session leaves behind; ``alone`` with nothing else under way."""
 
     kind: Kind
     run: Run
     appendfsync: str
     closed_octets: float
+    alone: Latency
 
 
 class Memory(NamedTuple):
@@ -130,7 +131,8 @@ def _latencies(section: Section) -> Table:
         ("max ms", "right"),
     ):
         table.add_column(name, justify="left" if justify == "left" else "right")
-    for name, latency in section.run.report.latency.items():
+    rows = section.run.report.latency | {"one at a time": section.alone}
+    for name, latency in rows.items():
         table.add_row(
             name, f"{latency.count:,}", *(f"{ms:.2f}" for ms in (latency.p50_ms, latency.p99_ms, latency.max_ms))
         )

@@ -25,7 +25,8 @@ def run_of(**changes: Any) -> Run:
 
 def test_bench_json_has_the_agreed_keys() -> None:
     """Programs read build/bench.json: its names are a promise."""
-    sections = [bench_report.Section(kind, run_of(), "always", 200.0) for kind in ("ccr", "radius")]
+    alone = Latency(1000, 0.2, 0.3, 0.4)
+    sections = [bench_report.Section(kind, run_of(), "always", 200.0, alone) for kind in ("ccr", "radius")]
     content = msgspec.json.decode(bench_report.summary(sections, is_clean=True))
     expected = {
         "answers_per_s": 1000,
