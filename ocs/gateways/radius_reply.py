@@ -24,13 +24,14 @@ RETURN_CODE: Final = (103, "h323-return-code")
 CURRENCY: Final = (110, "h323-currency")
 
 RETURN_SUCCESS: Final = 0
+RETURN_ACCOUNT_INVALID: Final = 1
 RETURN_PASSWORD_INVALID: Final = 2
 RETURN_ZERO_BALANCE: Final = 4
 
 # h323-return-code; None is silence, so that the client asks another server or asks again.
 RETURN_CODES: Final[dict[ChargingStatus, int | None]] = {
     ChargingStatus.SUCCESS: RETURN_SUCCESS,
-    ChargingStatus.USER_UNKNOWN: 1,  # account number invalid
+    ChargingStatus.USER_UNKNOWN: RETURN_ACCOUNT_INVALID,
     ChargingStatus.SERVICE_DENIED: 7,  # user denied
     ChargingStatus.CREDIT_LIMIT_REACHED: 12,  # insufficient balance: there is some, but not for one increment
     ChargingStatus.FREE: RETURN_SUCCESS,  # 13 would say toll-free, but some clients take all but 0 for a refusal

@@ -39,7 +39,7 @@ CANONICAL: Final = {
     "ACL-H323-Setup-Time": "setup-time",
     "ACL-H323-Connect-Time": "connect-time",
     "ACL-H323-Disconnect-Time": "disconnect-time",
-    "ACL-H323-Disconnect-Cause": "disconnect-cause",
+    "ACL-H323-Disconnect-Cause": "disconnect-cause-decimal",
     "Asterisk-Acc-Code": "account",
     "Asterisk-Src": "caller-account",
     "Asterisk-Dst": "destination",
@@ -59,28 +59,27 @@ _PAIR: Final = "="
 
 
 class VoiceNames:
-    """What to look for in a packet: (vendor, number) -> (meaning, own name, whether it is a number)."""
+    """What to look for in a packet: (vendor, number) -> (meaning, whether it is a number)."""
 
     def __init__(self, dictionary: Dictionary) -> None:
         self.layouts = {
             vendor.number: (vendor.type_octets, vendor.length_octets)
             for vendor in dictionary.vendors_by_number.values()
         }
-        self.of_vendors: dict[tuple[int, int], tuple[str, bytes, bool]] = {}
+        self.of_vendors: dict[tuple[int, int], tuple[str, bool]] = {}
         self.of_standard: dict[int, str] = {}
         for name, meaning in CANONICAL.items():
             attribute = dictionary.attribute(name)
             if attribute is None or len(attribute.path) != 1:
                 continue
             if attribute.vendor:
-                entry = (meaning, name.lower().encode() + b"=", attribute.type in INTEGER_TYPES)
-                self.of_vendors[attribute.vendor, attribute.path[0]] = entry
+                self.of_vendors[attribute.vendor, attribute.path[0]] = (meaning, attribute.type in INTEGER_TYPES)
             else:
                 self.of_standard[attribute.path[0]] = meaning
         for name in _PAIR_ATTRIBUTES:
             attribute = dictionary.attribute(name)
             if attribute is not None:
-                self.of_vendors[attribute.vendor, attribute.path[0]] = (_PAIR, b"", False)
+                self.of_vendors[attribute.vendor, attribute.path[0]] = (_PAIR, False)
         self.by_name = {name.lower().encode(): meaning for name, meaning in CANONICAL.items()}
 
 
@@ -102,13 +101,13 @@ def _read_vendor_attribute(value: bytes, names: VoiceNames, texts: VoiceTexts) -
         known = names.of_vendors.get((vendor, number))
         if known is None or not content:
             continue
-        meaning, prefix, is_number = known
+        meaning, is_number = known
         if is_number and len(content) == 4:
             texts.setdefault(meaning, str(int.from_bytes(content, "big")))
         elif meaning is _PAIR:
             _read_pair(content, names, texts)
         else:
-            texts.setdefault(meaning, text(without_name(content, prefix)))
+            texts.setdefault(meaning, text(_without_name(content, meaning, names)))
 
 
 def _read_pair(content: bytes, names: VoiceNames, texts: VoiceTexts) -> None:
@@ -118,9 +117,10 @@ def _read_pair(content: bytes, names: VoiceNames, texts: VoiceTexts) -> None:
         texts.setdefault(meaning, text(value))
 
 
-def without_name(content: bytes, prefix: bytes) -> bytes:
-    """A value may repeat its attribute's own name in front, ``h323-conf-id=...``: both forms are common."""
-    return content[len(prefix) :] if content[: len(prefix)].lower() == prefix else content
+def _without_name(content: bytes, meaning: str, names: VoiceNames) -> bytes:
+    """A value may repeat its attribute's name in front, ``h323-conf-id=...``: both forms are common."""
+    name, equals, value = content.partition(b"=")
+    return value if equals and names.by_name.get(name.lower()) == meaning else content
 
 
 def sub_attributes(value: bytes, layout: tuple[int, int]) -> list[tuple[int, bytes]]:

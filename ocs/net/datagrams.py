@@ -1,0 +1,114 @@
+"""A UDP socket in the loop: drained in turns, and replies that leave from the address that was asked [R-3]."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from ocs.errors import StartRefusedError
+
+DATAGRAM_OCTETS_MAX: Final = 8192  # more than any lawful packet: what is longer shows as such
+DATAGRAMS_PER_TURN: Final = 64  # then others have their turn; the loop calls again for the rest
+RECEIVE_BUFFER_OCTETS: Final = 4 * 1024 * 1024
+
+# Linux: a socket bound to every address says with each datagram which of them was asked (ip(7), ipv6(7)).
+_IP_PKTINFO: Final = 8
+_IPV4_INFO: Final = struct.Struct("=I4s4s")
+
+Source: TypeAlias = tuple[Any, ...]
+Local: TypeAlias = list[tuple[int, int, bytes]]
+OnTurn: TypeAlias = Callable[["DatagramSocket", list[tuple[bytes, Source, Local]]], None]
+
+
+class DatagramSocket:
+    """``on_turn`` gets all datagrams of one turn: (octets, source, where to answer from)."""
+
+    def __init__(self, listen: str, on_turn: OnTurn) -> None:
+        self._on_turn = on_turn
+        self._socket = _bind(listen)
+        self._is_wildcard = self._socket.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - a comparison
+        if self._is_wildcard:
+            self._ask_for_local_address()
+        self.unsent = 0  # replies the kernel had no room for; the client's repeat finds them in the cache
+
+    @property
+    def address(self) -> str:
+        host, port = self._socket.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_reader(self._socket, self._on_readable)
+
+    def stop_reading(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self._socket)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, octets: bytes, source: Source, local: Local) -> None:
+        """Send now. UDP promises nothing, so neither does this."""
+        try:
+            if local:
+                self._socket.sendmsg((octets,), local, 0, source)
+            else:
+                self._socket.sendto(octets, source)
+        except OSError:
+            self.unsent += 1
+
+    def _on_readable(self) -> None:
+        datagrams = self._receive_with_local() if self._is_wildcard else self._receive()
+        if datagrams:
+            self._on_turn(self, datagrams)
+
+    def _receive(self) -> list[tuple[bytes, Source, Local]]:
+        receive, nothing = self._socket.recvfrom, _NO_LOCAL
+        datagrams: list[tuple[bytes, Source, Local]] = []
+        # OSError: nothing more to read, or an ICMP error of a reply that found nobody.
+        with contextlib.suppress(OSError):
+            for _ in range(DATAGRAMS_PER_TURN):
+                octets, source = receive(DATAGRAM_OCTETS_MAX)
+                datagrams.append((octets, source, nothing))
+        return datagrams
+
+    def _receive_with_local(self) -> list[tuple[bytes, Source, Local]]:
+        datagrams: list[tuple[bytes, Source, Local]] = []
+        with contextlib.suppress(OSError):
+            for _ in range(DATAGRAMS_PER_TURN):
+                octets, ancillary, _, source = self._socket.recvmsg(DATAGRAM_OCTETS_MAX, 64)
+                datagrams.append((octets, source, [_reply_info(*item) for item in ancillary]))
+        return datagrams
+
+    def _ask_for_local_address(self) -> None:
+        if self._socket.family == socket.AF_INET6:
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        else:
+            self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+
+_NO_LOCAL: Final[Local] = []
+
+
+def _reply_info(level: int, kind: int, info: bytes) -> tuple[int, int, bytes]:
+    """What was received as "came to" is sent back as "goes from"; IPv4 has two address fields for that."""
+    if level == socket.IPPROTO_IP and kind == _IP_PKTINFO and len(info) >= _IPV4_INFO.size:
+        _, local, _ = _IPV4_INFO.unpack_from(info)
+        return level, kind, _IPV4_INFO.pack(0, local, bytes(4))
+    return level, kind, info
+
+
+def _bind(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        bound.setblocking(False)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
+        bound.bind((host, int(port)))
+    except (OSError, ValueError) as error:
+        bound.close()
+        raise StartRefusedError(f"RADIUS cannot listen on {listen}: {error}; choose a free address") from error
+    return bound
