@@ -1,25 +1,23 @@
-"""The application: routes, OpenAPI, problems, and the measuring of every request."""
+"""The application: routes, OpenAPI, problems."""
 
 from __future__ import annotations
 
-import time
 from importlib.metadata import version
 from typing import Final
 
 from litestar import Litestar, Response, Router
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.enums import ScopeType
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp
 
 from ocs.api import accounts, health, history, subscribers
 from ocs.api.context import Context, require_scope
+from ocs.api.meter import Meter
 from ocs.api.operations import SECURITY_SCHEME
 from ocs.api.problems import HANDLERS, Kind, Problem
-from ocs.observe.metrics import Counters
 
 BODY_OCTETS_MAX: Final = 65_536
 
@@ -71,35 +69,3 @@ def _openapi() -> OpenAPIConfig:
             }
         ),
     )
-
-
-class Meter:
-    """Counts and times every request, outside of the framework so that unknown routes count as well.
-
-    The type label is the operation's name and the result its status: both from closed sets, never the path.
-    """
-
-    def __init__(self, app: Litestar, counters: Counters) -> None:
-        self._app = app
-        self._counters = counters
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
-        begun_ns = time.perf_counter_ns()
-        status = 500
-
-        async def observe_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, observe_status)
-        finally:
-            handler = scope.get("route_handler")
-            kind = (handler.name if handler else None) or "other"
-            self._counters.count("http", kind, str(status))
-            self._counters.observe("http", kind, (time.perf_counter_ns() - begun_ns) // 1000)

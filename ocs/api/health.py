@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from litestar import MediaType, Request, Response, get
 from litestar.params import FromPath
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from ocs.api.context import Given
 from ocs.api.operations import problem_responses
@@ -73,28 +70,6 @@ async def explain_problem(slug: FromPath[str]) -> str:
         if kind.value.slug == slug:
             return f"{kind.value.title} (HTTP {kind.value.status})\n\n{kind.value.cure}\n"
     raise Problem(Kind.NO_ROUTE)
-
-
-def store_check(redis: Redis) -> Check:
-    """A ping writes nothing, and Valkey refuses it (MISCONF) while its disk does not take writes."""
-
-    async def check() -> str:
-        try:
-            await redis.ping()
-        except (RedisError, OSError) as error:
-            return str(error) or type(error).__name__
-        return ""
-
-    return check
-
-
-def rates_check(version: Callable[[], str]) -> Check:
-    """``version`` is the rate book's, or "" while none is loaded."""
-
-    async def check() -> str:
-        return "" if version() else "no rate book is loaded"
-
-    return check
 
 
 ROUTES: Final[tuple[Any, ...]] = (live, ready, metrics, openapi, explain_problem)

@@ -7,6 +7,7 @@ a fast hash costs a request about a microsecond.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import os
@@ -26,6 +27,7 @@ from ocs.clock import now_ms
 
 ID_LENGTH: Final = 12
 CACHE_TTL_MS: Final = 5_000
+LOOKUP_TIMEOUT_S: Final = 2.0
 CACHE_KEYS_MAX: Final = 1_000
 INDEX_KEY: Final = "ocs:apikeys"  # ids of all keys: a SCAN would walk a million accounts
 
@@ -187,8 +189,8 @@ class KeyRing:
         if cached is not None and cached.until_ms > self._clock():
             return cached.key
         try:
-            key = await load_key(self._redis, key_id)
-        except (RedisError, OSError) as error:
+            key = await asyncio.wait_for(load_key(self._redis, key_id), LOOKUP_TIMEOUT_S)
+        except (RedisError, OSError, TimeoutError) as error:
             raise BackendUnavailable("API keys cannot be read") from error
         if len(self._cache) >= CACHE_KEYS_MAX:
             self._cache.clear()

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from redis.exceptions import RedisError
 
 from balance.store import BackendUnavailable
 
@@ -151,12 +152,18 @@ def invalid(field: str, detail: str) -> Problem:
 
 
 def respond(request: Request[Any, Any, Any], problem: Problem) -> Response[dict[str, object]]:
+    status = problem.kind.value.status
+    return Response(
+        body_of(problem, request.url.path), status_code=status, media_type=MEDIA_TYPE, headers=problem.headers
+    )
+
+
+def body_of(problem: Problem, instance: str) -> dict[str, object]:
     facts = problem.kind.value
     body: dict[str, object] = {"type": f"/problems/{facts.slug}", "title": facts.title, "status": facts.status}
     if problem.detail:
         body["detail"] = problem.detail
-    body["instance"] = request.url.path
-    return Response(body | problem.members, status_code=facts.status, media_type=MEDIA_TYPE, headers=problem.headers)
+    return {**body, "instance": instance, **problem.members}
 
 
 def on_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[dict[str, object]]:
@@ -193,9 +200,15 @@ def _field_error(entry: dict[str, Any]) -> dict[str, str]:
     return {"field": field, "detail": detail}
 
 
-def on_backend_away(request: Request[Any, Any, Any], _: BackendUnavailable) -> Response[dict[str, object]]:
+def on_backend_away(request: Request[Any, Any, Any], _: Exception) -> Response[dict[str, object]]:
     detail = "The outcome is not known. Repeat with the same Idempotency-Key." if request.method != "GET" else ""
     return respond(request, Problem(Kind.UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_AFTER_S)}))
+
+
+def on_redis_error(request: Request[Any, Any, Any], error: RedisError) -> Response[dict[str, object]]:
+    """What the store's client did not turn into BackendUnavailable: a full disk (MISCONF), a read-only replica."""
+    log.warning("http_store_refused", reason=str(error))
+    return on_backend_away(request, error)
 
 
 def on_any(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, object]]:
@@ -210,5 +223,6 @@ HANDLERS: Final[dict[int | type[Exception], Any]] = {
     ValidationException: on_validation,
     HTTPException: on_http_exception,
     BackendUnavailable: on_backend_away,
+    RedisError: on_redis_error,
     Exception: on_any,
 }

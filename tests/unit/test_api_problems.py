@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
 from litestar.exceptions import HTTPException
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
+from balance.store import BackendUnavailable
+from ocs.api import meter
 from ocs.api.app import BODY_OCTETS_MAX
 from ocs.api.keys import Scope
 from ocs.api.problems import Kind
@@ -111,3 +116,34 @@ async def test_our_bugs_keep_their_words_to_themselves(
 
     assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}")
     assert "secret words" not in answer.text
+
+
+@pytest.mark.parametrize("error", [BackendUnavailable("away"), RedisConnectionError("away"), ResponseError("MISCONF")])
+async def test_a_store_that_cannot_is_503(world: World, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Whichever way the store's absence is told: the client may try again."""
+
+    async def fail(account_id: str) -> None:
+        raise error
+
+    monkeypatch.setattr(world.accounts, "account", fail)
+
+    answer = await world.client.get("/v1/accounts/a")
+
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+    assert answer.headers["Retry-After"] == "1"
+
+
+async def test_no_request_lasts_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A back end that says nothing ends as a problem, and is counted as such."""
+
+    async def hang(account_id: str) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(world.accounts, "account", hang)
+    monkeypatch.setattr(meter, "REQUEST_TIMEOUT_S", 0.01)
+
+    answer = await world.client.get("/v1/accounts/a")
+
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert world.counters.requests["http", "read_account", "503"] == 1
