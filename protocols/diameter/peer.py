@@ -102,6 +102,7 @@ class Peer:
         self._now_ms = now_ms
         self._deadline_ms = now_ms + config.capabilities_timeout_ms
         self._identifier = config.first_identifier & 0xFFFF_FFFF
+        self._dwr_sent_ms = now_ms
         self._offered: Message | None = None  # a CER that waits for accept or refuse
         self._held_dpr: Message | None = None  # a DPR whose DPA waits for our last answer
         self._is_dpa_received = False
@@ -231,6 +232,10 @@ class Peer:
             self.watchdog.see(Sign.TIMER_IDLE, now_ms)
             self._send_dwr()
 
+    def silent_ms(self, now_ms: int) -> int:
+        """For how long a DWR has been waiting for its answer; 0 when none is."""
+        return now_ms - self._dwr_sent_ms if self.watchdog.is_pending else 0
+
     # -- a message came
 
     def _is_application_request(self, message: Message) -> bool:
@@ -357,6 +362,7 @@ class Peer:
         self._events.append(Opened(capabilities))
 
     def _send_dwr(self) -> None:
+        self._dwr_sent_ms = self._now_ms
         identifier = self.next_identifier()
         self._output.append(base.watchdog_request(self.config.node, identifier, identifier))
 

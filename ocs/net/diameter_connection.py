@@ -1,0 +1,298 @@
+"""One accepted Diameter connection: octets to its Peer, requests to the gateway, answers back in one write a turn."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final, cast
+
+import structlog
+
+from ocs.charging.request import ChargingAnswer, ChargingStatus, RequestKind
+from ocs.gateways.gy import charging_request, credit_control_answer
+from protocols.diameter.base import Capabilities, DisconnectCause
+from protocols.diameter.gy import CreditControlRequest, read_request
+from protocols.diameter.message import Fault, Message
+from protocols.diameter.peer import Closed, Identified, Opened, Peer, PeerEvent, Stopping, Suspected
+from protocols.diameter.result_codes import ResultCode
+
+if TYPE_CHECKING:
+    from ocs.net.diameter_server import DiameterServer
+
+log = structlog.get_logger()
+
+WRITE_BUFFER_OCTETS_MAX: Final = 1 << 20
+CLOSE_TIMEOUT_S: Final = 5.0  # for what is written but not taken
+SILENCE_TO_REPLACE_MS: Final = 1000
+LOG_EVERY_MS: Final = 60_000
+
+# The counters' keys, made once: (protocol, type, result).
+_COUNTED: Final = {
+    (kind, status): ("diameter", kind.name.lower(), status.name.lower())
+    for kind in RequestKind
+    for status in ChargingStatus
+}
+_TIMED: Final = {kind: ("diameter", kind.name.lower()) for kind in RequestKind}
+
+
+class _Pending:
+    """One request between its arrival and its answer."""
+
+    __slots__ = ("ccr", "connection", "is_done", "started_ns")
+
+    def __init__(self, connection: DiameterConnection, ccr: CreditControlRequest, started_ns: int) -> None:
+        self.connection = connection
+        self.ccr = ccr
+        self.started_ns = started_ns
+        self.is_done = False
+
+    def reply(self, answer: ChargingAnswer) -> None:
+        if not self.is_done:  # after a fault of ours has been answered nothing else may be
+            self.is_done = True
+            self.connection.reply(self.ccr, answer, self.started_ns)
+
+
+class DiameterConnection(asyncio.Protocol):
+    """The shell of one ``Peer``. It holds the transport, one timer, and nothing that a peer could make grow."""
+
+    def __init__(self, server: DiameterServer) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_admitted = False
+        self._is_reading = False  # inside data_received: answers wait for its end
+        self._is_flush_due = False
+        self._started_ns = 0
+        self._remote = ""
+        self._logged_ms: dict[ResultCode, int] = {}
+        self.identity = ""
+        self.peer = Peer(server.peer_config("127.0.0.1"), self._now_ms())
+
+    # -- the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._is_admitted = self._server.admit(self)
+        if not self._is_admitted:
+            self._transport.abort()
+            return
+        self._remote = self._transport.get_extra_info("peername")[0]
+        own = self._transport.get_extra_info("sockname")[0]
+        self.peer = Peer(self._server.peer_config(own.partition("%")[0]), self._now_ms())
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_OCTETS_MAX)
+        sock = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # [B-35]; the loop has set TCP_NODELAY
+        self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        self._started_ns = perf_counter_ns()
+        self.peer.receive_data(data, self._now_ms())
+        self._pump()
+
+    def pause_writing(self) -> None:
+        """The peer does not take its answers: take no more of its requests."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason is of no use
+        self.peer.connection_lost(self._now_ms())
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._is_admitted:
+            self._pump()
+            self._server.peers.forget(self.identity, self)
+            self._server.forget(self)
+        self._transport = None
+
+    # -- what the server asks
+
+    def stop(self) -> None:
+        """Send DPR; the transport closes when the peer has agreed and all answers are out."""
+        self.peer.stop(DisconnectCause.REBOOTING, self._now_ms())
+        self._pump()
+        self._arm()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- requests
+
+    def _pump(self) -> None:
+        """Work off all that has come, then write once."""
+        peer = self.peer
+        self._is_reading = True
+        try:
+            while (event := peer.next_event()) is not None:
+                if type(event) is Message:
+                    self._receive_request(event)
+                else:
+                    self._receive_event(event)
+        finally:
+            self._is_reading = False
+        self._flush()
+
+    def _receive_request(self, message: Message) -> None:
+        server = self._server
+        try:
+            if server.is_full:
+                self._answer_fault(message, Fault(ResultCode.TOO_BUSY))
+                return
+            ccr = read_request(message, server.node)
+            if isinstance(ccr, Fault):
+                self._answer_fault(message, ccr)
+                return
+            request = charging_request(ccr, server.clock(), server.gateway)
+            if isinstance(request, Fault):
+                self._answer_fault(message, request)
+                return
+        except Exception:
+            log.exception("diameter_request_failed", peer=self.identity, message=repr(message))
+            self._answer_fault(message, Fault(ResultCode.UNABLE_TO_COMPLY))
+            return
+        pending = _Pending(self, ccr, self._started_ns)
+        server.in_flight += 1
+        try:
+            server.charging.submit(request, pending.reply)
+        except Exception:
+            log.exception("diameter_request_failed", peer=self.identity, session_key=request.session_key)
+            pending.reply(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
+
+    def reply(self, ccr: CreditControlRequest, answer: ChargingAnswer, started_ns: int) -> None:
+        """Send the answer with all others of this loop turn."""
+        server = self._server
+        server.in_flight -= 1
+        try:
+            data = credit_control_answer(ccr, answer, server.gateway)
+        except Exception:
+            log.exception("diameter_answer_failed", peer=self.identity, session_id=ccr.session_id)
+            data = server.gateway.encoder.answer(ccr, ResultCode.UNABLE_TO_COMPLY)
+        self.peer.send_answer(data)
+        kind = RequestKind(ccr.request_type)
+        server.counters.requests[_COUNTED[kind, answer.status]] += 1
+        server.counters.latency[_TIMED[kind]].observe((perf_counter_ns() - started_ns) // 1000)
+        if not self._is_reading and not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush_turn)
+
+    def _answer_fault(self, message: Message, fault: Fault) -> None:
+        self._server.counters.count("diameter", "fault", fault.result_code.name.lower())
+        self.peer.send_answer(self._server.gateway.encoder.fault(message, fault))
+        now_ms = self._now_ms()
+        if now_ms - self._logged_ms.get(fault.result_code, now_ms - LOG_EVERY_MS) >= LOG_EVERY_MS:
+            self._logged_ms[fault.result_code] = now_ms
+            log.warning(
+                "diameter_request_refused",
+                peer=self.identity,
+                result_code=int(fault.result_code),
+                why=fault.message or fault.result_code.name,
+            )
+
+    def _flush_turn(self) -> None:
+        self._is_flush_due = False
+        self._pump()  # the last answer may have let the peer go
+
+    def _flush(self) -> None:
+        data = self.peer.data_to_send()
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    # -- the peer's fate
+
+    def _receive_event(self, event: PeerEvent) -> None:
+        match event:
+            case Identified(capabilities):
+                self._admit_peer(capabilities)
+            case Opened(capabilities):
+                self._server.counters.count("diameter", "connection", "opened")
+                log.info(
+                    "diameter_peer_opened",
+                    peer=capabilities.origin_host,
+                    realm=capabilities.origin_realm,
+                    product=capabilities.product_name,
+                    address=self._remote,
+                )
+            case Suspected():
+                log.warning("diameter_peer_suspected", peer=self.identity)
+            case Stopping(cause):
+                log.info("diameter_peer_leaving", peer=self.identity, disconnect_cause=cause)
+            case Closed():
+                self._end(event)
+        self._arm()
+
+    def _admit_peer(self, capabilities: Capabilities) -> None:
+        peers = self._server.peers
+        reason = peers.refusal(capabilities, self._remote)
+        if reason:
+            self._server.counters.count("diameter", "connection", "refused")
+            if peers.is_first_refusal(capabilities.origin_host):
+                log.warning("diameter_peer_refused", peer=capabilities.origin_host, address=self._remote, why=reason)
+            self.peer.refuse(ResultCode.UNKNOWN_PEER, reason)
+            return
+        name = capabilities.origin_host.lower()
+        other = peers.connected.get(name)
+        if other is not None and not other.is_replaceable():
+            # One connection per peer [B-32]. Whether the other one still lives is asked at once, so that a client
+            # that lost its connection unnoticed comes in with its next attempt.
+            self._server.counters.count("diameter", "connection", "doubled")
+            self.peer.reject("this peer has another connection")
+            return
+        if other is not None:
+            other.abort()
+        self.identity = capabilities.origin_host
+        peers.connected[name] = self
+        self.peer.accept(self._now_ms())
+
+    def is_replaceable(self) -> bool:
+        """Whether this connection is found dead; if nobody has asked yet, ask."""
+        now_ms = self._now_ms()
+        if self.peer.is_over or self.peer.silent_ms(now_ms) >= SILENCE_TO_REPLACE_MS:
+            return True
+        self.peer.probe(now_ms)
+        self._flush()
+        self._arm()
+        return False
+
+    def _end(self, event: Closed) -> None:
+        if event.is_breach:
+            self._server.counters.count("diameter", "connection", "breach")
+        note = log.warning if event.is_breach else log.info
+        note("diameter_peer_closed", peer=self.identity, address=self._remote, why=event.reason)
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if event.abort:
+            transport.abort()
+            return
+        self._flush()
+        transport.close()
+        # Not for ever: a peer that reads nothing any more would hold the transport open.
+        self._timer_at(CLOSE_TIMEOUT_S, transport.abort)
+
+    # -- time
+
+    def _now_ms(self) -> int:
+        return int(self._loop.time() * 1000)
+
+    def _arm(self) -> None:
+        """Set the one timer to the peer's deadline."""
+        deadline_ms = self.peer.get_timer()
+        if deadline_ms is not None and self._transport is not None:
+            self._timer_at(max(0, deadline_ms - self._now_ms()) / 1000, self._handle_timer)
+
+    def _timer_at(self, delay_s: float, callback: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(delay_s, callback)
+
+    def _handle_timer(self) -> None:
+        self.peer.handle_timer(self._now_ms())
+        self._pump()
+        self._arm()
