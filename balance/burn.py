@@ -58,6 +58,10 @@ def reserve(account: Account, amount: Amount, now_ms: int) -> tuple[Account, Res
         return account, ()
     if amount > available(account, now_ms):
         return None
+    if len(account.buckets) == 1:
+        only = account.buckets[0]
+        held = _bucket(only, only.balance, only.reserved + amount)
+        return _with_buckets(account, (held,)), (Hold(only.bucket_id, amount),)
     holds: list[Hold] = []
     left = amount
     for bucket in burn_order(account, now_ms):
@@ -75,6 +79,11 @@ def settle(account: Account, reservation: Reservation, cost: Amount, now_ms: int
     Returns the account and the debit per bucket. Use beyond the reservation drives the main bucket negative.
     """
     assert cost >= 0, "cost never falls during a session"
+    if len(account.buckets) == 1:
+        # The same as below for the usual account, at a third of the price: this runs twice in every request.
+        only = account.buckets[0]
+        after = _with_buckets(account, (_bucket(only, only.balance - cost, only.reserved - total_of(reservation)),))
+        return after, (Hold(only.bucket_id, cost),) if cost else ()
     debits: dict[int, Amount] = {}
     left = cost
     for hold in reservation:
@@ -132,6 +141,8 @@ def add_holds(first: Reservation, second: Reservation) -> Reservation:
         return second
     if not second:
         return first
+    if len(first) == 1 == len(second) and first[0].bucket_id == second[0].bucket_id:
+        return (Hold(first[0].bucket_id, first[0].amount + second[0].amount),)
     total = {hold.bucket_id: hold.amount for hold in first}
     for hold in second:
         total[hold.bucket_id] = total.get(hold.bucket_id, 0) + hold.amount
@@ -159,19 +170,11 @@ def _debit_free(
 
 
 def _changed(account: Account, balances: Mapping[int, Amount], reserves: Mapping[int, Amount]) -> Account:
-    buckets = account.buckets
-    if len(buckets) == 1:
-        only = buckets[0]
-        bucket_id = only.bucket_id
-        return _with_buckets(
-            account,
-            (_bucket(only, only.balance + balances.get(bucket_id, 0), only.reserved + reserves.get(bucket_id, 0)),),
-        )
     return _with_buckets(
         account,
         tuple(
             _bucket(b, b.balance + balances.get(b.bucket_id, 0), b.reserved + reserves.get(b.bucket_id, 0))
-            for b in buckets
+            for b in account.buckets
         ),
     )
 

@@ -64,9 +64,10 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
     is_late = request.request_number < session.seen.highest
     wants_more = request.kind in {RequestKind.INITIAL, RequestKind.UPDATE}
     answers: list[GroupAnswer] = []
-    states = {state.key: state for state in session.groups}
+    states = list(session.groups)
     for group in _groups_of(request, session):
-        found = states.get(group.key) or new_state(case, account, session, group.key)
+        position = next((at for at, state in enumerate(states) if state.key == group.key), len(states))
+        found = states[position] if position < len(states) else new_state(case, account, session, group.key)
         if isinstance(found, ChargingStatus):
             answers.append(GroupAnswer(group.key, found))
             continue
@@ -91,8 +92,8 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
                 all_affordable=request.all_affordable,
             )
             answers.append(answer)
-        states[group.key] = state
-    return Charged(account, session.with_groups(tuple(states.values())), tuple(answers))
+        states[position : position + 1] = [state]
+    return Charged(account, session.with_groups(tuple(states)), tuple(answers))
 
 
 def _groups_of(request: ChargingRequest, session: CreditSession) -> tuple[GroupRequest, ...]:

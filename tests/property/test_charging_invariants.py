@@ -1,0 +1,126 @@
+"""Random traffic of many sessions, with repeats, reordering, silence and top-ups: the books always balance.
+
+After each run: balance = top-ups - cost of every accepted use, and with all sessions ended nothing is reserved
+(charging-behaviours, section A and the property test of "Checks for tools").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from balance.memory import MemoryStore
+from ocs.charging.request import ChargingStatus
+from ocs.rating.price import Price, cost_of
+from tests.scenario.table import Table
+from tests.scenario.world import Clock, World, amount
+
+TARIFF_NAMES = ["T1", "T2", "T3"]
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("I"), st.integers(0, 3), st.sampled_from(TARIFF_NAMES)),
+        st.tuples(st.just("U"), st.integers(0, 3), st.integers(0, 45)),
+        st.tuples(st.just("T"), st.integers(0, 3), st.integers(0, 45)),
+        st.tuples(st.just("repeat"), st.integers(0, 20), st.none()),
+        st.tuples(st.just("top-up"), st.integers(1, 200), st.none()),
+        st.tuples(st.just("wait"), st.integers(1, 700), st.none()),
+    ),
+    max_size=40,
+)
+
+
+@dataclass
+class Run:
+    """What the traffic did, counted apart from the engine: accepted use per session name."""
+
+    table: Table
+    history: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    deposited: int = 0
+    generation: int = 0
+
+
+async def _play(traffic: list[tuple[str, int, object]]) -> None:
+    clock = Clock()
+    world = World(MemoryStore(clock), clock)
+    await world.open("1.00")
+    run = Run(Table(world), deposited=amount("1.00"))
+    for kind, number, value in traffic:
+        await _step(run, kind, number, value)
+        booked, reserved, _ = await world.figures()
+        assert reserved >= 0
+        await world.check_books()
+        assert booked <= run.deposited
+    await _end_all(run)
+    entries = await world.entries()
+    prices: list[tuple[Price, int, int]] = [
+        (group.price, group.used, group.cost) for entry in entries if entry.cdr for group in entry.cdr.groups
+    ]
+    booked, reserved, _ = await world.figures()
+    assert reserved == 0
+    assert booked == run.deposited - sum(cost for _, _, cost in prices)
+    assert all(cost == cost_of(price, used) for price, used, cost in prices)
+
+
+async def _step(run: Run, kind: str, number: int, value: object) -> None:
+    world = run.table.world
+    if kind == "top-up":
+        text = f"{number / 100:.2f}"
+        await world.change(text)
+        run.deposited += amount(text)
+    elif kind == "wait":
+        world.clock.now_ms += number * 1000
+        await world.supervision.close_due()
+    elif kind == "repeat":
+        await _repeat(run, number)
+    else:
+        await _request(run, kind, number, value)
+
+
+async def _request(run: Run, kind: str, number: int, value: object) -> None:
+    name = f"s{number}.{run.generation}"
+    if kind == "I":
+        run.generation += 1
+        name = f"s{number}.{run.generation}"
+        run.table.sessions.pop(name, None)
+        words = f"I {name} {value} ask"
+    else:
+        known = [key for key in run.table.sessions if key.startswith(f"s{number}.")]
+        if not known:
+            return
+        name = known[-1]
+        words = f"{kind} {name} used {value}" + (" ask" if kind == "U" else "")
+    request = run.table.request(words.split())
+    answer = await run.table.world.charge(request)
+    run.history.append(f"{words} #{request.request_number}")
+    run.answers.append(repr(answer))
+
+
+async def _repeat(run: Run, number: int) -> None:
+    """The same request again gets the same answer and moves nothing, if it was processed."""
+    if not run.history:
+        return
+    at = len(run.history) - 1 - number % min(len(run.history), 4)
+    before = await run.table.world.figures()
+    answer = await run.table.world.charge(run.table.request(run.history[at].split()))
+    processed = "CREDIT_LIMIT" not in run.answers[at].split("groups")[0]
+    if processed and answer.status != ChargingStatus.SESSION_UNKNOWN and run.history[at][0] != "I":
+        assert await run.table.world.figures() == before
+
+
+async def _end_all(run: Run) -> None:
+    world = run.table.world
+    world.clock.now_ms += 3_600_000
+    while await world.supervision.close_due():
+        pass
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps)
+def test_section_a_whatever_happens_the_books_balance(traffic: list[tuple[str, int, object]]) -> None:
+    """Invariants 1, 2, 5 and 7 hold after every step, and at the end the price of all use is what was debited."""
+    asyncio.run(_play(traffic))

@@ -1,0 +1,150 @@
+"""The memory store judges the Valkey store: the same calls, the same outcomes, the same state afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
+from balance.memory import MemoryStore
+from balance.store import Posting, PostingResult, SessionWrite, Snapshot, Store, Subscriber
+from balance.valkey.store import ValkeyStore, open_store
+
+ACCOUNTS = ["A", "B", "C"]
+SESSIONS = ["gy:1", "gy:2", "ra:x*[1]"]
+
+
+def _account(account_id: str, version: int, balance: int) -> Account:
+    return Account(account_id, version, "EUR", "p", AccountState.ACTIVE, 0, 0, version, (Bucket(MAIN_BUCKET, balance),))
+
+
+async def _post(store: Store, posting: Posting) -> PostingResult:
+    future: asyncio.Future[PostingResult] = asyncio.get_running_loop().create_future()
+    store.post(posting, future.set_result)
+    return await future
+
+
+async def _load(store: Store, account_id: str, keys: list[str]) -> Snapshot:
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    store.load(account_id, keys, future.set_result)
+    snapshot = await future
+    assert isinstance(snapshot, Snapshot)
+    return snapshot
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Random postings, right and wrong ones, on both stores."""
+
+    url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.memory = MemoryStore(lambda: 0)
+        self.valkey: ValkeyStore = self.run(self._open())
+
+    async def _open(self) -> ValkeyStore:
+        store = await open_store(self.url, 4)
+        await store.client.flushall()
+        await store.client.set("ocs:partitions", 4)
+        return store
+
+    def run(self, task: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(task)
+
+    @rule(
+        account_id=st.sampled_from(ACCOUNTS),
+        drift=st.sampled_from([0, 0, 0, 1, -1]),
+        balance=st.integers(-(2**62), 2**62),
+        writes=st.lists(
+            st.builds(
+                SessionWrite,
+                st.sampled_from(SESSIONS),
+                st.one_of(st.none(), st.binary(min_size=1, max_size=20)),
+                st.sampled_from([0, 3_600_000]),
+                st.sampled_from([-1, 0, 1000, 2000]),
+                st.booleans(),
+            ),
+            max_size=3,
+            unique_by=lambda write: write.key,
+        ),
+        entries=st.lists(st.binary(min_size=1, max_size=30), max_size=2),
+    )
+    def post(self, account_id: str, drift: int, balance: int, writes: list[SessionWrite], entries: list[bytes]) -> None:
+        there = self.memory.accounts.get(account_id)
+        expected = max(0, (there.version if there else 0) + drift)
+        # A session lives in its account's partition, and a key belongs to one account.
+        writes = [write._replace(key=f"{write.key}/{account_id}") for write in writes]
+        posting = Posting(_account(account_id, expected + 1, balance), expected, writes, entries)
+        one = self.run(_post(self.memory, posting))
+        two = self.run(_post(self.valkey, posting))
+        assert one == two
+
+    @rule(account_id=st.sampled_from(ACCOUNTS), keys=st.lists(st.sampled_from(SESSIONS), unique=True))
+    def load(self, account_id: str, keys: list[str]) -> None:
+        named = [f"{key}/{account_id}" for key in keys]
+        assert self.run(_load(self.memory, account_id, named)) == self.run(_load(self.valkey, account_id, named))
+
+    @rule(
+        subscriber_id=st.sampled_from(["s1", "s2"]),
+        identities=st.lists(st.sampled_from(["e164:1", "e164:2", "sip:a"]), min_size=1, unique=True),
+    )
+    def put_subscriber(self, subscriber_id: str, identities: list[str]) -> None:
+        subscriber = Subscriber(subscriber_id, "A", tuple(identities))
+        one = self.run(self.memory.put_subscriber(subscriber))
+        two = self.run(self.valkey.put_subscriber(subscriber))
+        assert (one is None) == (two is None)
+        assert self.run(self.memory.subscriber(subscriber_id)) == self.run(self.valkey.subscriber(subscriber_id))
+
+    @rule(until_ms=st.sampled_from([500, 1500, 2500]))
+    def due(self, until_ms: int) -> None:
+        assert sorted(self.run(self.memory.due(until_ms, 99))) == sorted(self.run(self.valkey.due(until_ms, 99)))
+
+    @rule(key=st.sampled_from(SESSIONS), account_id=st.sampled_from(ACCOUNTS))
+    def locate(self, key: str, account_id: str) -> None:
+        async def found(store: Store) -> Any:
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            store.locate(f"{key}/{account_id}", future.set_result)
+            return await future
+
+        assert self.run(found(self.memory)) == self.run(found(self.valkey))
+
+    @rule(prefix=st.sampled_from(["gy:", "ra:x*[1]", "gy:1/A", "ra:x*[2]"]))
+    def sessions_of(self, prefix: str) -> None:
+        """The index of open sessions decides what is found; a pattern's characters mean themselves."""
+        filed = self.memory.deadlines
+        one = [pair for pair in self.run(self.memory.sessions_of(prefix)) if pair[0] in filed]
+        assert sorted(one) == sorted(self.run(self.valkey.sessions_of(prefix)))
+
+    @invariant()
+    def the_outbox_holds_the_same(self) -> None:
+        async def read() -> list[bytes]:
+            found: list[bytes] = []
+            for partition in range(4):
+                found += [fields[b"e"] for _, fields in await self.valkey.client.xrange(f"{{p{partition}}}outbox")]
+            return found
+
+        assert sorted(self.run(read())) == sorted(self.memory.entries)
+
+    def teardown(self) -> None:
+        self.run(self.valkey.close())
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
+
+
+@pytest.mark.integration
+def test_memory_judges_valkey(valkey_url: str) -> None:
+    """Whatever is posted, both stores agree on the outcome and on what stands there afterwards."""
+    StoreMachine.url = valkey_url
+    run_state_machine_as_test(
+        StoreMachine,
+        settings=settings(
+            max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
