@@ -44,7 +44,7 @@ static const Option OPTIONS[] = {
     {"--prefix", NULL, &options.prefix, 0, 0, "four digits before the eight of the account"},
     {"--called", NULL, &options.called, 0, 0, "Called-Party-Address"},
     {"--context", NULL, &options.context, 0, 0, "Service-Context-Id"},
-    {"--origin-host", NULL, &options.origin_host, 0, 0, "Origin-Host"},
+    {"--origin-host", NULL, &options.origin_host, 0, 0, "Origin-Host, after \"c00.\" for the first connection"},
     {"--origin-realm", NULL, &options.origin_realm, 0, 0, "Origin-Realm"},
     {"--realm", NULL, &options.destination_realm, 0, 0, "Destination-Realm"},
     {"--seconds", &options.seconds, NULL, 1, 86400, "start no session after so many seconds"},
@@ -92,8 +92,9 @@ static Template templates[TERMINATION + 1], greeting;
 static Names names;
 static Histogram latency[TERMINATION + 1]; /* 0: all types */
 static CodeCount result_codes[CODES_MAX], group_codes[CODES_MAX];
-static uint64_t sessions_started, sessions_ended, sessions_refused, answers, late_answers, retransmissions, reconnects,
-    octets_sent, chance;
+static unsigned long long sessions_started, sessions_ended, sessions_refused, answers, late_answers, retransmissions;
+static unsigned long long reconnects, octets_sent;
+static uint64_t chance;
 static int64_t now_ns, deadline_ns;
 static uint32_t now_ntp;
 static FILE *ledger;
@@ -120,9 +121,18 @@ static uint8_t *room(Connection *c, size_t octets) {
     return at;
 }
 
+/* The octets of a message, at their place in the connection's output. */
+static uint8_t *queue(int connection, const Template *t) {
+    uint8_t *at = memcpy(room(&connections[connection], t->length), t->octets, t->length);
+    for (size_t place = 0; place < t->host_places; place++)
+        put_digits(at + t->host_ends[place], HOST_DIGITS, (uint64_t)connection);
+    octets_sent += t->length;
+    return at;
+}
+
 static void queue_request(Slot *slot) {
     const Template *t = &templates[slot->type];
-    uint8_t *at = memcpy(room(&connections[slot->connection], t->length), t->octets, t->length);
+    uint8_t *at = queue(slot->connection, t);
     if (slot->sent_times++) {
         at[4] |= FLAG_RETRANSMITTED;
         retransmissions++;
@@ -141,7 +151,6 @@ static void queue_request(Slot *slot) {
     if (t->used) put32(at + t->used, slot->used_s);
     slot->state = PENDING;
     slot->sent_ns = now_ns;
-    octets_sent += t->length;
 }
 
 static void next_request(Slot *slot, int type, uint32_t number, uint32_t used_s) {
@@ -155,7 +164,7 @@ static void next_request(Slot *slot, int type, uint32_t number, uint32_t used_s)
 }
 
 static bool may_start(void) {
-    return !is_stopping && now_ns < deadline_ns && sessions_started < (uint64_t)options.sessions;
+    return !is_stopping && now_ns < deadline_ns && sessions_started < (unsigned long long)options.sessions;
 }
 
 static void start_session(Slot *slot) {
@@ -212,9 +221,10 @@ static Answer read_answer(const Slot *slot, const uint8_t *frame, size_t length)
 
 static void write_ledger(const Slot *slot, const Answer *answer) {
     if (!ledger) return;
-    fprintf(ledger, "%s;%010lld;%010llu\t%s%08llu\t%d\t%u\t%u\t%u\t%u\t%u\t%d\n", options.origin_host, options.run,
-            (unsigned long long)slot->session, options.prefix, (unsigned long long)slot->account, slot->type,
-            slot->number, answer->result, answer->group_result, slot->used_s, answer->granted_s, slot->sent_times);
+    fprintf(ledger, "c%02d.%s;%010lld;%010llu\t%s%08llu\t%d\t%u\t%u\t%u\t%u\t%u\t%d\n", slot->connection,
+            options.origin_host, options.run, (unsigned long long)slot->session, options.prefix,
+            (unsigned long long)slot->account, slot->type, slot->number, answer->result, answer->group_result,
+            slot->used_s, answer->granted_s, slot->sent_times);
 }
 
 static void end_session(Slot *slot, bool is_good) {
@@ -293,13 +303,15 @@ static void greet(Connection *c) {
         return;
     }
     c->state = GREETING;
-    memcpy(room(c, greeting.length), greeting.octets, greeting.length);
+    queue((int)(c - connections), &greeting);
 }
 
 static void on_greeting(Connection *c, const uint8_t *frame, size_t length) {
     Answer answer = read_answer(&slots[0], frame, length);
-    if (answer.result != 2001)
-        fail(EXIT_NO_CONNECTION, "the server refused the connection with result %u", answer.result);
+    if (answer.result != 2001) { /* with --retry: it may not have noticed yet that the old connection is gone */
+        if (!options.retry) fail(EXIT_NO_CONNECTION, "the server refuses the connection with result %u", answer.result);
+        return;
+    }
     c->state = OPEN;
     for (int at = (int)(c - connections); at < options.in_flight; at += (int)options.connections) {
         if (slots[at].state != IDLE) queue_request(&slots[at]);
@@ -313,7 +325,7 @@ static void on_frame(Connection *c, const uint8_t *frame, size_t length) {
         if (command != CMD_DWR && command != CMD_DPR) return; /* RAR, ASR: some real clients are as deaf */
         static Template reply;
         build_base_answer(&reply, &names, frame);
-        memcpy(room(c, reply.length), reply.octets, reply.length);
+        queue((int)(c - connections), &reply);
     } else if (command == CMD_CER) {
         on_greeting(c, frame, length);
     } else if (command == CMD_CCR) {
@@ -418,11 +430,10 @@ static uint64_t run(int64_t *measured_ns) {
 
 static void print_result(uint64_t measured, int64_t measured_ns) {
     double seconds = (double)measured_ns / 1e9;
-    printf("{\n  \"seconds\": %.3f, \"answers\": %llu, ", seconds, (unsigned long long)answers);
+    printf("{\n  \"seconds\": %.3f, \"answers\": %llu, ", seconds, answers);
     printf("\"answers_per_s\": %.0f,\n", seconds > 0 ? (double)measured / seconds : 0.0);
     printf("  \"sessions\": {\"started\": %llu, \"ended\": %llu, \"refused\": %llu, \"unfinished\": %d},\n",
-           (unsigned long long)sessions_started, (unsigned long long)sessions_ended,
-           (unsigned long long)sessions_refused, count_busy());
+           sessions_started, sessions_ended, sessions_refused, count_busy());
     printf("  \"connections\": %lld, \"in_flight\": %lld, \"accounts\": %lld, \"run\": %lld,\n", options.connections,
            options.in_flight, options.accounts, options.run);
     printf("  \"request_octets\": {\"initial\": %zu, \"update\": %zu, \"termination\": %zu},\n",
@@ -434,9 +445,9 @@ static void print_result(uint64_t measured, int64_t measured_ns) {
     print_histogram("termination", &latency[TERMINATION], "},\n");
     print_codes("result_codes", result_codes);
     print_codes("group_codes", group_codes);
-    printf("  \"retransmissions\": %llu, \"late_answers\": %llu, \"reconnects\": %llu,\n",
-           (unsigned long long)retransmissions, (unsigned long long)late_answers, (unsigned long long)reconnects);
-    printf("  \"octets_sent\": %llu, \"client_cpu_us\": %lld\n}\n", (unsigned long long)octets_sent, cpu_us());
+    printf("  \"retransmissions\": %llu, \"late_answers\": %llu, \"reconnects\": %llu,\n", retransmissions,
+           late_answers, reconnects);
+    printf("  \"octets_sent\": %llu, \"client_cpu_us\": %lld\n}\n", octets_sent, cpu_us());
 }
 
 static void prepare(void) {

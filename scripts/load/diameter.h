@@ -16,13 +16,13 @@
 enum { HEADER_OCTETS = 20, TEMPLATE_OCTETS_MAX = 1280, MSISDN_DIGITS = 12, RUN_DIGITS = 10, SESSION_DIGITS = 10 };
 enum { FLAG_REQUEST = 0x80, FLAG_PROXIABLE = 0x40, FLAG_RETRANSMITTED = 0x10 };
 enum { CMD_CER = 257, CMD_CCR = 272, CMD_DWR = 280, CMD_DPR = 282, APP_CREDIT_CONTROL = 4, VENDOR_3GPP = 10415 };
-enum { INITIAL = 1, UPDATE = 2, TERMINATION = 3, MSISDN_PLACES_MAX = 10 };
+enum { INITIAL = 1, UPDATE = 2, TERMINATION = 3, MSISDN_PLACES_MAX = 10, HOST_PLACES_MAX = 3, HOST_DIGITS = 2 };
 
 /* Places of what changes from request to request; a place of 0 is not in this template. */
 typedef struct {
     uint8_t octets[TEMPLATE_OCTETS_MAX];
     size_t length, session_id, session_id_length, session_end, request_number, event_timestamp, used, call_id_end;
-    size_t msisdn_ends[MSISDN_PLACES_MAX], msisdn_places;
+    size_t msisdn_ends[MSISDN_PLACES_MAX], msisdn_places, host_ends[HOST_PLACES_MAX], host_places;
 } Template;
 
 static inline void put32(uint8_t *at, uint32_t value) {
@@ -74,6 +74,16 @@ static size_t add_u32(Template *t, uint32_t code, uint32_t vendor, uint8_t flags
     return at;
 }
 
+/* "c00." before the name: a peer may have one connection only (RFC 6733, section 5.6.4), so each has its own name. */
+static size_t add_host(Template *t, uint32_t code, const char *host, const char *rest) {
+    char text[200];
+    snprintf(text, sizeof text, "c00.%s%s", host, rest);
+    size_t at = add_text(t, code, 0, 0x40, text);
+    if (t->host_places == HOST_PLACES_MAX) abort();
+    t->host_ends[t->host_places++] = at + 1 + HOST_DIGITS;
+    return at;
+}
+
 /* A text with the subscriber's number inside, marked by '#' for each digit. */
 static void add_msisdn(Template *t, uint32_t code, uint32_t vendor, const char *pattern) {
     size_t at = add_text(t, code, vendor, 0x40, pattern);
@@ -122,14 +132,12 @@ static void add_ims_information(Template *t, const Names *names, int type) {
 
 /* In the client's own order: the server must not depend on any. */
 static void build_request(Template *t, const Names *names, int type) {
-    char session_id[200];
     begin_message(t, CMD_CCR, APP_CREDIT_CONTROL, FLAG_REQUEST | FLAG_PROXIABLE);
-    snprintf(session_id, sizeof session_id, "%s;0000000000;0000000000", names->origin_host);
-    t->session_id_length = strlen(session_id);
-    t->session_id = add_text(t, 263, 0, 0x40, session_id);
+    t->session_id = add_host(t, 263, names->origin_host, ";0000000000;0000000000");
+    t->session_id_length = 4 + strlen(names->origin_host) + 1 + RUN_DIGITS + 1 + SESSION_DIGITS;
     t->session_end = t->session_id + t->session_id_length;
     for (int times = 0; times < 2; times++) {
-        add_text(t, 264, 0, 0x40, names->origin_host);
+        add_host(t, 264, names->origin_host, "");
         add_text(t, 296, 0, 0x40, names->origin_realm);
     }
     add_text(t, 283, 0, 0x40, names->destination_realm);
@@ -163,7 +171,7 @@ static void build_request(Template *t, const Names *names, int type) {
 
 static void build_capabilities(Template *t, const Names *names) {
     begin_message(t, CMD_CER, 0, FLAG_REQUEST);
-    add_text(t, 264, 0, 0x40, names->origin_host);
+    add_host(t, 264, names->origin_host, "");
     add_text(t, 296, 0, 0x40, names->origin_realm);
     size_t address = open_avp(t, 257, 0, 0x40);
     memcpy(t->octets + t->length, "\0\1\177\0\0\1", 6);
@@ -182,7 +190,7 @@ static void build_base_answer(Template *t, const Names *names, const uint8_t *re
     begin_message(t, get24(request + 5), 0, 0);
     memcpy(t->octets + 12, request + 12, 8);
     add_u32(t, 268, 0, 0x40, 2001);
-    add_text(t, 264, 0, 0x40, names->origin_host);
+    add_host(t, 264, names->origin_host, "");
     add_text(t, 296, 0, 0x40, names->origin_realm);
     end_message(t);
 }

@@ -65,8 +65,8 @@ typedef struct {
 static Slot slots[SLOTS_MAX];
 static int sockets[SOCKETS_MAX];
 static Histogram latency[INTERIM + 1]; /* 0: all records */
-static uint64_t calls_started, calls_ended, calls_lost, answers;
-static uint64_t retransmissions, bad_answers, late_answers, octets_sent;
+static unsigned long long calls_started, calls_ended, calls_lost, answers;
+static unsigned long long retransmissions, bad_answers, late_answers, octets_sent;
 static uint64_t chance;
 static size_t packet_octets;
 static int64_t now_ns, deadline_ns;
@@ -160,7 +160,7 @@ static void next_record(Slot *slot, int record_type, uint32_t used_s) {
 /* ---- calls ----------------------------------------------------------------------------------------------------- */
 
 static bool may_start(void) {
-    return !is_stopping && now_ns < deadline_ns && calls_started < (uint64_t)options.calls;
+    return !is_stopping && now_ns < deadline_ns && calls_started < (unsigned long long)options.calls;
 }
 
 static void start_call(Slot *slot) {
@@ -264,11 +264,10 @@ static uint64_t run(int64_t *measured_ns) {
 
 static void print_result(uint64_t measured, int64_t measured_ns) {
     double seconds = (double)measured_ns / 1e9;
-    printf("{\n  \"seconds\": %.3f, \"answers\": %llu, ", seconds, (unsigned long long)answers);
+    printf("{\n  \"seconds\": %.3f, \"answers\": %llu, ", seconds, answers);
     printf("\"answers_per_s\": %.0f,\n", seconds > 0 ? (double)measured / seconds : 0.0);
     printf("  \"sessions\": {\"started\": %llu, \"ended\": %llu, \"lost\": %llu, \"unfinished\": %d},\n",
-           (unsigned long long)calls_started, (unsigned long long)calls_ended, (unsigned long long)calls_lost,
-           count_busy());
+           calls_started, calls_ended, calls_lost, count_busy());
     printf("  \"sockets\": %lld, \"in_flight\": %lld, \"accounts\": %lld, \"run\": %lld,\n", options.sockets,
            options.in_flight, options.accounts, options.run);
     printf("  \"latency\": {");
@@ -277,9 +276,9 @@ static void print_result(uint64_t measured, int64_t measured_ns) {
     print_histogram("interim", &latency[INTERIM], ", ");
     print_histogram("stop", &latency[STOP], "},\n");
     printf("  \"retransmissions\": %llu, \"late_answers\": %llu, \"bad_answers\": %llu,\n",
-           (unsigned long long)retransmissions, (unsigned long long)late_answers, (unsigned long long)bad_answers);
+           retransmissions, late_answers, bad_answers);
     printf("  \"request_octets\": %zu, \"octets_sent\": %llu, \"client_cpu_us\": %lld\n}\n", packet_octets,
-           (unsigned long long)octets_sent, cpu_us());
+           octets_sent, cpu_us());
 }
 
 static void dump_call(void) {

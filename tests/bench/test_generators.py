@@ -31,7 +31,7 @@ def test_a_session_reports_what_was_granted(generator: Generator) -> None:
     """CCR-I, three CCR-U and a CCR-T, numbered from 0, each with the last grant as its use."""
     with StandIn(lambda request: [result(2001), granted(10 + request.cc_request_number)]) as server:
         report = report_of(generator("ccr_load", "--port", server.port, "--sessions", 1, "--run", 7))
-        requests = server.of_session("load.example.net;0000000007;0000000000")
+        requests = server.of_session("c00.load.example.net;0000000007;0000000000")
     assert numbers_of(requests) == [(1, 0, 0), (2, 1, 10), (2, 2, 11), (2, 3, 12), (3, 4, 13)]
     assert report["answers"] == 5
     assert report["result_codes"] == {"2001": 5}
@@ -89,7 +89,7 @@ def test_a_lost_connection_is_outlived(generator: Generator, tmp_path: Path) -> 
     with StandIn(drop_each_once) as server:
         options = ("--port", server.port, "--sessions", 3, "--in-flight", 1, "--connections", 1, "--run", 1)
         report = report_of(generator("ccr_load", *options, "--retry", "--ledger", ledger))
-        sent = [server.of_session(f"load.example.net;0000000001;{number:010d}") for number in range(3)]
+        sent = [server.of_session(f"c00.load.example.net;0000000001;{number:010d}") for number in range(3)]
     assert report["reconnects"] == report["retransmissions"] == 6
     for requests in sent:
         assert [each.cc_request_number for each in requests] == [0, 1, 1, 2, 3, 3, 4]
