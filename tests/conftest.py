@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -130,3 +131,17 @@ def find_free_port() -> int:
 def project_root() -> Path:
     """The checkout: where config/ and the sources are."""
     return Path(__file__).parent.parent
+
+
+@pytest.fixture
+def sample_config(tmp_path: Path, project_root: Path) -> Path:
+    """A copy of the sample configuration that listens on free ports; the path of its ``ocs.toml``."""
+    folder = tmp_path / "config"
+    shutil.copytree(project_root / "config", folder)
+    settings = folder / "ocs.toml"
+    text = settings.read_text(encoding="utf-8")
+    for port in (3868, 1812, 1813, 8080):
+        assert f"127.0.0.1:{port}" in text, "the sample listens on the protocols' own ports"
+        text = text.replace(f'"127.0.0.1:{port}"', f'"127.0.0.1:{find_free_port()}"')
+    settings.write_text(text, encoding="utf-8")
+    return settings

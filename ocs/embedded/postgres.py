@@ -106,7 +106,14 @@ class EmbeddedPostgres:
     def _run(self, tool: str, *arguments: str, standard_input: str = "") -> None:
         command = process.command_of(self.program, (str(self._binaries / tool), *arguments))
         result = subprocess.run(  # noqa: S603 - our own argument lists
-            command, input=standard_input, capture_output=True, text=True, timeout=INITDB_LIMIT_S, cwd="/", check=False
+            command,
+            input=standard_input,
+            capture_output=True,
+            text=True,
+            timeout=INITDB_LIMIT_S,
+            cwd="/",
+            check=False,
+            process_group=0,  # Ctrl-C in the terminal is the supervisor's to handle
         )
         if result.returncode != 0:
             words = " ".join((result.stderr or result.stdout).split())

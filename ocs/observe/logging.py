@@ -64,10 +64,11 @@ def mask_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
     return {name: _masked(name, value) for name, value in event.items()}
 
 
-def add_time(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put the time first, in UTC with milliseconds."""
+def order_fields(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put what every line has first: the time in UTC with milliseconds, the level, the process, the event."""
     at = datetime.fromtimestamp(clock.now_ms() / 1000, tz=UTC)
-    return {"at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), **event}
+    head = {name: event.pop(name) for name in ("level", "process", "event") if name in event}
+    return {"at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), **head, **event}
 
 
 def _render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
@@ -84,7 +85,7 @@ def configure_logging(process: str, level: str = "") -> None:
         structlog.processors.format_exc_info,
         _named(process),
         mask_event,
-        add_time,
+        order_fields,
     ]
     structlog.configure(
         processors=[*shared, _render],

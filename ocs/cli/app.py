@@ -1,0 +1,25 @@
+"""The ``ocs`` command: which commands there are. Each lives in a module of its own; add a line to COMMANDS."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+import typer
+
+from ocs.cli import audit, configuration, flush, keys, migrate, run, serve
+
+COMMANDS: Final[tuple[ModuleType, ...]] = (run, serve, flush, migrate, audit, keys, configuration)
+
+HELP: Final = """\
+Online charging server: calls, messages and data are charged while they last.
+
+First steps: `ocs run` starts everything; then, in a second terminal, `ocs demo` plays calls against it and
+`ocs audit` proves the ledger. Exit status: 0 done, 1 differences found, 75 try again later, 78 repair a file.
+"""
+
+app = typer.Typer(
+    help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
+)
+for module in COMMANDS:
+    module.register(app)
