@@ -87,6 +87,8 @@ class FlusherState(msgspec.Struct, frozen=True):
     backlog: int
     oldest_age_ms: int = 0
     flushed: int = 0
+    buried: int = 0
+    sink_up: bool = True
 
 
 class Metrics:
@@ -192,6 +194,14 @@ class _OcsCollector(Collector):
             "ocs_outbox_flushed_entries",
             "Entries written to PostgreSQL since the flusher started.",
             value=self.flusher.flushed,
+        )
+        yield CounterMetricFamily(
+            "ocs_outbox_buried_entries",
+            "Entries that cannot be written and were put aside since the flusher started: look at each.",
+            value=self.flusher.buried,
+        )
+        yield GaugeMetricFamily(
+            "ocs_outbox_sink_up", "1 if PostgreSQL took the flusher's last batch.", value=self.flusher.sink_up
         )
 
 

@@ -74,7 +74,7 @@ async def test_requests_are_counted_by_operation_and_status(world: World) -> Non
 
 async def test_the_outbox_shows_in_the_metrics(world: World) -> None:
     """Backlog as reported; the lag grows with the clock when the flusher is silent."""
-    state = {"at_ms": NOW_MS - 4000, "backlog": 17, "oldest_age_ms": 2500, "flushed": 99, "later": "field"}
+    state = {"at_ms": NOW_MS - 4000, "backlog": 17, "oldest_age_ms": 2500, "flushed": 99, "sink_up": False, "later": 1}
     world.redis.values[FLUSHER_KEY] = msgspec.json.encode(state)
 
     text = (await world.client.get("/metrics")).text
@@ -82,6 +82,7 @@ async def test_the_outbox_shows_in_the_metrics(world: World) -> None:
     assert "ocs_outbox_backlog_entries 17.0" in text
     assert "ocs_outbox_lag_seconds 6.5" in text
     assert "ocs_outbox_flushed_entries_total 99.0" in text
+    assert "ocs_outbox_sink_up 0.0" in text
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b'{"at_ms": "soon"}'])
