@@ -108,7 +108,7 @@ class Bench:
         closed = (used - used_before) / max(1, run.report.sessions["ended"])
         alone = self.load(f"{kind}: one at a time", kind, load._replace(seconds=1, in_flight=1, connections=1))
         return report.Section(
-            kind, Run(run.report, whole), appendfsync(self.world.valkey.url), closed, alone.report.latency["all"]
+            kind, run._replace(usage=whole), appendfsync(self.world.valkey.url), closed, alone.report.latency["all"]
         )
 
     def memory(self, before_accounts: int) -> report.Memory:

@@ -15,6 +15,7 @@ PROCESSES: Final = ("daemon", "valkey", "flusher", "postgres", "client")
 BUDGET_US: Final = {"daemon": 60, "valkey": 20}  # per CCR at 10,000 accounts, 64 in flight, appendfsync always
 IDLE_ACCOUNT_OCTETS_MAX: Final = 1024
 OPEN_SESSION_OCTETS_MAX: Final = 2048
+OTHERS_SHARE_MAX: Final = 0.05  # a shared core makes even the CPU time of a request grow: caches, turbo, hyperthreads
 
 
 class Section(NamedTuple):
@@ -100,6 +101,12 @@ def show(
         f"appendfsync {sections[0].appendfsync}, daemon {machine.daemon_rss_octets / 2**20:.0f} MB"
     )
     for section in sections:
+        if section.run.others > OTHERS_SHARE_MAX:
+            console.print(
+                f"{section.kind}: other programs took {section.run.others:.0%} of this machine meanwhile; "
+                "repeat it on an idle one",
+                style="bold yellow",
+            )
         console.print(_costs(section))
         console.print(_latencies(section))
     console.print(_memory(memory, sections))

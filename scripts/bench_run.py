@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -51,8 +53,11 @@ class Load(NamedTuple):
 
 
 class Run(NamedTuple):
+    """``others`` is the share of the machine that processes other than ours (or the host) took meanwhile."""
+
     report: ClientReport
     usage: Usage
+    others: float = 0.0
 
     def per_request_us(self, process: str) -> float:
         spent = self.report.client_cpu_us if process == "client" else getattr(self.usage, process)
@@ -76,9 +81,19 @@ def run_load(world: World, kind: Kind, load: Load, tick: Callable[[], None] = la
 
     The flusher's and PostgreSQL's share of this run may end after it; ``wait_until_flushed`` first, then ask anew.
     """
-    before = world.usage()
+    before, busy_before_us, start_s = world.usage(), _busy_us(), time.monotonic()
     report = run_client(world, kind, options_of(world, kind, load), tick)
-    return Run(report, world.usage().since(before))
+    usage = world.usage().since(before)
+    foreign_us = _busy_us() - busy_before_us - sum(usage) - report.client_cpu_us
+    machine_us = (time.monotonic() - start_s) * 1e6 * (os.cpu_count() or 1)
+    return Run(report, usage, max(0.0, foreign_us / machine_us))
+
+
+def _busy_us() -> float:
+    """What all CPUs did since the start of the machine, time stolen by the host included (proc(5), /proc/stat)."""
+    with Path("/proc/stat").open(encoding="ascii") as stat:
+        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, stat.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) * 1e6 / os.sysconf("SC_CLK_TCK")
 
 
 def options_of(world: World, kind: Kind, load: Load) -> list[str]:
