@@ -1,9 +1,9 @@
 """The audit of a running system: every account of the store against the journal, the outbox and the open sessions.
 
 Nothing is locked. For one partition at a time: the accounts' versions, the open sessions, the outbox, the journal,
-and the accounts again. An account whose version moved in between was read in motion: it is looked at again later, a
-bounded number of times. All that belongs to an account changes together with its version, so an account that stood
-still was read consistently. What the flusher moves meanwhile from the outbox to the journal is seen in at least one
+and the accounts again. An account whose version moved in between was read in motion: it is looked at again, a bounded
+number of times, and at last on its own (``ocs.snapshot``). All that belongs to an account changes together with its
+version, so an account that stood still was read consistently. What the flusher moves meanwhile from the outbox to the journal is seen in at least one
 of them (the outbox is read first) and counted once.
 """
 
@@ -28,11 +28,15 @@ from ocs.billing.totals import JournalTotals, journal_accounts, journal_totals
 from ocs.charging.cdr import JournalEntry, decode_entry
 from ocs.charging.session import CreditSession, decode_session
 from ocs.outbox.reader import FIELD, connect, dead_key
+from ocs.snapshot import snapshot
 
 T = TypeVar("T")
 
 BATCH: Final = 1000
-PASSES: Final = 8
+PASSES: Final = 4
+SNAPSHOTS_MAX: Final = 1000
+"""How many accounts that never stand still are read one by one, each with the whole index of its partition."""
+
 FINDINGS_MAX: Final = 1000
 """How many accounts a report names; beyond that it counts."""
 
@@ -116,6 +120,7 @@ class _Audit:
         self._settled = 0
         self._report = AuditReport()
         self._named: set[str] = set()
+        self._snapshots = 0
 
     async def run(self, account_id: str) -> AuditReport:
         accounts = self._by_partition([account_id]) if account_id else await self._all_accounts()
@@ -129,7 +134,9 @@ class _Audit:
             for partition, ids in enumerate(accounts):
                 accounts[partition] = await self._partition(partition, ids, is_whole) if ids or is_whole else []
             is_whole = False
-        self._report.in_motion = [name for ids in accounts for name in ids]
+        for partition, ids in enumerate(accounts):
+            for name in ids:
+                await self._busy(partition, name)
         if not account_id:
             await self._unknown_to_the_store()
         self._report.accounts = self._total
@@ -173,6 +180,21 @@ class _Audit:
                 self._settle(name, value, total, held.get(name))
             self._progress(self._settled, self._total)
         return in_motion
+
+    async def _busy(self, partition: int, name: str) -> None:
+        """An account that moved in every pass: judge one instant of it, with the entries up to that instant."""
+        self._snapshots += 1
+        taken = await snapshot(self._client, partition, name) if self._snapshots <= SNAPSHOTS_MAX else None
+        number_max = _entry_number(taken.value) if taken and taken.value else None
+        if taken is None or number_max is None:
+            self._report.in_motion.append(name)
+            return
+        waiting = (await self._waiting(partition, {name})).get(name) or _Waiting()
+        waiting.changes = {number: entry for number, entry in waiting.changes.items() if number <= number_max}
+        known = [(name, number) for number in waiting.changes]
+        totals = await journal_totals(self._connection, [name], known, number_max)
+        self._settle(name, taken.value, _with_waiting(totals.get(name), waiting), taken.held)
+        self._progress(self._settled, self._total)
 
     def _settle(self, name: str, value: bytes | None, total: JournalTotals, held: Held | None) -> None:
         self._settled += 1
@@ -261,6 +283,13 @@ class _Audit:
                 for name, value in zip(names, await self._values(partition, names), strict=True):
                     if value is None and name not in self._named:
                         self._report.add(name, ["the journal has entries of it, and there is no such account"])
+
+
+def _entry_number(value: bytes) -> int | None:
+    try:
+        return decode_account(value).entry_number
+    except (msgspec.MsgspecError, AssertionError):
+        return None
 
 
 def _compare(account: Account, name: str, total: JournalTotals, held: Held) -> list[str]:

@@ -12,6 +12,7 @@ from balance.money import Amount
 from balance.store import BackendUnavailable
 
 ACCOUNTS_PAGE: Final = 5000
+ENTRY_MAX: Final = 2**63 - 1
 
 # An entry without changes (an account that was opened) has no bucket, and counts. An entry with several is counted
 # at its first. $2 and $3 name entries that are known already from the outbox: a flush in between counts them once.
@@ -20,7 +21,7 @@ TOTALS: Final = """
            count(*) FILTER (WHERE coalesce(place, 1) = 1) AS entries, max(entry_number) AS highest
     FROM journal
     LEFT JOIN LATERAL unnest(bucket_ids, bucket_amounts) WITH ORDINALITY AS c(bucket_id, change, place) ON true
-    WHERE account_id = ANY($1::text[])
+    WHERE account_id = ANY($1::text[]) AND entry_number <= $4
       AND NOT EXISTS (
           SELECT FROM unnest($2::text[], $3::bigint[]) AS known(account, number)
           WHERE known.account = account_id AND known.number = entry_number)
@@ -43,13 +44,12 @@ class JournalTotals(msgspec.Struct):
 
 
 async def journal_totals(
-    connection: Any, account_ids: Sequence[str], known: Iterable[tuple[str, int]] = ()
+    connection: Any, account_ids: Sequence[str], known: Iterable[tuple[str, int]] = (), number_max: int = ENTRY_MAX
 ) -> dict[str, JournalTotals]:
     """The totals of these accounts without the entries in ``known``; accounts without entries are left out."""
     known = list(known)
-    rows = await _fetch(
-        connection, TOTALS, account_ids, [account_id for account_id, _ in known], [number for _, number in known]
-    )
+    known_ids, known_numbers = [account_id for account_id, _ in known], [number for _, number in known]
+    rows = await _fetch(connection, TOTALS, account_ids, known_ids, known_numbers, number_max)
     totals: dict[str, JournalTotals] = {}
     for account_id, bucket_id, amount, entries, highest in rows:
         total = totals.setdefault(account_id, JournalTotals())
