@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from ocs.settings import Settings, load_settings
 
 START_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 60.0
+_starts = itertools.count(1)
 
 
 class RunningOcs:
@@ -30,7 +32,7 @@ class RunningOcs:
         assert isinstance(settings, Settings), settings
         self.config, self.data, self.settings = config, data, settings
         self.url = f"http://{settings.http.listen}"
-        self.output = data.parent / f"{data.name}.out"
+        self.output = data.parent / f"{data.name}-{next(_starts)}.out"
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ocs", "run", "--config", str(config), "--data", str(data)],
