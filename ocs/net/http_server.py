@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 import uvicorn
 
+from ocs.addresses import Address, parse_address
 from ocs.settings import Http
 
 log = structlog.get_logger()
@@ -71,7 +72,7 @@ class HttpServer:
     async def start(self) -> list[str]:
         """Listen. Raises OSError if the address cannot be bound."""
         bound = _bind(self._settings.listen)
-        address = _address(bound)
+        address = str(Address(*bound.getsockname()[:2]))
         self._task = asyncio.create_task(self._server.serve([bound]), name="http-server")
         listening = asyncio.create_task(self._server.listening.wait())
         await asyncio.wait({self._task, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -95,20 +96,15 @@ class HttpServer:
 
 
 def _bind(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    address = parse_address(listen)
+    assert address is not None, "the settings were checked when they were read"
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, int(port)))
+        bound.bind((address.host, address.port))
     except OSError:
         bound.close()
         raise
     bound.setblocking(False)
     return bound
-
-
-def _address(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

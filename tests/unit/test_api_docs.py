@@ -1,0 +1,66 @@
+"""docs/api.md says what the API does: every route, scope, problem and limit."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ocs.api.app import BODY_OCTETS_MAX, create_litestar
+from ocs.api.keys import Scope
+from ocs.api.problems import Kind
+from tests.unit.api_world import make_world
+
+
+@pytest.fixture
+def page(project_root: Path) -> str:
+    """The page's text."""
+    return (project_root / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def test_the_page_knows_every_problem(page: str) -> None:
+    """With its status and its title, and no others."""
+    rows = re.findall(r"^\| `/problems/([a-z-]+)` \| (\d+) \| (.*) \|$", page, re.MULTILINE)
+
+    assert rows == [(kind.value.slug, str(kind.value.status), kind.value.title) for kind in Kind]
+
+
+def test_the_page_knows_every_scope(page: str) -> None:
+    """One row each, in the order of the enum."""
+    assert re.findall(r"^\| `([a-z:]+)` \| ", page, re.MULTILINE) == [scope.value for scope in Scope]
+
+
+def test_the_page_has_a_call_for_every_route(page: str) -> None:
+    """No route is left to be guessed."""
+    paths = create_litestar(make_world().context).openapi_schema.to_schema()["paths"]
+    missing = [
+        path
+        for path in paths
+        if path.startswith("/v1/")
+        and path.replace("{account_id}", "alice").replace("{subscriber_id}", "s1") not in page
+    ]
+
+    assert missing == []
+
+
+async def test_the_examples_are_accepted(page: str) -> None:
+    """Each body on the page, sent in order to the address before it, is answered with success."""
+    world = make_world()
+    await world.login(Scope.ADMIN)
+    calls = re.findall(r"curl ((?:[^\n]|\\\n)*?)\$OCS(/v1/\S+) --json \\\n\s+'(\{.*\})'", page)
+
+    statuses = []
+    for number, (options, path, body) in enumerate(calls):
+        method = "PUT" if "-X PUT" in options else "POST"
+        headers = {"Idempotency-Key": f"k{number}"} if "Idempotency-Key" in options else {}
+        answer = await world.client.request(method, path, json=json.loads(body), headers=headers)
+        statuses.append(answer.status_code)
+
+    assert statuses == [201, 200, 200, 200, 200, 201]
+
+
+def test_the_page_names_the_limits(page: str) -> None:
+    """The figures are those of the code."""
+    assert f"{BODY_OCTETS_MAX:,} octets" in page
