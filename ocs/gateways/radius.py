@@ -203,11 +203,15 @@ def _used_s(record: AccountingRecord) -> int | None:
         if connected_at is not None and ended_at is not None:
             return max(0, -(-(ended_at.at_ms - connected_at.at_ms) // 1000))  # a second that began counts
     for name in ("billed-seconds", "call-duration"):
-        seconds = voice.get(name, "")
-        if seconds.isascii() and seconds.isdigit():
-            return int(seconds[:10])
+        seconds = _whole_number(voice.get(name, ""))
+        if seconds is not None:
+            return seconds
     # An h323 record without a connect time is of a call nobody answered, however long it rang [R-65].
     return 0 if not connected and (ended or "setup-time" in voice) else None
+
+
+def _whole_number(text: str) -> int | None:
+    return int(text[:10]) if text.isascii() and text.isdigit() else None
 
 
 def _event_at_ms(record: AccountingRecord, now_ms: int) -> int:
@@ -215,9 +219,9 @@ def _event_at_ms(record: AccountingRecord, now_ms: int) -> int:
     at_ms = record.event_at_ms
     if at_ms is None:
         return now_ms - record.delay_s * 1000 if record.delay_s <= DELAY_S_MAX else now_ms
-    if record.session_time_s is None and record.status_type == StatusType.STOP:
+    if record.session_time_s is None and record.voice and record.status_type == StatusType.STOP:
         # OpenSIPS' one record per call bears the time of its start.
-        at_ms += 1000 * int(record.voice.get("call-duration", "0")) if record.voice else 0
+        at_ms += 1000 * (_whole_number(record.voice.get("call-duration", "")) or 0)
     return at_ms if now_ms - EVENT_AGE_MS_MAX <= at_ms <= now_ms + EVENT_AHEAD_MS_MAX else now_ms
 
 
@@ -285,7 +289,6 @@ def _cause(record: AccountingRecord) -> str:
         said = said or "call attempt failed"
     hexadecimal = record.voice.get("disconnect-cause")
     cause = cause_of_hex(hexadecimal) if hexadecimal else None
-    decimal = record.voice.get("disconnect-cause-decimal", "")
-    if decimal.isascii() and decimal.isdigit():
-        cause = int(decimal[:3])
+    if cause is None:
+        cause = _whole_number(record.voice.get("disconnect-cause-decimal", ""))
     return said if cause is None else f"{said}, Q.850 cause {cause}".removeprefix(", ")

@@ -197,6 +197,7 @@ class RadiusServer:
     def _close_sockets(self) -> None:
         for datagrams in self._listeners:
             datagrams.close()
+        self._listeners.clear()
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
