@@ -5,7 +5,9 @@ The gateways translate protocol records to and from these; nothing here knows Di
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -85,11 +87,21 @@ class GroupRequest(msgspec.Struct, array_like=True, frozen=True):
     used: tuple[Quantity, ...] | None = None
 
 
+class Parties(NamedTuple):
+    """Who is charged (identities, to be tried in order), and between which numbers."""
+
+    identities: tuple[str, ...] = ()
+    destination: str = ""
+    origin: str = ""
+
+
 class ChargingRequest(msgspec.Struct):
     """One interrogation. Sizes are bounded by the protocol's framing limits.
 
     ``session_key`` is globally unique and prefixed by its protocol (``gy:...``, ``ra:...``).
     ``identities`` are tried in order. ``destination`` holds the normalized digits (or the SIP user) to rate, or "".
+    ``parties`` gives identities, destination and origin when they are wanted: an update of a session that is known
+    does without, and the gateway need not take the request apart that far.
     ``fingerprint`` is a checksum of what was asked and reported: the same number with another one is no repeat.
     ``event_at_ms`` is the event's time at the client, already forced into the sane window; ``now`` if it gave none.
     """
@@ -111,9 +123,16 @@ class ChargingRequest(msgspec.Struct):
     lease_of: str = ""  # RADIUS: the key of the authorization that this session takes over
     lease_ms: int = 0  # how long the reservation may wait for the next sign; 0: by policy
     duration_from_times: bool = False  # RADIUS: used is the time from the session's start to this event [R-64]
+    parties: Callable[[], Parties] | None = None
     is_forced: bool = False  # EXPIRY: close it whatever its deadline says
     all_affordable: bool = False  # RADIUS: grant all that the balance pays for, up to the maximum [R-46]
     currency: str = ""  # of MONEY quantities; an account of another currency cannot be charged so
+
+    def complete(self) -> None:
+        """Ask the gateway for what it left out."""
+        if self.parties is not None:
+            self.identities, self.destination, self.origin = self.parties()
+            self.parties = None
 
 
 class GroupAnswer(msgspec.Struct, array_like=True, frozen=True):

@@ -46,7 +46,9 @@ class OnlineCharging:
         account_id = self.lanes.session_accounts.get(request.session_key)
         if account_id is not None and request.kind != RequestKind.INITIAL:
             self.submit_for(account_id, request, reply)
-        elif request.identities:
+            return
+        request.complete()
+        if request.identities:
             self._identify(request, reply)
         elif request.kind in {RequestKind.INITIAL, RequestKind.EVENT}:
             reply(ChargingAnswer(ChargingStatus.USER_UNKNOWN))

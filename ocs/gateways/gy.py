@@ -6,6 +6,7 @@ Pure translation. What the request asks is in ``gy_units``; here is who, what, w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from balance.money import Currency
@@ -15,6 +16,7 @@ from ocs.charging.request import (
     ChargingStatus,
     EventAction,
     GroupAnswer,
+    Parties,
     RequestKind,
 )
 from ocs.gateways.addresses import called_number, nai_identity, number_identity, sip_identities
@@ -47,6 +49,7 @@ RESULT_CODES: Final[Mapping[ChargingStatus, ResultCode]] = {
 assert RESULT_CODES.keys() == set(ChargingStatus), "every outcome has its code"
 
 SESSION_ID_OCTETS_MAX: Final = 1024
+_CONTEXTS_MAX: Final = 1000
 _NTP_TO_UNIX_S: Final = 2_208_988_800
 _NTP_ERA_S: Final = 1 << 32
 _PAST_MAX_MS: Final = 24 * 3600 * 1000
@@ -55,6 +58,8 @@ _FUTURE_MAX_MS: Final = 5 * 60 * 1000
 # Which Subscription-Id names the account when several are given [gy-ro 15]: E.164 0, IMSI 1, SIP 2, NAI 3, private 4.
 _ORDER: Final = (0, 2, 1, 3, 4)
 _ORDER_OF_DATA: Final = (1, 0, 3, 2, 4)
+
+_OPENING: Final = frozenset({RequestKind.INITIAL, RequestKind.EVENT})
 
 _TERMINATION_CAUSES: Final = {
     1: "logout",
@@ -71,10 +76,11 @@ _TERMINATION_CAUSES: Final = {
 class GyConfig:
     """What translation needs to know of the operator: services by context, currencies by their numbers."""
 
-    __slots__ = ("_services", "currencies", "currencies_by_number", "encoder")
+    __slots__ = ("_known", "_services", "currencies", "currencies_by_number", "encoder")
 
     def __init__(self, node: LocalNode, services: Mapping[str, str], currencies: Mapping[str, Currency]) -> None:
         self._services = {context.lower(): service for context, service in services.items()}
+        self._known: dict[str, str | None] = {}
         self.currencies = dict(currencies)
         self.currencies_by_number = {currency.numeric: currency for currency in currencies.values()}
         self.encoder = AnswerEncoder(node)
@@ -85,10 +91,14 @@ class GyConfig:
         Its last label and domain decide, whatever the case (TS 32.299, section 7.1.12); operators' own contexts may
         also be written out in full.
         """
-        context = context.lower()
-        label, at, domain = context.rpartition("@")
-        service = self._services.get(f"{label.rpartition('.')[2]}{at}{domain}")
-        return service if service is not None else self._services.get(context)
+        if context not in self._known:
+            if len(self._known) >= _CONTEXTS_MAX:
+                self._known.clear()
+            lower = context.lower()
+            label, at, domain = lower.rpartition("@")
+            service = self._services.get(f"{label.rpartition('.')[2]}{at}{domain}")
+            self._known[context] = service if service is not None else self._services.get(lower)
+        return self._known[context]
 
 
 def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -> ChargingRequest | Fault:
@@ -108,25 +118,27 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         if ccr.requested_action > EventAction.PRICE_ENQUIRY:
             return Fault(ResultCode.INVALID_AVP_VALUE, _raw(ccr, codes.REQUESTED_ACTION), "Requested-Action is 0 to 3")
         action = EventAction(ccr.requested_action)
-    identities = _identities(ccr, service)
-    if not identities and kind in {RequestKind.INITIAL, RequestKind.EVENT}:
-        return _missing(codes.SUBSCRIPTION_ID)
+    parties: Parties | None = None
+    if kind in _OPENING:
+        parties = _parties(ccr, service)
+        if not parties.identities:
+            return _missing(codes.SUBSCRIPTION_ID)
     try:
         groups, currency = group_requests(ccr, kind, action, config.currencies_by_number)
     except UnitsFault as fault:
         return fault.fault
-    destination, origin = party_addresses(ccr)
     sub_session = "" if ccr.sub_session_id is None else f"#{ccr.sub_session_id}"
     return ChargingRequest(
         kind=kind,
         session_key=f"gy:{ccr.session_id}{sub_session}",
         request_number=ccr.request_number,
-        identities=identities,
+        identities=parties.identities if parties is not None else (),
         service=service,
         event_at_ms=event_time_ms(ccr.event_timestamp, now_ms),
         groups=groups,
-        destination=called_number(destination),
-        origin=called_number(origin),
+        destination=parties.destination if parties is not None else "",
+        origin=parties.origin if parties is not None else "",
+        parties=partial(_parties, ccr, service) if parties is None else None,
         fingerprint=ccr.fingerprint,
         action=action,
         peer=ccr.origin_host,
@@ -158,6 +170,11 @@ def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
     unix_s = ntp_s - _NTP_TO_UNIX_S + (0 if ntp_s >> 31 else _NTP_ERA_S)
     event_ms = unix_s * 1000
     return event_ms if now_ms - _PAST_MAX_MS <= event_ms <= now_ms + _FUTURE_MAX_MS else now_ms
+
+
+def _parties(ccr: CreditControlRequest, service: str) -> Parties:
+    destination, origin = party_addresses(ccr)
+    return Parties(_identities(ccr, service), called_number(destination), called_number(origin))
 
 
 def _identities(ccr: CreditControlRequest, service: str) -> tuple[str, ...]:
