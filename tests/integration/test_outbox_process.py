@@ -78,3 +78,20 @@ async def test_a_stop_reports_a_last_time(world: World) -> None:
     status = json.loads(await world.valkey.get(STATUS_KEY))
     assert (status["backlog"], status["flushed"], status["buried"]) == (0, 1, 0)
     assert await world.valkey.xlen(keys.outbox_key(keys.partition_of("a", 4))) == 0
+
+
+async def test_cut_connections_are_made_again(world: World) -> None:
+    """The servers cut every connection of the running flusher: it finds back to both, and nothing is lost."""
+    with flusher_process(world):
+        await world.append(session_entry("a", 1))
+        await arrived(world, 1)
+        await world.sql.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await world.append(session_entry("a", 2))
+        await arrived(world, 2)
+        await world.valkey.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await world.append(session_entry("a", 3))
+        await arrived(world, 3)
+    assert await world.numbers() == await world.numbers("cdr") == [("a", 1), ("a", 2), ("a", 3)]
