@@ -117,7 +117,6 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     credit_limit: DecimalString
     low_balance: DecimalString
     buckets: tuple[BucketView, ...]
-    version: int
     created_at: Instant
 
 
@@ -190,7 +189,6 @@ def account_view(account: Account, currency: Currency, now_ms: int) -> AccountVi
         credit_limit=text(account.credit_limit),
         low_balance=text(account.low_balance),
         buckets=tuple(_bucket_view(bucket, currency, now_ms) for bucket in account.buckets),
-        version=account.version,
         created_at=instant(account.created_at_ms),
     )
 

@@ -127,7 +127,9 @@ async def open_alice(world: World) -> None:
     """An account with a subscriber who can call."""
     account = {"account_id": "alice", "currency": "EUR", "rate_plan": "test-eur"}
     subscriber = {"subscriber_id": "s1", "account_id": "alice", "identities": ["e164:4915112345678"]}
-    assert (await world.change("POST", "/v1/accounts", account)).status_code == 201
+    created = await world.change("POST", "/v1/accounts", account)
+    assert created.status_code == 201
+    assert created.json() == (await world.client.get(created.headers["Location"])).json()
     assert (await world.change("POST", "/v1/subscribers", subscriber)).status_code == 201
 
 
@@ -216,7 +218,7 @@ async def test_every_change_has_its_entry(world: World) -> None:
         ({"account_id": "alice", "currency": "EUR", "rate_plan": "test-eur"}, "account-exists"),
         ({"account_id": "bob", "currency": "EUR", "rate_plan": "none"}, "rate-plan-unknown"),
         ({"account_id": "bob", "currency": "USD", "rate_plan": "test-eur"}, "rate-plan-unknown"),
-        ({"account_id": "bob", "currency": "XXX", "rate_plan": "test-eur"}, "currency-unknown"),
+        ({"account_id": "bob", "currency": "QQQ", "rate_plan": "test-eur"}, "currency-unknown"),
     ],
 )
 async def test_the_core_s_faults_are_problems(world: World, body: dict[str, str], slug: str) -> None:
