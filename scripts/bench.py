@@ -131,8 +131,10 @@ class Bench:
         """Two loads in turn, so that whatever else the machine does falls on both."""
         pairs = [(runs[0](), runs[1]()) for _ in range(self.plan.rounds)]
         for process in ("daemon", "valkey"):
-            values = [statistics.median(pair[at].per_request_us(process) for pair in pairs) for at in (0, 1)]
-            self.variations.append(report.Variation(title, process, names, (values[0], values[1])))
+            first, second = ([pair[at].per_request_us(process) for pair in pairs] for at in (0, 1))
+            ratio = statistics.median(later / max(0.001, earlier) for earlier, later in zip(first, second, strict=True))
+            medians = (statistics.median(first), statistics.median(second))
+            self.variations.append(report.Variation(title, process, names, medians, ratio))
 
     def compare_grants(self) -> None:
         def with_grant(requested_s: int) -> Run:

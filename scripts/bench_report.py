@@ -35,16 +35,13 @@ class Memory(NamedTuple):
 
 
 class Variation(NamedTuple):
-    """The CPU of one process per request under two loads."""
+    """The CPU of one process per request under two loads: medians, and the median ratio of runs that were neighbours."""
 
     title: str
     process: str
     names: tuple[str, str]
     values_us: tuple[float, float]
-
-    @property
-    def ratio(self) -> float:
-        return self.values_us[1] / max(0.001, self.values_us[0])
+    ratio: float
 
 
 class Machine(NamedTuple):
@@ -107,18 +104,24 @@ def show(
                 "repeat it on an idle one",
                 style="bold yellow",
             )
+        report = section.run.report
+        console.print(
+            f"\n{section.kind}: {report.answers_per_s:,.0f} answers/s, {report.in_flight} in flight, "
+            f"{report.accounts:,} accounts",
+            style="bold",
+        )
         console.print(_costs(section))
         console.print(_latencies(section))
+    console.print("\nValkey's memory", style="bold")
     console.print(_memory(memory, sections))
     if variations:
+        console.print("\nCPU per CCR does not grow with", style="bold")
         console.print(_variations(variations))
     console.print(f"audit: {'clean' if is_clean else 'DIFFERENCES'}", style="bold green" if is_clean else "bold red")
 
 
 def _costs(section: Section) -> Table:
-    report = section.run.report
-    title = f"{section.kind}: {report.answers_per_s:,.0f} answers/s, {report.in_flight} in flight, {report.accounts:,} accounts"
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("CPU per request")
     table.add_column("us", justify="right")
     table.add_column("budget", justify="right")
@@ -147,7 +150,7 @@ def _latencies(section: Section) -> Table:
 
 
 def _memory(memory: Memory, sections: list[Section]) -> Table:
-    table = Table(title="Valkey's memory", title_justify="left")
+    table = Table()
     table.add_column("for one")
     table.add_column("octets", justify="right")
     table.add_column("budget", justify="right")
@@ -161,7 +164,7 @@ def _memory(memory: Memory, sections: list[Section]) -> Table:
 
 
 def _variations(variations: list[Variation]) -> Table:
-    table = Table(title="CPU per CCR does not grow with", title_justify="left")
+    table = Table()
     for name in ("", "process", "from", "us", "to", "us", "ratio"):
         table.add_column(name, justify="right" if name in {"us", "ratio"} else "left")
     for each in variations:

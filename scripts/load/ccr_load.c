@@ -124,8 +124,7 @@ static uint8_t *room(Connection *c, size_t octets) {
 /* The octets of a message, at their place in the connection's output. */
 static uint8_t *queue(int connection, const Template *t) {
     uint8_t *at = memcpy(room(&connections[connection], t->length), t->octets, t->length);
-    for (size_t place = 0; place < t->host_places; place++)
-        put_digits(at + t->host_ends[place], HOST_DIGITS, (uint64_t)connection);
+    for (size_t n = 0; n < t->host_places; n++) put_digits(at + t->host_ends[n], HOST_DIGITS, (uint64_t)connection);
     octets_sent += t->length;
     return at;
 }
