@@ -88,11 +88,12 @@ class GroupRequest(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Parties(NamedTuple):
-    """Who is charged (identities, to be tried in order), and between which numbers."""
+    """Who is charged (identities, to be tried in order), between which numbers, by which authorization (RADIUS)."""
 
     identities: tuple[str, ...] = ()
     destination: str = ""
     origin: str = ""
+    lease_of: str = ""
 
 
 class ChargingRequest(msgspec.Struct):
@@ -100,7 +101,7 @@ class ChargingRequest(msgspec.Struct):
 
     ``session_key`` is globally unique and prefixed by its protocol (``gy:...``, ``ra:...``).
     ``identities`` are tried in order. ``destination`` holds the normalized digits (or the SIP user) to rate, or "".
-    ``parties`` gives identities, destination and origin when they are wanted: an update of a session that is known
+    ``parties`` gives identities, destination, origin and ``lease_of`` when they are wanted: an update of a session that is known
     does without, and the gateway need not take the request apart that far.
     ``fingerprint`` is a checksum of what was asked and reported: the same number with another one is no repeat.
     ``event_at_ms`` is the event's time at the client, already forced into the sane window; ``now`` if it gave none.
@@ -131,7 +132,7 @@ class ChargingRequest(msgspec.Struct):
     def complete(self) -> None:
         """Ask the gateway for what it left out."""
         if self.parties is not None:
-            self.identities, self.destination, self.origin = self.parties()
+            self.identities, self.destination, self.origin, self.lease_of = self.parties()
             self.parties = None
 
 

@@ -15,7 +15,15 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from ocs.charging.request import ChargingRequest, EventAction, GroupKey, GroupRequest, Quantity, RequestKind
+from ocs.charging.request import (
+    ChargingRequest,
+    EventAction,
+    GroupKey,
+    GroupRequest,
+    Parties,
+    Quantity,
+    RequestKind,
+)
 from ocs.gateways.radius_names import (
     authorization_key,
     client_prefix,
@@ -154,19 +162,27 @@ def accounting_request(record: AccountingRecord, profile: Profile, source: str, 
         kind=kind,
         session_key=_call_key(record, profile, source),
         request_number=number,
-        identities=identities_of(record, profile.client.account_from),
+        identities=(),
         service="data" if record.is_framed else "voice",
         event_at_ms=event_at_ms,
         groups=(group,),
-        destination="" if record.is_framed else _destination(record),
-        origin=normal_number(record.calling or record.voice.get("caller-account", "")),
         fingerprint=_fingerprint(kind, group),
         cumulative=True,
         peer=profile.client.name,
         cause=_cause(record) if kind == RequestKind.TERMINATION else "",
-        lease_of=_lease_of(record, profile),
         duration_from_times=needs_times,
         all_affordable=not record.is_framed,
+        # Who calls whom, and by which authorization, is only asked for a call that is not known yet.
+        parties=lambda: _parties(record, profile),
+    )
+
+
+def _parties(record: AccountingRecord, profile: Profile) -> Parties:
+    return Parties(
+        identities_of(record, profile.client.account_from),
+        "" if record.is_framed else _destination(record),
+        normal_number(record.calling or record.voice.get("caller-account", "")),
+        _lease_of(record, profile),
     )
 
 
@@ -232,8 +248,7 @@ def _interim_number(record: AccountingRecord, event_at_ms: int) -> int:
 
 
 def _fingerprint(kind: RequestKind, group: GroupRequest) -> int:
-    used = ",".join(f"{quantity.kind:d}:{quantity.value}" for quantity in group.used or ())
-    return zlib.crc32(f"{kind:d};{used}".encode())
+    return zlib.crc32(repr((int(kind), [(int(q.kind), q.value) for q in group.used or ()])).encode())
 
 
 def _close_sessions(record: AccountingRecord, profile: Profile, source: str, now_ms: int) -> CloseSessions:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 from typing import Final
 
 from ocs.settings import RadiusClient
@@ -87,6 +88,7 @@ def client_prefix(client: RadiusClient) -> str:
     return f"ra:{_label(client.name)}:"
 
 
+@lru_cache(maxsize=4096)
 def nas_prefix(client: str, nas: str) -> str:
     """What the keys of one gateway's calls begin with; ``client`` is the client's prefix."""
     return f"{client}{'%61uth' if nas == 'auth' else _label(nas)}:"

@@ -54,40 +54,49 @@ CANONICAL: Final = {
     "Sip-Call-Duration": "call-duration",
     "Sip-Call-Setuptime": "call-setup-duration",
 }
-_PAIR_ATTRIBUTES: Final = ("Cisco-AVPair", "Quintum-AVPair", "Freeswitch-AVPair")
 _PAIR: Final = "="
+_PAIRS: Final = {"Cisco-AVPair": _PAIR, "Quintum-AVPair": _PAIR, "Freeswitch-AVPair": _PAIR}
 
 
 class VoiceNames:
-    """What to look for in a packet: (vendor, number) -> (meaning, whether it is a number)."""
+    """What to look for in a packet: (vendor, number) -> (meaning, own name with "=", whether it is a number)."""
 
     def __init__(self, dictionary: Dictionary) -> None:
-        self.layouts = {
-            vendor.number: (vendor.type_octets, vendor.length_octets)
-            for vendor in dictionary.vendors_by_number.values()
-        }
-        self.of_vendors: dict[tuple[int, int], tuple[str, bool]] = {}
+        vendors = dictionary.vendors_by_number.values()
+        self.layouts = {v.number.to_bytes(4, "big"): (v.type_octets, v.length_octets) for v in vendors}
+        self.of_vendors: dict[bytes, tuple[str, bytes, bool]] = {}
         self.of_standard: dict[int, str] = {}
-        for name, meaning in CANONICAL.items():
+        for name, meaning in (*CANONICAL.items(), *_PAIRS.items()):
             attribute = dictionary.attribute(name)
             if attribute is None or len(attribute.path) != 1:
                 continue
             if attribute.vendor:
-                self.of_vendors[attribute.vendor, attribute.path[0]] = (meaning, attribute.type in INTEGER_TYPES)
+                entry = (meaning, name.encode() + b"=", attribute.type in INTEGER_TYPES)
+                self.of_vendors[_entry_key(attribute.vendor.to_bytes(4, "big"), attribute.path[0])] = entry
             else:
                 self.of_standard[attribute.path[0]] = meaning
-        for name in _PAIR_ATTRIBUTES:
-            attribute = dictionary.attribute(name)
-            if attribute is not None:
-                self.of_vendors[attribute.vendor, attribute.path[0]] = (_PAIR, False)
         self.by_name = {name.lower().encode(): meaning for name, meaning in CANONICAL.items()}
+
+
+def _entry_key(vendor: bytes, number: int) -> bytes:
+    """Vendor and number in the octets of the usual layout, where they are a slice of the value."""
+    return vendor + number.to_bytes(1 if number < 256 else 4, "big")
 
 
 def voice_texts(packet: Packet, names: VoiceNames) -> VoiceTexts:
     """The meanings found in a packet. A Vendor-Specific attribute with wrong lengths inside is skipped [R-6]."""
     texts: VoiceTexts = {}
+    known = names.of_vendors
     for value in packet.attributes.get(VENDOR_SPECIFIC, ()):
-        _read_vendor_attribute(value, names, texts)
+        # Nearly every such attribute holds one sub-attribute of the usual layout: read that without taking it apart.
+        if len(value) > 6 and value[5] == len(value) - 4 and value[:5] in known:
+            _take(known[value[:5]], value[6:], names, texts)
+        else:
+            vendor = value[:4]
+            for number, content in sub_attributes(value, names.layouts.get(vendor, (1, 1))):
+                entry = known.get(_entry_key(vendor, number))
+                if entry is not None and content:
+                    _take(entry, content, names, texts)
     for kind, meaning in names.of_standard.items():
         values = packet.attributes.get(kind)
         if values is not None and len(values[0]) == 4:
@@ -95,32 +104,26 @@ def voice_texts(packet: Packet, names: VoiceNames) -> VoiceTexts:
     return texts
 
 
-def _read_vendor_attribute(value: bytes, names: VoiceNames, texts: VoiceTexts) -> None:
-    vendor = int.from_bytes(value[:4], "big")
-    for number, content in sub_attributes(value, names.layouts.get(vendor, (1, 1))):
-        known = names.of_vendors.get((vendor, number))
-        if known is None or not content:
-            continue
-        meaning, is_number = known
-        if is_number and len(content) == 4:
-            texts.setdefault(meaning, str(int.from_bytes(content, "big")))
+def _take(entry: tuple[str, bytes, bool], content: bytes, names: VoiceNames, texts: VoiceTexts) -> None:
+    meaning, own_name, is_number = entry
+    if content.startswith(own_name):
+        # A value may repeat its attribute's name in front, ``h323-conf-id=...``: both forms are common.
+        content = content[len(own_name) :]
+    elif is_number:
+        if len(content) == 4:
+            content = b"%d" % int.from_bytes(content, "big")
+    else:
+        name, equals, value = content.partition(b"=")
+        if equals:
+            named = names.by_name.get(name.strip().lower())
+            if meaning is _PAIR:
+                meaning = named or ""
+            if named == meaning:
+                content = value
         elif meaning is _PAIR:
-            _read_pair(content, names, texts)
-        else:
-            texts.setdefault(meaning, text(_without_name(content, meaning, names)))
-
-
-def _read_pair(content: bytes, names: VoiceNames, texts: VoiceTexts) -> None:
-    name, _, value = content.partition(b"=")
-    meaning = names.by_name.get(name.strip().lower())
-    if meaning is not None and value:
-        texts.setdefault(meaning, text(value))
-
-
-def _without_name(content: bytes, meaning: str, names: VoiceNames) -> bytes:
-    """A value may repeat its attribute's name in front, ``h323-conf-id=...``: both forms are common."""
-    name, equals, value = content.partition(b"=")
-    return value if equals and names.by_name.get(name.lower()) == meaning else content
+            return
+    if content and meaning and meaning not in texts:
+        texts[meaning] = text(content)
 
 
 def sub_attributes(value: bytes, layout: tuple[int, int]) -> list[tuple[int, bytes]]:

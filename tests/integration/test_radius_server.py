@@ -51,6 +51,7 @@ class Core:
         self.held: list[Callable[[], None]] | None = None
 
     def submit(self, request: ChargingRequest, reply: Callable[[ChargingAnswer], None]) -> None:
+        request.complete()
         self.requests.append(request)
         answer = self._answer(request)
         if self.held is None:

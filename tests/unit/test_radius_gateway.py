@@ -62,6 +62,7 @@ def access(session_id: str = "", **fields: Any) -> AccessRecord:
 def charged(status: int, of: Profile | None = None, **fields: Any) -> ChargingRequest:
     request = accounting_request(accounting(status, **fields), of or profile(), SOURCE, NOW_MS)
     assert isinstance(request, ChargingRequest)
+    request.complete()
     return request
 
 
