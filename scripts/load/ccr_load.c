@@ -95,9 +95,9 @@ static CodeCount result_codes[CODES_MAX], group_codes[CODES_MAX];
 static unsigned long long sessions_started, sessions_ended, sessions_refused, answers, late_answers, retransmissions;
 static unsigned long long reconnects, octets_sent;
 static uint64_t chance;
+static FILE *ledger;
 static int64_t now_ns, deadline_ns;
 static uint32_t now_ntp;
-static FILE *ledger;
 
 static void read_clock(void) {
     now_ns = clock_ns(CLOCK_MONOTONIC);
@@ -107,7 +107,7 @@ static void read_clock(void) {
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
 static uint8_t *room(Connection *c, size_t octets) {
-    if (c->output_start + c->output_length + octets > c->output_size) {
+    if (c->output_start > 0 && c->output_start + c->output_length + octets > c->output_size) {
         memmove(c->output, c->output + c->output_start, c->output_length);
         c->output_start = 0;
     }
@@ -129,6 +129,8 @@ static uint8_t *queue(int connection, const Template *t) {
     return at;
 }
 
+static uint32_t identity_of(const Slot *s) { return s->generation << GENERATION_SHIFT | (uint32_t)(s - slots); }
+
 static void queue_request(Slot *slot) {
     const Template *t = &templates[slot->type];
     uint8_t *at = queue(slot->connection, t);
@@ -138,7 +140,7 @@ static void queue_request(Slot *slot) {
     } else {
         slot->first_sent_ns = now_ns;
     }
-    uint32_t identity = slot->generation << GENERATION_SHIFT | (uint32_t)(slot - slots);
+    uint32_t identity = identity_of(slot);
     put32(at + 12, identity);
     put32(at + 16, (uint32_t)options.run << 24 ^ identity); /* unique for longer than the 4 minutes of RFC 6733 */
     put_digits(at + t->session_end, SESSION_DIGITS, slot->session);
@@ -246,8 +248,7 @@ static void advance(Slot *slot, const Answer *answer) {
 static void on_answer(const uint8_t *frame, size_t length) {
     uint32_t identity = get32(frame + 12);
     Slot *slot = &slots[identity % SLOTS_MAX];
-    uint32_t expected = slot->generation << GENERATION_SHIFT | (uint32_t)(slot - slots);
-    if (slot->state == IDLE || identity != expected) {
+    if (slot->state == IDLE || identity != identity_of(slot)) {
         late_answers++; /* the answer to a request whose repeat was answered already */
         return;
     }
@@ -357,10 +358,8 @@ static void receive(Connection *c) {
 static void transmit(Connection *c) {
     if (c->state < GREETING || c->output_length == 0) return;
     ssize_t count = send(c->fd, c->output + c->output_start, c->output_length, MSG_NOSIGNAL);
-    if (count < 0) {
-        if (errno != EAGAIN && errno != EINTR) lose(c, strerror(errno));
-        return;
-    }
+    if (count < 0 && errno != EAGAIN && errno != EINTR) lose(c, strerror(errno));
+    if (count < 0) return;
     c->output_start += (size_t)count;
     c->output_length -= (size_t)count;
     if (c->output_length == 0) c->output_start = 0;
@@ -478,10 +477,10 @@ int main(int count, char **words) {
     read_options(count, words, OPTIONS);
     prepare();
     if (options.dump) {
-        print_hex("capabilities", greeting.octets, greeting.length);
-        print_hex("initial", templates[INITIAL].octets, templates[INITIAL].length);
-        print_hex("update", templates[UPDATE].octets, templates[UPDATE].length);
-        print_hex("termination", templates[TERMINATION].octets, templates[TERMINATION].length);
+        const char *titles[] = {"capabilities", "initial", "update", "termination"};
+        templates[0] = greeting;
+        for (int type = 0; type <= TERMINATION; type++)
+            print_hex(titles[type], templates[type].octets, templates[type].length);
         return 0;
     }
     if (options.ledger && !(ledger = fopen(options.ledger, "w")))
