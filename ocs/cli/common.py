@@ -41,25 +41,31 @@ def refusals() -> Iterator[None]:
 
 
 def read_settings(config: Path, data: Path | None = None) -> Settings:
-    """Load the settings, with the data folder of the command line. Raises StartRefusedError with every fault."""
+    """Load the settings; the command line's data folder and the environment's servers go before the file's.
+
+    Raises StartRefusedError with every fault.
+    """
     settings = load_settings(config)
     if not isinstance(settings, Settings):
         faults = "\n".join(map(str, settings))
         raise StartRefusedError(
             f"the settings have {len(settings)} fault{'s'[: len(settings) > 1]}:\n{faults}", EXIT_CONFIG
         )
-    if data is None:
-        return settings
-    return msgspec.structs.replace(settings, node=msgspec.structs.replace(settings.node, data_dir=str(data)))
+    backends = msgspec.structs.replace(
+        settings.backends,
+        valkey_url=os.environ.get(VALKEY_VARIABLE, "") or settings.backends.valkey_url,
+        postgres_dsn=os.environ.get(POSTGRES_VARIABLE, "") or settings.backends.postgres_dsn,
+    )
+    node = settings.node if data is None else msgspec.structs.replace(settings.node, data_dir=str(data))
+    return msgspec.structs.replace(settings, node=node, backends=backends)
 
 
 def find_servers(settings: Settings) -> Endpoints:
-    """Where Valkey and PostgreSQL are: the environment, the settings, else the instance running on the data folder.
+    """Where Valkey and PostgreSQL are: as set, else the servers of the instance that runs on the data folder.
 
     Raises StartRefusedError when they are nowhere.
     """
-    valkey_url = os.environ.get(VALKEY_VARIABLE, "") or settings.backends.valkey_url
-    postgres_dsn = os.environ.get(POSTGRES_VARIABLE, "") or settings.backends.postgres_dsn
+    valkey_url, postgres_dsn = settings.backends.valkey_url, settings.backends.postgres_dsn
     folder = DataFolder(Path(settings.node.data_dir))
     running = folder.endpoints() if folder.is_locked() else None
     if running is None:

@@ -133,6 +133,40 @@ def test_sighup_reads_the_rates_again(running_ocs: RunningOcs) -> None:
     assert running_ocs.is_ready()
 
 
+def _set_backends(config: Path, valkey_url: str, postgres_dsn: str) -> None:
+    text = config.read_text(encoding="utf-8")
+    text = text.replace('valkey_url = ""', f'valkey_url = "{valkey_url}"')
+    config.write_text(text.replace('postgres_dsn = ""', f'postgres_dsn = "{postgres_dsn}"'), encoding="utf-8")
+
+
+def test_own_servers_are_used_and_none_is_started(
+    start_ocs: Start, sample_config: Path, valkey_url: str, postgres_dsn: str
+) -> None:
+    """With both addresses set, the same command runs the daemon and the flusher alone."""
+    _set_backends(sample_config, valkey_url, postgres_dsn)
+    running = start_ocs()
+    running.wait_ready()
+    assert {each.name() for each in running.children()}.isdisjoint({"valkey-server", "postgres"})
+    assert not (running.data / "valkey").exists()
+    _create_account(running)
+    _top_up(running, "3.00", "k1")
+    assert _balance(running) == "3.00"
+
+
+def test_postgresql_away_at_the_start(
+    start_ocs: Start, sample_config: Path, valkey_url: str, tmp_path: Path, postgres_dsn: str
+) -> None:
+    """Charging does not wait for the billing database; the flusher starts when it is there."""
+    socket_dir = tmp_path / "pg"
+    _set_backends(sample_config, valkey_url, f"{postgres_dsn.split('=', maxsplit=1)[0]}={socket_dir}")
+    running = start_ocs()
+    running.wait_for(lambda: "schema_waits" in running.words())
+    running.wait_for(running.is_ready)
+    assert "flusher_started" not in running.words()
+    socket_dir.symlink_to(postgres_dsn.split("=")[1])
+    running.wait_for(lambda: "flusher_started" in running.words())
+
+
 def test_ports_taken_are_one_line_each(sample_config: Path, tmp_path: Path) -> None:
     """Each port that is taken is named with the setting that moves it; nothing was started."""
     text = sample_config.read_text(encoding="utf-8").splitlines()
