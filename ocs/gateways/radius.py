@@ -35,7 +35,7 @@ from ocs.gateways.radius_names import (
 from ocs.rating.units import UnitKind
 from ocs.settings import Radius, RadiusClient
 from protocols.radius.h323 import cause_of_hex, dialled_digits, parse_time
-from protocols.radius.records import TERMINATE_CAUSES, AccessRecord, AccountingRecord, CallRecord, StatusType
+from protocols.radius.records import TERMINATE_CAUSES, AccountingRecord, CallRecord, StatusType
 
 STOP_NUMBER: Final = 2**31 - 1
 INTERIM_NUMBER_MAX: Final = STOP_NUMBER - 1
@@ -48,6 +48,8 @@ _ONE_GROUP: Final = GroupKey()
 _ZERO_SECONDS: Final = (Quantity(UnitKind.SECONDS, 0),)
 _ANY_OCTETS: Final = (Quantity(UnitKind.OCTETS, 0),)
 _LEGS: Final = {"answer": "answer", "inbound": "answer", "originate": "originate", "outbound": "originate"}
+# FreeSWITCH's words: its legs have an Acct-Session-Id each, and which leg it was is said in the Stop only.
+_LEGS_OF_THEIR_OWN: Final = ("inbound", "outbound")
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -94,7 +96,7 @@ AccountingRequest: TypeAlias = ChargingRequest | CloseSessions | Uncharged
 
 
 def authorization_request(
-    record: AccessRecord, profile: Profile, source: str, nonce: bytes, now_ms: int
+    record: CallRecord, profile: Profile, source: str, nonce: bytes, now_ms: int
 ) -> ChargingRequest:
     """``nonce`` (the Request Authenticator) names a check of the balance, which is asked anew each time."""
     destination = _destination(record)
@@ -119,7 +121,7 @@ def authorization_request(
     )
 
 
-def _balance_check(record: AccessRecord, profile: Profile, nonce: bytes, now_ms: int) -> ChargingRequest:
+def _balance_check(record: CallRecord, profile: Profile, nonce: bytes, now_ms: int) -> ChargingRequest:
     return ChargingRequest(
         kind=RequestKind.EVENT,
         session_key=f"{profile.prefix}check:{nonce.hex()}",
@@ -152,10 +154,13 @@ def accounting_request(record: AccountingRecord, profile: Profile, source: str, 
             return Uncharged.UNKNOWN_STATUS_TYPE
     if not record.session_id:
         return Uncharged.NO_SESSION_ID
-    if _is_other_leg(record, profile.client.charged_leg):
+    is_other_leg = _is_other_leg(record, profile.client.charged_leg)
+    if is_other_leg and (kind != RequestKind.TERMINATION or _origin(record) not in _LEGS_OF_THEIR_OWN):
         return Uncharged.OTHER_LEG
     event_at_ms = _event_at_ms(record, now_ms)
     group, needs_times = _group(record, profile, kind)
+    if is_other_leg:  # what its Start may have reserved is given back
+        group, needs_times = GroupRequest(_ONE_GROUP, None, _ZERO_SECONDS), False
     if number < 0:
         number = _interim_number(record, event_at_ms)
     return ChargingRequest(
@@ -190,7 +195,9 @@ def _group(record: AccountingRecord, profile: Profile, kind: RequestKind) -> tup
     """What the record reports and what to set aside next; and whether the duration has to come from event times."""
     if kind == RequestKind.INITIAL:
         return GroupRequest(_ONE_GROUP, _wanted(record, profile, 0)), False
-    used_s = 0 if record.status_type == StatusType.FAILED else _used_s(record)
+    if record.status_type == StatusType.FAILED:
+        return GroupRequest(_ONE_GROUP, None, _ZERO_SECONDS), False
+    used_s = _used_s(record)
     used: tuple[Quantity, ...] = () if used_s is None else (Quantity(UnitKind.SECONDS, used_s),)
     if record.is_framed and record.octets is not None:
         used += (Quantity(UnitKind.OCTETS, record.octets),)
@@ -267,12 +274,16 @@ def _close_sessions(record: AccountingRecord, profile: Profile, source: str, now
 def _call_key(record: CallRecord, profile: Profile, source: str) -> str:
     key = nas_prefix(profile.prefix, record.nas or source) + record.session_id
     # Where every leg is charged, both legs of a B2BUA may bear the same Acct-Session-Id [R-60] [R-69].
-    return key + ":originate" if record.voice and _leg(record) == "originate" else key
+    return key + ":originate" if record.voice and _origin(record) == "originate" else key
+
+
+def _origin(record: CallRecord) -> str:
+    return record.voice.get("call-origin", "").lower()
 
 
 def _leg(record: CallRecord) -> str:
     """``answer`` is the leg from the customer, ``originate`` the one to the destination; "" if not said."""
-    return _LEGS.get(record.voice.get("call-origin", "").lower(), "")
+    return _LEGS.get(_origin(record), "")
 
 
 def _is_other_leg(record: CallRecord, charged_leg: str) -> bool:

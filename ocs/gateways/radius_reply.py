@@ -75,6 +75,13 @@ def authorization_reply(
     return rejection(return_code, profile, _amount(answer, profile, currencies))
 
 
+def is_charged(answer: ChargingAnswer) -> bool:
+    """Whether what a record reported found its account and its price."""
+    if answer.status != ChargingStatus.SUCCESS:
+        return False
+    return all(group.status in {ChargingStatus.SUCCESS, ChargingStatus.FREE} for group in answer.groups)
+
+
 def rejection(return_code: int, profile: Profile, informational: bytes = b"") -> AccessReply:
     """A Reject says why and nothing that would serve a call [R-40]."""
     return AccessReply(ACCESS_REJECT, _voice(RETURN_CODE, str(return_code), profile) + informational)

@@ -18,7 +18,7 @@ import structlog
 
 from balance.money import Currency
 from balance.store import BackendUnavailable, Subscriber
-from ocs.charging.request import ChargingAnswer, ChargingRequest
+from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.gateways.radius import (
     CloseSessions,
@@ -33,6 +33,7 @@ from ocs.gateways.radius_reply import (
     UNANSWERED,
     AccessReply,
     authorization_reply,
+    is_charged,
     rejection,
 )
 from ocs.net.datagrams import DatagramSocket, Local, Source
@@ -43,7 +44,7 @@ from protocols.radius.dedup import ReplyCache
 from protocols.radius.dictionary import Dictionary, read_dictionary
 from protocols.radius.packet import ACCESS_REQUEST, ACCOUNTING_RESPONSE, Packet
 from protocols.radius.records import (
-    AccessRecord,
+    CallRecord,
     Credentials,
     StatusType,
     access_record,
@@ -250,18 +251,27 @@ class RadiusServer:
         work.kind = _KINDS.get(record.status_type or 0, "other")
         request = accounting_request(record, work.client.profile, work.source[0], now_ms)
         if isinstance(request, ChargingRequest):
-            self._charging.submit(request, lambda answer: self._on_charged(work, answer))
+            self._charging.submit(request, lambda answer: self._on_charged(work, request, answer))
         elif isinstance(request, Uncharged):
             self._reply(work, ACCOUNTING_RESPONSE, b"", request.value)
         else:
             self._spawn(self._close_sessions(work, request))
 
-    def _on_charged(self, work: _Work, answer: ChargingAnswer) -> None:
+    def _on_charged(self, work: _Work, request: ChargingRequest, answer: ChargingAnswer) -> None:
         result = answer.status.name.lower()
         if answer.status in UNANSWERED:
             self._stay_silent(work, result)
-        else:
-            self._reply(work, ACCOUNTING_RESPONSE, b"", result)
+            return
+        self._reply(work, ACCOUNTING_RESPONSE, b"", result)
+        if request.kind == RequestKind.TERMINATION and not is_charged(answer):
+            # The client will not say it again: this line is what is left of the call.
+            log.warning(
+                "radius_use_not_charged",
+                client=work.client.name,
+                session=request.session_key,
+                result=result,
+                used=[(quantity.kind.name.lower(), quantity.value) for quantity in request.groups[0].used or ()],
+            )
 
     async def _close_sessions(self, work: _Work, request: CloseSessions) -> None:
         try:
@@ -294,7 +304,7 @@ class RadiusServer:
             self._refuse(work, RETURN_PASSWORD_INVALID, "no_credentials")
 
     def _on_subscriber(
-        self, work: _Work, record: AccessRecord, found: Subscriber | BackendUnavailable | None, now_ms: int
+        self, work: _Work, record: CallRecord, found: Subscriber | BackendUnavailable | None, now_ms: int
     ) -> None:
         secret = work.client.peer.secret
         if isinstance(found, BackendUnavailable):
@@ -308,7 +318,7 @@ class RadiusServer:
                 self._log_seldom("radius_secret_suspect", work.client.name, "", now_ms)
             self._refuse(work, RETURN_PASSWORD_INVALID, "wrong_password")
 
-    def _authorize(self, work: _Work, record: AccessRecord, now_ms: int) -> None:
+    def _authorize(self, work: _Work, record: CallRecord, now_ms: int) -> None:
         request = authorization_request(record, work.client.profile, work.source[0], work.packet.authenticator, now_ms)
         self._charging.submit(request, lambda answer: self._on_authorized(work, request, answer))
 

@@ -52,7 +52,10 @@ TERMINATE_CAUSES: Final = (
 
 
 class CallRecord(msgspec.Struct, gc=False):
-    """What both kinds of request say. ``nas`` names the gateway by its own words, "" if it said nothing."""
+    """What both kinds of request say; all of an Access-Request but its credentials.
+
+    ``nas`` names the gateway by its own words, "" if it said nothing.
+    """
 
     user_name: str
     called: str
@@ -60,7 +63,6 @@ class CallRecord(msgspec.Struct, gc=False):
     nas: str
     nas_address: str
     session_id: str
-    service_type: int | None
     is_framed: bool
     classes: list[bytes] | tuple[()]
     voice: VoiceTexts
@@ -77,12 +79,6 @@ class AccountingRecord(CallRecord, gc=False):
     terminate_cause: int
 
 
-class AccessRecord(CallRecord, gc=False):
-    """One Access-Request without its credentials, which ``Credentials`` checks."""
-
-    has_state: bool
-
-
 def _first_text(packet: Packet, kind: int) -> str:
     values = packet.attributes.get(kind)
     return a.text(values[0]) if values is not None else ""
@@ -93,6 +89,12 @@ def _first_integer(packet: Packet, kind: int) -> int | None:
     return a.integer(values[0]) if values is not None else None
 
 
+def _is_framed(packet: Packet) -> bool:
+    """Data access: the user gets a protocol framed, not a call (RFC 2865, sections 5.6 and 5.7)."""
+    found = packet.attributes
+    return a.FRAMED_PROTOCOL in found or _first_integer(packet, a.SERVICE_TYPE) == a.SERVICE_TYPE_FRAMED
+
+
 def _nas_address(packet: Packet) -> str:
     values = packet.attributes.get(a.NAS_IP_ADDRESS) or packet.attributes.get(a.NAS_IPV6_ADDRESS)
     return a.address(values[0]) if values is not None else ""
@@ -101,7 +103,6 @@ def _nas_address(packet: Packet) -> str:
 def accounting_record(packet: Packet, names: VoiceNames) -> AccountingRecord:
     found = packet.attributes
     nas_address = _nas_address(packet)
-    service_type = _first_integer(packet, a.SERVICE_TYPE)
     return AccountingRecord(
         _first_text(packet, a.USER_NAME),
         _first_text(packet, a.CALLED_STATION_ID),
@@ -109,8 +110,7 @@ def accounting_record(packet: Packet, names: VoiceNames) -> AccountingRecord:
         _first_text(packet, a.NAS_IDENTIFIER) or nas_address,
         nas_address,
         _first_text(packet, a.ACCT_SESSION_ID),
-        service_type,
-        service_type == a.SERVICE_TYPE_FRAMED or a.FRAMED_PROTOCOL in found,
+        _is_framed(packet),
         found.get(a.CLASS, ()),
         voice_texts(packet, names),
         _first_integer(packet, a.ACCT_STATUS_TYPE),
@@ -122,22 +122,19 @@ def accounting_record(packet: Packet, names: VoiceNames) -> AccountingRecord:
     )
 
 
-def access_record(packet: Packet, names: VoiceNames) -> AccessRecord:
+def access_record(packet: Packet, names: VoiceNames) -> CallRecord:
     found = packet.attributes
     nas_address = _nas_address(packet)
-    service_type = _first_integer(packet, a.SERVICE_TYPE)
-    return AccessRecord(
+    return CallRecord(
         _first_text(packet, a.USER_NAME),
         _first_text(packet, a.CALLED_STATION_ID),
         _first_text(packet, a.CALLING_STATION_ID),
         _first_text(packet, a.NAS_IDENTIFIER) or nas_address,
         nas_address,
         _first_text(packet, a.ACCT_SESSION_ID),
-        service_type,
-        service_type == a.SERVICE_TYPE_FRAMED or a.FRAMED_PROTOCOL in found,
+        _is_framed(packet),
         found.get(a.CLASS, ()),
         voice_texts(packet, names),
-        a.STATE in found,
     )
 
 

@@ -18,7 +18,6 @@ VoiceTexts: TypeAlias = dict[str, str]
 # Dictionary name -> what it means. A call has each meaning at most once; the first value that came wins.
 CANONICAL: Final = {
     "h323-conf-id": "conf-id",
-    "h323-incoming-conf-id": "incoming-conf-id",
     "call-id": "call-id",
     "h323-call-id": "conf-id",
     "h323-call-origin": "call-origin",
@@ -26,7 +25,6 @@ CANONICAL: Final = {
     "h323-connect-time": "connect-time",
     "h323-disconnect-time": "disconnect-time",
     "h323-disconnect-cause": "disconnect-cause",
-    "h323-remote-address": "remote-address",
     "gw-rxd-cdn": "called-as-received",
     "Quintum-h323-conf-id": "conf-id",
     "Quintum-h323-call-origin": "call-origin",
@@ -44,7 +42,6 @@ CANONICAL: Final = {
     "Asterisk-Src": "caller-account",
     "Asterisk-Dst": "destination",
     "Asterisk-Bill-Sec": "billed-seconds",
-    "Freeswitch-Src": "source",
     "Freeswitch-Dst": "destination",
     "Freeswitch-Direction": "call-origin",
     "Freeswitch-Callanswerdate": "connect-time",
@@ -52,7 +49,6 @@ CANONICAL: Final = {
     "Freeswitch-Callstartdate": "setup-time",
     "Freeswitch-Hangupcause": "disconnect-cause-decimal",
     "Sip-Call-Duration": "call-duration",
-    "Sip-Call-Setuptime": "call-setup-duration",
 }
 _PAIR: Final = "="
 _PAIRS: Final = {"Cisco-AVPair": _PAIR, "Quintum-AVPair": _PAIR, "Freeswitch-AVPair": _PAIR}

@@ -21,7 +21,7 @@ from ocs.gateways.radius import (
 from ocs.gateways.radius_names import authorization_key, class_of_key
 from ocs.rating.units import UnitKind
 from ocs.settings import Radius, RadiusClient
-from protocols.radius.records import AccessRecord, AccountingRecord
+from protocols.radius.records import AccountingRecord, CallRecord
 
 NOW_MS = 1_700_000_000_000
 SOURCE = "192.0.2.9"
@@ -42,21 +42,20 @@ def accounting(status: int | None, session_id: str = "s1", **fields: Any) -> Acc
     voice = {name.replace("_", "-"): value for name, value in fields.pop("voice", {}).items()}
     values: dict[str, Any] = {
         "user_name": "49151", "called": "442012345", "calling": "49151", "nas": "gw1", "nas_address": "",
-        "session_id": session_id, "service_type": None, "is_framed": False, "classes": (), "voice": voice,
+        "session_id": session_id, "is_framed": False, "classes": (), "voice": voice,
         "status_type": status, "session_time_s": None, "octets": None, "delay_s": 0, "event_at_ms": None,
         "terminate_cause": 0,
     }  # fmt: skip
     return AccountingRecord(**(values | fields))
 
 
-def access(session_id: str = "", **fields: Any) -> AccessRecord:
+def access(session_id: str = "", **fields: Any) -> CallRecord:
     voice = {name.replace("_", "-"): value for name, value in fields.pop("voice", {}).items()}
     values: dict[str, Any] = {
         "user_name": "49151", "called": "442012345", "calling": "49151", "nas": "gw1", "nas_address": "",
-        "session_id": session_id, "service_type": None, "is_framed": False, "classes": (), "voice": voice,
-        "has_state": False,
+        "session_id": session_id, "is_framed": False, "classes": (), "voice": voice,
     }  # fmt: skip
-    return AccessRecord(**(values | fields))
+    return CallRecord(**(values | fields))
 
 
 def charged(status: int, of: Profile | None = None, **fields: Any) -> ChargingRequest:
@@ -66,7 +65,7 @@ def charged(status: int, of: Profile | None = None, **fields: Any) -> ChargingRe
     return request
 
 
-def authorized(record: AccessRecord, nonce: bytes = b"n") -> ChargingRequest:
+def authorized(record: CallRecord, nonce: bytes = b"n") -> ChargingRequest:
     return authorization_request(record, profile(), SOURCE, nonce, NOW_MS)
 
 
@@ -109,7 +108,7 @@ def test_r35_a_repeat_is_the_same_request_and_another_destination_is_not() -> No
 @pytest.mark.parametrize(
     ("record", "service"), [(access(called=""), "voice"), (access(is_framed=True, called="internet"), "data")]
 )
-def test_r48_without_a_destination_the_balance_is_told_and_nothing_reserved(record: AccessRecord, service: str) -> None:
+def test_r48_without_a_destination_the_balance_is_told_and_nothing_reserved(record: CallRecord, service: str) -> None:
     """The first phase of card platforms, and data access: asked anew each time, so each has its own name."""
     request = authorized(record, b"\x01\x02")
     assert (request.kind, request.action) == (RequestKind.EVENT, EventAction.CHECK_BALANCE)
@@ -284,7 +283,7 @@ def test_r61_authentic_records_that_move_no_money(status: int | None, session_id
         ("answer", "answer", ""),
         ("answer", "inbound", ""),
         ("answer", "originate", None),
-        ("answer", "outbound", None),
+        ("answer", "outbound", ""),
         ("answer", "", ""),
         ("originate", "originate", ":originate"),
         ("originate", "answer", None),
@@ -301,6 +300,18 @@ def test_r69_one_leg_of_a_call_is_charged(
     else:
         assert isinstance(request, ChargingRequest)
         assert request.session_key == "ra:sbc:gw1:s1" + suffix
+        assert request.groups[0].used == (seconds(0 if (charged_leg, origin) == ("answer", "outbound") else 5),)
+
+
+def test_r69_freeswitch_says_in_the_stop_only_which_leg_it_was() -> None:
+    """Each of its legs has its own name, so the Stop of the uncharged one gives its reservation back at no cost."""
+    of = profile(charged_leg="answer")
+    start = charged(START, of, session_id="uuid-b")
+    stop = charged(STOP, of, session_id="uuid-b", session_time_s=61, voice={"call_origin": "outbound"})
+    assert stop.session_key == start.session_key
+    assert stop.groups[0].used == (seconds(0),)
+    interim = accounting(INTERIM, session_time_s=5, voice={"call_origin": "outbound"})
+    assert accounting_request(interim, of, SOURCE, NOW_MS) is Uncharged.OTHER_LEG
 
 
 @pytest.mark.parametrize(

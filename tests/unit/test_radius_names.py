@@ -17,16 +17,14 @@ from ocs.gateways.radius_names import (
     normal_number,
 )
 from ocs.settings import RadiusClient
-from protocols.radius.records import AccessRecord
+from protocols.radius.records import CallRecord
 
 SECRET = b"s3cret"
 
 
-def record(
-    user_name: str = "", called: str = "", calling: str = "", session_id: str = "", **voice: str
-) -> AccessRecord:
+def record(user_name: str = "", called: str = "", calling: str = "", session_id: str = "", **voice: str) -> CallRecord:
     texts = {name.replace("_", "-"): value for name, value in voice.items()}
-    return AccessRecord(user_name, called, calling, "", "", session_id, None, False, (), texts, False)
+    return CallRecord(user_name, called, calling, "", "", session_id, False, (), texts)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def sub(number: int, value: bytes) -> bytes:
         ([cisco(26, "h323-call-origin=answer"), cisco(26, "originate")], {"call-origin": "answer"}),
         ([cisco(1, "call-id=x@y")], {"call-id": "x@y"}),
         ([cisco(1, "Call-ID=x@y")], {"call-id": "x@y"}),
-        ([cisco(1, "h323-incoming-conf-id=1 2 3 4")], {"incoming-conf-id": "1 2 3 4"}),
+        ([cisco(1, "h323-connect-time = never")], {"connect-time": " never"}),
         ([cisco(1, "xpgk-route-retries=2"), cisco(1, "no pair"), cisco(1, "call-id=")], {}),
         ([vendor(9, sub(28, b"one"), sub(29, b"two"))], {"connect-time": "one", "disconnect-time": "two"}),
         ([vendor(6618, sub(24, b"Quintum-h323-conf-id=1 2 3 4"))], {"conf-id": "1 2 3 4"}),
@@ -69,8 +69,8 @@ def test_r9_vendors_with_other_layouts() -> None:
 
 def test_opensips_reports_durations_in_the_standard_space() -> None:
     """Sip-Call-Duration is attribute 227 of no vendor."""
-    packet = decode(accounting_request(attributes_of({227: 65, 228: 4})))
-    assert voice_texts(packet, voice_names()) == {"call-duration": "65", "call-setup-duration": "4"}
+    packet = decode(accounting_request(attributes_of({227: 65})))
+    assert voice_texts(packet, voice_names()) == {"call-duration": "65"}
 
 
 @pytest.mark.parametrize(

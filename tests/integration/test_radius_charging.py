@@ -1,0 +1,277 @@
+"""RADIUS calls charged for real: packets over UDP, the gateway, the charging core and the memory store.
+
+Prefix 100 costs 0.01 per second (T1), prefix 200 costs 0.30 per started minute (T2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from balance.memory import MemoryStore
+from ocs.charging.cdr import Cdr
+from ocs.net.radius_server import RadiusServer
+from ocs.rating.load import load_currencies
+from ocs.settings import Radius, RadiusClient, Settings
+from protocols.radius.attributes import integer
+from protocols.radius.packet import decode
+from protocols.radius.voice import sub_attributes
+from tests.scenario.world import CONFIG, START_MS, Clock, World, amount
+from tests.wire.radius_packets import DICTIONARIES, access_request, accounting_request, attributes_of, cisco
+
+pytestmark = pytest.mark.integration
+
+USER = "4915100000001"
+START, STOP, INTERIM, ON, FAILED = 1, 2, 3, 7, 15
+WHO = {1: USER, 31: USER, 32: "gw1"}
+CALL = {**WHO, 30: "100555"}
+T0_S = START_MS // 1000
+
+
+class Charging:
+    """The core as the daemon shows it to the server."""
+
+    def __init__(self, world: World) -> None:
+        self.submit = world.charging.submit
+        self.find_subscriber = world.charging.find_subscriber
+        self.close_sessions = world.supervision.close_sessions
+
+
+class Gateway:
+    """A switch that speaks RADIUS, and a look at the account behind it."""
+
+    def __init__(self, world: World, ports: list[int], sender: socket.socket) -> None:
+        self.world = world
+        self._ports = ports
+        self._sender = sender
+        self._identifiers = itertools.count()
+
+    async def access(self, values: dict[int, Any]) -> dict[str, Any]:
+        """An Access-Request; the Accept's or Reject's figures."""
+        reply = await self._exchange(0, access_request(attributes_of(values), next(self._identifiers) % 256))
+        found = decode(reply).attributes
+        cisco_texts = {
+            number: text.decode().partition("=")[2]
+            for value in found.get(26, [])
+            for number, text in sub_attributes(value, (1, 1))
+        }
+        return {
+            "code": reply[0],
+            "seconds": integer(found[27][0]) if 27 in found else None,
+            "class": found.get(25, [b""])[0],
+            "return_code": cisco_texts.get(103),
+            "amount": cisco_texts.get(101),
+        }
+
+    async def account(self, status: int, values: dict[int, Any]) -> None:
+        """An Accounting-Request in a packet of its own; it must be answered."""
+        body = attributes_of({40: status, **values})
+        assert (await self._exchange(1, accounting_request(body, next(self._identifiers) % 256)))[0] == 5
+
+    async def _exchange(self, port: int, octets: bytes) -> bytes:
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendto(self._sender, octets, ("127.0.0.1", self._ports[port]))
+        return await asyncio.wait_for(loop.sock_recv(self._sender, 4096), 2)
+
+    async def figures(self) -> tuple[int, int]:
+        """Booked and reserved, in cents; the books are checked on the way."""
+        await self.world.check_books()
+        booked, reserved, _ = await self.world.figures()
+        return booked // amount("0.01"), reserved // amount("0.01")
+
+    async def records(self) -> list[Cdr]:
+        return [entry.cdr for entry in await self.world.entries() if entry.cdr is not None]
+
+
+@asynccontextmanager
+async def playing(balance: str = "10.00", **client: Any) -> AsyncIterator[Gateway]:
+    options: dict[str, Any] = {"name": "sbc", "networks": ("127.0.0.1",), "secret": "s3cret", "credentials": "none"}
+    radius = Radius(
+        authentication=("127.0.0.1:0",),
+        accounting=("127.0.0.1:0",),
+        session_max_s=3600,
+        clients=(RadiusClient(**(options | client)),),
+    )
+    clock = Clock()
+    world = World(MemoryStore(clock), clock)
+    await world.open(balance)
+    currencies = load_currencies(CONFIG / "currencies.toml")
+    server = RadiusServer(Settings(radius=radius), Charging(world), currencies, clock, DICTIONARIES)
+    ports = [int(address.rpartition(":")[2]) for address in await server.start()]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        sender.bind(("127.0.0.1", 0))
+        try:
+            yield Gateway(world, ports, sender)
+        finally:
+            await server.close(0.5)
+
+
+async def test_a_call_with_class_interims_and_stop() -> None:
+    """All that is affordable is reserved; each report is debited; what is left comes back at the end."""
+    async with playing() as gateway:
+        accept = await gateway.access(CALL)
+        assert accept["code"] == 2
+        assert (accept["seconds"], accept["return_code"], accept["amount"]) == (1000, "0", "0.00")
+        assert await gateway.figures() == (1000, 1000)
+        call = {**CALL, 44: "s1", 25: accept["class"]}
+        await gateway.account(START, call)
+        assert await gateway.figures() == (1000, 1000)
+        await gateway.account(INTERIM, {**call, 46: 300})
+        assert await gateway.figures() == (700, 700)
+        await gateway.account(STOP, {**call, 46: 361, 49: 1})
+        assert await gateway.figures() == (639, 0)
+        (record,) = await gateway.records()
+        assert (record.destination, record.cause, record.cost) == ("100555", "user request", amount("3.61"))
+
+
+async def test_kamailio_without_class_session_time_and_numbers_in_the_stop() -> None:
+    """misc_radius and acc_radius: bound by who calls whom, charged by the events' times; two Stops, one charge."""
+    async with playing(require_message_authenticator="no") as gateway:
+        user = f"sip:{USER}@example.net"
+        call = {1: user, 30: "sip:100555@example.net", 31: user, 4: bytes((127, 0, 0, 1))}
+        assert (await gateway.access({**call, 6: 30}))["seconds"] == 1000
+        dialog = {44: "call-id@host", 4: bytes((127, 0, 0, 1)), 6: 15, 101: 1, 104: "tag"}
+        await gateway.account(START, {**call, **dialog, 55: T0_S})
+        assert await gateway.figures() == (1000, 1000)
+        gateway.world.clock.now_ms += 61_000
+        await gateway.account(STOP, {**dialog, 55: T0_S + 61})
+        await gateway.account(STOP, {**dialog, 55: T0_S + 61, 41: 0})
+        assert await gateway.figures() == (939, 0)
+
+
+async def test_r35_a_repeated_authorization_reserves_once_and_a_later_call_anew() -> None:
+    """The same Access-Request in another packet; then, after the call, the same parties talk again."""
+    async with playing() as gateway:
+        for delay_s in range(2):
+            assert (await gateway.access({**CALL, 41: delay_s}))["seconds"] == 1000
+            assert await gateway.figures() == (1000, 1000)
+        await gateway.account(START, {**CALL, 44: "s1"})
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 100})
+        assert await gateway.figures() == (900, 0)
+        assert (await gateway.access(CALL))["seconds"] == 900
+        assert await gateway.figures() == (900, 900)
+
+
+async def test_r35_with_an_acct_session_id_start_takes_the_reservation_over() -> None:
+    """Authorization and call bear one name."""
+    async with playing() as gateway:
+        assert (await gateway.access({**CALL, 44: "s1"}))["seconds"] == 1000
+        await gateway.account(START, {**CALL, 44: "s1"})
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 5})
+        assert await gateway.figures() == (995, 0)
+
+
+async def test_statement_25_a_stop_in_another_packet_is_not_charged_again() -> None:
+    """New identifier, Acct-Delay-Time and Event-Timestamp: the packet cache cannot know it, the core does."""
+    async with playing() as gateway:
+        await gateway.account(START, {**CALL, 44: "s1", 55: T0_S})
+        for delay_s in (0, 5, 60):
+            await gateway.account(STOP, {**CALL, 44: "s1", 46: 30, 41: delay_s, 55: T0_S + 30 + delay_s})
+            assert await gateway.figures() == (970, 0)
+
+
+RECORDS: dict[int, dict[int, Any]] = {
+    START: {55: T0_S},
+    INTERIM: {46: 30, 55: T0_S + 30},
+    STOP: {46: 61, 55: T0_S + 61},
+}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(RECORDS)))
+async def test_statement_26_any_order_ends_in_the_same_money(order: tuple[int, ...]) -> None:
+    """Stop before Start, Interim after Stop, each of them twice [R-67]."""
+    async with playing() as gateway:
+        for status in order + order:
+            await gateway.account(status, {**CALL, 44: "s1", **RECORDS[status]})
+        assert await gateway.figures() == (939, 0)
+        assert len(await gateway.records()) == 1
+
+
+async def test_a_stop_alone_is_charged() -> None:
+    """Asterisk's cdr_radius: the account in a vendor attribute, the numbers too, User-Name a channel's name."""
+    async with playing() as gateway:
+        digium = (22736).to_bytes(4, "big")
+        fields = {101: USER.encode(), 102: USER.encode(), 103: b"200555", 114: (61).to_bytes(4, "big")}
+        values = [digium + bytes((number, len(value) + 2)) + value for number, value in fields.items()]
+        await gateway.account(STOP, {1: "SIP/trunk-0001", 44: "1535845879.560741", 26: values})
+        assert await gateway.figures() == (940, 0)
+
+
+async def test_a_failed_attempt_gives_the_reservation_back() -> None:
+    """Missed calls cost nothing."""
+    async with playing() as gateway:
+        await gateway.access(CALL)
+        await gateway.account(FAILED, {**CALL, 44: "s1"})
+        assert await gateway.figures() == (1000, 0)
+
+
+async def test_r69_the_leg_to_the_destination_is_not_charged() -> None:
+    """A B2BUA reports both legs with one Acct-Session-Id: the other leg neither costs nor closes anything."""
+    async with playing(charged_leg="answer") as gateway:
+        legs = {leg: {**CALL, 44: "s1", 26: [cisco(26, f"h323-call-origin={leg}")]} for leg in ("answer", "originate")}
+        for leg in legs.values():
+            await gateway.account(START, leg)
+        await gateway.account(STOP, {**legs["originate"], 46: 100})
+        assert (await gateway.figures())[0] == 1000
+        await gateway.account(STOP, {**legs["answer"], 46: 20})
+        assert await gateway.figures() == (980, 0)
+
+
+async def test_r70_accounting_on_closes_at_the_last_known_use() -> None:
+    """The gateway restarted; calls of another gateway go on."""
+    async with playing() as gateway:
+        other = {**CALL, 32: "gw2", 44: "s1"}
+        await gateway.account(START, {**CALL, 44: "s1"})
+        await gateway.account(INTERIM, {**CALL, 44: "s1", 46: 100})
+        gateway.world.clock.now_ms += 100_000
+        await gateway.account(ON, {32: "gw1", 44: "boot"})
+        assert await gateway.figures() == (900, 0)
+        await gateway.account(START, other)
+        await gateway.account(STOP, {**other, 46: 10})
+        assert await gateway.figures() == (890, 0)
+
+
+@pytest.mark.parametrize("values", [{**CALL, 1: "nobody"}, {**CALL, 30: "999555"}, {44: "s1", 32: "gw1"}])
+async def test_r61_use_that_cannot_be_charged_is_answered_and_written_down(values: dict[int, Any]) -> None:
+    """Nobody pays for it, so the log has to have it: whose, how much, and why."""
+    async with playing() as gateway:
+        with capture_logs() as lines:
+            await gateway.account(STOP, {44: "s1", **values, 46: 61})
+        (line,) = [line for line in lines if line["event"] == "radius_use_not_charged"]
+        assert (line["session"], line["used"]) == ("ra:sbc:gw1:s1", [("seconds", 61)])
+        assert await gateway.figures() == (1000, 0)
+
+
+@pytest.mark.parametrize(
+    ("balance", "values", "return_code"),
+    [
+        ("10.00", {**CALL, 1: "nobody"}, "1"),
+        ("10.00", {**CALL, 30: "999555"}, "9"),
+        ("0", CALL, "4"),
+        ("0.10", {**CALL, 30: "200555"}, "12"),
+    ],
+)
+async def test_r40_why_a_call_is_refused(balance: str, values: dict[int, Any], return_code: str) -> None:
+    """And nothing is reserved."""
+    async with playing(balance) as gateway:
+        reject = await gateway.access(values)
+        assert (reject["code"], reject["return_code"]) == (3, return_code)
+        assert (await gateway.figures())[1] == 0
+
+
+async def test_r48_without_a_destination_the_balance_is_told() -> None:
+    """Asked twice, told twice, nothing reserved."""
+    async with playing() as gateway:
+        for told in ("10.00", "12.50"):
+            reply = await gateway.access(WHO)
+            assert (reply["code"], reply["seconds"], reply["amount"]) == (2, None, told)
+            await gateway.world.change("2.50")
+            assert (await gateway.figures())[1] == 0
