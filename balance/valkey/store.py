@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import redis.asyncio as redis
 import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from balance.account import Account
 from balance.store import (
@@ -250,7 +252,8 @@ async def open_store(url: str, partitions: int) -> ValkeyStore:
     Raises BackendUnavailable when Valkey cannot be reached within a few seconds, PartitionsMismatchError when the store
     was created with another number of partitions.
     """
-    client = redis.Redis.from_url(url)
+    # A pooled connection may be of a server that was restarted since: once more, at once. All that we send may be repeated.
+    client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1))
     try:
         await client.set(keys.PARTITIONS_KEY, partitions, nx=True)
         there = int(await client.get(keys.PARTITIONS_KEY) or 0)
