@@ -115,7 +115,7 @@ def show(
     console.print("\nValkey's memory", style="bold")
     console.print(_memory(memory, sections))
     if variations:
-        console.print("\nCPU per CCR does not grow with", style="bold")
+        console.print("\nDoes the CPU per CCR grow?", style="bold")
         console.print(_variations(variations))
     console.print(f"audit: {'clean' if is_clean else 'DIFFERENCES'}", style="bold green" if is_clean else "bold red")
 
