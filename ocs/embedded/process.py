@@ -77,7 +77,9 @@ def start(program: Program) -> subprocess.Popen[bytes]:
             process_group=0,
         )
     record = _Record(child.pid, psutil.Process(child.pid).create_time())
-    program.pid_file.write_bytes(msgspec.json.encode(record))
+    whole = program.pid_file.with_suffix(".new")
+    whole.write_bytes(msgspec.json.encode(record))
+    whole.replace(program.pid_file)
     return child
 
 

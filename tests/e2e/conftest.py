@@ -66,8 +66,11 @@ class RunningOcs:
             return False
 
     def pid(self, name: str) -> int:
-        """The process id of a child."""
-        record: dict[str, Any] = msgspec.json.decode((self.data / "run" / f"{name}.pid").read_bytes())
+        """The process id of a child; 0 between its end and its next start."""
+        try:
+            record: dict[str, Any] = msgspec.json.decode((self.data / "run" / f"{name}.pid").read_bytes())
+        except FileNotFoundError:
+            return 0
         return int(record["pid"])
 
     def children(self) -> list[psutil.Process]:
@@ -78,7 +81,7 @@ class RunningOcs:
         """Kill a child by -9, and wait until another one runs in its place; the new process id."""
         old = self.pid(name)
         os.kill(old, signal.SIGKILL)
-        self.wait_for(lambda: self.pid(name) != old)
+        self.wait_for(lambda: self.pid(name) not in {0, old})
         return self.pid(name)
 
     def client(self) -> httpx.Client:
