@@ -6,6 +6,8 @@ caller knows their grammar, so nesting depth is bounded by our own code, never b
 
 from __future__ import annotations
 
+import sys
+from array import array
 from struct import Struct, error
 from typing import Final
 
@@ -24,6 +26,9 @@ _head = _HEAD.unpack_from
 _vendor = _VENDOR.unpack_from
 _u32 = _U32.unpack_from
 _u64 = _U64.unpack_from
+
+_IS_LITTLE_ENDIAN: Final = sys.byteorder == "little"
+assert array("I").itemsize == 4, "the walker reads words of four octets"
 
 _LENGTH: Final = 0x00FF_FFFF
 _VENDOR_FLAG: Final = codes.VENDOR_BIT << 24
@@ -57,24 +62,45 @@ def walk(frame: bytes, position: int, end: int) -> tuple[dict[int, int], list[tu
     """
     found: dict[int, int] = {}
     more: list[tuple[int, int]] = []
+    # Everything is aligned to four octets, so the octets are turned into words at once and the loop only indexes.
+    words = array("I", frame[position : position + (end - position & -4)])
+    if _IS_LITTLE_ENDIAN:
+        words.byteswap()
+    count = len(words)
+    index = last = 0
     try:
-        while position < end:
-            code, word = _head(frame, position)
-            after = position + (word & _LENGTH)
+        while index < count:
+            last = index
+            code = words[index]
+            word = words[index + 1]
+            length = word & _LENGTH
             if word >= _VENDOR_FLAG:
-                code |= _vendor(frame, position + 8)[0] << 32
-                if after < position + 12:
-                    raise _bad_length(frame, position, end)
-            if not position + 8 <= after <= end:
-                raise _bad_length(frame, position, end)
+                code |= words[index + 2] << 32
+                if length < 12:
+                    raise _bad_length(frame, position + 4 * index, end)
+            elif length < 8:
+                raise _bad_length(frame, position + 4 * index, end)
             if code in found:
-                more.append((code, position))
+                more.append((code, position + 4 * index))
             else:
-                found[code] = position
-            position = (after + 3) & -4  # padding is not counted in the length [B-20]
-    except error:  # fewer octets are left than a header has
-        raise _bad_length(frame, position, end) from None
+                found[code] = position + 4 * index
+            index += (length + 3) >> 2  # padding is not counted in the length [B-20]
+    except IndexError:  # fewer octets are left than a header has
+        raise _bad_length(frame, position + 4 * index, end) from None
+    if index != count or end - position & 3:
+        return _walked_to_the_end(frame, position + 4 * last, end, found, more)
     return found, more
+
+
+def _walked_to_the_end(
+    frame: bytes, last: int, end: int, found: dict[int, int], more: list[tuple[int, int]]
+) -> tuple[dict[int, int], list[tuple[int, int]]]:
+    """The container's length is no multiple of four: its last AVP may lack its padding, nothing else."""
+    if end - last >= 8 and last + (_head(frame, last)[1] & _LENGTH) <= end <= last + (
+        (_head(frame, last)[1] & _LENGTH) + 3 & -4
+    ):
+        return found, more
+    raise _bad_length(frame, last, end)
 
 
 def _bad_length(frame: bytes, position: int, end: int) -> AvpFault:

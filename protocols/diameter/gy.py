@@ -27,6 +27,7 @@ _U64_UNITS: Final = frozenset(
 )
 # What is in the way of a repeat being a repeat: what was asked, and what was reported (not when, nor by which hop).
 _FINGERPRINTED: Final = (
+    codes.MULTIPLE_SERVICES_CREDIT_CONTROL,
     codes.REQUESTED_SERVICE_UNIT,
     codes.USED_SERVICE_UNIT,
     codes.REQUESTED_ACTION,
@@ -194,12 +195,7 @@ def _decode(message: Message, found: dict[int, int], more: list[tuple[int, int]]
 
 def _decode_services(request: CreditControlRequest, frame: bytes, found: dict[int, int]) -> None:
     """The groups, the single-service style, and the checksum over both."""
-    fingerprint = request.request_type
-    groups = []
-    for position in request.all_of(codes.MULTIPLE_SERVICES_CREDIT_CONTROL):
-        groups.append(_mscc(frame, position))
-        fingerprint = crc32(frame[position : avp.bounds(frame, position)[1]], fingerprint)
-    request.groups = groups
+    request.groups = [_mscc(frame, at) for at in request.all_of(codes.MULTIPLE_SERVICES_CREDIT_CONTROL)]
     request.requested = None
     request.used = []
     request.service_ids = ()
@@ -209,11 +205,21 @@ def _decode_services(request: CreditControlRequest, frame: bytes, found: dict[in
         request.used = [_units(frame, at) for at in request.all_of(codes.USED_SERVICE_UNIT)]
     if codes.SERVICE_IDENTIFIER in found:
         request.service_ids = tuple(avp.u32(frame, at) for at in request.all_of(codes.SERVICE_IDENTIFIER))
-    for key in _FINGERPRINTED:
-        if key in found:
-            for position in request.all_of(key):
-                fingerprint = crc32(frame[position : avp.bounds(frame, position)[1]], fingerprint)
+    fingerprint = request.request_type
+    for start, end in fingerprinted(request):
+        fingerprint = crc32(frame[start:end], fingerprint)
     request.fingerprint = fingerprint
+
+
+def fingerprinted(request: CreditControlRequest) -> list[tuple[int, int]]:
+    """Which octets make the content of a request: what is asked and what is reported."""
+    frame = request.message.frame
+    return [
+        (at, avp.bounds(frame, at)[1])
+        for key in _FINGERPRINTED
+        if key in request.positions
+        for at in request.all_of(key)
+    ]
 
 
 def _text(frame: bytes, position: int | None) -> str | None:
