@@ -212,6 +212,7 @@ class Supervisor:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        log.info("stopped")
 
 
 def reachable(address: Address | None) -> Address:

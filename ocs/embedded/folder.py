@@ -118,4 +118,6 @@ def refusal_of(error: OSError, path: Path) -> StartRefusedError:
     """One clear line for what the file system said."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StartRefusedError(f"the disk of {path} is full: make room, or name another folder with --data")
-    return StartRefusedError(f"{path}: {error.strerror}: give this user the right, or name another folder with --data")
+    return StartRefusedError(
+        f"{path} cannot be the data folder: {error.strerror}; give this user the right, or name another with --data"
+    )
