@@ -21,7 +21,7 @@ enum { ACCOUNTING_REQUEST = 4, ACCOUNTING_RESPONSE = 5, START = 1, STOP = 2, INT
 enum { TRANSMISSIONS_MAX = 5 };
 
 static struct {
-    const char *host, *secret, *called, *prefix, *nas;
+    const char *host, *secret, *called, *prefix, *nas, *ledger;
     long long port, sockets, in_flight, accounts, first_account, seconds, calls, interims, step_s, seed, run, dump;
     long long drain_s, retransmit_ms;
 } options = {.host = "127.0.0.1", .secret = "testing123", .called = "442079460123", .prefix = "4915",
@@ -48,6 +48,7 @@ static const Option OPTIONS[] = {
     {"--run", &options.run, NULL, 0, 9999999999LL, "number of this run in every Acct-Session-Id; 0: the time"},
     {"--drain-seconds", &options.drain_s, NULL, 1, 3600, "how long open calls may take to end"},
     {"--retransmit-ms", &options.retransmit_ms, NULL, 10, 60000, "an answer may take so long"},
+    {"--ledger", NULL, &options.ledger, 0, 0, "file for every answer that arrived"},
     {"--dump", &options.dump, NULL, 0, 1, "print one call's packets as hex and stop"},
     {0},
 };
@@ -70,6 +71,7 @@ static unsigned long long retransmissions, bad_answers, late_answers, octets_sen
 static uint64_t chance;
 static size_t packet_octets;
 static int64_t now_ns, deadline_ns;
+static FILE *ledger;
 
 /* ---- packets --------------------------------------------------------------------------------------------------- */
 
@@ -172,6 +174,12 @@ static void start_call(Slot *slot) {
     next_record(slot, START, 0);
 }
 
+static void write_ledger(const Slot *slot) {
+    if (!ledger) return;
+    fprintf(ledger, "%010lld-%010llu\t%s%08llu\t%d\t%u\t%d\n", options.run, (unsigned long long)slot->call,
+            options.prefix, (unsigned long long)slot->account, slot->record, slot->used_s, slot->transmissions);
+}
+
 static void advance(Slot *slot) {
     uint32_t used_s = slot->used_s + (uint32_t)options.step_s;
     if (slot->record == STOP) {
@@ -205,6 +213,7 @@ static void on_datagram(int socket_at, const uint8_t *packet, size_t length) {
     answers++;
     record(&latency[slot->record], now_ns - slot->first_sent_ns);
     record(&latency[0], now_ns - slot->first_sent_ns);
+    write_ledger(slot);
     advance(slot);
 }
 
@@ -329,10 +338,13 @@ int main(int count, char **words) {
         dump_call();
         return 0;
     }
+    if (options.ledger && !(ledger = fopen(options.ledger, "w")))
+        fail(EXIT_USAGE, "%s: %s", options.ledger, strerror(errno));
     open_sockets();
     stop_on_signals();
     int64_t measured_ns;
     uint64_t measured = run(&measured_ns);
     print_result(measured, measured_ns);
+    if (ledger && fclose(ledger) != 0) fail(EXIT_LOST, "%s: %s", options.ledger, strerror(errno));
     return answers == 0 ? EXIT_NO_CONNECTION : count_busy() ? EXIT_LOST : 0;
 }
