@@ -244,7 +244,7 @@ def _cpu_us(pid: int) -> int:
     return round(total_s * 1e6)
 
 
-def _free_ports() -> Ports:
+def free_ports() -> Ports:
     """Four different ports that nobody uses now, for TCP and UDP alike."""
     with contextlib.ExitStack() as held:
         found = []
@@ -263,7 +263,7 @@ def running_world(prefixes: int) -> Iterator[World]:
     folder = DataFolder(Path(tempfile.mkdtemp(prefix="bench-", dir=BUILD)))
     try:
         with folder.locked():
-            world = World(folder, _free_ports())
+            world = World(folder, free_ports())
             try:
                 world.start(prefixes)
                 yield world
