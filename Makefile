@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "installing into $(VENV) (once; takes a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@# setuptools is in the lock: no isolated build, so nothing outside the lock is ever downloaded
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 install: $(STAMP) ## make the virtual environment and install what the lock file names
