@@ -13,7 +13,8 @@ import structlog
 from ocs.charging.request import ChargingAnswer, ChargingStatus, RequestKind
 from ocs.gateways.gy import charging_request, credit_control_answer
 from protocols.diameter.base import Capabilities, DisconnectCause
-from protocols.diameter.gy import CreditControlRequest, read_request
+from protocols.diameter.gy import CreditControlRequest
+from protocols.diameter.gy_layout import RequestReader
 from protocols.diameter.message import Fault, Message
 from protocols.diameter.peer import Closed, Identified, Opened, Peer, PeerEvent, Stopping, Suspected
 from protocols.diameter.result_codes import ResultCode
@@ -67,6 +68,7 @@ class DiameterConnection(asyncio.Protocol):
         self._is_flush_due = False
         self._started_ns = 0
         self._remote = ""
+        self._requests = RequestReader(server.node)
         self._logged_ms: dict[ResultCode, int] = {}
         self.identity = ""
         self.peer = Peer(server.peer_config("127.0.0.1"), self._now_ms())
@@ -145,7 +147,7 @@ class DiameterConnection(asyncio.Protocol):
             if server.is_full:
                 self._answer_fault(message, Fault(ResultCode.TOO_BUSY))
                 return
-            ccr = read_request(message, server.node)
+            ccr = self._requests.read(message)
             if isinstance(ccr, Fault):
                 self._answer_fault(message, ccr)
                 return
