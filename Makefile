@@ -8,7 +8,7 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv run test check lint format types imports tidy bench lock clean
+.PHONY: help install venv run test check lint format types imports tidy bench kill lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  \1 - \2/p' $(MAKEFILE_LIST) | column -t -s- -l2 2>/dev/null \
@@ -58,6 +58,10 @@ tidy: $(STAMP) ## house rules: sizes, clocks, floats near money
 bench: $(STAMP) ## load the whole system and say what a request costs
 	@command -v $${CC:-cc} >/dev/null || { echo "make bench needs a C compiler for its load generator: install gcc or clang, or set CC" >&2; exit 1; }
 	$(BIN)/python scripts/bench.py $(BENCH_OPTIONS)
+
+kill: $(STAMP) ## kill -9 of every process, fifty times under load; then prove that nothing was lost
+	@command -v $${CC:-cc} >/dev/null || { echo "make kill needs a C compiler for its load generator: install gcc or clang, or set CC" >&2; exit 1; }
+	$(BIN)/python scripts/kill_run.py $(KILL_OPTIONS)
 
 # A configuration of pip that names other places would put their files into the lock: it is not asked.
 LOCK := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet --upgrade \
