@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any, Final, NamedTuple, cast
 
 import redis.asyncio as redis
 import structlog
@@ -40,12 +40,23 @@ log = structlog.get_logger()
 
 FUNCTIONS = files("balance.valkey").joinpath("post.lua").read_bytes()
 
+PLACES_MAX: Final = 200_000
+
 _APPLIED = PostingResult(PostingStatus.APPLIED)
 _UNAVAILABLE = PostingResult(PostingStatus.UNAVAILABLE)
 
 
 class PartitionsMismatchError(Exception):
     """The store was created with another number of partitions."""
+
+
+class _Place(NamedTuple):
+    """Where an account lives: its key, and the keys of its partition that change with it."""
+
+    account: bytes
+    outbox: bytes
+    deadlines: bytes
+    sessions: str  # the prefix of session keys
 
 
 class ValkeyStore:
@@ -56,14 +67,22 @@ class ValkeyStore:
         self.client: Any = client
         self.partitions = partitions
         self._connection = connection
-        self._partition_keys = [
-            (keys.outbox_key(p).encode(), keys.deadlines_key(p).encode()) for p in range(partitions)
+        self._partitions = [
+            (keys.outbox_key(p).encode(), keys.deadlines_key(p).encode(), keys.session_key(p, ""))
+            for p in range(partitions)
         ]
-        self._partition_of = lru_cache(maxsize=200_000)(lambda account_id: keys.partition_of(account_id, partitions))
+        self._place_of = lru_cache(maxsize=PLACES_MAX)(self._find_place)
 
     @property
     def is_ready(self) -> bool:
         return self._connection.is_ready
+
+    def _partition_of(self, account_id: str) -> int:
+        return keys.partition_of(account_id, self.partitions)
+
+    def _find_place(self, account_id: str) -> _Place:
+        partition = self._partition_of(account_id)
+        return _Place(keys.account_key(partition, account_id).encode(), *self._partitions[partition])
 
     async def close(self) -> None:
         await self._connection.close()
@@ -90,23 +109,17 @@ class ValkeyStore:
         self._connection.send(command, loaded)
 
     def post(self, posting: Posting, done: PostingDone) -> None:
-        account = posting.account
-        assert account.version > posting.expected_version, "a posting moves the version forward"
-        partition = self._partition_of(account.account_id)
-        outbox, deadlines = self._partition_keys[partition]
-        sessions = posting.sessions
-        parts: list[Any] = ["FCALL", "ocs_post", 3 + len(sessions), keys.account_key(partition, account.account_id)]
-        parts += (outbox, deadlines)
-        parts += [keys.session_key(partition, write.key) for write in sessions]
-        parts += (encode_version(posting.expected_version), encode_account(account))
-        for write in sessions:
-            life = str(write.keep_ms) if write.keep_ms else ""
-            parts += (
-                write.value or b"",
-                f"N{life}" if write.must_be_new else life,
-                str(write.deadline_ms) if write.deadline_ms >= 0 else "",
-            )
-        parts += posting.entries
+        account, expected_version, sessions, entries = posting
+        assert account.version > expected_version, "a posting moves the version forward"
+        place = self._place_of(account.account_id)
+        prefix = place.sessions
+        parts: list[Any] = [b"FCALL", b"ocs_post", 3 + len(sessions), place.account, place.outbox, place.deadlines]
+        parts += [prefix + write.key for write in sessions]
+        parts += (encode_version(expected_version), encode_account(account))
+        for _, value, keep_ms, deadline_ms, must_be_new in sessions:
+            life = str(keep_ms) if keep_ms else ""
+            parts += (value or b"", "N" + life if must_be_new else life, str(deadline_ms) if deadline_ms >= 0 else "")
+        parts += entries
 
         def posted(reply: Any) -> None:
             if reply == 1:

@@ -31,7 +31,7 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
     supervision_factor: int = 2
     tombstone_ms: int = 86_400_000
 
-    def wish(self, kind: UnitKind, asked: int, *, all_affordable: bool) -> int:
+    def wish(self, kind: UnitKind, asked: int, all_affordable: bool) -> int:
         """How many units to try for: what was asked, at most the quota; the quota when the choice is ours."""
         quota = self.quota[kind]
         if not asked:

@@ -24,7 +24,7 @@ class Granted(NamedTuple):
     answer: GroupAnswer
 
 
-def total_used(state: GroupState, used: tuple[Quantity, ...], *, is_cumulative: bool) -> int | None:
+def total_used(state: GroupState, used: tuple[Quantity, ...], is_cumulative: bool) -> int | None:
     """The session's use after this report, in the unit the tariff prices; None when it is beyond belief.
 
     Other kinds are information only (statement 39). A cumulative counter never goes down (statement 65).
@@ -32,23 +32,27 @@ def total_used(state: GroupState, used: tuple[Quantity, ...], *, is_cumulative: 
     kind = state.tariff.price.kind
     reported = 0
     for quantity in used:
-        if quantity.value < 0 or quantity.value > USED_MAX[quantity.kind]:
+        if not 0 <= quantity.value <= USED_MAX[quantity.kind]:
             return None
         if quantity.kind == kind:
             reported = quantity.value
     total = max(state.used, reported) if is_cumulative else state.used + reported
-    if total > USED_MAX[kind] or cost_of(state.tariff.price, total) > COST_MAX:
-        return None
-    return total
+    return total if total <= USED_MAX[kind] else None
 
 
 def report(
-    account: Account, state: GroupState, total: int, now_ms: int, *, keeps_grant: bool = False
-) -> tuple[Account, GroupState]:
-    """Debit the use up to ``total`` and end the group's reservation (unless a newer grant is out, [G-5])."""
+    account: Account, state: GroupState, total: int, now_ms: int, keeps_grant: bool = False
+) -> tuple[Account, GroupState] | None:
+    """Debit the use up to ``total`` and end the group's reservation (unless a newer grant is out, [G-5]).
+
+    None when the price of so much is beyond what can be booked.
+    """
     assert total >= state.used, "use never falls"
     cost = cost_of(state.tariff.price, total)
-    account, debits = settle(account, () if keeps_grant else state.reservation, cost - state.cost, now_ms)
+    if cost > COST_MAX:
+        return None
+    reservation = () if keeps_grant else state.reservation
+    account, debits = settle(account, reservation, cost - state.cost, now_ms)
     flags = state.flags
     if total - state.used > state.granted:
         flags |= CdrFlag.OVERUSED if state.granted_by >= 0 else CdrFlag.NEVER_GRANTED
@@ -81,7 +85,6 @@ def grant(
     requested: tuple[Quantity, ...],
     policy: QuotaPolicy,
     now_ms: int,
-    *,
     number: int,
     all_affordable: bool = False,
 ) -> Granted:
@@ -91,24 +94,26 @@ def grant(
     with the last grant, not after it (statements 49, 74).
     """
     assert not state.reservation, "a group holds one reservation at a time"
-    price = state.tariff.price
+    price, used, paid = state.tariff.price, state.used, state.cost
     free = is_free(price)
-    if account.state != AccountState.ACTIVE and not free:
+    if account.state is not AccountState.ACTIVE and not free:
         return Granted(account, state, GroupAnswer(state.key, ChargingStatus.SERVICE_DENIED))
     asked = 0
     for quantity in requested:
         if quantity.kind == price.kind:
             asked = quantity.value
-    wanted = policy.wish(price.kind, asked, all_affordable=all_affordable)
+    granted = policy.wish(price.kind, asked, all_affordable)
     spendable = available(account, now_ms)
-    granted = wanted if free else units_within(price, state.cost + spendable, state.used + wanted) - state.used
+    cost = cost_of(price, used + granted)
+    if cost - paid > spendable and not free:
+        granted = units_within(price, paid + spendable, used + granted) - used
+        cost = cost_of(price, used + granted)
     if granted <= 0:
         return Granted(account, state, GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED))
-    cost = cost_of(price, state.used + granted)
-    held = reserve(account, cost - state.cost, now_ms)
+    held = reserve(account, cost - paid, now_ms)
     assert held is not None, "units_within() never promises more than there is"
     after, reservation = held
-    is_final = not free and cost_of(price, state.used + granted + 1) - state.cost > spendable
+    is_final = not free and cost_of(price, used + granted + 1) - paid > spendable
     answer = GroupAnswer(
         state.key,
         ChargingStatus.SUCCESS,
@@ -118,9 +123,7 @@ def grant(
         FinalUnitAction.TERMINATE if is_final else -1,
         0 if is_final else granted * policy.threshold_percent // 100,
     )
-    state = GroupState(
-        state.key, state.tariff, state.used, state.cost, state.debits, granted, reservation, number, state.flags
-    )
+    state = GroupState(state.key, state.tariff, used, paid, state.debits, granted, reservation, number, state.flags)
     return Granted(after, state, answer)
 
 

@@ -19,7 +19,7 @@ from ocs.charging.steps import Case
 ReplyTo: TypeAlias = Callable[[ChargingAnswer], None]
 SubscriberDone: TypeAlias = Callable[[Subscriber | BackendUnavailable | None], None]
 
-IDENTITY_KEEP_MS: Final = 10_000
+IDENTITY_KEEP_MS: Final = 60_000
 IDENTITIES_MAX: Final = 200_000
 
 
@@ -142,7 +142,8 @@ class Interrogation:
         is_moved = bool(lease_of) and lease_of != request.session_key
         self.keys = (request.session_key, lease_of) if is_moved else (request.session_key,)
         # An INITIAL or EVENT is new nearly always: its posting fails as a conflict if it is not. A Start has to look.
-        self.expects_new = request.kind in {RequestKind.INITIAL, RequestKind.EVENT} and not request.cumulative
+        kind = request.kind
+        self.expects_new = (kind is RequestKind.INITIAL or kind is RequestKind.EVENT) and not request.cumulative
 
     def decide(
         self, account: Account | None, records: Mapping[str, Record | None], now_ms: int

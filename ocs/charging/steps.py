@@ -60,36 +60,38 @@ class Charged(NamedTuple):
 
 def charge(case: Case, account: Account, session: CreditSession) -> Charged | None:
     """Debit and grant group by group, in the order of the request (statement 50); None for an absurd report."""
-    request = case.request
-    is_late = request.request_number < session.seen.highest
-    wants_more = request.kind in {RequestKind.INITIAL, RequestKind.UPDATE}
+    request, now_ms = case.request, case.now_ms
+    number, kind = request.request_number, request.kind
+    is_late = number < session.seen.highest
+    wants_more = kind is RequestKind.INITIAL or kind is RequestKind.UPDATE
     answers: list[GroupAnswer] = []
     states = list(session.groups)
     for group in _groups_of(request, session):
-        position = next((at for at, state in enumerate(states) if state.key == group.key), len(states))
-        found = states[position] if position < len(states) else new_state(case, account, session, group.key)
+        key, position = group.key, 0
+        for position, known in enumerate(states):  # noqa: B007 - where it stands, or where a new one goes
+            if known.key == key:
+                found: GroupState | ChargingStatus = known
+                break
+        else:
+            position = len(states)
+            found = new_state(case, account, session, key)
         if isinstance(found, ChargingStatus):
-            answers.append(GroupAnswer(group.key, found))
+            answers.append(GroupAnswer(key, found))
             continue
         state = found
-        keeps_grant = is_late and state.granted_by > request.request_number
+        keeps_grant = is_late and state.granted_by > number
         if group.used is not None:
-            total = total_used(state, group.used, is_cumulative=request.cumulative)
-            if total is None:
+            total = total_used(state, group.used, request.cumulative)
+            reported = report(account, state, total, now_ms, keeps_grant) if total is not None else None
+            if reported is None:
                 return None
-            account, state = report(account, state, total, case.now_ms, keeps_grant=keeps_grant)
+            account, state = reported
         if group.requested is None or not wants_more or keeps_grant:
-            answers.append(GroupAnswer(group.key, ChargingStatus.SUCCESS))
+            answers.append(GroupAnswer(key, ChargingStatus.SUCCESS))
         else:
-            account, state = release(account, state, case.now_ms)
+            account, state = release(account, state, now_ms)
             account, state, answer = grant(
-                account,
-                state,
-                group.requested,
-                case.policy,
-                case.now_ms,
-                number=request.request_number,
-                all_affordable=request.all_affordable,
+                account, state, group.requested, case.policy, now_ms, number, request.all_affordable
             )
             answers.append(answer)
         states[position : position + 1] = [state]
@@ -129,9 +131,14 @@ _NO_SESSION: Final = (
 
 def refusal_of(answers: tuple[GroupAnswer, ...]) -> ChargingStatus | None:
     """The common reason why no group got anything; None when one did, or when only tariffs are missing [43]."""
-    if not answers or any(answer.status == ChargingStatus.SUCCESS for answer in answers):
-        return None
-    return next((answer.status for answer in answers if answer.status in _NO_SESSION), None)
+    reason = None
+    for answer in answers:
+        status = answer.status
+        if status is ChargingStatus.SUCCESS:
+            return None
+        if reason is None and status in _NO_SESSION:
+            reason = status
+    return reason
 
 
 def new_session(case: Case, account: Account) -> CreditSession:

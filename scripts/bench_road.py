@@ -1,0 +1,158 @@
+"""The road of one CCR without sockets or Valkey: what our own code costs, step by step.
+
+    python scripts/bench_road.py [--calls 4000] [--profile]
+
+A stand-in transport takes the answers, the memory store the postings. Figures are CPU microseconds per request, the
+best of several rounds: other programs can only make them larger. The rest of `make bench` is the system's share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import gc
+import pstats
+import re
+import struct
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
+from balance.memory import MemoryStore
+from balance.store import PostingDone, Posting, PostingResult, PostingStatus, Subscriber
+from balance.valkey.codec import encode_account, encode_version, pack
+from ocs.charging.policy import quota_policy
+from ocs.charging.service import OnlineCharging
+from ocs.clock import now_ms
+from ocs.net.diameter_connection import DiameterConnection
+from ocs.net.diameter_server import DiameterServer
+from ocs.rating.load import load_ratebook
+from ocs.settings import Diameter, Settings
+
+ROOT = Path(__file__).parents[1]
+ACCOUNTS = 500
+IN_FLIGHT = 64
+
+
+class PackingStore(MemoryStore):
+    """The memory store, after the same packing that the Valkey store does."""
+
+    def post(self, posting: Posting, done: PostingDone) -> None:
+        account = posting.account
+        parts: list[Any] = ["FCALL", "ocs_post", 4, f"{{p1}}a:{account.account_id}", b"{p1}outbox", b"{p1}deadlines"]
+        parts += (encode_version(posting.expected_version), encode_account(account))
+        for write in posting.sessions:
+            parts += (f"{{p1}}s:{write.key}", write.value or b"", str(write.keep_ms), str(write.deadline_ms))
+        parts += posting.entries
+        pack(tuple(parts))
+        self.accounts[account.account_id] = account
+        for write in posting.sessions:
+            if write.value is not None:
+                self.sessions[write.key] = write.value
+        done(PostingResult(PostingStatus.APPLIED))
+
+
+class Transport(asyncio.Transport):
+    """Swallows what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = 0
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2), "socket": _Socket()}.get(name, default)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def write(self, data: Any) -> None:
+        self.written += data.count(b"\x01\x00\x01")
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None:
+        raise SystemExit("the server gave the connection up: its log says why")
+
+
+class _Socket:
+    def setsockopt(self, *_: int) -> None: ...
+
+
+def templates() -> dict[str, bytes]:
+    """The load generator's messages by name."""
+    text = subprocess.run([ROOT / "build" / "ccr_load", "--dump"], check=True, capture_output=True, text=True).stdout
+    return {name.lower(): bytes.fromhex(octets) for name, octets in re.findall(r"^(\S+)\s+([0-9a-f]+)$", text, re.M)}
+
+
+def patched(frame: bytes, session: int, number: int) -> bytes:
+    """The template for one session: its id's last digits, its number and its identifiers."""
+    at = frame.index(b"\x00\x00\x01\x07")
+    length = struct.unpack_from(">I", frame, at + 4)[0] & 0xFFFFFF
+    session_id = frame[at + 8 : at + length]
+    head, _, digits = session_id.rpartition(b";")
+    new = head + b";" + str(session).zfill(len(digits)).encode()
+    frame = frame.replace(session_id, new)
+    frame = frame[:12] + struct.pack(">II", session & 0xFFFFFFFF, session & 0xFFFFFFFF) + frame[20:]
+    at = frame.index(b"\x00\x00\x01\x9f\x40\x00\x00\x0c")
+    return frame[: at + 8] + struct.pack(">I", number) + frame[at + 12 :]
+
+
+async def main(calls: int, rounds: int, profile: bool) -> None:
+    book = load_ratebook(ROOT / "config", now_ms()).book
+    assert book is not None
+    settings = Settings(diameter=Diameter(accept_realms=("example.net", "example.com", "localdomain", "bench")))
+    store = PackingStore(now_ms)
+    messages = templates()
+    numbers = re.findall(rb"\d{11,15}", messages["initial"])
+    account = Account("A0", 1, "EUR", "retail-eur", AccountState.ACTIVE, 0, 0, 0, (Bucket(MAIN_BUCKET, 10**17),))
+    store.accounts["A0"] = account
+    for number in set(numbers):
+        await store.put_subscriber(Subscriber(number.decode(), "A0", (f"e164:{number.decode()}",)))
+    charging = OnlineCharging(store, book, quota_policy(settings), now_ms)
+    server = DiameterServer(settings, charging, {}, now_ms)  # type: ignore[arg-type]  # no RADIUS here
+    best: dict[str, float] = {}
+    profiler = cProfile.Profile()
+    session = 0
+    for _ in range(rounds):
+        connection = DiameterConnection(server)
+        transport = Transport()
+        connection.connection_made(transport)
+        connection.data_received(messages["capabilities"])
+        for name, number in (("initial", 0), ("update", 1), ("update", 2), ("update", 3), ("termination", 4)):
+            frames = [patched(messages[name], session + call, number) for call in range(calls)]
+            reads = [b"".join(frames[at : at + IN_FLIGHT]) for at in range(0, calls, IN_FLIGHT)]
+            gc.collect()
+            started = time.process_time()
+            if profile:
+                profiler.enable()
+            for read in reads:
+                connection.data_received(read)
+            if profile:
+                profiler.disable()
+            spent_us = (time.process_time() - started) / calls * 1e6
+            best[name] = min(best.get(name, 1e9), spent_us)
+        session += calls
+        connection.connection_lost(None)
+    for name, spent_us in best.items():
+        print(f"{name:12s} {spent_us:6.1f} us")
+    print(f"{'I,U,U,U,T':12s} {(best['initial'] + 3 * best['update'] + best['termination']) / 5:6.1f} us a request")
+    print({key[2]: count for key, count in server.counters.requests.items()})
+    if profile:
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(40)
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    arguments.add_argument("--calls", type=int, default=2000)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--profile", action="store_true")
+    chosen = arguments.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(chosen.calls, chosen.rounds, chosen.profile))
