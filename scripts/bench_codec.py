@@ -10,8 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, GroupKey
+from ocs.gateways.gy import GyConfig, charging_request, credit_control_answer
+from ocs.rating.units import UnitKind
+from ocs.settings import Settings
 from protocols.diameter import avp, codes, message
 from protocols.diameter.gy import CreditControlRequest, read_request
+from protocols.diameter.gy_layout import RequestReader
 from protocols.diameter.message import Message
 from protocols.diameter.node import LocalNode
 
@@ -33,7 +38,7 @@ def update_request(session: str = "ims-as.example.net;1700000000;42") -> bytes:
         group(TGPP | 823, text(TGPP | 824, "dummy"), u32(TGPP | 888, 0xFFFF_FFFF)),
         u32(TGPP | 829, 0),
         u32(TGPP | 862, 0),
-        text(TGPP | 830, "5f0c1d7e-0001@pcscf.ims.example.net"),
+        text(TGPP | 830, "5f0c1d7e-0001-4c1f-9d1e-000000000042@pcscf.ims.example.net"),
         text(TGPP | 831, caller),
         text(TGPP | 832, called),
         group(TGPP | 833, u32(TGPP | 834, 0xE0000000)),
@@ -42,6 +47,7 @@ def update_request(session: str = "ims-as.example.net;1700000000;42") -> bytes:
         (
             text(codes.SESSION_ID, session),
             text(codes.ORIGIN_HOST, "ims-as.example.net"),
+            text(codes.USER_NAME, "alice@ims.example.net"),
             text(codes.ORIGIN_REALM, "example.net"),
             text(codes.DESTINATION_REALM, "example.net"),
             u32(codes.AUTH_APPLICATION_ID, 4),
@@ -79,11 +85,24 @@ def measure(call: Callable[[], object]) -> float:
 
 def main() -> None:
     node = LocalNode("ocs.example.net", "example.net")
+    config = GyConfig(node, Settings().services, {})
     frame = update_request()
-    assert isinstance(read_request(Message(frame), node), CreditControlRequest)
-    print(f"request {len(frame)} octets")
-    print(f"walk    {measure(lambda: Message(frame).walk()):6.2f} us")
-    print(f"decode  {measure(lambda: read_request(Message(frame), node)):6.2f} us")
+    reader = RequestReader(node)
+    reader.read(Message(frame))
+    ccr = reader.read(Message(frame))
+    assert isinstance(ccr, CreditControlRequest)
+    group = GroupAnswer(GroupKey(100, (1000,)), ChargingStatus.SUCCESS, UnitKind.SECONDS, 30, 600, threshold=6)
+    answer = ChargingAnswer(ChargingStatus.SUCCESS, (group,))
+    steps: dict[str, Callable[[], object]] = {
+        "walk the top level": lambda: Message(frame).walk(),
+        "decode by walking": lambda: read_request(Message(frame), node),
+        "decode by layout": lambda: reader.read(Message(frame)),
+        "charging request": lambda: charging_request(ccr, 1_790_000_000_000, config),
+        "answer": lambda: credit_control_answer(ccr, answer, config),
+    }
+    print(f"request {len(frame)} octets, answer {len(credit_control_answer(ccr, answer, config))} octets")
+    for name, step in steps.items():
+        print(f"{name:20} {measure(step):6.2f} us")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,16 @@ RESULT_CODES: Final[Mapping[ChargingStatus, ResultCode]] = {
 }
 assert RESULT_CODES.keys() == set(ChargingStatus), "every outcome has its code"
 
+# Looking up a member of an enumeration costs as much as some whole steps here: the frequent ones are looked up once.
+_CODES: Final = tuple(int(RESULT_CODES.get(status, 0)) for status in range(len(ChargingStatus) + 1))  # type: ignore[call-overload]
+_SUCCESS: Final = ChargingStatus.SUCCESS
+_RATING_FAILED: Final = ChargingStatus.RATING_FAILED
+_MONEY: Final = int(UnitKind.MONEY)
+_KINDS: Final = (RequestKind.INITIAL, *RequestKind)  # by CC-Request-Type, which has been checked
+_EVENT: Final = RequestKind.EVENT
+_TERMINATION: Final = RequestKind.TERMINATION
+_DIRECT_DEBITING: Final = EventAction.DIRECT_DEBITING
+
 SESSION_ID_OCTETS_MAX: Final = 1024
 _CONTEXTS_MAX: Final = 1000
 _NTP_TO_UNIX_S: Final = 2_208_988_800
@@ -110,9 +120,9 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         return Fault(ResultCode.RATING_FAILED, _raw(ccr, codes.SERVICE_CONTEXT_ID), "the service context is unknown")
     if len(ccr.session_id) > SESSION_ID_OCTETS_MAX:
         return Fault(ResultCode.INVALID_AVP_VALUE, _raw(ccr, codes.SESSION_ID), "the Session-Id is too long")
-    kind = RequestKind(ccr.request_type)
-    action = EventAction.DIRECT_DEBITING
-    if kind is RequestKind.EVENT:
+    kind = _KINDS[ccr.request_type]
+    action = _DIRECT_DEBITING
+    if kind is _EVENT:
         if ccr.requested_action is None:
             return _missing(codes.REQUESTED_ACTION)
         if ccr.requested_action > EventAction.PRICE_ENQUIRY:
@@ -125,8 +135,11 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
             return _missing(codes.SUBSCRIPTION_ID)
     try:
         groups, currency = group_requests(ccr, kind, action, config.currencies_by_number)
-    except UnitsFault as fault:
-        return fault.fault
+    except UnitsFault as found:
+        fault = found.fault
+        if not fault.failed_avp:  # no single AVP is wrong, but their sum
+            fault.failed_avp = _reports(ccr)
+        return fault
     sub_session = "" if ccr.sub_session_id is None else f"#{ccr.sub_session_id}"
     return ChargingRequest(
         kind=kind,
@@ -150,14 +163,14 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
 def credit_control_answer(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig) -> bytes:
     """Write the answer in the style of the request: units within MSCCs, or at command level [G-33]."""
     status = answer.status
-    if status is not ChargingStatus.SUCCESS:
-        return config.encoder.answer(ccr, RESULT_CODES[status], _echo(ccr) + _failed(ccr, answer))
+    if status is not _SUCCESS:
+        return config.encoder.answer(ccr, _CODES[status], _echo(ccr) + _failed(ccr, answer))
     if not ccr.groups and answer.groups:
         group = answer.groups[0]
         body = _echo(ccr) + _quota(group, answer, config) + _extras(ccr, answer, config)
-        return config.encoder.answer(ccr, RESULT_CODES[group.status], body + _failed(ccr, answer))
+        return config.encoder.answer(ccr, _CODES[group.status], body + _failed(ccr, answer))
     services = b"".join([_mscc(group, answer, config) for group in answer.groups])
-    return config.encoder.answer(ccr, ResultCode.SUCCESS, _echo(ccr) + services + _extras(ccr, answer, config))
+    return config.encoder.answer(ccr, _CODES[_SUCCESS], _echo(ccr) + services + _extras(ccr, answer, config))
 
 
 def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
@@ -207,9 +220,9 @@ def _cause(value: int) -> str:
 
 
 def _mscc(group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes:
-    result_code = RESULT_CODES[group.status]
+    result_code = _CODES[group.status]
     key = group.key
-    if group.kind == UnitKind.MONEY:
+    if group.kind == _MONEY:
         return gy_answer.mscc_of(key.rating_group, key.service_ids, result_code, _quota(group, answer, config))
     return gy_answer.mscc(
         key.rating_group,
@@ -226,7 +239,7 @@ def _mscc(group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes
 def _quota(group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes:
     """A grant with its conditions. A grant of nothing is none: clients take a zero for a failure."""
     unit_code = UNIT_CODES[group.kind] if group.granted > 0 else 0
-    if group.kind != UnitKind.MONEY or group.granted <= 0:
+    if group.kind != _MONEY or group.granted <= 0:
         return gy_answer.grant(unit_code, group.granted, group.validity_s, group.final, group.threshold)
     money = _money(codes.CC_MONEY, group.granted, answer.currency, config)
     granted = avp.avp(codes.GRANTED_SERVICE_UNIT, money) if money else b""
@@ -236,9 +249,11 @@ def _quota(group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> byte
 def _extras(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig) -> bytes:
     """Failed-AVP of groups that no tariff knows, cost at the end, the answer to a balance check, the warning."""
     extras = b""
-    if any(group.status is ChargingStatus.RATING_FAILED for group in answer.groups) and ccr.groups:
-        extras += _failed(ccr, answer)
-    if ccr.request_type >= RequestKind.TERMINATION and answer.check_balance < 0:
+    for group in answer.groups:
+        if group.status is _RATING_FAILED and ccr.groups:
+            extras += _failed(ccr, answer)
+            break
+    if ccr.request_type >= _TERMINATION and answer.check_balance < 0:
         extras += _money(codes.COST_INFORMATION, answer.cost, answer.currency, config)
     if answer.check_balance >= 0:
         extras += avp.avp_u32(codes.CHECK_BALANCE_RESULT, answer.check_balance)
@@ -269,6 +284,12 @@ def _failed(ccr: CreditControlRequest, answer: ChargingAnswer) -> bytes:
     if answer.status is ChargingStatus.INVALID_VALUE and ccr.groups:
         return gy_answer.failed(avp.raw(ccr.message.frame, ccr.groups[0].position))
     return b""
+
+
+def _reports(ccr: CreditControlRequest) -> bytes:
+    """The groups or reports of which the sum cannot be."""
+    positions = ccr.all_of(codes.MULTIPLE_SERVICES_CREDIT_CONTROL) or ccr.all_of(codes.USED_SERVICE_UNIT)
+    return b"".join(avp.raw(ccr.message.frame, at) for at in positions)
 
 
 def _missing(key: int) -> Fault:

@@ -20,6 +20,15 @@ UNIT_CODES: Final[Mapping[int, int]] = {
     UnitKind.EVENTS: codes.CC_SERVICE_SPECIFIC_UNITS,
     UnitKind.MONEY: codes.CC_MONEY,
 }
+# Looked up once: see ``gy``.
+_SECONDS: Final = UnitKind.SECONDS
+_EVENT: Final = RequestKind.EVENT
+_TERMINATION: Final = RequestKind.TERMINATION
+# Where units stand: the chain of parents for Failed-AVP.
+_REQUESTED: Final = (codes.REQUESTED_SERVICE_UNIT,)
+_USED: Final = (codes.USED_SERVICE_UNIT,)
+_GROUP_REQUESTED: Final = (codes.MULTIPLE_SERVICES_CREDIT_CONTROL, codes.REQUESTED_SERVICE_UNIT)
+_GROUP_USED: Final = (codes.MULTIPLE_SERVICES_CREDIT_CONTROL, codes.USED_SERVICE_UNIT)
 EXPONENT_MAX: Final = 9  # [gy-ro 14]
 COUNT_MAX: Final = 2**63 - 1
 
@@ -54,9 +63,9 @@ def _single_service(
     ccr: CreditControlRequest, kind: RequestKind, action: EventAction, reader: _Reader
 ) -> tuple[GroupRequest, ...]:
     """Units at command level [G-33]. An event without units asks for what the tariff says, usually one."""
-    requested = reader.requested(ccr.requested, ()) if kind is not RequestKind.TERMINATION else None
-    used = reader.used(ccr.used, ())
-    if kind is RequestKind.EVENT and requested is None and action is not EventAction.CHECK_BALANCE:
+    requested = reader.requested(ccr.requested, _REQUESTED) if kind is not _TERMINATION else None
+    used = reader.used(ccr.used, _USED)
+    if kind is _EVENT and requested is None and action is not EventAction.CHECK_BALANCE:
         requested = ()
     if requested is None and used is None:
         return ()  # a session whose quota is asked for later [G-32]
@@ -64,11 +73,10 @@ def _single_service(
 
 
 def _read_mscc(group: Mscc, kind: RequestKind, reader: _Reader) -> GroupRequest:
-    chain = (codes.MULTIPLE_SERVICES_CREDIT_CONTROL,)
-    requested = reader.requested(group.requested, chain) if kind is not RequestKind.TERMINATION else None
-    if kind is RequestKind.EVENT and requested is None:
+    requested = reader.requested(group.requested, _GROUP_REQUESTED) if kind is not _TERMINATION else None
+    if kind is _EVENT and requested is None:
         requested = ()
-    used = reader.used(group.used, chain) if group.used else None
+    used = reader.used(group.used, _GROUP_USED) if group.used else None
     return GroupRequest(GroupKey(group.rating_group, group.service_ids), requested, used)
 
 
@@ -107,15 +115,14 @@ class _Reader:
         self._currencies = currencies
         self.currency = ""
 
-    def requested(self, units: Units | None, chain: tuple[int, ...]) -> tuple[Quantity, ...] | None:
+    def requested(self, units: Units | None, place: tuple[int, ...]) -> tuple[Quantity, ...] | None:
         """None: nothing is wanted; empty: kind and amount are the server's choice [G-22, G-23]."""
-        return None if units is None else self._quantities(units, (*chain, codes.REQUESTED_SERVICE_UNIT))
+        return None if units is None else self._quantities(units, place)
 
-    def used(self, reports: list[Units], chain: tuple[int, ...]) -> tuple[Quantity, ...] | None:
+    def used(self, reports: list[Units], place: tuple[int, ...]) -> tuple[Quantity, ...] | None:
         """Several reports are summed per kind [G-28]; an empty one is zero use."""
         if not reports:
             return None
-        place = (*chain, codes.USED_SERVICE_UNIT)
         if len(reports) == 1:
             return self._quantities(reports[0], place)
         return _sum([quantity for units in reports for quantity in self._quantities(units, place)])
@@ -123,7 +130,7 @@ class _Reader:
     def _quantities(self, units: Units, place: tuple[int, ...]) -> tuple[Quantity, ...]:
         counts = units.counts
         if len(counts) == 1 and units.money is None and codes.CC_TIME in counts:
-            return (Quantity(UnitKind.SECONDS, counts[codes.CC_TIME]),)
+            return (Quantity(_SECONDS, counts[codes.CC_TIME]),)
         for code, value in counts.items():
             if value > COUNT_MAX:
                 raise UnitsFault(_beyond(place, avp.avp_u64(code, value), "the value is beyond 63 bits"))

@@ -31,11 +31,10 @@ LOG_EVERY_MS: Final = 60_000
 
 # The counters' keys, made once: (protocol, type, result).
 _COUNTED: Final = {
-    (kind, status): ("diameter", kind.name.lower(), status.name.lower())
+    int(kind): {int(status): ("diameter", kind.name.lower(), status.name.lower()) for status in ChargingStatus}
     for kind in RequestKind
-    for status in ChargingStatus
 }
-_TIMED: Final = {kind: ("diameter", kind.name.lower()) for kind in RequestKind}
+_TIMED: Final = {int(kind): ("diameter", kind.name.lower()) for kind in RequestKind}
 
 
 class _Pending:
@@ -177,8 +176,8 @@ class DiameterConnection(asyncio.Protocol):
             log.exception("diameter_answer_failed", peer=self.identity, session_id=ccr.session_id)
             data = server.gateway.encoder.answer(ccr, ResultCode.UNABLE_TO_COMPLY)
         self.peer.send_answer(data)
-        kind = RequestKind(ccr.request_type)
-        server.counters.requests[_COUNTED[kind, answer.status]] += 1
+        kind = ccr.request_type
+        server.counters.requests[_COUNTED[kind][answer.status]] += 1
         server.counters.latency[_TIMED[kind]].observe((perf_counter_ns() - started_ns) // 1000)
         if not self._is_reading and not self._is_flush_due:
             self._is_flush_due = True

@@ -34,7 +34,7 @@ class AnswerEncoder:
         self._node = node
         # Result-Code, Origin-*, Auth-Application-Id, CC-Request-Type: the same for all requests of a type.
         self._prefixes: dict[tuple[int, int], bytes] = {
-            (result_code, request_type): b"".join(
+            (int(result_code), request_type): b"".join(
                 (
                     avp.avp_u32(codes.RESULT_CODE, result_code),
                     node.origin,
@@ -53,7 +53,7 @@ class AnswerEncoder:
         prefix = self._prefixes[result_code, request.request_type]
         number = _REQUEST_NUMBER(codes.CC_REQUEST_NUMBER, _MANDATORY_12, request.request_number)
         body = avp.raw(frame, request.positions[codes.SESSION_ID]) + prefix + number + avps + request.proxies
-        flags = message.flags & codes.PROXIABLE | (codes.ERROR if is_protocol_error(result_code) else 0)
+        flags = message.flags & codes.PROXIABLE | (codes.ERROR if 3000 <= result_code < 4000 else 0)
         return (
             _HEADER(
                 VERSION << 24 | HEADER_OCTETS + len(body),

@@ -37,6 +37,8 @@ from protocols.errors import LocalProtocolError, RemoteProtocolError
 SERVED: Final[Mapping[int, frozenset[int]]] = {
     codes.APPLICATION_CREDIT_CONTROL: frozenset({codes.CREDIT_CONTROL}),
 }
+_R_OPEN: Final = State.R_OPEN  # the hot path asks for it; looking up an enumeration's member is not free
+_REQUEST_AND_ERROR: Final = codes.REQUEST | codes.ERROR
 _OPEN: Final = frozenset({State.R_OPEN, State.I_OPEN})
 _TALKING: Final = frozenset({State.R_OPEN, State.I_OPEN, State.CLOSING})
 
@@ -187,7 +189,7 @@ class Peer:
         if self.is_over:
             return
         self._output.append(data)
-        if self.unanswered == 0 and self.state is State.CLOSING:
+        if self.unanswered == 0 and self.state is not _R_OPEN and self.state is State.CLOSING:
             self._finish_closing()
 
     def send_request(self, data: bytes) -> None:
@@ -243,21 +245,20 @@ class Peer:
 
         The order of the checks is RFC 6733's: version, flags, state, application, command.
         """
-        if message.version != VERSION:
+        if message.frame[0] != VERSION:
             self._answer_fault(message, Fault(ResultCode.UNSUPPORTED_VERSION))
             return False
-        if message.flags & (codes.REQUEST | codes.ERROR) == codes.REQUEST | codes.ERROR:
-            # E in a request [B-3]
+        if message.flags & _REQUEST_AND_ERROR == _REQUEST_AND_ERROR:  # [B-3]
             self._answer_fault(message, Fault(ResultCode.INVALID_HDR_BITS))
             return False
-        if self.state not in _TALKING:
+        if self.state is not _R_OPEN and self.state not in _TALKING:
             self._receive_before_open(message)
             return False
         if message.application_id == codes.APPLICATION_COMMON and message.command in _COMMON:
             self._receive_common(message)
             return False
         self.watchdog.heard(self._now_ms)
-        if not message.is_request:
+        if not message.flags & codes.REQUEST:
             return False  # an answer to nothing that we asked is thrown away in silence [B-6]
         commands = self.config.served.get(message.application_id)
         if commands is None or message.command not in commands:

@@ -12,6 +12,7 @@ from typing import Final
 from protocols.diameter.peer_table import WATCHDOG, Sign, Watch, Watching
 
 DWA_COUNT_TO_REOPEN: Final = 3
+_OKAY: Final = Watch.OKAY
 
 
 class Watchdog:
@@ -33,7 +34,7 @@ class Watchdog:
 
     def heard(self, now_ms: int) -> None:
         """Something came that is no DWA. In OKAY this is all there is to do, and it is on the hot path."""
-        if self.state is Watch.OKAY:
+        if self.state is _OKAY:
             self._set_ms = now_ms
         else:
             self.see(Sign.RECEIVED, now_ms)

@@ -255,7 +255,7 @@ def test_64_quantities_that_cannot_be(avps: list[bytes], expected: int) -> None:
     """Behaviour 64: refused with the AVP, never wrapped or guessed."""
     fault = fault_of(ccr(*avps, kind=2))
     assert fault.result_code == expected
-    assert fault.failed_avp or "sum" in fault.message or "reported" in fault.message
+    assert fault.failed_avp
 
 
 def test_failed_quantity_stands_in_its_parents() -> None:
