@@ -7,7 +7,9 @@ facts alone is decided once more on fresh ones, since no posting would have chec
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
@@ -74,10 +76,6 @@ class Lane:
         for key in [key for key, record in self.records.items() if not isinstance(record, CreditSession)]:
             del self.records[key]
 
-    def forget(self) -> None:
-        self.account = None
-        self.records.clear()
-
 
 class Lanes:
     """Loads, decides, posts and answers, lane by lane."""
@@ -99,31 +97,39 @@ class Lanes:
             lane = self._lanes[account_id] = Lane(account_id)
             if len(self._lanes) > LANES_MAX:
                 self._evict()
-        if len(lane.pending) >= QUEUE_MAX:
-            work.busy()
+        if lane.busy:
+            if len(lane.pending) >= QUEUE_MAX:
+                work.busy()
+                return
+            lane.pending.append(work)
+            self.waiting += 1
             return
-        lane.pending.append(work)
         self.waiting += 1
-        if not lane.busy:
-            self._next(lane)
+        lane.busy = True
+        self._start(lane, [work])
 
     # --- the road of one batch --------------------------------------------------------------------------------------
 
     def _next(self, lane: Lane) -> None:
-        lane.batch, lane.pending = lane.pending[:BATCH_MAX], lane.pending[BATCH_MAX:]
-        lane.busy = bool(lane.batch)
+        if lane.pending:
+            batch, lane.pending = lane.pending[:BATCH_MAX], lane.pending[BATCH_MAX:]
+            self._start(lane, batch)
+        else:
+            lane.busy = False
+
+    def _start(self, lane: Lane, batch: list[Work]) -> None:
+        lane.batch = batch
         lane.attempts = 0
         lane.fresh = False
-        if lane.busy:
-            self._load_missing(lane)
+        self._load_missing(lane)
 
     def _load_missing(self, lane: Lane) -> None:
         known = lane.records
-        if lane.account is None:
-            self._load(lane, [key for work in lane.batch for key in work.keys if key not in known])
-            return
-        missing = [key for work in lane.batch for key in work.keys if key not in known and not work.expects_new]
-        if missing:
+        missing: list[str] = []
+        for work in lane.batch:
+            if lane.account is None or not work.expects_new:
+                missing += [key for key in work.keys if key not in known]
+        if missing or lane.account is None:
             self._load(lane, missing)
         else:
             self._decide(lane)
@@ -153,7 +159,9 @@ class Lanes:
         for key, value in snapshot.sessions.items():
             record = decode_session(value) if value is not None else None
             lane.records[key] = record
-            if not isinstance(record, CreditSession):
+            if isinstance(record, CreditSession):
+                self.session_accounts[key] = lane.account_id
+            else:
                 lane.has_closed = True
 
     def _decide(self, lane: Lane) -> None:
@@ -165,7 +173,7 @@ class Lanes:
         entries: list[JournalEntry] = []
         outcomes: list[tuple[Work, Any]] = []
         for work in lane.batch:
-            view = {**records, **changed} if changed else records
+            view = ChainMap(changed, records) if changed else records
             try:
                 decision = work.decide(account, view, now_ms)
             except Exception as error:
@@ -183,12 +191,16 @@ class Lanes:
             self._conclude(lane, outcomes)
         else:
             assert account is not None, "a decision that changes something has an account"
-            self._post(lane, account, changed, [encode_entry(entry) for entry in entries], outcomes)
+            try:
+                self._post(lane, account, changed, [encode_entry(entry) for entry in entries], outcomes)
+            except Exception as error:
+                log.exception("posting_failed", account_id=lane.account_id)
+                self._give_up(lane, partial(_fail, error))
 
     def _conclude(self, lane: Lane, outcomes: list[tuple[Work, Any]]) -> None:
         """Nothing changes. What was decided from memory alone is confirmed by a fresh look first."""
         if not lane.fresh and not all(_is_replay(outcome) for _, outcome in outcomes):
-            lane.forget()
+            self._forget(lane)
             if lane.attempts >= ATTEMPTS_MAX:
                 self._give_up(lane, lambda work: work.busy())
             else:
@@ -208,7 +220,7 @@ class Lanes:
         account = with_version(account, version + 1)
         writes = [self._write(lane, key, record) for key, record in changed.items()]
         posting = Posting(account, version, writes, entries)
-        self._store.post(posting, lambda result: self._posted(lane, account, changed, outcomes, result))
+        self._store.post(posting, partial(self._posted, lane, account, changed, outcomes))
 
     def _write(self, lane: Lane, key: str, record: Record | None) -> SessionWrite:
         before = lane.records.get(key)
@@ -255,7 +267,12 @@ class Lanes:
         self.waiting -= len(outcomes)
         for work, outcome in outcomes:
             try:
-                _tell(work, outcome)
+                if isinstance(outcome, Decision):
+                    work.answer(outcome.answer)
+                elif outcome is None:
+                    work.unknown_account()
+                else:
+                    work.failed(outcome)
             except Exception:
                 log.exception("answer_failed", account_id=lane.account_id)
         if lane.has_closed:
@@ -271,7 +288,7 @@ class Lanes:
     def _give_up(self, lane: Lane, say: Callable[[Work], None]) -> None:
         batch = lane.batch
         self.waiting -= len(batch)
-        lane.forget()
+        self._forget(lane)
         for work in batch:
             say(work)
         self._next(lane)
@@ -292,6 +309,10 @@ class Lanes:
                 lane.records.pop(key, None)
                 self.session_accounts.pop(key, None)
 
+    def _forget(self, lane: Lane) -> None:
+        self._forget_records(lane)
+        lane.account = None
+
     def _forget_records(self, lane: Lane) -> None:
         for key in lane.records:
             self.session_accounts.pop(key, None)
@@ -305,14 +326,8 @@ class Lanes:
             del self._lanes[lane.account_id]
 
 
-def _tell(work: Work, outcome: object) -> None:
-    if isinstance(outcome, Decision):
-        work.answer(outcome.answer)
-    elif outcome is None:
-        work.unknown_account()
-    else:
-        assert isinstance(outcome, Exception), "an outcome is a decision, nothing or a fault"
-        work.failed(outcome)
+def _fail(error: Exception, work: Work) -> None:
+    work.failed(error)
 
 
 def _is_replay(outcome: object) -> bool:

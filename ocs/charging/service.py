@@ -127,8 +127,9 @@ class OnlineCharging:
 class Interrogation:
     """One charging request as work for its account's lane."""
 
-    __slots__ = ("_charging", "_reply", "_request", "_subscriber_id", "expects_new", "keys")
+    __slots__ = ("_charging", "_request", "_subscriber_id", "answer", "expects_new", "keys")
 
+    answer: ReplyTo
     keys: tuple[str, ...]
 
     def __init__(
@@ -136,7 +137,7 @@ class Interrogation:
     ) -> None:
         self._charging = charging
         self._request = request
-        self._reply = reply
+        self.answer = reply
         self._subscriber_id = subscriber_id
         lease_of = request.lease_of
         is_moved = bool(lease_of) and lease_of != request.session_key
@@ -164,17 +165,14 @@ class Interrogation:
         )
         return decide_event(case, account) if request.kind == RequestKind.EVENT else decide(case, account)
 
-    def answer(self, answer: ChargingAnswer) -> None:
-        self._reply(answer)
-
     def unknown_account(self) -> None:
-        self._reply(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
+        self.answer(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
 
     def unavailable(self) -> None:
-        self._reply(ChargingAnswer(ChargingStatus.UNAVAILABLE))
+        self.answer(ChargingAnswer(ChargingStatus.UNAVAILABLE))
 
     def busy(self) -> None:
-        self._reply(ChargingAnswer(ChargingStatus.TOO_BUSY))
+        self.answer(ChargingAnswer(ChargingStatus.TOO_BUSY))
 
     def failed(self, error: Exception) -> None:  # noqa: ARG002 - it is in the log already
-        self._reply(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
+        self.answer(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
