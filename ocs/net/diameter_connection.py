@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_address
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, cast
 
@@ -35,6 +37,13 @@ _COUNTED: Final = {
     for kind in RequestKind
 }
 _TIMED: Final = {int(kind): ("diameter", kind.name.lower()) for kind in RequestKind}
+
+
+def _address(text: str) -> str:
+    """An address without its zone, and an IPv4 address as such where a socket for both kinds shows it as IPv6."""
+    address = ip_address(text.partition("%")[0])
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return str(mapped or address)
 
 
 class _Pending:
@@ -80,12 +89,16 @@ class DiameterConnection(asyncio.Protocol):
         if not self._is_admitted:
             self._transport.abort()
             return
-        self._remote = self._transport.get_extra_info("peername")[0]
-        own = self._transport.get_extra_info("sockname")[0]
-        self.peer = Peer(self._server.peer_config(own.partition("%")[0]), self._now_ms())
+        names = [self._transport.get_extra_info(which) for which in ("peername", "sockname")]
+        if None in names:  # gone before we could look
+            self._transport.abort()
+            return
+        self._remote, own = (_address(name[0]) for name in names)
+        self.peer = Peer(self._server.peer_config(own), self._now_ms())
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_OCTETS_MAX)
         sock = self._transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # [B-35]; the loop has set TCP_NODELAY
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # [B-35]; the loop has set TCP_NODELAY
         self._arm()
 
     def data_received(self, data: bytes) -> None:

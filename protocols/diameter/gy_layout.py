@@ -20,10 +20,10 @@ from zlib import crc32
 
 from protocols.diameter import avp, codes
 from protocols.diameter.gy import CreditControlRequest, Mscc, Units, fingerprinted, read_request
-from protocols.diameter.message import HEADER_OCTETS, Fault, Message
+from protocols.diameter.message import HEADER_OCTETS, Fault, Message, proxy_infos
 from protocols.diameter.node import LocalNode
 
-LAYOUTS_MAX: Final = 64  # per connection; each takes about 3 KB
+LAYOUTS_MAX: Final = 128  # per connection; each takes about 3 KB
 LAYOUTS_PER_LENGTH_MAX: Final = 4
 LEARN_EVERY: Final = 64  # when there is no room: one in so many requests that did not match replaces a layout
 
@@ -48,6 +48,7 @@ _FIXED: Final = frozenset(
         codes.ORIGIN_HOST,
         codes.DESTINATION_HOST,
         codes.DESTINATION_REALM,
+        codes.ROUTE_RECORD,
         codes.AUTH_APPLICATION_ID,
         codes.SERVICE_CONTEXT_ID,
         codes.CC_REQUEST_TYPE,
@@ -57,7 +58,6 @@ _FIXED: Final = frozenset(
         codes.SERVICE_IDENTIFIER,
     }
 )
-_NEVER_LEARNED: Final = frozenset({codes.PROXY_INFO, codes.ROUTE_RECORD})
 _FLAGS: Final = (4, 5, "x")  # the peer has judged them; R is set and E is not
 _IDENTIFIERS: Final = (12, 20, "x")  # hop-by-hop and end-to-end are the message's
 
@@ -185,7 +185,7 @@ class Layout:
         request.requested = self._requested.take(fields) if self._requested is not None else None
         request.used = [shape.take(fields) for shape in self._used] if self._used else []
         request.service_ids = template.service_ids
-        request.proxies = b""
+        request.proxies = proxy_infos(frame, template.positions, template.more) if template.proxies else b""
         fingerprint = template.request_type
         for start, end in self._fingerprinted:
             fingerprint = crc32(frame[start:end], fingerprint)
@@ -217,24 +217,26 @@ class RequestReader:
 
     def _learn(self, request: CreditControlRequest) -> None:
         length = len(request.message.frame)
-        layouts = self._layouts.get(length, [])
-        if len(layouts) >= LAYOUTS_PER_LENGTH_MAX or self._count >= LAYOUTS_MAX:
+        is_crowded = len(self._layouts.get(length, ())) >= LAYOUTS_PER_LENGTH_MAX
+        if is_crowded or self._count >= LAYOUTS_MAX:
             self._misses += 1
             if self._misses % LEARN_EVERY:
                 return
-            if layouts:
-                layouts.pop(0)
-                self._count -= 1
-            else:
-                self._layouts.clear()
-                self._count = 0
-        self._layouts.setdefault(length, layouts).append(Layout(request))
+            self._forget(length if is_crowded else next(iter(self._layouts)))
+        self._layouts.setdefault(length, []).append(Layout(request))
         self._count += 1
+
+    def _forget(self, length: int) -> None:
+        """Give up the oldest layout of a length."""
+        layouts = self._layouts[length]
+        del layouts[0]
+        self._count -= 1
+        if not layouts:
+            del self._layouts[length]
 
 
 def _is_learnable(request: CreditControlRequest) -> bool:
-    places = request.positions
-    if not request.session_id or not _NEVER_LEARNED.isdisjoint(places):
+    if not request.session_id:
         return False
     units = [request.requested, *request.used]
     units += [each for group in request.groups for each in (group.requested, *group.used)]

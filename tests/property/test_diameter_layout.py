@@ -110,7 +110,6 @@ def test_the_next_request_of_a_call_matches() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        pytest.param(ccr(group(codes.PROXY_INFO, avp.avp_text(280, "a.net"))), id="Proxy-Info"),
         pytest.param(ccr(money(RSU, 5)), id="money"),
         pytest.param(ccr(session=""), id="no session"),
         pytest.param(ccr(subscription(0, "")), id="no number"),
@@ -121,6 +120,21 @@ def test_what_is_rare_is_not_learned(frame: bytes) -> None:
     reader = RequestReader(NODE)
     agree(reader, frame)
     assert reader._count == 0
+
+
+def test_requests_through_a_relay_match() -> None:
+    """A relay's Proxy-State changes with each request; it comes back as it came, by layout too."""
+
+    def relayed(state: bytes) -> Message:
+        info = group(codes.PROXY_INFO, avp.avp_text(280, "relay.net"), avp.avp(33, state))
+        return Message(ccr(info, info, avp.avp_text(codes.ROUTE_RECORD, "client.example.net")))
+
+    learned = read_request(relayed(b"abcd"), NODE)
+    assert isinstance(learned, CreditControlRequest)
+    read = Layout(learned).read(relayed(b"wxyz"))
+    assert read is not None
+    assert plain(read) == plain(read_request(relayed(b"wxyz"), NODE))
+    assert read.proxies.count(b"wxyz") == 2
 
 
 def test_layouts_are_bounded() -> None:
