@@ -170,14 +170,16 @@ class Generator:
 
 
 def start_generators(folder: Path, daemons: tuple[Daemon, ...], accounts: Accounts, in_flight: int) -> list[Generator]:
-    """Credit control through both daemons for the same accounts; RADIUS through the first, for those that are rich.
+    """Credit control for the same accounts through each daemon, and by turns through whichever is there; and RADIUS.
 
     A RADIUS gateway reports what was used, granted or not: only a rich account can pay for it whatever happens.
     """
+    first, second = (daemon.ports.diameter for daemon in daemons)
     generators = []
-    for number, daemon in enumerate(daemons, 1):
+    for number, ports in enumerate(((first, first), (second, second), (second, first)), 1):
         options: dict[str, int | str] = {
-            "--port": daemon.ports.diameter,
+            "--port": ports[0],
+            "--failover-port": ports[1],
             "--origin-host": f"load{number}.example.net",
             "--requested": GRANT_S,
             "--accounts": len(accounts.all),

@@ -30,18 +30,22 @@ from kill_world import SECOND, VICTIMS, KillWorld, new_folder, running_kill_worl
 from ocs.errors import StartRefusedError
 
 PAYERS: Final = 4
+FREEZE_S_MIN: Final = 6.0
+FROZEN: Final = ("daemon", "valkey", SECOND, "valkey")
 AUDIT_LIMIT_S: Final = 300.0
 Say = Callable[[str], None]
 
 
 class Plan(NamedTuple):
-    """``calm_s``: how long the load runs, at most, between two kills."""
+    """``calm_s``: how long the load runs, at most, between two kills. One of ``freezes`` comes after each round."""
 
     kills: int
     seed: int
+    freezes: int = 0
     in_flight: int = 4
     accounts: Accounts = Accounts(rich=10, poor=20)
     calm_s: float = 2.0
+    freeze_s_max: float = 12.0
     warm_up_s: float = 2.0
 
 
@@ -49,6 +53,7 @@ class Summary(msgspec.Struct):
     """What a run came to. It is good when there is no fault and the audit is clean."""
 
     kills: dict[str, int]
+    freezes: int
     figures: Figures
     reports: list[ClientReport]
     conflicts: int
@@ -82,9 +87,18 @@ class Storm:
             if lost:
                 raise BenchError(f"after the kill of {name} these clients gave up: {', '.join(lost)}")
             self._say(f"  {time.monotonic() - started_s:6.1f} s  kill {number:3d} of {self._plan.kills}: {name}")
+            if number % len(VICTIMS) == 0 and number // len(VICTIMS) <= self._plan.freezes:
+                await self._freeze(number // len(VICTIMS))
         for name in VICTIMS:
             await self._world.wait_up(name)
         await asyncio.sleep(self._plan.warm_up_s)
+
+    async def _freeze(self, number: int) -> None:
+        """Longer than a posting waits for Valkey, and now and then longer than a client waits for its answer (Tx)."""
+        name = FROZEN[number % len(FROZEN)]
+        seconds = self._chance.uniform(FREEZE_S_MIN, self._plan.freeze_s_max)
+        self._say(f"            {name} stands still for {seconds:.1f} s")
+        await self._world.freeze(name, seconds)
 
     def _order(self) -> list[str]:
         order: list[str] = []
@@ -144,7 +158,7 @@ async def _prove(world: KillWorld, plan: Plan, payer: Payer, reports: list[Clien
     is_clean = await _audit(world, say)
     say("the ledgers against the books")
     proof = Proof(price_of(world.daemons[0].config))
-    for generator in ("ccr-1", "ccr-2"):
+    for generator in ("ccr-1", "ccr-2", "ccr-3"):
         with (world.folder / f"{generator}.ledger").open(encoding="ascii") as lines:
             proof.read_ccr_ledger(lines)
     with (world.folder / "radius.ledger").open(encoding="ascii") as lines:
@@ -155,6 +169,7 @@ async def _prove(world: KillWorld, plan: Plan, payer: Payer, reports: list[Clien
     count = proof.fault_count + len(faults) - len(proof.faults)
     return Summary(
         world.kills,
+        world.freezes,
         proof.figures,
         reports,
         world.conflicts,
@@ -186,7 +201,8 @@ async def _audit(world: KillWorld, say: Say) -> bool:
 def show(summary: Summary, say: Say) -> None:
     """The figures, then the faults."""
     figures = summary.figures
-    say(f"kills: {sum(summary.kills.values())} ({', '.join(f'{n} {name}' for name, n in summary.kills.items())})")
+    kills = ", ".join(f"{number} {name}" for name, number in summary.kills.items())
+    say(f"kills: {sum(summary.kills.values())} ({kills}); stood still: {summary.freezes}")
     say(
         f"acknowledged: {figures.answers:,} answers, {figures.sessions:,} sessions ended, "
         f"{figures.refused:,} refused, {figures.unfinished} unfinished"
@@ -209,7 +225,8 @@ def show(summary: Summary, say: Say) -> None:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, help="how many (%(default)s)")
-    parser.add_argument("--in-flight", type=int, default=4, help="requests under way to each daemon (%(default)s)")
+    parser.add_argument("--freezes", type=int, default=5, help="how often a process stands still (%(default)s)")
+    parser.add_argument("--in-flight", type=int, default=4, help="requests under way by each client (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="chance (%(default)s)")
     return parser.parse_args()
 
@@ -220,7 +237,7 @@ def main() -> int:
     folder = new_folder()
     try:
         compile_clients()
-        summary = asyncio.run(run(Plan(options.kills, options.seed, options.in_flight), folder, _say))
+        summary = asyncio.run(run(Plan(options.kills, options.seed, options.freezes, options.in_flight), folder, _say))
     except (BenchError, StartRefusedError) as error:
         print(f"kill_run: {error}", file=sys.stderr)
         print(f"kept: {folder}", file=sys.stderr)

@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 import httpx
 import msgspec
 import psutil
+from bench_accounts import appendfsync
 from bench_world import BUILD, BenchError, Ports, free_ports, write_config
 
 from ocs.embedded.folder import DataFolder, Endpoints
@@ -63,6 +64,7 @@ class KillWorld:
         self.endpoints = Endpoints("", "")
         self.conflicts = 0
         self.kills: dict[str, int] = dict.fromkeys(VICTIMS, 0)
+        self.freezes = 0
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._keeper: Keeper | None = None
         self._kept: asyncio.Task[int] | None = None
@@ -83,6 +85,8 @@ class KillWorld:
         found = self.data.endpoints()
         assert found is not None, "ocs run writes it before it says that it is ready"
         self.endpoints = found
+        if (durability := await asyncio.to_thread(appendfsync, found.valkey_url)) != "always":
+            raise BenchError(f"appendfsync is {durability}: nothing was promised for that")
         await self._start_second(second)
 
     async def _start_second(self, daemon: Daemon) -> None:
@@ -137,6 +141,18 @@ class KillWorld:
         victim.kill()
         self.kills[name] += 1
         return victim.pid
+
+    async def freeze(self, name: str, seconds: float) -> None:
+        """Stop a process in the middle of what it does and let it go on later, with what it remembers: a zombie."""
+        victim = self._alive(name)
+        if victim is None:
+            return
+        victim.suspend()
+        self.freezes += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            victim.resume()
 
     def _alive(self, name: str) -> psutil.Process | None:
         run = self.folder / "run-2" if name == SECOND else self.data.run

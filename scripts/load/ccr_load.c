@@ -19,15 +19,14 @@
 #include "diameter.h"
 #include "measure.h"
 
-enum { SLOTS_MAX = 4096, CONNECTIONS_MAX = 64, INPUT_OCTETS = 1 << 18 };
+enum { SLOTS_MAX = 4096, CONNECTIONS_MAX = 64, INPUT_OCTETS = 1 << 18, RETRY_WAIT_MS = 50 };
 enum { GENERATION_SHIFT = 12 }; /* a hop-by-hop id is generation and slot: SLOTS_MAX is 2^12 */
-enum { RETRY_WAIT_MS = 50 };
 static const uint32_t NTP_TO_UNIX_S = 2208988800u;
 
 static struct {
     const char *host, *origin_host, *origin_realm, *destination_realm, *called, *context, *prefix, *ledger;
     long long port, connections, in_flight, accounts, first_account, seconds, sessions, updates, requested_s, seed, run;
-    long long retry, open_only, dump, answer_s, drain_s;
+    long long retry, open_only, dump, answer_s, drain_s, failover_port;
 } options = {.host = "127.0.0.1", .origin_host = "load.example.net", .origin_realm = "example.net",
              .destination_realm = "example.net", .called = "sip:+442079460123@example.net",
              .context = "ext.01.001.8.32260@3gpp.org", .prefix = "4915", .port = 3868, .connections = 4,
@@ -57,6 +56,7 @@ static const Option OPTIONS[] = {
     {"--drain-seconds", &options.drain_s, NULL, 1, 3600, "how long open sessions may take to end"},
     {"--open-only", &options.open_only, NULL, 0, 1, "send CCR-I only and leave the sessions open"},
     {"--retry", &options.retry, NULL, 0, 1, "outlive lost connections; send again with the T flag"},
+    {"--failover-port", &options.failover_port, NULL, 1, 65535, "another server's port, tried in turn after a loss"},
     {"--ledger", NULL, &options.ledger, 0, 0, "file for every answer that arrived"},
     {"--dump", &options.dump, NULL, 0, 1, "print the templates as hex and stop"},
     {0},
@@ -74,7 +74,7 @@ typedef struct {
 typedef enum { DOWN, CONNECTING, GREETING, OPEN } ConnectionState;
 typedef struct {
     ConnectionState state;
-    int fd;
+    int fd, losses;
     int64_t retry_ns, opened_ns;
     size_t input_length, output_start, output_length, output_size;
     uint8_t *input, *output;
@@ -276,14 +276,14 @@ static void lose(Connection *c, const char *why) {
     if (!options.retry) fail(code, "%s:%lld: %s", options.host, options.port, why);
     if (c->fd >= 0) close(c->fd);
     if (c->state == OPEN) reconnects++;
-    c->fd = -1;
-    c->state = DOWN;
+    c->fd = -1, c->state = DOWN, c->losses++;
     c->input_length = c->output_start = c->output_length = 0;
     c->retry_ns = now_ns + RETRY_WAIT_MS * NS_PER_MS;
 }
 
 static void open_connection(Connection *c) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
+    long long port = options.failover_port && c->losses % 2 ? options.failover_port : options.port;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     if (inet_pton(AF_INET, options.host, &address.sin_addr) != 1)
         fail(EXIT_USAGE, "%s is no IPv4 address", options.host);
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -21,8 +21,16 @@ def clients() -> None:
 
 
 async def test_each_process_once(tmp_path: Path, clients: None) -> None:
-    """Each of the five dies once; the audit is clean, every acknowledged answer is true, no record is missing or double."""
-    plan = Plan(kills=len(VICTIMS), seed=2, accounts=Accounts(rich=4, poor=6), calm_s=1.0, warm_up_s=1.0)
+    """Each of the five dies once, and Valkey stands still once; the audit is clean, every acknowledged answer is true, no record is missing or double."""
+    plan = Plan(
+        kills=len(VICTIMS),
+        seed=2,
+        freezes=1,
+        accounts=Accounts(rich=4, poor=6),
+        calm_s=1.0,
+        warm_up_s=1.0,
+        freeze_s_max=6.5,
+    )
     summary = await kill_run.run(plan, new_folder(tmp_path), print)
     kill_run.show(summary, print)
     assert summary.kills == dict.fromkeys(VICTIMS, 1)
@@ -37,7 +45,7 @@ async def test_each_process_once(tmp_path: Path, clients: None) -> None:
 @pytest.mark.long
 async def test_fifty_kills(tmp_path: Path, clients: None) -> None:
     """The long run: in turn, in changing order, some of them while the one before is still starting."""
-    summary = await kill_run.run(Plan(kills=50, seed=3, in_flight=8), new_folder(tmp_path), print)
+    summary = await kill_run.run(Plan(kills=50, seed=3, freezes=10, in_flight=8), new_folder(tmp_path), print)
     kill_run.show(summary, print)
     assert sum(summary.kills.values()) == 50
     assert summary.faults == []
