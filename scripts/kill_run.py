@@ -247,7 +247,11 @@ def main() -> int:
         return 130
     show(summary, _say)
     BUILD.joinpath("kill.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
-    return 0 if summary.is_good else 1
+    if not summary.is_good:
+        print(f"kept: {folder}", file=sys.stderr)
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -227,11 +226,10 @@ def new_folder(parent: Path = BUILD) -> Path:
 
 @contextlib.asynccontextmanager
 async def running_kill_world(folder: Path) -> AsyncIterator[KillWorld]:
-    """Start everything in a new folder, hand it out, stop it and remove the folder; kept when something went wrong."""
+    """Start everything in an empty folder, hand it out, stop it. The folder stays: it holds the evidence."""
     world = KillWorld(folder)
     try:
         await world.start()
         yield world
     finally:
         await world.stop()
-    shutil.rmtree(folder, ignore_errors=True)
