@@ -27,6 +27,8 @@ ReplyDone: TypeAlias = Callable[[Any], None]
 GIVE_UP_S: Final = 5.0
 RECONNECT_S_MAX: Final = 1.0
 PENDING_MAX: Final = 65_536
+HOLD_MAX: Final = 32
+"""Commands that are enough for a write of their own while more keep coming."""
 
 
 class Connection(asyncio.Protocol):
@@ -43,6 +45,7 @@ class Connection(asyncio.Protocol):
         self._pending: deque[tuple[float, bytes, ReplyDone]] = deque()
         self._outgoing: list[bytes] = []
         self._is_flush_due = False
+        self._held = 0
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader()
         self._greetings = 0
@@ -70,7 +73,8 @@ class Connection(asyncio.Protocol):
             self._outgoing.append(command)
             if not self._is_flush_due:
                 self._is_flush_due = True
-                self._loop.call_soon(self._flush)
+                self._held = 0
+                self._loop.call_soon(self._flush_turn)
 
     def start(self) -> None:
         """Connect in the background and keep connected until closed."""
@@ -133,8 +137,17 @@ class Connection(asyncio.Protocol):
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    def _flush(self) -> None:
+    def _flush_turn(self) -> None:
+        """Write, unless this turn brought more commands: then the next turn may, too, and one fsync pays for all."""
+        waiting = len(self._outgoing)
+        if self._held < waiting < HOLD_MAX:
+            self._held = waiting
+            self._loop.call_soon(self._flush_turn)
+            return
         self._is_flush_due = False
+        self._flush()
+
+    def _flush(self) -> None:
         if self._transport is not None and self._outgoing:
             outgoing, self._outgoing = self._outgoing, []
             self._transport.write(b"".join(outgoing) if len(outgoing) > 1 else outgoing[0])

@@ -79,4 +79,5 @@ def differences(played: Sequence[tuple[Step, Shown]]) -> list[str]:
 
 
 def _cell(got: str, expected: str) -> Text:
-    return Text(got) if got == expected else Text(f"{got or 'none'} (not {expected or 'none'})", style="bold red")
+    """What differs is red, and marked for those who see no colours; what was expected stands below the table."""
+    return Text(got) if got == expected else Text(f"{got or 'none'} !", style="bold red")
