@@ -17,7 +17,7 @@ from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
 from protocols.errors import RemoteProtocolError
 
-TIMEOUT_S: Final = 5.0
+TIMEOUT_S: Final = 10.0
 OCTETS_MAX: Final = 65_536
 CHUNK_OCTETS: Final = 65_536
 END_USER_E164: Final = 0

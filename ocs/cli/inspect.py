@@ -1,0 +1,140 @@
+"""``ocs account``, ``ocs session``: what stands in Valkey now, in words, so that nobody has to read octets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+import typer
+
+from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, find_servers, read_settings, refusals
+from ocs.errors import EXIT_CONFIG, EXIT_INTERNAL, StartRefusedError
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from balance.money import Currency
+
+ResultT = TypeVar("ResultT")
+
+CONNECT_TIMEOUT_S: Final = 5
+
+AccountArgument = Annotated[str, typer.Argument(metavar="ID", help="The account's id.")]
+KeyArgument = Annotated[
+    str, typer.Argument(metavar="KEY", help="As `ocs session list` says, or a Diameter Session-Id alone.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of tables.")]
+OfAccountOption = Annotated[str, typer.Option("--account", "-a", metavar="ID", help="This account's alone.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most so many.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    account = typer.Typer(no_args_is_help=True, help="Accounts as they stand in Valkey.", rich_markup_mode="markdown")
+    account.command("show")(show_account)
+    account.callback()(_group)  # one command alone would lose its name
+    app.add_typer(account, name="account", rich_help_panel="Operation")
+    session = typer.Typer(no_args_is_help=True, help="Credit-control sessions in Valkey.", rich_markup_mode="markdown")
+    session.command("show")(show_session)
+    session.command("list")(list_sessions)
+    app.add_typer(session, name="session", rich_help_panel="Operation")
+
+
+def _group() -> None:
+    pass
+
+
+def show_account(
+    account_id: AccountArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an account: money, buckets, state, and where it lies in Valkey.
+
+    Example: `ocs account show alice`
+    """
+    with refusals():
+        from ocs.cli.inspect_view import account_fields, print_account, print_json
+        from ocs.clock import now_ms
+        from ocs.inspection import find_account
+
+        found = _read(config, data, lambda redis: find_account(redis, account_id))
+        if found is None:
+            raise StartRefusedError(f"there is no account {account_id!r}", EXIT_CONFIG)
+        fields = account_fields(found, _currencies(config), now_ms())
+        (print_json if as_json else print_account)(fields)
+
+
+def show_session(
+    key: KeyArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a session, open or closed: its groups with their tariffs, what is reserved, its last answers.
+
+    Example: `ocs session show "gy:pgw.example.net;1;42"`
+    """
+    with refusals():
+        from ocs.cli.inspect_view import print_json, print_session, record_fields
+        from ocs.inspection import find_record
+
+        found = _read(config, data, lambda redis: find_record(redis, key))
+        if found is None:
+            raise StartRefusedError(f"there is no session {key!r}: see `ocs session list`", EXIT_CONFIG)
+        fields = record_fields(found, _currencies(config))
+        (print_json if as_json else print_session)(fields)
+
+
+def list_sessions(
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    account: OfAccountOption = "",
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """List the open sessions, those first whose time runs out first.
+
+    Example: `ocs session list --account alice`
+    """
+    with refusals():
+        from ocs.cli.inspect_view import print_json, print_sessions, session_summary
+        from ocs.inspection import open_sessions
+
+        found = _read(config, data, lambda redis: open_sessions(redis, account, limit))
+        currencies = _currencies(config)
+        rows = [session_summary(session, currencies) for session in found.sessions]
+        if as_json:
+            print_json({"sessions": rows, "truncated": found.truncated})
+        else:
+            print_sessions(rows, truncated=found.truncated)
+
+
+def _currencies(config: Path) -> dict[str, Currency]:
+    from ocs.rating.load import load_currencies
+
+    return load_currencies(config.absolute().parent / "currencies.toml")
+
+
+def _read(config: Path, data: Path | None, work: Callable[[Redis], Awaitable[ResultT]]) -> ResultT:
+    """Ask the running instance's Valkey. Raises StartRefusedError when it cannot be reached or read."""
+    import msgspec
+    from redis.asyncio import Redis
+    from redis.exceptions import RedisError
+
+    url = find_servers(read_settings(config, data)).valkey_url
+
+    async def run() -> ResultT:
+        redis = Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=CONNECT_TIMEOUT_S)
+        async with redis:
+            return await work(redis)
+
+    try:
+        return asyncio.run(run())
+    except (RedisError, OSError) as error:
+        raise StartRefusedError(f"cannot reach Valkey: {error}") from error
+    except msgspec.MsgspecError as error:
+        raise StartRefusedError(f"the record is none of this version: {error}", EXIT_INTERNAL) from error
