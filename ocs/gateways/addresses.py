@@ -6,6 +6,7 @@ sip:+4915112345@IMS.example.net;user=phone, tel:+49-151-12345 and +4915112345 al
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 # Visual separators of telephone numbers (RFC 3966, section 5.1.1).
@@ -13,6 +14,11 @@ _SEPARATORS: Final = str.maketrans("", "", "-.() ")
 _URI: Final = re.compile(r"(sips?|tel):", re.IGNORECASE)
 
 
+# Subscribers and destinations come again and again; these many of each spelling are kept.
+_KNOWN_MAX: Final = 65_536
+
+
+@lru_cache(maxsize=_KNOWN_MAX)
 def called_number(address: str) -> str:
     """The digits to rate, or the user of a SIP address that is no number; "" when there is nothing."""
     if address.isascii() and address.isdigit():
@@ -29,12 +35,14 @@ def _digits(user: str) -> str:
     return digits if digits.isascii() and digits.isdigit() else ""
 
 
+@lru_cache(maxsize=_KNOWN_MAX)
 def number_identity(number: str) -> str:
     scheme = _URI.match(number)
     rest = number[scheme.end() :] if scheme is not None else number
     return f"e164:{_digits(rest.partition(';')[0]) or rest}"
 
 
+@lru_cache(maxsize=_KNOWN_MAX)
 def sip_identities(uri: str) -> tuple[str, ...]:
     """``sip:user@domain`` with the domain in lower case; a tel: address, or none at all, is a number.
 

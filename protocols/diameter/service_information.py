@@ -6,8 +6,7 @@ informs the rating.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from protocols.diameter import avp, codes
 from protocols.diameter.avp import AvpFault
@@ -28,13 +27,18 @@ _CALLING: Final = (
 )
 
 
+# Groups that were walked already, by where they stand: both parties are in the same ones.
+_Walked: TypeAlias = dict[int, tuple[dict[int, int], list[tuple[int, int]]]]
+
+
 def party_addresses(request: CreditControlRequest) -> tuple[str, str]:
     """Who is called and who calls, as the client wrote it; "" where it does not say."""
     position = request.positions.get(codes.SERVICE_INFORMATION)
     if position is None:
         return "", ""
+    walked: _Walked = {}
     frame = request.message.frame
-    return _first_of(frame, position, _CALLED), _first_of(frame, position, _CALLING)
+    return _first_of(frame, position, _CALLED, walked), _first_of(frame, position, _CALLING, walked)
 
 
 def subscriptions(request: CreditControlRequest) -> list[tuple[int, str]]:
@@ -49,26 +53,33 @@ def subscriptions(request: CreditControlRequest) -> list[tuple[int, str]]:
         return []
 
 
-def _first_of(frame: bytes, position: int, ways: tuple[tuple[int, ...], ...]) -> str:
+def _first_of(frame: bytes, position: int, ways: tuple[tuple[int, ...], ...], walked: _Walked) -> str:
     try:
-        inner, _ = avp.walk(frame, *avp.bounds(frame, position))
         for way in ways:
-            if way[0] in inner:
-                address = next(_texts(frame, inner[way[0]], way[1:]), "")
-                if address:
-                    return address
+            address = _first_text(frame, position, way, 0, walked)
+            if address:
+                return address
     except AvpFault:
         pass
     return ""
 
 
-def _texts(frame: bytes, position: int, way: tuple[int, ...]) -> Iterator[str]:
-    """All texts that a way of keys leads to, from the group at ``position`` on."""
-    if not way:
-        yield avp.text(frame, position)
-        return
-    for at in _members(frame, position, way[0]):
-        yield from _texts(frame, at, way[1:])
+def _first_text(frame: bytes, position: int, way: tuple[int, ...], depth: int, walked: _Walked) -> str:
+    """The first text that is not empty of those that a way of keys leads to, from the group at ``position`` on."""
+    group = walked.get(position)
+    if group is None:
+        group = walked[position] = avp.walk(frame, *avp.bounds(frame, position))
+    found, more = group
+    key = way[depth]
+    first = found.get(key)
+    if first is None:
+        return ""
+    depth += 1
+    for at in (first, *[at for other, at in more if other == key]) if more else (first,):
+        address = avp.text(frame, at) if depth == len(way) else _first_text(frame, at, way, depth, walked)
+        if address:
+            return address
+    return ""
 
 
 def _members(frame: bytes, position: int, key: int) -> list[int]:
