@@ -7,13 +7,13 @@ its call. Used units are debited whatever the answer says; a grant is made only 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
+from enum import IntEnum
 from typing import Final
 
 from msgspec import structs
 
 from balance.account import Account
-from ocs.charging.cdr import CdrFlag
+from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.decision import Decision
 from ocs.charging.quota import release
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
@@ -36,25 +36,28 @@ from ocs.charging.steps import (
 )
 
 
-class State(Enum):
-    IDLE = "idle"
-    LEASED = "leased"
-    OPEN = "open"
-    CLOSED = "closed"
+class State(IntEnum):
+    IDLE = 0
+    LEASED = 1
+    OPEN = 2
+    CLOSED = 3
 
 
 def decide(case: Case, account: Account) -> Answered:
     """One request's outcome. Pure: the same arguments give the same decision, and nothing is changed in place."""
-    account, entries = with_expiries(account, case.now_ms)
-    repeat = repeat_of(case, account)
-    decision = repeat if repeat is not None else TRANSITIONS[_state(case), case.request.kind](case, account)
-    return decision if not entries else decision._replace(entries=(*entries, *decision.entries))
+    entries: tuple[JournalEntry, ...] = ()
+    if len(account.buckets) > 1:
+        account, entries = with_expiries(account, case.now_ms)
+    decision = repeat_of(case, account)
+    if decision is None:
+        decision = TRANSITIONS[_state(case), case.request.kind](case, account)
+    return decision._replace(entries=(*entries, *decision.entries)) if entries else decision
 
 
 def _state(case: Case) -> State:
     record = case.record
     if isinstance(record, CreditSession):
-        return State.LEASED if record.kind == SessionKind.LEASE else State.OPEN
+        return State.LEASED if record.kind is SessionKind.LEASE else State.OPEN
     if record is not None:
         return State.CLOSED
     return State.LEASED if case.lease is not None else State.IDLE

@@ -344,14 +344,17 @@ def with_lease_gone(case: Case, decision: Answered) -> Answered:
     return decision._replace(records=(*decision.records, (lease.session_key, None)))
 
 
+_ANSWERED: Final = (CreditSession, Tombstone)
+
+
 def repeat_of(case: Case, account: Account) -> Answered | None:
     """The stored answer for a request that was processed before [G-4]; None for one that was not."""
     request, record = case.request, case.record
-    if not isinstance(record, CreditSession | Tombstone) or request.kind == RequestKind.EXPIRY:
+    if not isinstance(record, _ANSWERED) or request.request_number > record.seen.highest:
         return None
-    if isinstance(record, CreditSession) and record.kind == SessionKind.LEASE and request.cumulative:
+    if request.kind is RequestKind.EXPIRY or request.request_number not in record.seen:
         return None
-    if request.request_number not in record.seen:
+    if isinstance(record, CreditSession) and record.kind is SessionKind.LEASE and request.cumulative:
         return None
     stored = stored_answer(record, request.request_number)
     if stored is None:
