@@ -59,6 +59,7 @@ class Summary(msgspec.Struct):
     conflicts: int
     payments_sent: int
     payments_repeated: int
+    payment_outcomes: dict[str, int]
     audit_clean: bool
     faults: list[str]
     fault_count: int
@@ -175,6 +176,7 @@ async def _prove(world: KillWorld, plan: Plan, payer: Payer, reports: list[Clien
         world.conflicts,
         payer.attempts,
         payer.repeats,
+        dict(payer.statuses),
         is_clean,
         faults,
         count,
@@ -214,6 +216,7 @@ def show(summary: Summary, say: Say) -> None:
         f"top-ups: {figures.payments:,} acknowledged in {summary.payments_sent:,} attempts, "
         f"{summary.payments_repeated:,} answers were repeats"
     )
+    say(f"top-up attempts by outcome: {summary.payment_outcomes}")
     say(f"records in the books: {figures.records:,}; postings that met another version: at least {summary.conflicts:,}")
     say(f"ocs audit: {'clean' if summary.audit_clean else 'NOT CLEAN'}")
     for fault in summary.faults:
