@@ -74,7 +74,7 @@ async def _step(run: Run, kind: str, number: int, value: object) -> None:
         run.deposited += amount(text)
     elif kind == "wait":
         world.clock.now_ms += number * 1000
-        await world.supervision.close_due()
+        await world.close_silent_sessions()
     elif kind == "repeat":
         await _repeat(run, number)
     else:
@@ -115,7 +115,7 @@ async def _repeat(run: Run, number: int) -> None:
 async def _end_all(run: Run) -> None:
     world = run.table.world
     world.clock.now_ms += 3_600_000
-    while await world.supervision.close_due():
+    while await world.close_silent_sessions():
         pass
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Protocol
 from zlib import crc32
 
 from balance.account import AccountState
@@ -29,7 +30,7 @@ from ocs.charging.request import (
     RequestKind,
 )
 from ocs.rating.units import UnitKind
-from tests.scenario.world import IDENTITY, World, amount
+from tests.scenario.world import IDENTITY, Clock, amount
 
 TARIFFS = {
     "T1": ("voice", "100", -1, UnitKind.SECONDS),
@@ -46,6 +47,26 @@ KINDS = {"I": RequestKind.INITIAL, "U": RequestKind.UPDATE, "T": RequestKind.TER
 _STEP = re.compile(r"(?P<words>[^|>]*?)(?:\s*->\s*(?P<outcome>[^|]*?))?\s*(?:\|\s*(?P<figures>.*))?")
 
 
+class Playable(Protocol):
+    """What a world must be able to do so that a table can be played in it: on a store, or behind sockets."""
+
+    clock: Clock
+
+    async def open(self, balance: str, credit_limit: str = "0") -> None: ...
+
+    async def change(self, text: str) -> None: ...
+
+    async def set_state(self, state: AccountState) -> None: ...
+
+    async def charge(self, request: ChargingRequest) -> ChargingAnswer: ...
+
+    async def close_silent_sessions(self) -> int: ...
+
+    async def figures(self) -> tuple[int, int, int]: ...
+
+    async def check_books(self) -> None: ...
+
+
 @dataclass
 class Played:
     """What the table remembers of a session."""
@@ -58,7 +79,7 @@ class Played:
 class Table:
     """Plays lines and checks what they say."""
 
-    world: World
+    world: Playable
     sessions: dict[str, Played] = field(default_factory=dict)
 
     async def play(self, text: str) -> None:
@@ -123,7 +144,7 @@ class Table:
             case ["wait", seconds]:
                 world.clock.now_ms += int(seconds) * 1000
             case ["close", "silent", "sessions"]:
-                await world.supervision.close_due()
+                await world.close_silent_sessions()
             case _:
                 raise AssertionError(f"no such line: {words}")
 

@@ -114,27 +114,34 @@ class World:
                 found.append(decode_entry(fields[b"e"]))
         return found
 
+    async def close_silent_sessions(self) -> int:
+        """Close those whose time has run out; how many that were (a round has a bound)."""
+        return await self.supervision.close_due()
+
     async def check_books(self) -> None:
         """Invariants 1 and 2: the journal less open use is the balance; reservations add up."""
         account, entries = await self.account(), await self.entries()
-        sessions = [
-            session
-            for value in await self.store.open_sessions("A")
-            if isinstance(session := decode_session(value), CreditSession)
-        ]
-        assert [entry.entry_number for entry in entries] == list(range(1, account.entry_number + 1))
-        booked: dict[int, int] = {MAIN_BUCKET: 0}
-        reserved: dict[int, int] = {}
-        for entry in entries:
-            _add(booked, entry.changes, 1)
-        for session in sessions:
-            _add(booked, session.debits, -1)
-            _add(reserved, session.reservation, 1)
-        for bucket in account.buckets:
-            assert bucket.balance == booked.pop(bucket.bucket_id, 0), bucket
-            assert bucket.reserved == reserved.pop(bucket.bucket_id, 0), bucket
-        assert not any(booked.values())
-        assert not any(reserved.values())
+        assert_books(account, entries, await self.store.open_sessions("A"))
+
+
+def assert_books(account: Account, entries: Sequence[JournalEntry], values: Sequence[bytes]) -> None:
+    """``values`` are the records of the account's open sessions, possibly among others."""
+    records = [decode_session(value) for value in values]
+    own = account.account_id
+    sessions = [each for each in records if isinstance(each, CreditSession) and each.account_id == own]
+    assert [entry.entry_number for entry in entries] == list(range(1, account.entry_number + 1))
+    booked: dict[int, int] = {MAIN_BUCKET: 0}
+    reserved: dict[int, int] = {}
+    for entry in entries:
+        _add(booked, entry.changes, 1)
+    for session in sessions:
+        _add(booked, session.debits, -1)
+        _add(reserved, session.reservation, 1)
+    for bucket in account.buckets:
+        assert bucket.balance == booked.pop(bucket.bucket_id, 0), bucket
+        assert bucket.reserved == reserved.pop(bucket.bucket_id, 0), bucket
+    assert not any(booked.values())
+    assert not any(reserved.values())
 
 
 class OpensWorld(Protocol):

@@ -1,0 +1,317 @@
+"""The world behind sockets: the real daemon in a process of its own, with clients that share no code with it.
+
+Charging goes over Diameter by python-diameter, money and figures over the HTTP API by httpx. Only the books are looked
+up where they are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import httpx
+from diameter.message import constants
+from diameter.message.avp.grouped import (
+    ImsInformation,
+    RequestedServiceUnit,
+    ServiceInformation,
+    UsedServiceUnit,
+)
+from diameter.message.commands import CreditControlAnswer, CreditControlRequest
+from diameter.node import Node
+from diameter.node.application import SimpleThreadingApplication
+
+from balance.account import AccountState
+from balance.valkey.store import ValkeyStore, open_store
+from ocs.charging.cdr import JournalEntry, decode_entry
+from ocs.charging.request import (
+    ChargingAnswer,
+    ChargingRequest,
+    ChargingStatus,
+    GroupAnswer,
+    GroupKey,
+    Quantity,
+    RequestKind,
+)
+from ocs.clock import now_ms
+from ocs.rating.units import UnitKind
+from tests.conftest import find_free_port
+from tests.scenario.world import Clock, amount, assert_books
+
+REALM: Final = "example.net"
+START_LIMIT_S: Final = 60.0
+ANSWER_LIMIT_S: Final = 30
+CC_TIME_MAX: Final = 2**32 - 1
+PARTITIONS: Final = 4
+
+# The words of the tables, by RFC 8506, section 9 and RFC 6733, section 7.1; written down here a second time.
+STATUSES: Final = MappingProxyType({
+    2001: ChargingStatus.SUCCESS,
+    4010: ChargingStatus.SERVICE_DENIED,
+    4011: ChargingStatus.FREE,
+    4012: ChargingStatus.CREDIT_LIMIT_REACHED,
+    5002: ChargingStatus.SESSION_UNKNOWN,
+    5003: ChargingStatus.DESTINATION_BARRED,
+    5004: ChargingStatus.INVALID_VALUE,
+    5012: ChargingStatus.CONTRADICTION,
+    5030: ChargingStatus.USER_UNKNOWN,
+    5031: ChargingStatus.RATING_FAILED,
+})  # fmt: skip
+CONTEXTS: Final = {"voice": "32260@3gpp.org", "data": "32251@3gpp.org", "sms": "32274@3gpp.org"}
+FIELDS: Final = {
+    UnitKind.SECONDS: "cc_time",
+    UnitKind.OCTETS: "cc_total_octets",
+    UnitKind.EVENTS: "cc_service_specific_units",
+}
+STATES: Final = {AccountState.ACTIVE: "active", AccountState.SUSPENDED: "suspended", AccountState.CLOSED: "closed"}
+_worlds = itertools.count(1)
+
+logging.getLogger("diameter").setLevel(logging.CRITICAL)  # it logs each refusal; the tests look at the answers
+
+
+class WallClock(Clock):
+    """Another process's time cannot be moved, only looked at."""
+
+    def __call__(self) -> int:
+        return now_ms()
+
+
+class ServedOcs:
+    """``ocs serve`` on free ports, over the Valkey of the tests; PostgreSQL is not asked for anything here."""
+
+    def __init__(self, folder: Path, project_root: Path, valkey_url: str) -> None:
+        self.valkey_url = valkey_url
+        self.ports = {port: find_free_port() for port in (3868, 1812, 1813, 8080)}
+        self.url = f"http://127.0.0.1:{self.ports[8080]}"
+        self._data = folder / "data"
+        shutil.copytree(project_root / "config", folder / "config")
+        settings = folder / "config" / "ocs.toml"
+        settings.write_text(_settings(settings.read_text(encoding="utf-8"), self.ports), encoding="utf-8")
+        servers = {"OCS_VALKEY_URL": valkey_url, "OCS_POSTGRES_DSN": f"postgresql://ocs@/ocs?host={folder}"}
+        self._output = folder / "out"
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ocs", "serve", "--config", str(settings), "--data", str(self._data)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **servers},
+            )
+
+    def wait_ready(self) -> None:
+        deadline_s = time.monotonic() + START_LIMIT_S
+        while True:
+            assert self._process.poll() is None, self._output.read_text(encoding="utf-8")
+            try:
+                if httpx.get(f"{self.url}/ready", timeout=5).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                assert time.monotonic() < deadline_s, self._output.read_text(encoding="utf-8")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            assert self._process.wait(60) == 0, self._output.read_text(encoding="utf-8")
+        finally:
+            self._process.kill()
+
+    def api(self) -> httpx.AsyncClient:
+        token = (self._data / "admin.key").read_text(encoding="ascii").strip()
+        return httpx.AsyncClient(
+            base_url=f"{self.url}/v1", headers={"Authorization": f"Bearer {token}"}, timeout=ANSWER_LIMIT_S
+        )
+
+
+def _settings(text: str, ports: dict[int, int]) -> str:
+    """The sample's settings with the quota of the statements: 30 s or 1 MiB, Validity-Time 300 s, no threshold."""
+    changes = {
+        "seconds = 300": "seconds = 30",
+        "octets = 10485760": "octets = 1048576",
+        "validity_s = 600": "validity_s = 300",
+        "threshold_percent = 20": "threshold_percent = 0",
+        "partitions = 16": f"partitions = {PARTITIONS}",
+        **{f'"127.0.0.1:{port}"': f'"127.0.0.1:{free}"' for port, free in ports.items()},
+    }
+    for old, new in changes.items():
+        assert f"{old}" in text, f"the sample has no {old}"
+        text = text.replace(old, new)
+    return text
+
+
+class Gateway:
+    """python-diameter as a packet gateway: a node with one application, in threads of its own."""
+
+    def __init__(self, port: int) -> None:
+        self._node = Node("gateway.example.net", REALM)
+        self._node.wakeup_interval = 1
+        peer = self._node.add_peer(
+            f"aaa://ocs.example.net:{port}", REALM, ip_addresses=["127.0.0.1"], is_persistent=True
+        )
+        self._application = SimpleThreadingApplication(
+            constants.APP_DIAMETER_CREDIT_CONTROL_APPLICATION, is_auth_application=True
+        )
+        self._node.add_application(self._application, [peer])
+        self._node.start()
+        self._application.wait_for_ready(ANSWER_LIMIT_S)
+
+    def close(self) -> None:
+        self._node.stop(wait_timeout=5)
+
+    def request(self, session_id: str) -> CreditControlRequest:
+        request = CreditControlRequest()
+        request.session_id = session_id
+        request.origin_host = self._node.origin_host.encode()
+        request.origin_realm = self._node.realm_name.encode()
+        request.destination_realm = REALM.encode()
+        request.auth_application_id = constants.APP_DIAMETER_CREDIT_CONTROL_APPLICATION
+        return request
+
+    async def send(self, request: CreditControlRequest) -> CreditControlAnswer:
+        answer = await asyncio.to_thread(self._application.send_request, request, ANSWER_LIMIT_S)
+        assert isinstance(answer, CreditControlAnswer)
+        return answer
+
+
+class SocketWorld:
+    """One account of the served system, with the interface of ``tests.scenario.world.World``."""
+
+    def __init__(self, served: ServedOcs, gateway: Gateway) -> None:
+        number = next(_worlds)
+        self.clock: Clock = WallClock()
+        self.account_id = f"account-{number}"
+        self.number = f"49151{number:08d}"
+        self._served = served
+        self._gateway = gateway
+        self._api = served.api()
+        self._keys = itertools.count(1)
+        self._sent: set[tuple[str, int]] = set()
+
+    async def close(self) -> None:
+        await self._api.aclose()
+
+    async def open(self, balance: str, credit_limit: str = "0") -> None:
+        account = {"account_id": self.account_id, "currency": "EUR", "rate_plan": "test-eur"}
+        await self._post("/accounts", {**account, "credit_limit": credit_limit})
+        identities = [f"e164:{self.number}"]
+        subscriber = {"subscriber_id": self.account_id, "account_id": self.account_id, "identities": identities}
+        await self._post("/subscribers", subscriber)
+        if amount(balance):
+            await self.change(balance)
+
+    async def change(self, text: str) -> None:
+        """Top up, or take away with a minus sign."""
+        operation = "adjustments" if text.startswith("-") else "top-ups"
+        body = {"amount": text, "currency": "EUR", "reason": "scenario"}
+        await self._post(f"/accounts/{self.account_id}/{operation}", body)
+
+    async def set_state(self, state: AccountState) -> None:
+        answer = await self._api.put(
+            f"/accounts/{self.account_id}/state", json={"state": STATES[state]}, headers=self._key()
+        )
+        assert answer.is_success, answer.text
+
+    async def close_silent_sessions(self) -> int:
+        raise AssertionError("the time of another process cannot be moved: leave this scenario to the other worlds")
+
+    async def charge(self, request: ChargingRequest) -> ChargingAnswer:
+        """Over the wire and back. Numbers that were sent before carry the T flag, as a client's repeats do."""
+        wire = self._wire_request(request)
+        sent = (request.session_key, request.request_number)
+        wire.header.is_retransmit = sent in self._sent
+        self._sent.add(sent)
+        answer = await self._gateway.send(wire)
+        assert answer.session_id == wire.session_id
+        assert (answer.cc_request_type, answer.cc_request_number) == (request.kind, request.request_number)
+        return _charging_answer(answer)
+
+    async def figures(self) -> tuple[int, int, int]:
+        """Booked, reserved and available now, as the API says."""
+        answer = await self._api.get(f"/accounts/{self.account_id}")
+        found = answer.json()
+        return amount(found["balance"]), amount(found["reserved"]), amount(found["available"])
+
+    async def check_books(self) -> None:
+        """Invariants 1 and 2, in the records themselves."""
+        store = await open_store(self._served.valkey_url, PARTITIONS)
+        try:
+            account = next(each for each in [a async for a in store.accounts()] if each.account_id == self.account_id)
+            assert_books(account, await self._entries(store), await store.open_sessions(self.account_id))
+        finally:
+            await store.close()
+
+    async def _entries(self, store: ValkeyStore) -> list[JournalEntry]:
+        found: list[JournalEntry] = []
+        for partition in range(PARTITIONS):
+            for _, fields in await store.client.xrange(f"{{p{partition}}}outbox"):
+                found.append(decode_entry(fields[b"e"]))
+        return [entry for entry in found if entry.account_id == self.account_id]
+
+    async def _post(self, path: str, body: dict[str, Any]) -> None:
+        answer = await self._api.post(path, json=body, headers=self._key())
+        assert answer.is_success, answer.text
+
+    def _key(self) -> dict[str, str]:
+        return {"Idempotency-Key": f"{self.account_id}-{next(self._keys)}"}
+
+    def _wire_request(self, request: ChargingRequest) -> CreditControlRequest:
+        wire = self._gateway.request(f"gateway.example.net;{self.account_id};{request.session_key}")
+        wire.service_context_id = CONTEXTS[request.service]
+        wire.cc_request_type = request.kind
+        wire.cc_request_number = request.request_number
+        wire.add_subscription_id(subscription_id_type=0, subscription_id_data=self.number)
+        if request.destination:
+            ims = ImsInformation(called_party_address=f"tel:+{request.destination}")
+            wire.service_information = ServiceInformation(ims_information=ims)
+        if request.kind == RequestKind.EVENT:
+            (group,) = request.groups
+            wire.requested_action = request.action
+            wire.requested_service_unit = _units(RequestedServiceUnit, group.requested or ())
+            return wire
+        for group in request.groups:
+            named = {} if group.key.rating_group < 0 else {"rating_group": group.key.rating_group}
+            if group.requested is not None:
+                named["requested_service_unit"] = _units(RequestedServiceUnit, group.requested)
+            if group.used is not None:
+                named["used_service_unit"] = _units(UsedServiceUnit, group.used)
+            wire.add_multiple_services_credit_control(**named)
+        return wire
+
+
+def _units(kind: Any, quantities: tuple[Quantity, ...]) -> Any:
+    """A value of 0 that is asked for means: you choose. The wire says so by saying nothing."""
+    fields = {}
+    for quantity in quantities:
+        value = min(quantity.value, CC_TIME_MAX) if quantity.kind is UnitKind.SECONDS else quantity.value
+        fields[FIELDS[quantity.kind]] = value
+    return kind(**fields)
+
+
+def _charging_answer(answer: CreditControlAnswer) -> ChargingAnswer:
+    groups = [
+        _group(each.result_code, each.granted_service_unit, each.final_unit_indication)
+        for each in answer.multiple_services_credit_control
+    ]
+    granted = getattr(answer, "granted_service_unit", None)
+    if granted is not None:
+        groups.append(_group(answer.result_code, granted, None))
+    return ChargingAnswer(STATUSES[answer.result_code], tuple(groups))
+
+
+def _group(result_code: int, granted: Any, final: Any) -> GroupAnswer:
+    kind, value = 0, 0
+    for unit, field in FIELDS.items():
+        found = getattr(granted, field, None) if granted is not None else None
+        if found is not None:
+            kind, value = int(unit), found
+    action = -1 if final is None else final.final_unit_action
+    return GroupAnswer(GroupKey(), STATUSES[result_code], kind, value, final=action)

@@ -1,0 +1,177 @@
+"""The statements once more, over sockets: the real daemon in another process, independent clients, real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import redis
+from pyrad.client import Client
+from pyrad.dictionary import Dictionary
+from pyrad.packet import AcctPacket
+
+from ocs.embedded.valkey import EmbeddedValkey
+from tests.scenario.sockets import Gateway, ServedOcs, SocketWorld
+from tests.scenario.table import Table
+from tests.scenario.test_charging import SCENARIOS
+from tests.scenario.world import CONFIG, amount
+
+pytestmark = pytest.mark.integration
+
+# What cannot be said from outside, and why.
+NOT_OVER_SOCKETS: Final = {
+    "112-113 silence ends the session; a late report changes no balance": "another process's time cannot be moved",
+}
+OVER_SOCKETS: Final = [name for name in SCENARIOS if name not in NOT_OVER_SOCKETS]
+
+
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, project_root: Path, valkey_server: EmbeddedValkey
+) -> Iterator[ServedOcs]:
+    """One daemon for all: each world has an account of its own."""
+    with redis.Redis.from_url(valkey_server.url) as client:
+        client.flushall()
+        client.function_flush()
+    running = ServedOcs(tmp_path_factory.mktemp("served"), project_root, valkey_server.url)
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def gateway(served: ServedOcs) -> Iterator[Gateway]:
+    """One connection of an independent Diameter stack."""
+    client = Gateway(served.ports[3868])
+    yield client
+    client.close()
+
+
+@pytest.fixture
+async def world(served: ServedOcs, gateway: Gateway) -> AsyncIterator[SocketWorld]:
+    """A fresh account."""
+    fresh = SocketWorld(served, gateway)
+    yield fresh
+    await fresh.close()
+
+
+def test_what_is_left_out_exists() -> None:
+    """The list of exceptions names scenarios, each with its reason."""
+    assert SCENARIOS.keys() >= NOT_OVER_SOCKETS.keys()
+
+
+@pytest.mark.parametrize("name", OVER_SOCKETS)
+async def test_scenario(world: SocketWorld, name: str) -> None:
+    """The table's every line comes true for a client on the network, too."""
+    await Table(world).play(SCENARIOS[name])
+
+
+class Switch:
+    """pyrad as a switch that reports calls."""
+
+    def __init__(self, served: ServedOcs) -> None:
+        self._port = served.ports[1813]
+        self._client = Client(
+            "127.0.0.1",
+            authport=served.ports[1812],
+            acctport=self._port,
+            secret=b"testing123",
+            dict=Dictionary(str(CONFIG / "dictionaries" / "dictionary")),
+        )
+        self._client.timeout, self._client.retries = 10, 2
+
+    def close(self) -> None:
+        self._client._CloseSocket()
+
+    def record(self, number: str, status: str, session_id: str, **more: Any) -> AcctPacket:
+        packet = self._client.CreateAcctPacket()
+        values = {
+            "Acct-Status-Type": status,
+            "Acct-Session-Id": session_id,
+            "User-Name": number,
+            "Calling-Station-Id": number,
+            "Called-Station-Id": "200555",
+            "NAS-Identifier": "switch-1",
+            **{name.replace("_", "-"): value for name, value in more.items()},
+        }
+        for name, value in values.items():
+            packet[name] = value
+        return packet
+
+    async def send(self, packet: AcctPacket) -> None:
+        reply = await asyncio.to_thread(self._client.SendPacket, packet)
+        assert reply.code == 5
+
+    async def send_twice(self, packet: AcctPacket) -> list[bytes]:
+        """The very same octets, 2 s apart as a client's first repeat is; what came back."""
+        octets = packet.RequestPacket()
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.connect(("127.0.0.1", self._port))
+            replies = []
+            for wait_s in (2, 0):
+                await loop.sock_sendall(sender, octets)
+                replies.append(await asyncio.wait_for(loop.sock_recv(sender, 4096), 10))
+                await asyncio.sleep(wait_s)
+        return replies
+
+
+@pytest.fixture
+def switch(served: ServedOcs) -> Iterator[Switch]:
+    """A client of RADIUS accounting."""
+    client = Switch(served)
+    yield client
+    with suppress(OSError):
+        client.close()
+
+
+# The same call told in three records: 125 s in started minutes of 0.30 cost 0.90.
+CALL: Final[dict[str, Callable[[int], dict[str, Any]]]] = {
+    "Start": lambda at_s: {"Event_Timestamp": at_s},
+    "Interim-Update": lambda at_s: {"Event_Timestamp": at_s + 65, "Acct_Session_Time": 65},
+    "Stop": lambda at_s: {"Event_Timestamp": at_s + 125, "Acct_Session_Time": 125},
+}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(CALL)), ids="-".join)
+async def test_statement_26_any_order_ends_in_the_same_money(
+    world: SocketWorld, switch: Switch, order: tuple[str, ...]
+) -> None:
+    """Stop before Start, Interim after Stop, all of them twice in packets of their own: the balance is the same."""
+    await world.open("10.00")
+    at_s = world.clock() // 1000 - 125
+    for status in order + order:
+        await switch.send(switch.record(world.number, status, world.account_id, **CALL[status](at_s)))
+    assert (await world.figures())[:2] == (amount("9.10"), 0)
+    await world.check_books()
+
+
+async def test_statement_25_a_stop_in_another_packet_is_not_charged_again(world: SocketWorld, switch: Switch) -> None:
+    """New Identifier, Acct-Delay-Time and Event-Timestamp: it is answered, and nothing is debited."""
+    await world.open("10.00")
+    at_s = world.clock() // 1000 - 60
+    await switch.send(switch.record(world.number, "Start", world.account_id, Event_Timestamp=at_s - 30))
+    for delay_s in (0, 5, 55):
+        stop = {"Acct_Session_Time": 30, "Acct_Delay_Time": delay_s, "Event_Timestamp": at_s + delay_s}
+        await switch.send(switch.record(world.number, "Stop", world.account_id, **stop))
+        assert (await world.figures())[:2] == (amount("9.70"), 0)
+    await world.check_books()
+
+
+async def test_statement_27_an_identical_packet_gets_identical_octets(world: SocketWorld, switch: Switch) -> None:
+    """Two seconds later the first reply is sent again, octet by octet."""
+    await world.open("10.00")
+    stop = switch.record(world.number, "Stop", world.account_id, Acct_Session_Time=30)
+    first, second = await switch.send_twice(stop)
+    assert first == second
+    assert (await world.figures())[:2] == (amount("9.70"), 0)
+    await world.check_books()
