@@ -32,7 +32,7 @@ online charging server: ready
 
 Try in a second terminal (source .venv/bin/activate):
 
-  ocs demo        plays calls, messages and data over the real sockets and shows their CDRs
+  ocs demo        plays calls and a message over the real sockets and shows their CDRs
   ocs audit       proves every balance from the journal
   curl {endpoints.http_url}/ready
   curl -H "Authorization: Bearer $(cat {key})" {endpoints.http_url}/openapi.json
