@@ -19,6 +19,7 @@ import uvloop
 from balance.money import Currency
 from balance.store import BackendUnavailable
 from balance.valkey.store import PartitionsMismatchError, ValkeyStore, open_store
+from ocs import limits
 from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, ensure_admin_key
@@ -40,7 +41,6 @@ from ocs.settings import Settings
 log = structlog.get_logger()
 
 STORE_PATIENCE_S: Final = 15.0
-DRAIN_S: Final = 5.0
 
 
 class Endpoints(NamedTuple):
@@ -99,7 +99,15 @@ class Daemon:
             counters=self._counters,
             is_ready=lambda: self._store.is_ready,
         )
-        http = HttpServer(self._settings.http, create_app(self._context(history, currencies)))
+        context = self._context(history, currencies)
+        http = HttpServer(self._settings.http, create_app(context))
+        for gauge, protocol, read in (
+            (Gauge.CONNECTIONS, "diameter", lambda: diameter.connections),
+            (Gauge.CONNECTIONS, "http", lambda: http.connections),
+            (Gauge.IN_FLIGHT, "diameter", lambda: diameter.in_flight),
+            (Gauge.IN_FLIGHT, "radius", lambda: radius.in_flight),
+        ):
+            context.metrics.watch(gauge, protocol, read)
         supervision = asyncio.create_task(self._supervision.run(), name="supervision")
         try:
             if self._endpoints.admin_key is not None:
@@ -110,7 +118,9 @@ class Daemon:
             log.info("daemon_drains")
         finally:
             # First the servers that take in work, then what they stand on.
-            await asyncio.gather(diameter.close(DRAIN_S), radius.close(DRAIN_S), http.close(DRAIN_S))
+            await asyncio.gather(
+                diameter.close(limits.DRAIN_S), radius.close(limits.DRAIN_S), http.close(limits.DRAIN_S)
+            )
             supervision.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await supervision
@@ -145,7 +155,6 @@ class Daemon:
 
     def _context(self, history: PostgresHistory, currencies: dict[str, Currency]) -> Context:
         metrics = Metrics(self._counters, self._store.client, now_ms)
-        metrics.watch(Gauge.IN_FLIGHT, "all", lambda: self._online.lanes.waiting)
         return Context(
             accounts=AccountDesk(self._online, self._store, now_ms, currencies),
             history=history,
