@@ -27,7 +27,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-@pytest.mark.parametrize("command", ["run", "serve", "flush", "migrate", "config check"])
+COMMANDS = ["run", "serve", "flush", "migrate", "demo", "account show", "session show", "session list", "config check"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example(command: str) -> None:
     """Each command says in its help how it is used."""
     result = CliRunner().invoke(app, [*command.split(), "--help"])
