@@ -122,7 +122,6 @@ class Settings(_Section, frozen=True):
     retention: Retention = Retention()
     outbox: Outbox = Outbox()
     services: dict[str, str] = msgspec.field(default_factory=_services)
-    country_code: str = ""
 
 
 def load_settings(path: Path) -> Settings | tuple[ConfigFault, ...]:

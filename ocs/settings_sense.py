@@ -71,8 +71,6 @@ def _check_names(settings: Settings, fault: Fault) -> None:
             fault(path, f"{name!r} is no domain name", "write it in full, such as ocs.example.net")
     if not node.data_dir:
         fault(("node", "data_dir"), "is empty", 'name a folder, such as "data"')
-    if settings.country_code and not re.fullmatch(r"[1-9][0-9]{0,2}", settings.country_code):
-        fault(("country_code",), f"{settings.country_code!r} is no country code", 'digits alone, such as "49"')
 
 
 def _check_backends(settings: Settings, fault: Fault) -> None:

@@ -33,7 +33,6 @@ def test_sample_says_the_defaults(project_root: Path) -> None:
     settings = load_settings(project_root / "config" / "ocs.toml")
     assert isinstance(settings, Settings), settings
     expected = Settings(
-        country_code="49",
         diameter=msgspec.structs.replace(Settings().diameter, accept_realms=("example.net",)),
         radius=msgspec.structs.replace(Settings().radius, clients=settings.radius.clients),
     )
@@ -86,7 +85,6 @@ credentials = "perhaps"
         ('[node]\nidentity = "ocs"\n', "2: node.identity: 'ocs' is no domain name (write it in full"),
         ('[node]\naliases = ["a.b", "-"]\n', "2: node.aliases: '-' is no domain name"),
         ('[node]\ndata_dir = ""\n', "2: node.data_dir: is empty"),
-        ('country_code = "+49"\n', "1: country_code: '+49' is no country code"),
         ("[backends]\npartitions = 0\n", "2: backends.partitions: is 0 (choose 1 to 4096)"),
         ('[backends]\nvalkey_url = "10.0.0.1:6379"\n', "2: backends.valkey_url: is no address of a Valkey (such as"),
         ('[backends]\npostgres_dsn = "mysql://h/d"\n', "2: backends.postgres_dsn: is no address of a PostgreSQL"),
