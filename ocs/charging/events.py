@@ -12,7 +12,7 @@ from balance.money import Amount
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision
 from ocs.charging.policy import USED_MAX
-from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupRequest
+from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupKey, GroupRequest
 from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone
 from ocs.charging.steps import (
     Answered,
@@ -24,7 +24,7 @@ from ocs.charging.steps import (
     with_entry_number,
     with_expiries,
 )
-from ocs.rating.price import cost_of, is_free
+from ocs.rating.price import Price, Tariff, cost_of, is_free
 from ocs.rating.units import UnitKind
 
 ENOUGH: Final = 0
@@ -68,7 +68,8 @@ def _act(case: Case, account: Account) -> Answered:
 
 def _priced(case: Case, account: Account, session: CreditSession, group: GroupRequest) -> GroupState | ChargingStatus:
     """What the event would cost: the units asked for, one of the tariff's kind when none are named."""
-    found = new_state(case, account, session, group.key)
+    money = next((q for q in group.requested or () if q.kind is UnitKind.MONEY), None)
+    found = new_state(case, account, session, group.key) if money is None else _as_asked(case, account, group.key)
     if isinstance(found, ChargingStatus):
         return found
     price = found.tariff.price
@@ -80,6 +81,14 @@ def _priced(case: Case, account: Account, session: CreditSession, group: GroupRe
     if account.state != AccountState.ACTIVE and not is_free(price) and _moves_money(case):
         return ChargingStatus.SERVICE_DENIED
     return GroupState(group.key, found.tariff, units, cost_of(price, units))
+
+
+def _as_asked(case: Case, account: Account, key: GroupKey) -> GroupState | ChargingStatus:
+    """The client has rated the event itself and names the amount (TS 32.299, 6.3.8: decentralised rating)."""
+    if case.request.currency not in {"", account.currency}:
+        return ChargingStatus.RATING_FAILED
+    price = Price(UnitKind.MONEY, 0, 1, 1, 1, 1, 1)
+    return GroupState(key, Tariff(price, account.rate_plan, "the amount that the client asked", "", "", "", ""))
 
 
 def _moves_money(case: Case) -> bool:
