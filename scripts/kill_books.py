@@ -19,7 +19,7 @@ FLUSH_LIMIT_S: Final = 120.0
 
 RECORDS: Final = """
     SELECT c.session_id, c.account_id, j.kind,
-           (SELECT sum((g ->> 'used')::bigint)::bigint FROM jsonb_array_elements(c.groups) g) AS used_s, c.cost, c.flags
+           (SELECT coalesce(sum((g ->> 'used')::bigint), 0)::bigint FROM jsonb_array_elements(c.groups) g), c.cost, c.flags
     FROM cdr c JOIN journal j USING (account_id, entry_number)
 """
 ENTRIES: Final = "SELECT account_id, entry_number, kind, amount, reference FROM journal"
