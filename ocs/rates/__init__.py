@@ -1,0 +1,1 @@
+"""Tools around the rate files: explain, compare, import. Nothing that runs depends on them."""
