@@ -19,7 +19,7 @@ _PATTERNS: Final = (CURRENCIES_FILE, f"{PLANS}/*.toml", f"{DECKS}/*.csv", f"{DES
 
 def load_ratebook(config_dir: Path, now_ms: int) -> LoadResult:
     """Load everything or nothing. ``now_ms`` only decides what is kept ready; each look-up names its own instant."""
-    files, faults = _read_files(config_dir)
+    files, faults = read_files(config_dir)
     if faults:
         return LoadResult(None, {}, tuple(faults))
     return build(files, now_ms)
@@ -43,7 +43,8 @@ def load_currencies(path: Path) -> dict[str, Currency]:
     return currencies
 
 
-def _read_files(config_dir: Path) -> tuple[dict[str, bytes], list[ConfigFault]]:
+def read_files(config_dir: Path) -> tuple[dict[str, bytes], list[ConfigFault]]:
+    """Read the bytes of all rate files by their relative names, and what could not be read."""
     files: dict[str, bytes] = {}
     faults: list[ConfigFault] = []
     for path in _paths(config_dir):

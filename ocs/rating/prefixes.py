@@ -8,6 +8,7 @@ versions, an end, or a start in the future holds ``~n`` instead: the n-th list o
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from typing import Final
 
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash, Version, settle
@@ -66,6 +67,20 @@ class PrefixIndex:
 
     def _versions_of(self, row: int) -> Versions:
         return self._versions[~row] if row < 0 else (Version(self._from_ms[row], FOREVER_MS, row),)
+
+    def candidates(self, digits: str) -> list[tuple[str, Versions]]:
+        """List every prefix of a number that the index knows, the longest first, with its versions: for explanations."""
+        return [
+            (digits[:length], self._versions_of(row))
+            for length, table in self._tables
+            if length <= len(digits) and (row := table.get(digits[:length])) is not None
+        ]
+
+    def entries(self) -> Iterator[tuple[str, Versions]]:
+        """Go through all prefixes with their versions: for comparisons."""
+        for _, table in self._tables:
+            for prefix, row in table.items():
+                yield prefix, self._versions_of(row)
 
     def future_prefixes(self, now_ms: int) -> list[tuple[str, int]]:
         """List the prefixes that nothing prices yet, with the row that will."""

@@ -67,6 +67,10 @@ class RateBook:
         rates = self._plans.get(plan)
         return None if rates is None else rates.currency
 
+    def rates_of(self, plan: str) -> PlanRates | None:
+        """Give all rates of a plan: for tools that show and compare; requests are priced by ``tariff_for``."""
+        return self._plans.get(plan)
+
     def tariff_for(
         self, plan: str, service: str, rating_group: int, service_ids: tuple[int, ...], destination: str, at_ms: int
     ) -> Tariff | RatingFault:

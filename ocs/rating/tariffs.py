@@ -51,6 +51,11 @@ class FlatRate:
     def tariff(self, destination: str, at_ms: int) -> Tariff:  # noqa: ARG002 the same for each
         return self._tariff
 
+    @property
+    def only(self) -> Tariff:
+        """The one tariff: for tools that show and compare."""
+        return self._tariff
+
 
 class CodeTable(msgspec.Struct, frozen=True):
     """A file of prefixes: the index, and by row number the destination's, the line and the prefix length."""
@@ -95,6 +100,23 @@ class DeckRate:
         if until_ms != FOREVER_MS:
             return msgspec.structs.replace(tariff, valid_until_ms=until_ms)
         return tariff
+
+    @property
+    def codes(self) -> CodeTable:
+        """The prefixes: for tools that show and compare."""
+        return self._codes
+
+    @property
+    def labels(self) -> Labels:
+        """Whose rates these are."""
+        return self._labels
+
+    def price_of_row(self, row: int) -> Price | RatingFault:
+        """Give the price of a row of ``codes``, or why it has none."""
+        price = self._price_of[row]
+        if price == BARRED:
+            return RatingFault.DESTINATION_BARRED
+        return RatingFault.NO_DESTINATION if price == NO_PRICE else self._prices[price]
 
     def _make(self, row: int, destination: str) -> Tariff | RatingFault:
         if row < 0:

@@ -1,0 +1,280 @@
+"""What changes between two versions of the rates, in dial codes and money. Pure.
+
+A prefix is compared by what its numbers cost: where one side does not list it, the shorter prefix that answers there is
+the other price. Prices are compared from one instant on; what was in force before is history and not a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ocs.rates.trace import tariff_name
+from ocs.rating.dated import FOREVER_MS
+from ocs.rating.price import Price
+from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
+from ocs.rating.tariffs import CodeTable, DeckRate, FlatRate, RateSource, RatingFault
+
+
+class ChangeKind(StrEnum):
+    """One word for a change, as carriers use it on their sheets."""
+
+    NEW = "new"
+    GONE = "gone"
+    CLOSED = "closed"  # barred from now on
+    REOPENED = "reopened"
+    INCREASE = "increase"
+    DECREASE = "decrease"
+    FEE = "fee change"
+    INCREMENT = "increment change"
+    ROUNDING = "rounding change"
+    UNIT = "unit change"  # seconds became octets: no figures can be compared
+    DATE = "date change"
+    NAME = "renamed"
+
+
+class Quote(NamedTuple):
+    """What numbers of a prefix cost at an instant: None where there is no price. ``prefix`` is the one that answers."""
+
+    price: Price | RatingFault
+    prefix: str
+    destination: str
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One prefix, one interval, two quotes. ``prefix`` is empty for a tariff with one price for everything."""
+
+    kind: ChangeKind
+    prefix: str
+    destination: str
+    old: Quote
+    new: Quote
+    from_ms: int
+    to_ms: int = FOREVER_MS
+    moved_from_ms: int = -1  # of a date change: when it was to be
+
+
+class TariffKey(NamedTuple):
+    """Which tariff of which plan a table of changes is about."""
+
+    plan: str
+    currency: str
+    service: str
+    selects: str
+    name: str
+
+
+class TariffDifference(msgspec.Struct, frozen=True):
+    """All changes of one tariff; ``unchanged`` counts the prefixes that cost the same."""
+
+    key: TariffKey
+    changes: tuple[Change, ...]
+    unchanged: int
+    currency_before: str
+
+
+_NOTHING: Final = Quote(RatingFault.NO_DESTINATION, "", "")
+
+
+class _Side:
+    """One version of one tariff."""
+
+    def __init__(self, source: RateSource | None) -> None:
+        self._source = source
+        self._codes: CodeTable | None = source.codes if isinstance(source, DeckRate) else None
+
+    def prefixes(self) -> Iterable[str]:
+        if self._codes is not None:
+            return (prefix for prefix, _ in self._codes.index.entries())
+        return () if self._source is None else ("",)
+
+    def quote(self, prefix: str, at_ms: int) -> Quote:
+        """What a number that begins with the prefix and with no longer one costs."""
+        if isinstance(self._source, FlatRate):
+            return Quote(self._source.only.price, "", self._source.only.name)
+        if self._codes is None or not isinstance(self._source, DeckRate):
+            return _NOTHING
+        row, _ = self._codes.index.find(prefix, at_ms)
+        if row < 0:
+            return _NOTHING
+        name = self._codes.destinations[self._codes.destination_of[row]]
+        return Quote(self._source.price_of_row(row), prefix[: self._codes.length_of[row]], name)
+
+    def steps(self, prefix: str, after_ms: int) -> Iterator[int]:
+        """Instants after which the answer for a prefix may differ."""
+        if self._codes is None:
+            return
+        for _, versions in self._codes.index.candidates(prefix):
+            for version in versions:
+                if version.from_ms > after_ms:
+                    yield version.from_ms
+                if after_ms < version.to_ms < FOREVER_MS:
+                    yield version.to_ms
+
+
+def compare_sources(old: RateSource | None, new: RateSource | None, at_ms: int) -> tuple[list[Change], int]:
+    """Compare two versions of a tariff from an instant on; also count the prefixes without a change."""
+    before, after = _Side(old), _Side(new)
+    prefixes = sorted({*before.prefixes(), *after.prefixes()})
+    changes: list[Change] = []
+    changed = 0
+    for prefix in prefixes:
+        found = _changes_of(prefix, before, after, at_ms)
+        changes += found
+        changed += bool(found)
+    return changes, len(prefixes) - changed
+
+
+def _changes_of(prefix: str, before: _Side, after: _Side, at_ms: int) -> list[Change]:
+    steps = sorted({at_ms, *before.steps(prefix, at_ms), *after.steps(prefix, at_ms)})
+    spans = [
+        (from_ms, to_ms, before.quote(prefix, from_ms), after.quote(prefix, from_ms))
+        for from_ms, to_ms in pairwise((*steps, FOREVER_MS))
+    ]
+    if len(spans) == 1:
+        kind = _kind(prefix, spans[0][2], spans[0][3])
+        return [] if kind is None else [_change(kind, prefix, spans[0])]
+    if all(_kind(prefix, old, new) is None for _, _, old, new in spans):
+        return []
+    moved = _moved(prefix, spans)
+    return [moved] if moved else _merged(prefix, spans)
+
+
+_Span = tuple[int, int, Quote, Quote]
+
+
+def _change(kind: ChangeKind, prefix: str, span: _Span) -> Change:
+    from_ms, to_ms, old, new = span
+    return Change(kind, prefix, new.destination or old.destination, old, new, from_ms, to_ms)
+
+
+def _merged(prefix: str, spans: list[_Span]) -> list[Change]:
+    """One change for each run of spans in which the same becomes the same."""
+    changes: list[Change] = []
+    for span in spans:
+        kind = _kind(prefix, span[2], span[3])
+        if kind is None:
+            continue
+        last = changes[-1] if changes else None
+        if last and last.to_ms == span[0] and (last.old.price, last.new.price) == (span[2].price, span[3].price):
+            changes[-1] = msgspec.structs.replace(last, to_ms=span[1])
+        else:
+            changes.append(_change(kind, prefix, span))
+    return changes
+
+
+def _moved(prefix: str, spans: list[_Span]) -> Change | None:
+    """The same prices one after another, at other dates."""
+    old, new = _sequence(spans, 2), _sequence(spans, 3)
+    if [quote.price for _, quote in old] != [quote.price for _, quote in new]:
+        return None
+    for (was_ms, before), (is_ms, after) in zip(old, new, strict=True):
+        if was_ms != is_ms:
+            name = after.destination or before.destination
+            return Change(ChangeKind.DATE, prefix, name, before, after, is_ms, moved_from_ms=was_ms)
+    return None
+
+
+def _sequence(spans: list[_Span], side: int) -> list[tuple[int, Quote]]:
+    found: list[tuple[int, Quote]] = []
+    for span in spans:
+        quote: Quote = span[2] if side == 2 else span[3]
+        if not found or found[-1][1].price != quote.price:
+            found.append((span[0], quote))
+    return found
+
+
+def _kind(prefix: str, old: Quote, new: Quote) -> ChangeKind | None:
+    """Name the change; None if nothing changes. What is listed and barred is not what is not listed.
+
+    Where a shorter prefix answers on both sides, the change is that one's.
+    """
+    if prefix not in {old.prefix, new.prefix}:
+        return None
+    if isinstance(old.price, Price) and isinstance(new.price, Price):
+        return _price_kind(prefix, old, new, old.price, new.price)
+    if old.price == new.price:
+        return None
+    if isinstance(new.price, Price):
+        return ChangeKind.REOPENED if old.price is RatingFault.DESTINATION_BARRED else ChangeKind.NEW
+    if new.price is RatingFault.DESTINATION_BARRED:
+        return ChangeKind.CLOSED
+    return ChangeKind.GONE if isinstance(old.price, Price) or old.prefix == prefix else None
+
+
+def _price_kind(prefix: str, old: Quote, new: Quote, was: Price, now: Price) -> ChangeKind | None:
+    if old.prefix != new.prefix and prefix in {old.prefix, new.prefix}:
+        return ChangeKind.NEW if new.prefix == prefix else ChangeKind.GONE
+    if was == now:
+        return ChangeKind.NAME if old.destination != new.destination and new.prefix == prefix else None
+    return money_kind(was, now)
+
+
+def money_kind(was: Price, now: Price) -> ChangeKind | None:
+    """Name the difference of two prices by what weighs most: rate, first rate, fee, increments, rounding."""
+    if was.kind is not now.kind:
+        return ChangeKind.UNIT
+    for old, new in (
+        (was.next_rate * now.per, now.next_rate * was.per),
+        (was.initial_rate * now.per, now.initial_rate * was.per),
+    ):
+        if old != new:
+            return ChangeKind.INCREASE if new > old else ChangeKind.DECREASE
+    if was.setup != now.setup:
+        return ChangeKind.FEE
+    if (was.initial, was.next, was.minimum) != (now.initial, now.next, now.minimum):
+        return ChangeKind.INCREMENT
+    return ChangeKind.ROUNDING if (was.quantum, was.rounding) != (now.quantum, now.rounding) else None
+
+
+def permille(old: Price | RatingFault, new: Price | RatingFault) -> int | None:
+    """By how many thousandths the rate changes; None where that has no meaning."""
+    if not isinstance(old, Price) or not isinstance(new, Price) or old.kind is not new.kind or not old.next_rate:
+        return None
+    was, now = old.next_rate * new.per, new.next_rate * old.per
+    return (1000 * (now - was) + was // 2) // was
+
+
+def compare_plans(old: dict[str, PlanRates], new: dict[str, PlanRates], at_ms: int) -> Iterator[TariffDifference]:
+    """Compare all tariffs of all plans; a tariff is known by plan, service and what it is for."""
+    before, after = dict(_tariffs(old, at_ms)), dict(_tariffs(new, at_ms))
+    compared: dict[tuple[int, int], tuple[list[Change], int]] = {}
+    for selector in sorted({*before, *after}):
+        was, now = before.get(selector), after.get(selector)
+        pair = (id(was and was[1]), id(now and now[1]))  # groups of one entry share its table
+        if pair not in compared:
+            compared[pair] = compare_sources(was[1] if was else None, now[1] if now else None, at_ms)
+        changes, unchanged = compared[pair]
+        label, _ = now or was or ("", None)
+        currency = (new.get(selector[0]) or old[selector[0]]).currency
+        earlier = old[selector[0]].currency if selector[0] in old else currency
+        if changes or currency != earlier:
+            yield TariffDifference(
+                TariffKey(selector[0], currency, selector[1], selector[2], label), tuple(changes), unchanged, earlier
+            )
+
+
+def _tariffs(plans: dict[str, PlanRates], at_ms: int) -> Iterator[tuple[tuple[str, str, str], tuple[str, RateSource]]]:
+    for plan, rates in plans.items():
+        for service, choices in rates.services.items():
+            for selects, timeline in _timelines(choices):
+                source = next((v.what for v in timeline if at_ms < v.to_ms), None)
+                if source is not None:
+                    yield (plan, service, selects), (tariff_name(source), source)
+
+
+def _timelines(choices: ServiceRates) -> Iterator[tuple[str, Timeline]]:
+    for (group, identifier), timeline in choices.by_service_id.items():
+        yield f"{_group(group)}service identifier {identifier}", timeline
+    for group, timeline in choices.by_group.items():
+        yield _group(group).rstrip(), timeline
+    if choices.otherwise:
+        yield "", choices.otherwise
+
+
+def _group(group: int) -> str:
+    return {ANY_GROUP: "", NO_GROUP: "no rating group "}.get(group, f"rating group {group} ")

@@ -1,0 +1,128 @@
+"""Explanations and differences as fields for programs: what ``--json`` prints and an API may serve."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from balance.money import Currency, format_amount
+from ocs.rates.difference import Change, Quote, TariffDifference, permille
+from ocs.rates.moments import moment_text
+from ocs.rates.trace import Trace
+from ocs.rates.wording import increment_text, price_lines
+from ocs.rating.explain import explain, parts_of
+from ocs.rating.price import Price, Tariff, billed_units, cost_of
+from ocs.rating.units import price_unit_name
+
+Fields = dict[str, Any]
+NO_CURRENCY: Final = Currency("", 0, 9, 2)
+
+
+def price_fields(price: Price, currency: Currency) -> Fields:
+    """Every part of a price; amounts are decimal strings."""
+    return {
+        "rate": _decimal(price.next_rate, currency),
+        "initial_rate": _decimal(price.initial_rate, currency),
+        "per": price_unit_name(price.kind, price.per),
+        "initial": price.initial,
+        "next": price.next,
+        "setup": _decimal(price.setup, currency),
+        "minimum": price.minimum,
+        "round_to": _decimal(price.quantum, currency),
+        "rounding": price.rounding.name.lower().replace("_", "-"),
+    }
+
+
+def trace_fields(found: Trace, currency: Currency) -> Fields:
+    """What was asked, what was in question, and what applies."""
+    query = found.query
+    fields: Fields = {
+        "number": query.number,
+        "plan": query.plan,
+        "service": query.service,
+        "rating_group": None if query.rating_group < 0 else query.rating_group,
+        "service_identifiers": list(query.service_ids),
+        "at": moment_text(query.at_ms),
+        "currency": found.currency,
+        "version": found.version,
+        "tariffs": msgspec.to_builtins(found.tariffs),
+        "candidates": msgspec.to_builtins(found.candidates),
+    }
+    if not isinstance(found.answer, Tariff):
+        return {**fields, "refused": found.answer.value, "because": found.refusal}
+    tariff = found.answer
+    fields["tariff"] = {
+        "name": tariff.name,
+        "destination": tariff.destination,
+        "prefix": tariff.prefix,
+        "source": tariff.source,
+        "valid_until": moment_text(tariff.valid_until_ms),
+        "price": price_fields(tariff.price, currency),
+        "words": price_lines(tariff.price, currency),
+    }
+    return fields
+
+
+def use_fields(price: Price, used_units: int, currency: Currency) -> Fields:
+    """What a use costs and how that adds up."""
+    cost = cost_of(price, used_units)
+    return {
+        "used": used_units,
+        "billed": billed_units(price, used_units),
+        "cost": _decimal(cost, currency),
+        "parts": [
+            {"amount": _decimal(part.amount, currency), "words": part.words}
+            for part in parts_of(price, used_units, cost, currency)
+        ],
+        "words": explain(price, used_units, cost, currency),
+    }
+
+
+def difference_fields(found: TariffDifference, currencies: Mapping[str, Currency]) -> Fields:
+    """One tariff's changes."""
+    key = found.key
+    return {
+        "plan": key.plan,
+        "service": key.service,
+        "selects": key.selects,
+        "tariff": key.name,
+        "currency": key.currency,
+        "currency_before": found.currency_before,
+        "unchanged": found.unchanged,
+        "counts": dict(Counter(change.kind.value for change in found.changes)),
+        "changes": [change_fields(change, found, currencies) for change in found.changes],
+    }
+
+
+def change_fields(change: Change, found: TariffDifference, currencies: Mapping[str, Currency]) -> Fields:
+    """One change: what it was and what it becomes."""
+    by_mille = permille(change.old.price, change.new.price)
+    return {
+        "change": change.kind.value,
+        "prefix": change.prefix,
+        "destination": change.destination,
+        "from": moment_text(change.from_ms),
+        "to": moment_text(change.to_ms),
+        "moved_from": moment_text(max(change.moved_from_ms, 0)),
+        "percent": None if by_mille is None else format_amount(by_mille, 1, 1),
+        "old": _quote(change.old, currencies.get(found.currency_before, NO_CURRENCY)),
+        "new": _quote(change.new, currencies.get(found.key.currency, NO_CURRENCY)),
+    }
+
+
+def _quote(quote: Quote, currency: Currency) -> Fields | None:
+    if not isinstance(quote.price, Price):
+        return {"prefix": quote.prefix, "none": quote.price.value}
+    return {
+        "prefix": quote.prefix,
+        "destination": quote.destination,
+        "increments": increment_text(quote.price),
+        **price_fields(quote.price, currency),
+    }
+
+
+def _decimal(amount: int, currency: Currency) -> str:
+    return format_amount(amount, currency.scale, currency.digits)

@@ -1,0 +1,175 @@
+"""Why a number costs what it costs: every tariff and every prefix that was in question, and why each lost.
+
+The answer itself comes from ``RateBook.tariff_for``, the function that prices the traffic; what stands beside it is
+derived from the same tables, so an explanation cannot disagree with the price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from balance.money import Currency
+from ocs.rates.moments import moment_text
+from ocs.rates.wording import FAULT_WORDS, increment_text, rate_text
+from ocs.rating.dated import FOREVER_MS, Version
+from ocs.rating.price import Price, Tariff
+from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, RateBook, Timeline
+from ocs.rating.tariffs import DeckRate, FlatRate, RateSource, RatingFault
+
+
+class Query(msgspec.Struct, frozen=True):
+    """What is asked: the fields of a charging request that choose a price."""
+
+    number: str
+    plan: str
+    service: str
+    at_ms: int
+    rating_group: int = NO_GROUP
+    service_ids: tuple[int, ...] = ()
+
+
+class Considered(msgspec.Struct, frozen=True):
+    """A ``[[tariffs]]`` entry of the service and what became of it."""
+
+    name: str
+    selects: str
+    from_: str = msgspec.field(name="from")
+    to: str
+    outcome: str
+    is_chosen: bool = False
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A prefix of the number in one version, and what became of it. ``price`` is empty where it has none."""
+
+    prefix: str
+    destination: str
+    source: str
+    price: str
+    increments: str
+    from_: str = msgspec.field(name="from")
+    to: str
+    outcome: str
+    is_chosen: bool = False
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """``answer`` is what a request would be told: the tariff, or the reason for a refusal."""
+
+    query: Query
+    version: str
+    currency: str
+    answer: Tariff | RatingFault
+    tariffs: tuple[Considered, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def refusal(self) -> str:
+        """The reason for a refusal in words; empty if there is a price."""
+        return FAULT_WORDS[self.answer] if isinstance(self.answer, RatingFault) else ""
+
+
+_Entry = tuple[int, str, Timeline, bool]  # rank, what it is for, its versions, whether it takes the request
+
+
+def trace(book: RateBook, currency: Currency | None, query: Query) -> Trace:
+    """Ask the book, and say what else it looked at."""
+    answer = book.tariff_for(
+        query.plan, query.service, query.rating_group, query.service_ids, query.number, query.at_ms
+    )
+    code = book.currency_of(query.plan) or ""
+    rates = book.rates_of(query.plan)
+    if rates is None or currency is None:
+        return Trace(query, book.version, code, answer)
+    entries = sorted(_entries(rates, query), key=lambda entry: entry[0])
+    chosen = next((entry for entry in entries if entry[3]), None)
+    source = next((v.what for v in chosen[2] if v.from_ms <= query.at_ms < v.to_ms), None) if chosen else None
+    tariffs = tuple(_considered(entry, version, chosen, query.at_ms) for entry in entries for version in entry[2])
+    candidates = tuple(_candidates(source, query, currency)) if isinstance(source, DeckRate) else ()
+    return Trace(query, book.version, code, answer, tariffs, candidates)
+
+
+def _entries(rates: PlanRates, query: Query) -> Iterator[_Entry]:
+    """Go through the tariffs of the service, ranked as ``ServiceRates.timeline`` asks for them."""
+    choices = rates.services.get(query.service)
+    if choices is None:
+        return
+    for (group, identifier), timeline in choices.by_service_id.items():
+        takes = identifier in query.service_ids and group in {query.rating_group, ANY_GROUP}
+        place = query.service_ids.index(identifier) if takes else len(query.service_ids)
+        where = "" if group == ANY_GROUP else f" in {_group_words(group)}"
+        yield 2 * place + (group == ANY_GROUP), f"service identifier {identifier}{where}", timeline, takes
+    beyond = 2 * len(query.service_ids) + 2
+    for group, timeline in choices.by_group.items():
+        yield beyond, _group_words(group), timeline, group == query.rating_group
+    if choices.otherwise:
+        yield beyond + 1, "all that no other tariff is for", choices.otherwise, True
+
+
+def _group_words(group: int) -> str:
+    return "requests without a rating group" if group == NO_GROUP else f"rating group {group}"
+
+
+def _considered(entry: _Entry, version: Version[RateSource], chosen: _Entry | None, at_ms: int) -> Considered:
+    _, selects, _, takes = entry
+    in_force = version.from_ms <= at_ms < version.to_ms
+    if not takes:
+        outcome = "not for this request"
+    elif entry is not chosen:
+        outcome = "a more specific tariff goes first"
+    else:
+        outcome = "applies" if in_force else _not_now(version.from_ms, version.to_ms, at_ms)
+    return Considered(
+        name=tariff_name(version.what),
+        selects=selects,
+        from_=moment_text(version.from_ms),
+        to=moment_text(version.to_ms),
+        outcome=outcome,
+        is_chosen=in_force and entry is chosen,
+    )
+
+
+def tariff_name(source: RateSource) -> str:
+    """Give the name of the ``[[tariffs]]`` entry that a source was made of."""
+    if isinstance(source, DeckRate):
+        return source.labels.name
+    assert isinstance(source, FlatRate), "a source is a deck or one price"
+    return source.only.name
+
+
+def _not_now(from_ms: int, to_ms: int, at_ms: int) -> str:
+    return f"not in force before {moment_text(from_ms)}" if at_ms < from_ms else f"ended {moment_text(to_ms)}"
+
+
+def _candidates(source: DeckRate, query: Query, currency: Currency) -> Iterator[Candidate]:
+    codes = source.codes
+    winner = ""
+    for prefix, versions in codes.index.candidates(query.number):
+        for version in versions:
+            in_force = version.from_ms <= query.at_ms < version.to_ms
+            price = source.price_of_row(version.what)
+            outcome = _outcome(price, winner) if in_force else _not_now(version.from_ms, version.to_ms, query.at_ms)
+            yield Candidate(
+                prefix=prefix,
+                destination=codes.destinations[codes.destination_of[version.what]],
+                source=f"{codes.file}:{codes.line_of[version.what]}",
+                price=rate_text(price, currency) if isinstance(price, Price) else "",
+                increments=increment_text(price) if isinstance(price, Price) else "",
+                from_=moment_text(version.from_ms),
+                to="" if version.to_ms == FOREVER_MS else moment_text(version.to_ms),
+                outcome=outcome,
+                is_chosen=in_force and not winner,
+            )
+            winner = winner or (prefix if in_force else "")
+
+
+def _outcome(price: Price | RatingFault, winner: str) -> str:
+    if winner:
+        return f"shorter than {winner}"
+    if isinstance(price, Price):
+        return "applies: the longest prefix in force"
+    if price is RatingFault.DESTINATION_BARRED:
+        return "bars the number: nothing shorter is asked"
+    return "has a name but no price in this tariff"

@@ -1,0 +1,60 @@
+"""Prices in a few words, the same in every table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from balance.money import Amount, Currency, format_amount
+from ocs.rating.price import Price, Rounding, is_free
+from ocs.rating.tariffs import RatingFault
+from ocs.rating.units import price_unit_name, quantity_text
+
+_MODES: Final = {Rounding.UP: "up", Rounding.HALF_UP: "half up", Rounding.DOWN: "down"}
+
+FAULT_WORDS: Final[dict[RatingFault, str]] = {
+    RatingFault.UNKNOWN_PLAN: "there is no such plan",
+    RatingFault.NO_SERVICE: "the plan does not sell this service",
+    RatingFault.NO_RATING_GROUP: "the plan has no tariff for this rating group",
+    RatingFault.NO_DESTINATION: "no prefix of the number has a price",
+    RatingFault.DESTINATION_BARRED: "the destination is barred",
+    RatingFault.NOT_IN_FORCE: "there is a price, but not at this time",
+}
+
+
+def amount_text(amount: Amount, currency: Currency) -> str:
+    """Write ``0.30 EUR``."""
+    return f"{format_amount(amount, currency.scale, currency.digits)} {currency.code}".rstrip()
+
+
+def rate_text(price: Price, currency: Currency) -> str:
+    """Write what a unit costs, and the first increment where it costs something else."""
+    rate = f"{amount_text(price.next_rate, currency)} per {price_unit_name(price.kind, price.per)}"
+    if price.initial_rate == price.next_rate:
+        return rate
+    first = quantity_text(price.kind, price.initial)
+    return f"{rate}; first {first} at {amount_text(price.initial_rate, currency)}"
+
+
+def increment_text(price: Price) -> str:
+    """Write initial and next increment as the trade does: ``60/1``."""
+    return f"{price.initial}/{price.next}"
+
+
+def price_lines(price: Price, currency: Currency) -> list[str]:
+    """Say all of a price: rate, increments, fee, minimum, rounding."""
+    if is_free(price):
+        return ["free of charge"]
+    initial, following = quantity_text(price.kind, price.initial), quantity_text(price.kind, price.next)
+    lines = [rate_text(price, currency)]
+    if price.initial != price.next:
+        lines.append(f"billed are the first {initial}, then every started {following}")
+    elif price.next != 1:
+        lines.append(f"billed is every started {following}")
+    else:
+        lines.append("billed is exactly what was used")
+    if price.setup:
+        lines.append(f"{amount_text(price.setup, currency)} setup fee with the first use")
+    if price.minimum:
+        lines.append(f"a shorter use is billed as {quantity_text(price.kind, price.minimum)}")
+    lines.append(f"the amount is rounded once, {_MODES[price.rounding]}, to {amount_text(price.quantum, currency)}")
+    return lines
