@@ -24,7 +24,7 @@ import uvloop
 
 from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
 from balance.memory import MemoryStore
-from balance.store import PostingDone, Posting, PostingResult, PostingStatus, Subscriber
+from balance.store import Posting, PostingDone, PostingResult, PostingStatus, Subscriber
 from balance.valkey.codec import encode_account, encode_version, pack
 from ocs.charging.policy import quota_policy
 from ocs.charging.service import OnlineCharging
@@ -88,7 +88,9 @@ class _Socket:
 def templates() -> dict[str, bytes]:
     """The load generator's messages by name."""
     text = subprocess.run([ROOT / "build" / "ccr_load", "--dump"], check=True, capture_output=True, text=True).stdout
-    return {name.lower(): bytes.fromhex(octets) for name, octets in re.findall(r"^(\S+)\s+([0-9a-f]+)$", text, re.M)}
+    return {
+        name.lower(): bytes.fromhex(octets) for name, octets in re.findall(r"^(\S+)\s+([0-9a-f]+)$", text, re.MULTILINE)
+    }
 
 
 def patched(frame: bytes, session: int, number: int) -> bytes:
@@ -116,7 +118,7 @@ async def main(calls: int, rounds: int, profile: bool) -> None:
     for number in set(numbers):
         await store.put_subscriber(Subscriber(number.decode(), "A0", (f"e164:{number.decode()}",)))
     charging = OnlineCharging(store, book, quota_policy(settings), now_ms)
-    server = DiameterServer(settings, charging, {}, now_ms)  # type: ignore[arg-type]  # no RADIUS here
+    server = DiameterServer(settings, charging, {}, now_ms)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # as the daemon does

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 ReplyDone: TypeAlias = Callable[[Any], None]
 
 GIVE_UP_S: Final = 5.0
+RECONNECT_S_MIN: Final = 0.02
 RECONNECT_S_MAX: Final = 1.0
 PENDING_MAX: Final = 65_536
 HOLD_MAX: Final = 32
@@ -52,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._is_ready = False
         self._is_closed = False
         self._reconnecting: asyncio.Task[None] | None = None
+        self._delay_s = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self.ready = asyncio.Event()
 
@@ -133,6 +135,8 @@ class Connection(asyncio.Protocol):
             return
         if was_ready:
             log.warning("valkey_connection_lost", reason=str(exc or "closed by the server"), waiting=len(self._pending))
+        else:  # a server that is still loading, or that does not want us, closes on us again and again: do not spin
+            self._wait_longer()
         self._reconnecting = self._loop.create_task(self._connect())
 
     # --- inside -------------------------------------------------------------------------------------------------
@@ -165,6 +169,7 @@ class Connection(asyncio.Protocol):
 
     def _become_ready(self) -> None:
         self._is_ready = True
+        self._delay_s = 0.0
         self.ready.set()
         if self._pending:
             log.info("valkey_postings_sent_again", count=len(self._pending))
@@ -178,17 +183,19 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     async def _connect(self) -> None:
-        delay_s = 0.02
+        """Try at once after a good connection, then ever more rarely, until one is made (which may be lost again)."""
         while not self._is_closed:
+            if self._delay_s:
+                await asyncio.sleep(self._delay_s)
             try:
                 await _open(self._loop, self._url, self)
             except OSError:
-                await asyncio.sleep(delay_s)
-                delay_s = min(delay_s * 2, RECONNECT_S_MAX)
+                self._wait_longer()
             else:
-                # A server that is still loading closes on us again and again: do not spin.
-                await asyncio.sleep(0.02)
                 return
+
+    def _wait_longer(self) -> None:
+        self._delay_s = min(max(2 * self._delay_s, RECONNECT_S_MIN), RECONNECT_S_MAX)
 
     def _give_up_on_old(self) -> None:
         if self._is_closed:

@@ -1,50 +1,73 @@
 #!lua name=ocs
 -- Compare-and-post. No arithmetic here, and no rule: Lua's numbers are doubles, the rules live in one language only.
 --
+-- Each call back into the server costs about as much as all of Lua around it, and each effect is a command in the
+-- append-only file: so what can be written by one MSET is, and a lone MSET needs no MULTI and EXEC around it there.
+
+local function same(key, version)
+  return redis.call('GETRANGE', key, '0', '7') == version
+end
+
+-- What stands there now, for a caller that expected something else: {account, session, ...}.
+local function there(keys, first)
+  local names = {keys[1]}
+  for i = first, #keys do
+    names[#names + 1] = keys[i]
+  end
+  return redis.call('MGET', unpack(names))
+end
+
+-- The usual posting: an account and one open session whose deadline stays, with nothing for the outbox.
+-- keys: account, session
+-- args: expected version (8 bytes; '' when the account must not exist), the account's new value, the session's
+redis.register_function('ocs_update', function(keys, args)
+  if not same(keys[1], args[1]) then
+    return there(keys, 2)
+  end
+  redis.call('MSET', keys[1], args[2], keys[2], args[3])
+  return 1
+end)
+
+-- Every posting.
 -- keys: account, outbox stream, deadlines index, then one per session
--- args: expected version (8 bytes; '' when the account must not exist), the account's new value,
+-- args: expected version, the account's new value,
 --       per session: value ('' deletes), life ('' for ever, else milliseconds; a leading N: must not exist yet),
---                    deadline ('' leaves the index alone, '0' takes the session out, else its score),
+--                    deadline ('' leaves the index alone, '0' takes the session out, else its score), its name there,
 --       then the outbox entries
--- returns 1, or what stands there now: {account, session, ...}
+-- returns 1, or what stands there now
 redis.register_function('ocs_post', function(keys, args)
   local sessions = #keys - 3
-  local same = redis.call('GETRANGE', keys[1], 0, 7) == args[1]
-  if same then
-    for i = 1, sessions do
-      if string.byte(args[3 * i + 1]) == 78 and redis.call('EXISTS', keys[3 + i]) == 1 then
-        same = false
-        break
-      end
-    end
+  if not same(keys[1], args[1]) then
+    return there(keys, 4)
   end
-  if not same then
-    local there = {redis.call('GET', keys[1])}
-    for i = 1, sessions do
-      there[i + 1] = redis.call('GET', keys[3 + i])
-    end
-    return there
-  end
-  redis.call('SET', keys[1], args[2])
   for i = 1, sessions do
-    local key, value, life, deadline = keys[3 + i], args[3 * i], args[3 * i + 1], args[3 * i + 2]
-    if string.byte(life) == 78 then
-      life = string.sub(life, 2)
+    if string.byte(args[4 * i]) == 78 and redis.call('EXISTS', keys[3 + i]) == 1 then
+      return there(keys, 4)
     end
+  end
+  local writes = {keys[1], args[2]}
+  for i = 1, sessions do
+    local at = 4 * i - 1
+    local key, value, life, deadline = keys[3 + i], args[at], args[at + 1], args[at + 2]
     if value == '' then
       redis.call('DEL', key)
-    elseif life == '' then
-      redis.call('SET', key, value)
+    elseif life == '' or life == 'N' then
+      writes[#writes + 1] = key
+      writes[#writes + 1] = value
     else
+      if string.byte(life) == 78 then
+        life = string.sub(life, 2)
+      end
       redis.call('SET', key, value, 'PX', life)
     end
     if deadline == '0' then
-      redis.call('ZREM', keys[3], string.sub(key, string.find(key, '}s:', 1, true) + 3))
+      redis.call('ZREM', keys[3], args[at + 3])
     elseif deadline ~= '' then
-      redis.call('ZADD', keys[3], deadline, string.sub(key, string.find(key, '}s:', 1, true) + 3))
+      redis.call('ZADD', keys[3], deadline, args[at + 3])
     end
   end
-  for i = 3 + 3 * sessions, #args do
+  redis.call('MSET', unpack(writes))
+  for i = 3 + 4 * sessions, #args do
     redis.call('XADD', keys[2], '*', 'e', args[i])
   end
   return 1

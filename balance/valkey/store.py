@@ -22,6 +22,7 @@ from balance.store import (
     PostingResult,
     PostingStatus,
     ResolveDone,
+    SessionWrite,
     Snapshot,
     Subscriber,
 )
@@ -57,6 +58,25 @@ class _Place(NamedTuple):
     outbox: bytes
     deadlines: bytes
     sessions: str  # the prefix of session keys
+
+
+def _is_plain(write: SessionWrite) -> bool:
+    """Whether a session only gets a new value, as in most postings."""
+    return write.value is not None and not write.keep_ms and write.deadline_ms < 0 and not write.must_be_new
+
+
+def _post_parts(place: _Place, posting: Posting) -> list[Any]:
+    account, expected_version, sessions, entries = posting
+    prefix = place.sessions
+    parts: list[Any] = [b"FCALL", b"ocs_post", 3 + len(sessions), place.account, place.outbox, place.deadlines]
+    parts += [prefix + write.key for write in sessions]
+    parts += (encode_version(expected_version), encode_account(account))
+    for key, value, keep_ms, deadline_ms, must_be_new in sessions:
+        life = str(keep_ms) if keep_ms else ""
+        deadline = str(deadline_ms) if deadline_ms >= 0 else ""
+        parts += (value or b"", "N" + life if must_be_new else life, deadline, key if deadline else "")
+    parts += entries
+    return parts
 
 
 class ValkeyStore:
@@ -112,14 +132,12 @@ class ValkeyStore:
         account, expected_version, sessions, entries = posting
         assert account.version > expected_version, "a posting moves the version forward"
         place = self._place_of(account.account_id)
-        prefix = place.sessions
-        parts: list[Any] = [b"FCALL", b"ocs_post", 3 + len(sessions), place.account, place.outbox, place.deadlines]
-        parts += [prefix + write.key for write in sessions]
-        parts += (encode_version(expected_version), encode_account(account))
-        for _, value, keep_ms, deadline_ms, must_be_new in sessions:
-            life = str(keep_ms) if keep_ms else ""
-            parts += (value or b"", "N" + life if must_be_new else life, str(deadline_ms) if deadline_ms >= 0 else "")
-        parts += entries
+        if len(sessions) == 1 and not entries and _is_plain(sessions[0]):
+            key, value, *_ = sessions[0]
+            parts: list[Any] = [b"FCALL", b"ocs_update", b"2", place.account, place.sessions + key]
+            parts += (encode_version(expected_version), encode_account(account), value)
+        else:
+            parts = _post_parts(place, posting)
 
         def posted(reply: Any) -> None:
             if reply == 1:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
 
 from balance.account import Account
 from ocs.charging.cdr import JournalEntry
@@ -25,7 +27,7 @@ class Rates(Protocol):
         """The plan's currency; None for a plan that is not known."""
 
 
-class Decision(NamedTuple, Generic[AnswerT]):
+class Decision(msgspec.Struct, Generic[AnswerT], frozen=True):
     """``records`` are the sessions' new values (None deletes); ``account`` is unchanged if it is the same object."""
 
     answer: AnswerT

@@ -11,9 +11,9 @@ from balance.burn import available, settle
 from balance.money import Amount
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision
-from ocs.charging.policy import USED_MAX
+from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupKey, GroupRequest
-from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone
+from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone, stored_answer
 from ocs.charging.steps import (
     Answered,
     Case,
@@ -34,9 +34,16 @@ NOT_ENOUGH: Final = 1
 def decide_event(case: Case, account: Account) -> Answered:
     """One EVENT_REQUEST. Pure."""
     account, entries = with_expiries(account, case.now_ms)
-    repeat = repeat_of(case, account) if _moves_money(case) else None
-    decision = repeat or _act(case, account)
-    return decision if not entries else decision._replace(entries=(*entries, *decision.entries))
+    decision = _repeat(case, account) or _act(case, account)
+    return decision if not entries else structs.replace(decision, entries=(*entries, *decision.entries))
+
+
+def _repeat(case: Case, account: Account) -> Answered | None:
+    """What was answered to this very event; no other record can say that it was paid."""
+    record = case.record
+    if not _moves_money(case) or not isinstance(record, Tombstone):
+        return None
+    return repeat_of(case, account) if stored_answer(record, case.request.request_number) is not None else None
 
 
 def _act(case: Case, account: Account) -> Answered:
@@ -80,7 +87,8 @@ def _priced(case: Case, account: Account, session: CreditSession, group: GroupRe
         return ChargingStatus.INVALID_VALUE
     if account.state != AccountState.ACTIVE and not is_free(price) and _moves_money(case):
         return ChargingStatus.SERVICE_DENIED
-    return GroupState(group.key, found.tariff, units, cost_of(price, units))
+    cost = cost_of(price, units)
+    return GroupState(group.key, found.tariff, units, cost) if cost <= COST_MAX else ChargingStatus.INVALID_VALUE
 
 
 def _as_asked(case: Case, account: Account, key: GroupKey) -> GroupState | ChargingStatus:

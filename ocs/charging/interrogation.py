@@ -30,6 +30,7 @@ from ocs.charging.steps import (
     new_session,
     orphaned,
     refusal_of,
+    released,
     repeat_of,
     with_expiries,
     with_lease_gone,
@@ -51,7 +52,7 @@ def decide(case: Case, account: Account) -> Answered:
     decision = repeat_of(case, account)
     if decision is None:
         decision = TRANSITIONS[_state(case), case.request.kind](case, account)
-    return decision._replace(entries=(*entries, *decision.entries)) if entries else decision
+    return structs.replace(decision, entries=(*entries, *decision.entries)) if entries else decision
 
 
 def _state(case: Case) -> State:
@@ -73,6 +74,9 @@ def _open(case: Case, account: Account) -> Answered:
     if charged is None:
         return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
     refusal = refusal_of(charged.answers)
+    if session.kind is SessionKind.LEASE and not any(answer.granted for answer in charged.answers):
+        # An authorization that holds nothing has nothing to wait for.
+        refusal = refusal or next((answer.status for answer in charged.answers), ChargingStatus.RATING_FAILED)
     if refusal is not None and not case.request.cumulative:
         return Decision(answer_of(charged.account, charged.session, refusal, charged.answers, case.now_ms), account)
     return kept_open(case, charged, ChargingStatus.SUCCESS)
@@ -92,17 +96,20 @@ def _unknown(case: Case, account: Account) -> Answered:
 
 
 def _close_at_once(case: Case, account: Account) -> Answered:
-    return _terminate(case._replace(record=new_session(case, account)), account)
+    return _terminate(structs.replace(case, record=new_session(case, account)), account)
 
 
 # --- leased -----------------------------------------------------------------------------------------------------
 
 
 def _authorized_again(case: Case, account: Account) -> Answered:
-    """The same Access-Request once more, or the Start that takes the authorization over [R-35, R-44]."""
+    """The Start that takes the authorization over [R-44], or an Access-Request that asks for something else now."""
     lease = lease_of(case)
     if not case.request.cumulative:
-        return Decision(lease.answers[-1].answer, account)
+        for state in lease.groups:
+            account, _ = release(account, state, case.now_ms)
+        new = _open(structs.replace(case, record=None), account)
+        return new if new.records else structs.replace(new, records=((lease.session_key, None),))
     session = _taken_over(case, lease)
     status = ChargingStatus.SUCCESS
     answers = tuple(GroupAnswer(state.key, status, state.tariff.price.kind, state.granted) for state in session.groups)
@@ -110,18 +117,18 @@ def _authorized_again(case: Case, account: Account) -> Answered:
 
 
 def _update_lease(case: Case, account: Account) -> Answered:
-    return with_lease_gone(case, _update(case._replace(record=_taken_over(case, lease_of(case))), account))
+    return with_lease_gone(case, _update(structs.replace(case, record=_taken_over(case, lease_of(case))), account))
 
 
 def _terminate_lease(case: Case, account: Account) -> Answered:
-    return with_lease_gone(case, _terminate(case._replace(record=_taken_over(case, lease_of(case))), account))
+    return with_lease_gone(case, _terminate(structs.replace(case, record=_taken_over(case, lease_of(case))), account))
 
 
 def _expire_lease(case: Case, account: Account) -> Answered:
     """No call came: the money is free again, and nothing is worth a record [R-45]."""
     lease = lease_of(case)
     if case.now_ms < lease.deadline_ms and not case.request.is_forced:
-        return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account)
+        return _filed_anew(case, account, lease)
     for state in lease.groups:
         account, _ = release(account, state, case.now_ms)
     return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account, ((lease.session_key, None),))
@@ -134,9 +141,10 @@ def _update(case: Case, account: Account) -> Answered:
     charged = charge(case, account, _session_of(case))
     if charged is None:
         return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
-    refusal = refusal_of(charged.answers)
-    barred = refusal if refusal == ChargingStatus.SERVICE_DENIED else ChargingStatus.SUCCESS
-    return kept_open(case, charged, barred)
+    if refusal_of(charged.answers) == ChargingStatus.SERVICE_DENIED:
+        # The whole request fails: groups that it does not name give back what they hold, too (statements 63, 79).
+        return kept_open(case, released(case, charged), ChargingStatus.SERVICE_DENIED)
+    return kept_open(case, charged, ChargingStatus.SUCCESS)
 
 
 def _terminate(case: Case, account: Account) -> Answered:
@@ -150,18 +158,37 @@ def _replace(case: Case, account: Account) -> Answered:
     """Another INITIAL under the name of an open session: the old one ends as by Tcc, in the same step (statement 24)."""
     if case.request.cumulative:
         return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account)
+    if case.request.lease_ms:
+        return _authorized_in_call(case, account)
     old = closed(case, Charged(account, _session_of(case), ()), ChargingStatus.SUCCESS, CdrFlag.REPLACED)
-    new = _open(case._replace(record=None), old.account)
+    new = _open(structs.replace(case, record=None), old.account)
     if not new.records:
-        return new._replace(account=old.account, records=old.records, entries=old.entries)
-    return new._replace(entries=(*old.entries, *new.entries))
+        return structs.replace(new, account=old.account, records=old.records, entries=old.entries)
+    return structs.replace(new, entries=(*old.entries, *new.entries))
+
+
+def _authorized_in_call(case: Case, account: Account) -> Answered:
+    """An Access-Request for a call that runs is answered with what the call still holds, and changes nothing [R-46].
+
+    It may be a late repeat as well as a new question: closing the call for it would charge its start twice.
+    """
+    session = _session_of(case)
+    if case.request.destination != session.destination:
+        return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)
+    passed_s = max(0, case.now_ms - session.heard_at_ms) // 1000
+    answers = []
+    for state in session.groups:
+        left = max(0, state.granted - passed_s)
+        status = ChargingStatus.SUCCESS if left else ChargingStatus.CREDIT_LIMIT_REACHED
+        answers.append(GroupAnswer(state.key, status, state.tariff.price.kind, left))
+    return Decision(answer_of(account, session, ChargingStatus.SUCCESS, tuple(answers), case.now_ms), account)
 
 
 def _expire(case: Case, account: Account) -> Answered:
     """Tcc is over: release, close, and write the record flagged "no final report" (statement 112)."""
     session = _session_of(case)
     if case.now_ms < session.deadline_ms and not case.request.is_forced:
-        return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account)
+        return _filed_anew(case, account, session)
     return closed(case, Charged(account, session, ()), ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
 
 
@@ -174,19 +201,24 @@ REOPEN_AFTER_MS: Final = 5_000
 def _reopen(case: Case, account: Account) -> Answered:
     record = case.record
     if isinstance(record, Tombstone) and case.request.event_at_ms > record.closed_at_ms + REOPEN_AFTER_MS:
-        return _open(case._replace(record=None), account)
+        anew = structs.replace(case, record=None)
+        return _open(anew, account) if case.lease is None else _authorized_again(anew, account)
     if case.request.cumulative:
         return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account)
     return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)
 
 
 def _after_close(case: Case, account: Account) -> Answered:
-    """Use that is reported for a closed session: 5002, and the units go to the orphan list, once (statement 113)."""
+    """Use that is reported for a closed session: 5002, and the units go to the orphan list, once (statement 113).
+
+    Of RADIUS only a Stop is listed, the first: it tells the whole use of a call that was given up before [R-72].
+    """
     status = ChargingStatus.SUCCESS if case.request.cumulative else ChargingStatus.SESSION_UNKNOWN
     answer = ChargingAnswer(status)
     record = case.record
     has_use = any(quantity.value for group in case.request.groups for quantity in group.used or ())
-    if not has_use or case.request.cumulative or not isinstance(record, Tombstone):
+    is_interim = case.request.cumulative and case.request.kind is not RequestKind.TERMINATION
+    if not has_use or is_interim or not isinstance(record, Tombstone):
         return Decision(answer, account)
     return orphaned(case, account, record, answer)
 
@@ -222,6 +254,18 @@ TRANSITIONS: Final[dict[tuple[State, RequestKind], Callable[[Case, Account], Ans
 def _session_of(case: Case) -> CreditSession:
     assert isinstance(case.record, CreditSession), "the table leads here with an open session only"
     return case.record
+
+
+def _filed_anew(case: Case, account: Account, session: CreditSession) -> Answered:
+    """The index brought it up, but it was heard of since: file it where its deadline is now.
+
+    By a posting, so that index and record never differ, and a request at the same moment cannot be overwritten.
+    """
+    answer = ChargingAnswer(ChargingStatus.SUCCESS)
+    if session.filed_ms > case.now_ms:
+        return Decision(answer, account)
+    filed: CreditSession = structs.replace(session, filed_ms=session.deadline_ms)
+    return Decision(answer, account, ((session.session_key, filed),))
 
 
 def _taken_over(case: Case, lease: CreditSession) -> CreditSession:

@@ -141,7 +141,12 @@ class Lanes:
         if isinstance(snapshot, BackendUnavailable):
             self._give_up(lane, lambda work: work.unavailable())
             return
-        self._learn(lane, snapshot)
+        try:
+            self._learn(lane, snapshot)
+        except Exception as error:
+            log.exception("record_unreadable", account_id=lane.account_id)
+            self._give_up(lane, partial(_fail, error))
+            return
         known = lane.records
         lane.fresh = all(key in known for work in lane.batch for key in work.keys)
         lane.attempts += 1
@@ -160,7 +165,8 @@ class Lanes:
             record = decode_session(value) if value is not None else None
             lane.records[key] = record
             if isinstance(record, CreditSession):
-                self.session_accounts[key] = lane.account_id
+                if record.account_id == lane.account_id:  # the name may be another account's, in this partition
+                    self.session_accounts[key] = lane.account_id
             else:
                 lane.has_closed = True
 
@@ -172,6 +178,7 @@ class Lanes:
         changed: dict[str, Record | None] = {}
         entries: list[JournalEntry] = []
         outcomes: list[tuple[Work, Any]] = []
+        unread: list[str] = []
         for work in lane.batch:
             view = ChainMap(changed, records) if changed else records
             try:
@@ -184,10 +191,16 @@ class Lanes:
                 outcomes.append((work, None))
                 continue
             account = decision.account
-            changed.update(decision.records)
+            if decision.records:
+                changed.update(decision.records)
+            elif work.expects_new:
+                # It is refused, so no write of its own will find out that it was done before.
+                unread += [key for key in work.keys if key not in view]
             entries.extend(decision.entries)
             outcomes.append((work, decision))
-        if account is before and not changed and not entries:
+        if unread:
+            self._look_up(lane, unread)
+        elif account is before and not changed and not entries:
             self._conclude(lane, outcomes)
         else:
             assert account is not None, "a decision that changes something has an account"
@@ -196,6 +209,13 @@ class Lanes:
             except Exception as error:
                 log.exception("posting_failed", account_id=lane.account_id)
                 self._give_up(lane, partial(_fail, error))
+
+    def _look_up(self, lane: Lane, keys: list[str]) -> None:
+        """Read what was taken for absent, and decide all of it again."""
+        if lane.attempts >= ATTEMPTS_MAX:
+            self._give_up(lane, lambda work: work.busy())
+        else:
+            self._load(lane, keys)
 
     def _conclude(self, lane: Lane, outcomes: list[tuple[Work, Any]]) -> None:
         """Nothing changes. What was decided from memory alone is confirmed by a fresh look first."""
@@ -257,7 +277,12 @@ class Lanes:
         self._on_conflict()
         lane.attempts += 1
         self._forget_records(lane)
-        self._learn(lane, current)
+        try:
+            self._learn(lane, current)
+        except Exception as error:
+            log.exception("record_unreadable", account_id=lane.account_id)
+            self._give_up(lane, partial(_fail, error))
+            return
         if lane.attempts >= ATTEMPTS_MAX:
             self._give_up(lane, lambda work: work.busy())
         else:
@@ -290,7 +315,10 @@ class Lanes:
         self.waiting -= len(batch)
         self._forget(lane)
         for work in batch:
-            say(work)
+            try:
+                say(work)
+            except Exception:
+                log.exception("answer_failed", account_id=lane.account_id)
         self._next(lane)
 
     # --- memory -----------------------------------------------------------------------------------------------------

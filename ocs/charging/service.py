@@ -153,11 +153,18 @@ class Interrogation:
             return None
         request = self._request
         keys = self.keys
+        record = records.get(keys[0])
+        if record is not None and record.account_id != account.account_id:
+            # The name was another account's, in the same partition. Its money is not this account's to move.
+            if isinstance(record, CreditSession):
+                return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)
+            record = None
         lease = records.get(keys[1]) if len(keys) > 1 else None
+        is_ours = isinstance(lease, CreditSession) and lease.account_id == account.account_id
         case = Case(
             request,
-            records.get(keys[0]),
-            lease if isinstance(lease, CreditSession) else None,
+            record,
+            lease if is_ours else None,  # type: ignore[arg-type]  # it is a session then
             self._subscriber_id,
             self._charging.rates,
             self._charging.policy,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
+import msgspec
 from msgspec import structs
 
 from balance.account import Account
@@ -40,7 +41,7 @@ from ocs.rating.units import UnitKind
 Answered: TypeAlias = Decision[ChargingAnswer]
 
 
-class Case(NamedTuple):
+class Case(msgspec.Struct, frozen=True):
     """Everything one decision is made from. ``lease`` is an authorization under another key, if there is one."""
 
     request: ChargingRequest
@@ -52,7 +53,7 @@ class Case(NamedTuple):
     now_ms: int
 
 
-class Charged(NamedTuple):
+class Charged(msgspec.Struct, frozen=True):
     account: Account
     session: CreditSession
     answers: tuple[GroupAnswer, ...]
@@ -184,6 +185,15 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
     )
     decision: Answered = Decision(answer, account, ((session.session_key, session),))
     return decision if case.lease is None else with_lease_gone(case, decision)
+
+
+def released(case: Case, charged: Charged) -> Charged:
+    """All that the session's groups still hold is given back."""
+    account, states = charged.account, []
+    for state in charged.session.groups:
+        account, state = release(account, state, case.now_ms)  # noqa: PLW2901 - the same group, holding nothing
+        states.append(state)
+    return Charged(account, charged.session.with_groups(tuple(states)), charged.answers)
 
 
 def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> Answered:
@@ -341,7 +351,7 @@ def with_lease_gone(case: Case, decision: Answered) -> Answered:
     lease = lease_of(case)
     if lease.session_key == case.request.session_key or not decision.records:
         return decision
-    return decision._replace(records=(*decision.records, (lease.session_key, None)))
+    return structs.replace(decision, records=(*decision.records, (lease.session_key, None)))
 
 
 _ANSWERED: Final = (CreditSession, Tombstone)
@@ -356,12 +366,16 @@ def repeat_of(case: Case, account: Account) -> Answered | None:
         return None
     if isinstance(record, CreditSession) and record.kind is SessionKind.LEASE and request.cumulative:
         return None
+    may_be_reused = request.cumulative or request.lease_ms > 0
+    if may_be_reused and request.kind is RequestKind.INITIAL and isinstance(record, Tombstone):
+        return None  # a switch that was started anew counts its calls from one again: the times decide [R-73]
     stored = stored_answer(record, request.request_number)
     if stored is None:
         groups = tuple(GroupAnswer(group.key, ChargingStatus.SUCCESS) for group in request.groups)
         return Decision(ChargingAnswer(ChargingStatus.SUCCESS, groups), account)
     if stored.kind == request.kind and (request.cumulative or stored.fingerprint == request.fingerprint):
-        return Decision(stored.answer, account, is_replay=True)
+        # A name that may be used again is looked up: what memory knows may have ended elsewhere, and its money be free.
+        return Decision(stored.answer, account, is_replay=not may_be_reused)
     if request.kind == RequestKind.INITIAL:
         return None  # a new session under an old name: see the table
     return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)

@@ -30,6 +30,10 @@ WRITE_BUFFER_OCTETS_MAX: Final = 1 << 20
 CLOSE_TIMEOUT_S: Final = 5.0  # for what is written but not taken
 SILENCE_TO_REPLACE_MS: Final = 1000
 LOG_EVERY_MS: Final = 60_000
+# One peer's share of a turn of the loop; then the others, the store and the timers have theirs. The loop reads a full
+# socket again and again before it looks anywhere else, so a peer that floods us would be all it sees for seconds.
+REQUESTS_PER_TURN: Final = 128
+READ_OCTETS_PER_TURN: Final = 65_536
 
 # The counters' keys, made once: (protocol, type, result).
 _COUNTED: Final = {
@@ -74,6 +78,8 @@ class DiameterConnection(asyncio.Protocol):
         self._is_admitted = False
         self._is_reading = False  # inside data_received: answers wait for its end
         self._is_flush_due = False
+        self._is_yielding = False  # the rest of what has come waits for the next turn
+        self._is_blocked = False  # the peer does not take its answers
         self._started_ns = 0
         self._remote = ""
         self._requests = RequestReader(server.node)
@@ -105,15 +111,17 @@ class DiameterConnection(asyncio.Protocol):
         self._started_ns = perf_counter_ns()
         self.peer.receive_data(data, self._now_ms())
         self._pump()
+        if len(data) >= READ_OCTETS_PER_TURN:
+            self._yield_turn()
 
     def pause_writing(self) -> None:
         """The peer does not take its answers: take no more of its requests."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._is_blocked = True
+        self._read_or_not()
 
     def resume_writing(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._is_blocked = False
+        self._yield_turn()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason is of no use
         self.peer.connection_lost(self._now_ms())
@@ -142,16 +150,43 @@ class DiameterConnection(asyncio.Protocol):
     def _pump(self) -> None:
         """Work off all that has come, then write once."""
         peer = self.peer
+        left = REQUESTS_PER_TURN
         self._is_reading = True
         try:
             while (event := peer.next_event()) is not None:
                 if type(event) is Message:
                     self._receive_request(event)
+                    left -= 1
+                    if not left:
+                        self._yield_turn()
+                        break
                 else:
                     self._receive_event(event)
         finally:
             self._is_reading = False
         self._flush()
+
+    def _yield_turn(self) -> None:
+        """Let everybody else have a turn before more of this peer's octets are looked at."""
+        if not self._is_yielding:
+            self._is_yielding = True
+            self._read_or_not()
+            self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._is_yielding = False
+        if not self._is_blocked:
+            self._pump()
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._is_yielding or self._is_blocked:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
 
     def _receive_request(self, message: Message) -> None:
         server = self._server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -109,14 +110,15 @@ def test_radius_at_a_closed_port() -> None:
 async def _diameter(answers: Callable[[Message], bytes]) -> None:
     """Let the client open a connection to a server that answers so."""
 
+    ended = asyncio.Event()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 header = await reader.readexactly(HEADER_OCTETS)
                 rest = await reader.readexactly(int.from_bytes(header[1:4], "big") - HEADER_OCTETS)
                 writer.write(answers(Message(header + rest)))
-        except asyncio.IncompleteReadError:
-            writer.close()
+        ended.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     address = Address(*server.sockets[0].getsockname())
@@ -131,8 +133,10 @@ async def _diameter(answers: Callable[[Message], bytes]) -> None:
     try:
         await asyncio.to_thread(talk)
     finally:
+        await ended.wait()
         server.close()
         await server.wait_closed()
+        await asyncio.sleep(0)  # the transport closes one turn later
 
 
 async def test_diameter_answers_the_watchdog_meanwhile() -> None:

@@ -1,0 +1,188 @@
+"""Diameter: framing, the peer's state machine, CCR decoding both ways, translation and the answer."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from mutations import damaged
+from structures import damaged_request
+
+from balance.money import Currency
+from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupAnswer
+from ocs.gateways.gy import GyConfig, charging_request, credit_control_answer
+from ocs.rating.units import UnitKind
+from ocs.settings import Settings
+from protocols.diameter import avp, base, codes
+from protocols.diameter.gy import CreditControlRequest, read_request
+from protocols.diameter.gy_layout import RequestReader
+from protocols.diameter.message import HEADER_OCTETS, Fault, Message, encode
+from protocols.diameter.node import LocalNode
+from protocols.diameter.peer import Identified, Peer, PeerConfig
+from protocols.diameter.service_information import party_addresses
+
+NOW_MS: Final = 1_790_000_000_000
+OCTETS_MAX: Final = 65_536
+SOUND_SHARE: Final = 0.6  # of the inputs have sound AVP headers
+STREAM_SHARE: Final = 0.4
+READERS_SHARE: Final = 200  # inputs that one connection's learned layouts see
+_TEXT, _U32 = avp.avp_text, avp.avp_u32
+
+
+def _group(key: int, *members: bytes) -> bytes:
+    return avp.avp(key, b"".join(members))
+
+
+def _subscription(kind: int, data: str) -> bytes:
+    return _group(
+        codes.SUBSCRIPTION_ID, _U32(codes.SUBSCRIPTION_ID_TYPE, kind), _TEXT(codes.SUBSCRIPTION_ID_DATA, data)
+    )
+
+
+def _ccr(kind: int, context: str, *avps: bytes) -> bytes:
+    usual = (
+        _TEXT(codes.SESSION_ID, "gw.example.net;1700000000;42"),
+        _TEXT(codes.ORIGIN_HOST, "gw.example.net"),
+        _TEXT(codes.ORIGIN_REALM, "example.net"),
+        _TEXT(codes.DESTINATION_REALM, "example.net"),
+        _U32(codes.AUTH_APPLICATION_ID, 4),
+        _TEXT(codes.SERVICE_CONTEXT_ID, context),
+        _U32(codes.CC_REQUEST_TYPE, kind),
+        _U32(codes.CC_REQUEST_NUMBER, kind - 1),
+        _U32(codes.EVENT_TIMESTAMP, 0xEE000000),
+        _subscription(0, "4915112345678"),
+    )
+    flags = codes.REQUEST | codes.PROXIABLE
+    return encode(flags, codes.CREDIT_CONTROL, codes.APPLICATION_CREDIT_CONTROL, 7, 9, b"".join((*usual, *avps)))
+
+
+def _corpus() -> list[bytes]:
+    rsu, usu, mscc = codes.REQUESTED_SERVICE_UNIT, codes.USED_SERVICE_UNIT, codes.MULTIPLE_SERVICES_CREDIT_CONTROL
+    seconds, octets = _U32(codes.CC_TIME, 60), avp.avp_u64(codes.CC_TOTAL_OCTETS, 10_000_000)
+    value = _group(codes.UNIT_VALUE, avp.avp_i64(codes.VALUE_DIGITS, 125), avp.avp_i32(codes.EXPONENT, -2))
+    amount = _group(codes.CC_MONEY, value, _U32(codes.CURRENCY_CODE, 978))
+    called = _TEXT(codes.CALLED_PARTY_ADDRESS, "tel:+442079460123")
+    service = _group(codes.SERVICE_INFORMATION, _group(codes.IMS_INFORMATION, called))
+    proxy = _group(codes.PROXY_INFO, _TEXT(280, "dra.example.net"), avp.avp(33, b"state"))
+    both = [_group(mscc, _group(rsu, octets), _group(usu, octets), _U32(codes.RATING_GROUP, n)) for n in (1, 2, 3)]
+    voice, data, sms = "8.32260@3gpp.org", "8.32251@3gpp.org", "32274@3gpp.org"
+    return [
+        _ccr(1, voice, _group(mscc, _group(rsu, seconds), _U32(codes.RATING_GROUP, 100)), service),
+        _ccr(2, voice, _group(mscc, _group(rsu), _group(usu, seconds), _U32(codes.SERVICE_IDENTIFIER, 1)), proxy),
+        _ccr(3, voice, _group(usu, seconds), _U32(codes.TERMINATION_CAUSE, 1), _TEXT(codes.USER_NAME, "a@b")),
+        _ccr(2, data, *both),
+        _ccr(4, sms, _U32(codes.REQUESTED_ACTION, 0), _group(rsu, amount)),
+        _ccr(1, data, avp.avp_u64(codes.CC_SUB_SESSION_ID, 5), _subscription(1, "262011234567890"), *both),
+    ]
+
+
+_NODE: Final = LocalNode("ocs.example.net", "example.net")
+_CAPABILITIES: Final = base.capabilities_request(LocalNode("gw.example.net", "example.net"), "127.0.0.1", 1, 1)
+_WATCHDOG: Final = base.watchdog_request(LocalNode("gw.example.net", "example.net"), 2, 2)
+
+
+class DiameterTarget:
+    """Some inputs are a whole stream, from the capabilities exchange on; the others are one framed request."""
+
+    def __init__(self) -> None:
+        self._corpus = _corpus()
+        self._streams = [*self._corpus, _CAPABILITIES, _WATCHDOG]
+        self._config = GyConfig(_NODE, Settings().services, {"EUR": Currency("EUR", 978, 9, 2)})
+        self._reader = RequestReader(_NODE)
+        self._reads = 0
+
+    def input(self, chance: random.Random) -> bytes:
+        damage = damaged_request if chance.random() < SOUND_SHARE else damaged
+        data = damage(chance.choice(self._corpus), self._corpus, chance)
+        if chance.random() < STREAM_SHARE:
+            return self._stream(data, chance)
+        del data[OCTETS_MAX:]
+        del data[len(data) & ~3 :]
+        data = data.ljust(HEADER_OCTETS, b"\0")
+        data[0:4] = (1 << 24 | len(data)).to_bytes(4, "big")  # the framing is right: the damage is within
+        return b"M" + data
+
+    def _stream(self, data: bytearray, chance: random.Random) -> bytes:
+        opening = _CAPABILITIES if chance.random() < 0.8 else bytes(damaged(_CAPABILITIES, self._streams, chance))
+        whole = [chance.choice(self._streams) for _ in range(chance.randint(0, 3))]
+        return b"S" + opening + b"".join(whole) + data + chance.choice(self._streams)
+
+    def run(self, data: bytes, chance: random.Random) -> str:
+        if data[:1] == b"S":
+            return self._run_stream(data[1:], chance)
+        answer, outcome = self._answer(Message(data[1:]))
+        _check_answer(answer)
+        return outcome
+
+    def _run_stream(self, data: bytes, chance: random.Random) -> str:
+        peer = Peer(PeerConfig(_NODE, "127.0.0.1", OCTETS_MAX), 0)
+        at, requests, outcome = 0, 0, "stream: open to the end"
+        while at < len(data):
+            step = chance.choice((1, 3, 20, 100, 1000, 65_536))
+            peer.receive_data(data[at : at + step], at)
+            at += step
+            while (event := peer.next_event()) is not None:
+                if isinstance(event, Message):
+                    requests += 1
+                    peer.send_answer(self._answer(event)[0])
+                elif isinstance(event, Identified):
+                    peer.accept(at)
+        if peer.is_over:
+            outcome = "stream: closed"
+        _check_answers(peer.data_to_send())
+        assert peer.unanswered == 0, "each request had its answer"
+        return outcome
+
+    def _answer(self, message: Message) -> tuple[bytes, str]:
+        if not message.is_request:  # the peer never lets one through; its flags say nothing about what is within
+            message.flags |= codes.REQUEST
+        self._reads += 1
+        if self._reads % READERS_SHARE == 0:
+            self._reader = RequestReader(_NODE)
+        read, plain = self._reader.read(message), read_request(message, _NODE)
+        if isinstance(read, Fault) or isinstance(plain, Fault):
+            assert isinstance(read, Fault), "a layout takes what is refused else"
+            return self._config.encoder.fault(message, read), f"fault {read.result_code.name}"
+        _check_same(read, plain)
+        party_addresses(read)
+        request = charging_request(read, NOW_MS, self._config)
+        if isinstance(request, Fault):
+            return self._config.encoder.fault(message, request), f"refused {request.result_code.name}"
+        request.complete()
+        return credit_control_answer(read, _granted(request), self._config), f"charged {request.kind.name}"
+
+
+def _granted(request: ChargingRequest) -> ChargingAnswer:
+    success = ChargingStatus.SUCCESS
+    groups = tuple(GroupAnswer(g.key, success, UnitKind.SECONDS, 60, 600, threshold=12) for g in request.groups)
+    return ChargingAnswer(success, groups, 1_000_000, "EUR")
+
+
+def _check_same(read: CreditControlRequest, plain: CreditControlRequest) -> None:
+    """Reading by a learned layout gives what the walk gives."""
+    for name in ("session_id", "request_type", "request_number", "user_name", "subscriptions", "requested", "used"):
+        assert getattr(read, name) == getattr(plain, name), name
+    assert read.fingerprint == plain.fingerprint, "fingerprint"
+    assert [(g.rating_group, g.service_ids, g.requested, g.used) for g in read.groups] == [
+        (g.rating_group, g.service_ids, g.requested, g.used) for g in plain.groups
+    ], "groups"
+
+
+def _check_answers(data: bytes) -> None:
+    at = 0
+    while at < len(data):
+        length = int.from_bytes(data[at + 1 : at + 4], "big")
+        assert length >= HEADER_OCTETS, "an answer holds its own header"
+        _check_answer(data[at : at + length])
+        at += length
+    assert at == len(data), "the answers are whole"
+
+
+def _check_answer(data: bytes) -> None:
+    """What leaves is sound, whatever came in."""
+    message = Message(data)
+    assert int.from_bytes(data[1:4], "big") == len(data) <= 16 * OCTETS_MAX, "the length"
+    assert not message.is_request, "an answer"
+    found, _ = message.walk()
+    assert codes.RESULT_CODE in found, "Result-Code"
+    assert codes.ORIGIN_HOST in found, "Origin-Host"

@@ -1,0 +1,43 @@
+"""A server that lets us connect and then does not want us: we ask ever more rarely, and are there when it does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from structlog.testing import capture_logs
+
+from balance.valkey.codec import pack
+from balance.valkey.connection import Connection
+
+
+async def test_a_refused_greeting_is_no_storm() -> None:
+    """In one second there are a handful of attempts and as many log lines; then the server takes us after all."""
+    attempts = 0
+    is_willing = False
+    handlers: list[asyncio.Task[None] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        handlers.append(asyncio.current_task())
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            while await reader.read(1000):
+                writer.write(b"+OK\r\n" if is_willing else b"-NOAUTH Authentication required.\r\n")
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    connection = Connection(f"redis://127.0.0.1:{port}", on_connect=(pack(("FUNCTION", "LOAD")),))
+    with capture_logs() as lines:
+        connection.start()
+        await asyncio.sleep(1)
+    refusals = [line for line in lines if line["event"] == "valkey_refused_greeting"]
+    assert 3 <= attempts <= 10
+    assert len(refusals) <= attempts
+    is_willing = True
+    await asyncio.wait_for(connection.ready.wait(), 5)
+    await connection.close()
+    server.close()
+    await server.wait_closed()
+    await asyncio.gather(*(handler for handler in handlers if handler is not None))
+    await asyncio.sleep(0)  # the transports close one turn later
