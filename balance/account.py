@@ -25,7 +25,7 @@ class AccountState(IntEnum):
     CLOSED = 3
 
 
-class Bucket(msgspec.Struct, array_like=True, frozen=True):
+class Bucket(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One balance: what is booked, and how much of it open sessions have reserved.
 
     A lower ``priority`` is used first. ``expires_at_ms`` is the first instant at which it is no longer valid
@@ -40,7 +40,7 @@ class Bucket(msgspec.Struct, array_like=True, frozen=True):
     created_at_ms: int = 0
 
 
-class Account(msgspec.Struct, array_like=True, frozen=True):
+class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """``version`` rises by one with every posting; ``entry_number`` by one with every journal entry, without gaps."""
 
     account_id: str
@@ -55,7 +55,7 @@ class Account(msgspec.Struct, array_like=True, frozen=True):
     created_at_ms: int = 0
 
 
-class Hold(msgspec.Struct, array_like=True, frozen=True):
+class Hold(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A part of a reservation (or of a debit): ``amount`` in one bucket."""
 
     bucket_id: int

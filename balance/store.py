@@ -15,7 +15,7 @@ import msgspec
 from balance.account import Account
 
 
-class Subscriber(msgspec.Struct, array_like=True, frozen=True):
+class Subscriber(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Who is charged: identities such as ``e164:4915112345`` or ``sip:alice@example.net`` lead to one account."""
 
     subscriber_id: str
@@ -29,7 +29,7 @@ class BackendUnavailable(Exception):  # noqa: N818 - a state of the world, not a
     """The store cannot be reached or refuses to write. Nothing of the call is known to have happened."""
 
 
-class SessionWrite(NamedTuple):
+class SessionWrite(msgspec.Struct, frozen=True, gc=False):
     """One session's new value.
 
     ``value`` None deletes it. ``keep_ms`` > 0 lets it expire by itself (a tombstone). ``deadline_ms`` > 0 files it
@@ -44,7 +44,7 @@ class SessionWrite(NamedTuple):
     must_be_new: bool = False
 
 
-class Posting(NamedTuple):
+class Posting(msgspec.Struct, frozen=True, gc=False):
     """One atomic change: the account moves from ``expected_version`` (0: does not exist) to ``account.version``."""
 
     account: Account
@@ -66,7 +66,7 @@ class Snapshot(NamedTuple):
     sessions: dict[str, bytes | None]
 
 
-class PostingResult(NamedTuple):
+class PostingResult(msgspec.Struct, frozen=True, gc=False):
     """``current`` says, for a conflict, what stands there instead."""
 
     status: PostingStatus

@@ -66,16 +66,21 @@ def _is_plain(write: SessionWrite) -> bool:
 
 
 def _post_parts(place: _Place, posting: Posting) -> list[Any]:
-    account, expected_version, sessions, entries = posting
+    sessions = posting.sessions
     prefix = place.sessions
     parts: list[Any] = [b"FCALL", b"ocs_post", 3 + len(sessions), place.account, place.outbox, place.deadlines]
     parts += [prefix + write.key for write in sessions]
-    parts += (encode_version(expected_version), encode_account(account))
-    for key, value, keep_ms, deadline_ms, must_be_new in sessions:
-        life = str(keep_ms) if keep_ms else ""
-        deadline = str(deadline_ms) if deadline_ms >= 0 else ""
-        parts += (value or b"", "N" + life if must_be_new else life, deadline, key if deadline else "")
-    parts += entries
+    parts += (encode_version(posting.expected_version), encode_account(posting.account))
+    for write in sessions:
+        life = str(write.keep_ms) if write.keep_ms else ""
+        deadline = str(write.deadline_ms) if write.deadline_ms >= 0 else ""
+        parts += (
+            write.value or b"",
+            "N" + life if write.must_be_new else life,
+            deadline,
+            write.key if deadline else "",
+        )
+    parts += posting.entries
     return parts
 
 
@@ -129,13 +134,21 @@ class ValkeyStore:
         self._connection.send(command, loaded)
 
     def post(self, posting: Posting, done: PostingDone) -> None:
-        account, expected_version, sessions, entries = posting
-        assert account.version > expected_version, "a posting moves the version forward"
+        account, sessions = posting.account, posting.sessions
+        assert account.version > posting.expected_version, "a posting moves the version forward"
         place = self._place_of(account.account_id)
-        if len(sessions) == 1 and not entries and _is_plain(sessions[0]):
-            key, value, *_ = sessions[0]
-            parts: list[Any] = [b"FCALL", b"ocs_update", b"2", place.account, place.sessions + key]
-            parts += (encode_version(expected_version), encode_account(account), value)
+        parts: Sequence[Any]
+        if len(sessions) == 1 and not posting.entries and _is_plain(sessions[0]):
+            parts = (
+                b"FCALL",
+                b"ocs_update",
+                b"2",
+                place.account,
+                place.sessions + sessions[0].key,
+                encode_version(posting.expected_version),
+                encode_account(account),
+                sessions[0].value,
+            )
         else:
             parts = _post_parts(place, posting)
 

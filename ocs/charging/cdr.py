@@ -28,7 +28,7 @@ class CdrFlag(IntFlag):
     COUNTER_WENT_DOWN = 64
 
 
-class CdrGroup(msgspec.Struct, array_like=True, frozen=True):
+class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One group's use and what it cost, with the price that made it: enough to compute it again."""
 
     rating_group: int
@@ -43,7 +43,7 @@ class CdrGroup(msgspec.Struct, array_like=True, frozen=True):
     price: Price
 
 
-class Cdr(msgspec.Struct, array_like=True, frozen=True):
+class Cdr(msgspec.Struct, array_like=True, frozen=True, gc=False):
     session_id: str
     protocol: str
     peer: str
@@ -60,7 +60,7 @@ class Cdr(msgspec.Struct, array_like=True, frozen=True):
     flags: int = 0
 
 
-class JournalEntry(msgspec.Struct, array_like=True, frozen=True):
+class JournalEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One change of one account. ``changes`` are signed amounts per bucket: + is the customer's money in."""
 
     account_id: str

@@ -27,7 +27,7 @@ class Rates(Protocol):
         """The plan's currency; None for a plan that is not known."""
 
 
-class Decision(msgspec.Struct, Generic[AnswerT], frozen=True):
+class Decision(msgspec.Struct, Generic[AnswerT], frozen=True, gc=False):
     """``records`` are the sessions' new values (None deletes); ``account`` is unchanged if it is the same object."""
 
     answer: AnswerT

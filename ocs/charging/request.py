@@ -60,21 +60,21 @@ class FinalUnitAction(IntEnum):
     RESTRICT_ACCESS = 2
 
 
-class GroupKey(msgspec.Struct, array_like=True, frozen=True):
+class GroupKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Which services a quota is for [G-20]. ``rating_group`` -1: none named; both empty: the session's one bearer."""
 
     rating_group: int = -1
     service_ids: tuple[int, ...] = ()
 
 
-class Quantity(msgspec.Struct, array_like=True, frozen=True):
+class Quantity(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An amount of one kind. In a request, ``value`` 0 means: you choose."""
 
     kind: UnitKind
     value: int
 
 
-class GroupRequest(msgspec.Struct, array_like=True, frozen=True):
+class GroupRequest(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One group's part of a request [G-22].
 
     ``requested`` None: no more is wanted; empty: wanted, kind and amount are ours to choose [G-23].
@@ -136,7 +136,7 @@ class ChargingRequest(msgspec.Struct):
             self.parties = None
 
 
-class GroupAnswer(msgspec.Struct, array_like=True, frozen=True):
+class GroupAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """``kind`` 0 and ``granted`` 0: no grant. ``final`` -1: no final-unit indication. ``validity_s`` 0: none."""
 
     key: GroupKey
@@ -148,7 +148,7 @@ class GroupAnswer(msgspec.Struct, array_like=True, frozen=True):
     threshold: int = 0
 
 
-class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True):
+class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """``cost`` is what the session (or the event) has cost so far; ``available`` what the account may still spend.
 
     ``check_balance`` is -1, or for CHECK_BALANCE 0 (enough) or 1 (not enough), as on the wire.

@@ -33,10 +33,11 @@ class OnlineCharging:
         policy: QuotaPolicy,
         clock: Callable[[], int],
         on_conflict: Callable[[], None] = lambda: None,
+        soon: Callable[[Callable[[], None]], object] = lambda run: run(),
     ) -> None:
         self.rates = rates  # swapped whole when the rate files are read again
         self.policy = policy
-        self.lanes = Lanes(store, clock, policy.tombstone_ms, on_conflict)
+        self.lanes = Lanes(store, clock, policy.tombstone_ms, on_conflict, soon)
         self._store = store
         self._clock = clock
         self._subscribers: dict[str, tuple[int, Subscriber]] = {}

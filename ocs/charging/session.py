@@ -31,7 +31,7 @@ class SessionKind(IntEnum):
     LEASE = 2
 
 
-class GroupState(msgspec.Struct, array_like=True, frozen=True):
+class GroupState(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One group: its pinned tariff, use and cost so far, what is promised now and the money that covers it."""
 
     key: GroupKey
@@ -45,7 +45,7 @@ class GroupState(msgspec.Struct, array_like=True, frozen=True):
     flags: int = 0  # CdrFlag
 
 
-class StoredAnswer(msgspec.Struct, array_like=True, frozen=True):
+class StoredAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What was answered to a request number, and the fingerprint of what had been asked."""
 
     request_number: int
@@ -54,7 +54,7 @@ class StoredAnswer(msgspec.Struct, array_like=True, frozen=True):
     answer: ChargingAnswer
 
 
-class Seen(msgspec.Struct, array_like=True, frozen=True):
+class Seen(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Which request numbers were processed: the highest, and one bit for each of the 63 below it."""
 
     highest: int = -1
@@ -79,7 +79,7 @@ class Seen(msgspec.Struct, array_like=True, frozen=True):
         return Seen(self.highest, self.below | 1 << (self.highest - number - 1)) if number < self.highest else self
 
 
-class CreditSession(msgspec.Struct, array_like=True, frozen=True, tag="s"):
+class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="s"):
     """An open session. ``deadline_ms`` is when it is given up (Tcc); ``filed_ms`` what the index says at present."""
 
     account_id: str
@@ -135,7 +135,7 @@ class CreditSession(msgspec.Struct, array_like=True, frozen=True, tag="s"):
         return total
 
 
-class Tombstone(msgspec.Struct, array_like=True, frozen=True, tag="t"):
+class Tombstone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="t"):
     """A closed session or a charged event: enough to answer a late repeat, for as long as a client may retry."""
 
     account_id: str
@@ -148,7 +148,7 @@ class Tombstone(msgspec.Struct, array_like=True, frozen=True, tag="t"):
         return False
 
 
-class OperationRecord(msgspec.Struct, array_like=True, frozen=True, tag="o"):
+class OperationRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="o"):
     """An account operation that was done under an idempotency key: what it was, and which entry it became."""
 
     account_id: str

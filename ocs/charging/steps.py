@@ -41,7 +41,7 @@ from ocs.rating.units import UnitKind
 Answered: TypeAlias = Decision[ChargingAnswer]
 
 
-class Case(msgspec.Struct, frozen=True):
+class Case(msgspec.Struct, frozen=True, gc=False):
     """Everything one decision is made from. ``lease`` is an authorization under another key, if there is one."""
 
     request: ChargingRequest
@@ -53,7 +53,7 @@ class Case(msgspec.Struct, frozen=True):
     now_ms: int
 
 
-class Charged(msgspec.Struct, frozen=True):
+class Charged(msgspec.Struct, frozen=True, gc=False):
     account: Account
     session: CreditSession
     answers: tuple[GroupAnswer, ...]

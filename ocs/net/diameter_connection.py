@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
-from ocs.charging.request import ChargingAnswer, ChargingStatus, RequestKind
+from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.gateways.gy import charging_request, credit_control_answer
 from protocols.diameter.base import Capabilities, DisconnectCause
 from protocols.diameter.gy import CreditControlRequest
@@ -53,18 +53,18 @@ def _address(text: str) -> str:
 class _Pending:
     """One request between its arrival and its answer."""
 
-    __slots__ = ("ccr", "connection", "is_done", "started_ns")
+    __slots__ = ("answer", "ccr", "connection", "started_ns")
 
     def __init__(self, connection: DiameterConnection, ccr: CreditControlRequest, started_ns: int) -> None:
         self.connection = connection
         self.ccr = ccr
         self.started_ns = started_ns
-        self.is_done = False
+        self.answer: ChargingAnswer | None = None
 
     def reply(self, answer: ChargingAnswer) -> None:
-        if not self.is_done:  # after a fault of ours has been answered nothing else may be
-            self.is_done = True
-            self.connection.reply(self.ccr, answer, self.started_ns)
+        if self.answer is None:  # after a fault of ours has been answered nothing else may be
+            self.answer = answer
+            self.connection.reply(self)
 
 
 class DiameterConnection(asyncio.Protocol):
@@ -76,7 +76,8 @@ class DiameterConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_admitted = False
-        self._is_reading = False  # inside data_received: answers wait for its end
+        self._is_pumping = False  # answers that come now are written at its end
+        self._answered: list[_Pending] = []  # of this turn, to be written together
         self._is_flush_due = False
         self._is_yielding = False  # the rest of what has come waits for the next turn
         self._is_blocked = False  # the peer does not take its answers
@@ -149,22 +150,29 @@ class DiameterConnection(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Work off all that has come, then write once."""
-        peer = self.peer
-        left = REQUESTS_PER_TURN
-        self._is_reading = True
+        self._is_pumping = True
         try:
-            while (event := peer.next_event()) is not None:
-                if type(event) is Message:
-                    self._receive_request(event)
-                    left -= 1
-                    if not left:
-                        self._yield_turn()
-                        break
-                else:
-                    self._receive_event(event)
+            self._take_events()
+            if self._answered:  # by a store that answers at once
+                self._send_answers()
+                self._take_events()  # the last answer may have let the peer go
         finally:
-            self._is_reading = False
+            self._is_pumping = False
         self._flush()
+
+    def _take_events(self) -> None:
+        next_event = self.peer.next_event
+        requests: list[Message] = []
+        while not self._is_yielding and (event := next_event()) is not None:
+            if type(event) is Message:
+                requests.append(event)
+                if len(requests) == REQUESTS_PER_TURN:
+                    self._yield_turn()
+            else:
+                self._receive_requests(requests)
+                requests = []
+                self._receive_event(event)
+        self._receive_requests(requests)
 
     def _yield_turn(self) -> None:
         """Let everybody else have a turn before more of this peer's octets are looked at."""
@@ -188,48 +196,80 @@ class DiameterConnection(asyncio.Protocol):
         else:
             transport.resume_reading()
 
-    def _receive_request(self, message: Message) -> None:
-        server = self._server
-        try:
-            if server.is_full:
-                self._answer_fault(message, Fault(ResultCode.TOO_BUSY))
-                return
-            ccr = self._requests.read(message)
-            if isinstance(ccr, Fault):
-                self._answer_fault(message, ccr)
-                return
-            request = charging_request(ccr, server.clock(), server.gateway)
-            if isinstance(request, Fault):
-                self._answer_fault(message, request)
-                return
-        except Exception:
-            log.exception("diameter_request_failed", peer=self.identity, message=repr(message))
-            self._answer_fault(message, Fault(ResultCode.UNABLE_TO_COMPLY))
-            return
-        pending = _Pending(self, ccr, self._started_ns)
-        server.in_flight += 1
-        try:
-            server.charging.submit(request, pending.reply)
-        except Exception:
-            log.exception("diameter_request_failed", peer=self.identity, session_key=request.session_key)
-            pending.reply(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
+    def _receive_requests(self, messages: list[Message]) -> None:
+        """Read all of them, then translate all, then submit all: see docs/adr/0015-steps.md."""
+        submit = self._server.charging.submit
+        for ccr, request in self._translate(self._read(messages)):
+            pending = _Pending(self, ccr, self._started_ns)
+            self._server.in_flight += 1
+            try:
+                submit(request, pending.reply)
+            except Exception:
+                log.exception("diameter_request_failed", peer=self.identity, session_key=request.session_key)
+                pending.reply(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
 
-    def reply(self, ccr: CreditControlRequest, answer: ChargingAnswer, started_ns: int) -> None:
-        """Send the answer with all others of this loop turn."""
-        server = self._server
-        server.in_flight -= 1
-        try:
-            data = credit_control_answer(ccr, answer, server.gateway)
-        except Exception:
-            log.exception("diameter_answer_failed", peer=self.identity, session_id=ccr.session_id)
-            data = server.gateway.encoder.answer(ccr, ResultCode.UNABLE_TO_COMPLY)
-        self.peer.send_answer(data)
-        kind = ccr.request_type
-        server.counters.requests[_COUNTED[kind][answer.status]] += 1
-        server.counters.latency[_TIMED[kind]].observe((perf_counter_ns() - started_ns) // 1000)
-        if not self._is_reading and not self._is_flush_due:
+    def _read(self, messages: list[Message]) -> list[CreditControlRequest]:
+        room = self._server.room
+        requests: list[CreditControlRequest] = []
+        for message in messages:
+            try:
+                found = self._requests.read(message) if len(requests) < room else Fault(ResultCode.TOO_BUSY)
+            except Exception:
+                found = self._failed(message)
+            if isinstance(found, CreditControlRequest):
+                requests.append(found)
+            else:
+                self._answer_fault(message, found)
+        return requests
+
+    def _translate(self, requests: list[CreditControlRequest]) -> list[tuple[CreditControlRequest, ChargingRequest]]:
+        now_ms = self._server.clock()
+        gateway = self._server.gateway
+        translated: list[tuple[CreditControlRequest, ChargingRequest]] = []
+        for ccr in requests:
+            try:
+                found = charging_request(ccr, now_ms, gateway)
+            except Exception:
+                found = self._failed(ccr.message)
+            if isinstance(found, ChargingRequest):
+                translated.append((ccr, found))
+            else:
+                self._answer_fault(ccr.message, found)
+        return translated
+
+    def _failed(self, message: Message) -> Fault:
+        """A defect of ours costs this request, nothing else."""
+        log.exception("diameter_request_failed", peer=self.identity, message=repr(message))
+        return Fault(ResultCode.UNABLE_TO_COMPLY)
+
+    def reply(self, pending: _Pending) -> None:
+        """An answer may leave: it does so with all others of this loop turn."""
+        self._answered.append(pending)
+        if not self._is_pumping and not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush_turn)
+
+    def _send_answers(self) -> None:
+        """Write the answers of this turn, one after the other."""
+        answered, self._answered = self._answered, []
+        server = self._server
+        server.in_flight -= len(answered)
+        gateway = server.gateway
+        count, latency = server.counters.requests, server.counters.latency
+        send = self.peer.send_answer
+        now_ns = perf_counter_ns()
+        for pending in answered:
+            ccr, answer = pending.ccr, pending.answer
+            assert answer is not None, "it is answered"
+            try:
+                data = credit_control_answer(ccr, answer, gateway)
+            except Exception:
+                log.exception("diameter_answer_failed", peer=self.identity, session_id=ccr.session_id)
+                data = gateway.encoder.answer(ccr, ResultCode.UNABLE_TO_COMPLY)
+            send(data)
+            kind = ccr.request_type
+            count[_COUNTED[kind][answer.status]] += 1
+            latency[_TIMED[kind]].observe((now_ns - pending.started_ns) // 1000)
 
     def _answer_fault(self, message: Message, fault: Fault) -> None:
         self._server.counters.count("diameter", "fault", fault.result_code.name.lower())
@@ -246,6 +286,7 @@ class DiameterConnection(asyncio.Protocol):
 
     def _flush_turn(self) -> None:
         self._is_flush_due = False
+        self._send_answers()
         self._pump()  # the last answer may have let the peer go
 
     def _flush(self) -> None:

@@ -73,9 +73,9 @@ class DiameterServer:
         return len(self._connections)
 
     @property
-    def is_full(self) -> bool:
-        """No further request is taken in: it is answered with TOO_BUSY, and the client tries elsewhere [B-14]."""
-        return self.is_draining or self.in_flight >= self._settings.in_flight_max
+    def room(self) -> int:
+        """How many more requests are taken in; the others get TOO_BUSY, and the client tries elsewhere [B-14]."""
+        return 0 if self.is_draining else self._settings.in_flight_max - self.in_flight
 
     async def start(self) -> list[str]:
         """Listen on every configured address; raises StartRefusedError with the reason."""

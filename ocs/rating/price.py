@@ -34,7 +34,7 @@ _UP: Final = Rounding.UP
 _DOWN: Final = Rounding.DOWN
 
 
-class Price(msgspec.Struct, array_like=True, frozen=True):
+class Price(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Use u > 0 is billed as ``initial`` units, then in steps of ``next`` units, never less than ``minimum``.
 
     ``initial_rate`` and ``next_rate`` are amounts per ``per`` units (60 for a price per minute). ``setup`` is due
@@ -53,7 +53,7 @@ class Price(msgspec.Struct, array_like=True, frozen=True):
     rounding: Rounding = Rounding.UP
 
 
-class Tariff(msgspec.Struct, array_like=True, frozen=True):
+class Tariff(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The price that applies, and where it comes from: plan, tariff name, destination, matched prefix, file:line."""
 
     price: Price
