@@ -39,6 +39,8 @@ def burn_order(account: Account, now_ms: int) -> list[Bucket]:
 def available(account: Account, now_ms: int) -> Amount:
     """What may still be promised: booked minus reserved, over all valid buckets, plus the credit limit."""
     total = account.credit_limit
+    if len(account.buckets) == 1:  # the main bucket: it never expires
+        return total + account.buckets[0].balance - account.buckets[0].reserved
     for bucket in account.buckets:
         if bucket.expires_at_ms == NEVER_MS or bucket.expires_at_ms > now_ms:
             total += bucket.balance - bucket.reserved

@@ -69,7 +69,9 @@ class Daemon:
         self._endpoints = endpoints
         self._store = store
         self._counters = Counters()
-        self._online = OnlineCharging(store, book, quota_policy(settings), now_ms, self._count_conflict, asyncio.get_running_loop().call_soon)
+        self._online = OnlineCharging(
+            store, book, quota_policy(settings), now_ms, self._count_conflict, asyncio.get_running_loop().call_soon
+        )
         self._supervision = Supervision(self._online, store, now_ms)
         self._stop = asyncio.Event()
 

@@ -127,10 +127,10 @@ async def main(calls: int, rounds: int, profile: bool) -> None:
     store = PackingStore(now_ms)
     messages = templates()
     for place in range(ACCOUNTS):
-        name, number = f"A{place}", f"4915{place:08d}"
+        name, msisdn = f"A{place}", f"4915{place:08d}"
         bucket = Bucket(MAIN_BUCKET, 10**17)
         store.accounts[name] = Account(name, 1, "EUR", "retail-eur", AccountState.ACTIVE, 0, 0, 0, (bucket,))
-        await store.put_subscriber(Subscriber(number, name, (f"e164:{number}",)))
+        await store.put_subscriber(Subscriber(msisdn, name, (f"e164:{msisdn}",)))
     charging = OnlineCharging(store, book, quota_policy(settings), now_ms, soon=asyncio.get_running_loop().call_soon)
     server = DiameterServer(settings, charging, {}, now_ms)
     gc.collect()
@@ -167,7 +167,7 @@ async def main(calls: int, rounds: int, profile: bool) -> None:
         print(f"{name:12s} {spent_us:6.1f} us")
     print(f"{'I,U,U,U,T':12s} {(best['initial'] + 3 * best['update'] + best['termination']) / 5:6.1f} us a request")
     answered = sum(count for (_, kind, _), count in server.counters.requests.items() if kind != "connection")
-    assert server.in_flight == 0 and answered == rounds * 5 * calls, "each request has its answer"
+    assert answered == rounds * 5 * calls, "each request has its answer"
     if profile:
         pstats.Stats(profiler).sort_stats("tottime").print_stats(40)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import redis.asyncio as redis
 import structlog
@@ -41,8 +40,6 @@ log = structlog.get_logger()
 
 FUNCTIONS = files("balance.valkey").joinpath("post.lua").read_bytes()
 
-PLACES_MAX: Final = 200_000
-
 _APPLIED = PostingResult(PostingStatus.APPLIED)
 _UNAVAILABLE = PostingResult(PostingStatus.UNAVAILABLE)
 
@@ -52,12 +49,12 @@ class PartitionsMismatchError(Exception):
 
 
 class _Place(NamedTuple):
-    """Where an account lives: its key, and the keys of its partition that change with it."""
+    """A partition: how the names of its accounts and sessions begin, and the keys that change with them."""
 
-    account: bytes
-    outbox: bytes
-    deadlines: bytes
-    sessions: str  # the prefix of session keys
+    accounts: str
+    sessions: str
+    outbox: str
+    deadlines: str
 
 
 def _is_plain(write: SessionWrite) -> bool:
@@ -68,7 +65,8 @@ def _is_plain(write: SessionWrite) -> bool:
 def _post_parts(place: _Place, posting: Posting) -> list[Any]:
     sessions = posting.sessions
     prefix = place.sessions
-    parts: list[Any] = [b"FCALL", b"ocs_post", 3 + len(sessions), place.account, place.outbox, place.deadlines]
+    parts: list[Any] = [b"FCALL", b"ocs_post", 3 + len(sessions)]
+    parts += (place.accounts + posting.account.account_id, place.outbox, place.deadlines)
     parts += [prefix + write.key for write in sessions]
     parts += (encode_version(posting.expected_version), encode_account(posting.account))
     for write in sessions:
@@ -92,11 +90,10 @@ class ValkeyStore:
         self.client: Any = client
         self.partitions = partitions
         self._connection = connection
-        self._partitions = [
-            (keys.outbox_key(p).encode(), keys.deadlines_key(p).encode(), keys.session_key(p, ""))
+        self._places = [
+            _Place(keys.account_key(p, ""), keys.session_key(p, ""), keys.outbox_key(p), keys.deadlines_key(p))
             for p in range(partitions)
         ]
-        self._place_of = lru_cache(maxsize=PLACES_MAX)(self._find_place)
 
     @property
     def is_ready(self) -> bool:
@@ -104,10 +101,6 @@ class ValkeyStore:
 
     def _partition_of(self, account_id: str) -> int:
         return keys.partition_of(account_id, self.partitions)
-
-    def _find_place(self, account_id: str) -> _Place:
-        partition = self._partition_of(account_id)
-        return _Place(keys.account_key(partition, account_id).encode(), *self._partitions[partition])
 
     async def close(self) -> None:
         await self._connection.close()
@@ -136,14 +129,15 @@ class ValkeyStore:
     def post(self, posting: Posting, done: PostingDone) -> None:
         account, sessions = posting.account, posting.sessions
         assert account.version > posting.expected_version, "a posting moves the version forward"
-        place = self._place_of(account.account_id)
+        account_id = account.account_id
+        place = self._places[self._partition_of(account_id)]
         parts: Sequence[Any]
         if len(sessions) == 1 and not posting.entries and _is_plain(sessions[0]):
             parts = (
                 b"FCALL",
                 b"ocs_update",
                 b"2",
-                place.account,
+                place.accounts + account_id,
                 place.sessions + sessions[0].key,
                 encode_version(posting.expected_version),
                 encode_account(account),

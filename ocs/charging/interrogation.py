@@ -78,7 +78,7 @@ def _open(case: Case, account: Account) -> Answered:
         # An authorization that holds nothing has nothing to wait for.
         refusal = refusal or next((answer.status for answer in charged.answers), ChargingStatus.RATING_FAILED)
     if refusal is not None and not case.request.cumulative:
-        return Decision(answer_of(charged.account, charged.session, refusal, charged.answers, case.now_ms), account)
+        return Decision(answer_of(charged.account, charged.groups, refusal, charged.answers, case.now_ms), account)
     return kept_open(case, charged, ChargingStatus.SUCCESS)
 
 
@@ -113,7 +113,7 @@ def _authorized_again(case: Case, account: Account) -> Answered:
     session = _taken_over(case, lease)
     status = ChargingStatus.SUCCESS
     answers = tuple(GroupAnswer(state.key, status, state.tariff.price.kind, state.granted) for state in session.groups)
-    return kept_open(case, Charged(account, session, answers), status)
+    return kept_open(case, Charged(account, session, session.groups, answers), status)
 
 
 def _update_lease(case: Case, account: Account) -> Answered:
@@ -160,7 +160,7 @@ def _replace(case: Case, account: Account) -> Answered:
         return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account)
     if case.request.lease_ms:
         return _authorized_in_call(case, account)
-    old = closed(case, Charged(account, _session_of(case), ()), ChargingStatus.SUCCESS, CdrFlag.REPLACED)
+    old = closed(case, _nothing_asked(account, _session_of(case)), ChargingStatus.SUCCESS, CdrFlag.REPLACED)
     new = _open(structs.replace(case, record=None), old.account)
     if not new.records:
         return structs.replace(new, account=old.account, records=old.records, entries=old.entries)
@@ -181,7 +181,8 @@ def _authorized_in_call(case: Case, account: Account) -> Answered:
         left = max(0, state.granted - passed_s)
         status = ChargingStatus.SUCCESS if left else ChargingStatus.CREDIT_LIMIT_REACHED
         answers.append(GroupAnswer(state.key, status, state.tariff.price.kind, left))
-    return Decision(answer_of(account, session, ChargingStatus.SUCCESS, tuple(answers), case.now_ms), account)
+    answer = answer_of(account, session.groups, ChargingStatus.SUCCESS, tuple(answers), case.now_ms)
+    return Decision(answer, account)
 
 
 def _expire(case: Case, account: Account) -> Answered:
@@ -189,7 +190,7 @@ def _expire(case: Case, account: Account) -> Answered:
     session = _session_of(case)
     if case.now_ms < session.deadline_ms and not case.request.is_forced:
         return _filed_anew(case, account, session)
-    return closed(case, Charged(account, session, ()), ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
+    return closed(case, _nothing_asked(account, session), ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
 
 
 # --- closed -----------------------------------------------------------------------------------------------------
@@ -254,6 +255,10 @@ TRANSITIONS: Final[dict[tuple[State, RequestKind], Callable[[Case, Account], Ans
 def _session_of(case: Case) -> CreditSession:
     assert isinstance(case.record, CreditSession), "the table leads here with an open session only"
     return case.record
+
+
+def _nothing_asked(account: Account, session: CreditSession) -> Charged:
+    return Charged(account, session, session.groups, ())
 
 
 def _filed_anew(case: Case, account: Account, session: CreditSession) -> Answered:

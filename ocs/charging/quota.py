@@ -6,7 +6,7 @@ updates cannot change a price, a connection fee is charged once, and rounding ha
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TypeAlias
 
 from balance.account import Account, AccountState
 from balance.burn import add_holds, available, first_expiry_ms, reserve, settle
@@ -17,11 +17,7 @@ from ocs.charging.session import GroupState
 from ocs.rating.price import cost_of, is_free, units_within
 from ocs.rating.units import UnitKind
 
-
-class Granted(NamedTuple):
-    account: Account
-    state: GroupState
-    answer: GroupAnswer
+Granted: TypeAlias = tuple[Account, GroupState, GroupAnswer]
 
 
 def total_used(state: GroupState, used: tuple[Quantity, ...], is_cumulative: bool) -> int | None:
@@ -97,7 +93,7 @@ def grant(
     price, used, paid = state.tariff.price, state.used, state.cost
     free = is_free(price)
     if account.state is not AccountState.ACTIVE and not free:
-        return Granted(account, state, GroupAnswer(state.key, ChargingStatus.SERVICE_DENIED))
+        return account, state, GroupAnswer(state.key, ChargingStatus.SERVICE_DENIED)
     asked = 0
     for quantity in requested:
         if quantity.kind == price.kind:
@@ -109,7 +105,7 @@ def grant(
         granted = units_within(price, paid + spendable, used + granted) - used
         cost = cost_of(price, used + granted)
     if granted <= 0:
-        return Granted(account, state, GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED))
+        return account, state, GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)
     held = reserve(account, cost - paid, now_ms)
     assert held is not None, "units_within() never promises more than there is"
     after, reservation = held
@@ -124,7 +120,7 @@ def grant(
         0 if is_final else granted * policy.threshold_percent // 100,
     )
     state = GroupState(state.key, state.tariff, used, paid, state.debits, granted, reservation, number, state.flags)
-    return Granted(after, state, answer)
+    return after, state, answer
 
 
 def _validity_s(account: Account, kind: UnitKind, granted: int, policy: QuotaPolicy, now_ms: int) -> int:

@@ -17,8 +17,9 @@ from balance.money import Amount
 from ocs.charging.request import ChargingAnswer, GroupKey, RequestKind
 from ocs.rating.price import Tariff
 
-STORED_ANSWERS: Final = 4
-"""A client has few requests of one session in flight; an older repeat is answered without its grants."""
+STORED_ANSWERS: Final = 2
+"""A client asks again when it has its answer, so a repeat is of the last request, or of the one before that when they
+crossed; an older one is answered without its grants."""
 
 SEEN_BITS: Final = 63
 """How far below the highest number a request may be and still be known as a repeat (a 64-bit word)."""

@@ -54,8 +54,11 @@ class Case(msgspec.Struct, frozen=True, gc=False):
 
 
 class Charged(msgspec.Struct, frozen=True, gc=False):
+    """What the groups of a request came to: ``session`` as it was before, ``groups`` as they are now."""
+
     account: Account
     session: CreditSession
+    groups: tuple[GroupState, ...]
     answers: tuple[GroupAnswer, ...]
 
 
@@ -90,13 +93,14 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         if group.requested is None or not wants_more or keeps_grant:
             answers.append(GroupAnswer(key, ChargingStatus.SUCCESS))
         else:
-            account, state = release(account, state, now_ms)
+            if state.granted or state.reservation:
+                account, state = release(account, state, now_ms)
             account, state, answer = grant(
                 account, state, group.requested, case.policy, now_ms, number, request.all_affordable
             )
             answers.append(answer)
         states[position : position + 1] = [state]
-    return Charged(account, session.with_groups(tuple(states)), tuple(answers))
+    return Charged(account, session, tuple(states), tuple(answers))
 
 
 def _groups_of(request: ChargingRequest, session: CreditSession) -> tuple[GroupRequest, ...]:
@@ -171,17 +175,27 @@ def new_session(case: Case, account: Account) -> CreditSession:
 def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
     """The decision for a session that stays open: its answer stored, its deadline moved."""
     request, account, session = case.request, charged.account, charged.session
-    answer = answer_of(account, session, status, charged.answers, case.now_ms)
+    answer = answer_of(account, charged.groups, status, charged.answers, case.now_ms)
     deadline_ms = _deadline_ms(case, charged)
-    session = structs.replace(
-        session,
-        heard_at_ms=case.now_ms,
-        deadline_ms=deadline_ms,
-        filed_ms=deadline_ms if not session.filed_ms or deadline_ms < session.filed_ms else session.filed_ms,
-        seen=session.seen.with_number(request.request_number),
-        answers=with_answer(
-            session.answers, StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
-        ),
+    stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
+    session = CreditSession(
+        session.account_id,
+        session.session_key,
+        session.kind,
+        session.subscriber_id,
+        session.peer,
+        session.service,
+        session.origin,
+        session.destination,
+        session.opened_at_ms,
+        case.now_ms,
+        deadline_ms,
+        deadline_ms if not session.filed_ms or deadline_ms < session.filed_ms else session.filed_ms,
+        session.currency,
+        session.seen.with_number(request.request_number),
+        charged.groups,
+        with_answer(session.answers, stored),
+        session.flags,
     )
     decision: Answered = Decision(answer, account, ((session.session_key, session),))
     return decision if case.lease is None else with_lease_gone(case, decision)
@@ -190,20 +204,20 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
 def released(case: Case, charged: Charged) -> Charged:
     """All that the session's groups still hold is given back."""
     account, states = charged.account, []
-    for state in charged.session.groups:
+    for state in charged.groups:
         account, state = release(account, state, case.now_ms)  # noqa: PLW2901 - the same group, holding nothing
         states.append(state)
-    return Charged(account, charged.session.with_groups(tuple(states)), charged.answers)
+    return Charged(account, charged.session, tuple(states), charged.answers)
 
 
 def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> Answered:
     """The decision for a session that ends: reservations released, record written, a tombstone for late repeats."""
-    request, account, session = case.request, charged.account, charged.session
+    request, account, session = case.request, charged.account, charged.session.with_groups(charged.groups)
     for state in session.groups:
         account, _ = release(account, state, case.now_ms)
     number = account.entry_number + 1
     account = with_entry_number(account, number)
-    answer = answer_of(account, session, status, charged.answers, case.now_ms)
+    answer = answer_of(account, session.groups, status, charged.answers, case.now_ms)
     seen, answers = session.seen, session.answers[-1:]
     if request.kind == RequestKind.TERMINATION:
         seen = seen.with_number(request.request_number)
@@ -281,21 +295,30 @@ def orphaned(case: Case, account: Account, tombstone: Tombstone, answer: Chargin
 
 
 def answer_of(
-    account: Account, session: CreditSession, status: ChargingStatus, groups: tuple[GroupAnswer, ...], now_ms: int
+    account: Account,
+    states: tuple[GroupState, ...],
+    status: ChargingStatus,
+    groups: tuple[GroupAnswer, ...],
+    now_ms: int,
 ) -> ChargingAnswer:
+    cost: Amount = 0
+    for state in states:
+        cost += state.cost
     left: Amount = available(account, now_ms)
-    is_low = 0 < account.low_balance > left
-    return ChargingAnswer(status, groups, session.cost, account.currency, left, is_low)
+    return ChargingAnswer(status, groups, cost, account.currency, left, 0 < account.low_balance > left)
 
 
 def _deadline_ms(case: Case, charged: Charged) -> int:
     if charged.session.kind == SessionKind.LEASE:
         granted_s = max((answer.granted for answer in charged.answers), default=0)
         return case.now_ms + case.request.lease_ms + granted_s * 1000
-    silence_s = case.policy.supervision_factor * case.policy.validity_s
-    for state in charged.session.groups:
-        if state.tariff.price.kind == UnitKind.SECONDS and state.granted:
-            silence_s = max(silence_s, case.policy.supervision_factor * SILENCE_MARGIN_S + state.granted)
+    policy = case.policy
+    silence_s = policy.supervision_factor * policy.validity_s
+    for state in charged.groups:
+        granted = state.granted
+        longer_s = granted + policy.supervision_factor * SILENCE_MARGIN_S
+        if longer_s > silence_s and granted and state.tariff.price.kind is _SECONDS:
+            silence_s = longer_s
     return case.now_ms + silence_s * 1000
 
 
@@ -354,6 +377,7 @@ def with_lease_gone(case: Case, decision: Answered) -> Answered:
     return structs.replace(decision, records=(*decision.records, (lease.session_key, None)))
 
 
+_SECONDS: Final = UnitKind.SECONDS
 _ANSWERED: Final = (CreditSession, Tombstone)
 
 

@@ -18,6 +18,9 @@ SOCKET_NAME: Final = "valkey.sock"
 READY_LIMIT_S: Final = 600.0  # a large append-only file is replayed at some 100 MB/s
 STOP_GRACE_S: Final = 60.0
 NAME: Final = "valkey"
+ALLOCATOR: Final = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000:glibc.malloc.trim_threshold=268435456"}
+"""The wheel's server allocates through glibc, which keeps 7 free blocks of a size at hand where a pipeline of postings
+frees hundreds at once: with room for them the server spends some 7 % less. No effect with another allocator."""
 
 
 def config_text(data: Path, socket_path: Path, appendfsync: str, memory_octets_max: int) -> str:
@@ -45,6 +48,7 @@ def config_text(data: Path, socket_path: Path, appendfsync: str, memory_octets_m
         "maxmemory": str(memory_octets_max),
         "maxmemory-policy": "volatile-ttl",
         "enable-debug-command": "no",
+        "latency-tracking": "no",  # a histogram per command costs as much as a small command
         "loglevel": "notice",
     }
     return "".join(f"{name} {value}\n" for name, value in lines.items())
@@ -64,6 +68,7 @@ class EmbeddedValkey:
             argv=(str(server_binary()), str(self._config)),
             run_dir=folder.run,
             log=folder.log / "valkey.log",
+            environment=ALLOCATOR,
         )
 
     @property

@@ -169,7 +169,9 @@ def credit_control_answer(ccr: CreditControlRequest, answer: ChargingAnswer, con
         group = answer.groups[0]
         body = _echo(ccr) + _quota(group, answer, config) + _extras(ccr, answer, config)
         return config.encoder.answer(ccr, _CODES[group.status], body + _failed(ccr, answer))
-    services = b"".join([_mscc(group, answer, config) for group in answer.groups])
+    services = b""
+    for group in answer.groups:
+        services += _mscc(group, answer, config)
     return config.encoder.answer(ccr, _CODES[_SUCCESS], _echo(ccr) + services + _extras(ccr, answer, config))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from balance.money import AMOUNT_MAX, Currency
 from ocs.charging.request import EventAction, GroupKey, GroupRequest, Quantity, RequestKind
@@ -41,22 +41,20 @@ class UnitsFault(Exception):  # noqa: N818 - it becomes the answer
         self.fault = fault
 
 
-class GroupRequests(NamedTuple):
-    """``currency`` is the one that money was asked or reported in, or ""."""
-
-    groups: tuple[GroupRequest, ...]
-    currency: str
-
-
 def group_requests(
     ccr: CreditControlRequest, kind: RequestKind, action: EventAction, currencies: Mapping[int, Currency]
-) -> GroupRequests:
-    """Raises UnitsFault (5004, 5005, 5031)."""
+) -> tuple[tuple[GroupRequest, ...], str]:
+    """Give the groups, and the currency that money was asked or reported in, or "".
+
+    Raises UnitsFault (5004, 5005, 5031).
+    """
     reader = _Reader(currencies)
-    if ccr.groups:
-        groups = [_read_mscc(group, kind, reader) for group in ccr.groups]
-        return GroupRequests(tuple(groups) if len(groups) == 1 else _merged(groups), reader.currency)
-    return GroupRequests(_single_service(ccr, kind, action, reader), reader.currency)
+    groups = ccr.groups
+    if len(groups) == 1:
+        return (_read_mscc(groups[0], kind, reader),), reader.currency
+    if groups:
+        return _merged([_read_mscc(group, kind, reader) for group in groups]), reader.currency
+    return _single_service(ccr, kind, action, reader), reader.currency
 
 
 def _single_service(

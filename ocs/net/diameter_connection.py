@@ -209,13 +209,15 @@ class DiameterConnection(asyncio.Protocol):
                 pending.reply(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
 
     def _read(self, messages: list[Message]) -> list[CreditControlRequest]:
+        """A defect of ours costs one request, nothing else."""
         room = self._server.room
         requests: list[CreditControlRequest] = []
         for message in messages:
             try:
                 found = self._requests.read(message) if len(requests) < room else Fault(ResultCode.TOO_BUSY)
             except Exception:
-                found = self._failed(message)
+                log.exception("diameter_request_failed", peer=self.identity, message=repr(message))
+                found = Fault(ResultCode.UNABLE_TO_COMPLY)
             if isinstance(found, CreditControlRequest):
                 requests.append(found)
             else:
@@ -230,17 +232,13 @@ class DiameterConnection(asyncio.Protocol):
             try:
                 found = charging_request(ccr, now_ms, gateway)
             except Exception:
-                found = self._failed(ccr.message)
+                log.exception("diameter_request_failed", peer=self.identity, message=repr(ccr.message))
+                found = Fault(ResultCode.UNABLE_TO_COMPLY)
             if isinstance(found, ChargingRequest):
                 translated.append((ccr, found))
             else:
                 self._answer_fault(ccr.message, found)
         return translated
-
-    def _failed(self, message: Message) -> Fault:
-        """A defect of ours costs this request, nothing else."""
-        log.exception("diameter_request_failed", peer=self.identity, message=repr(message))
-        return Fault(ResultCode.UNABLE_TO_COMPLY)
 
     def reply(self, pending: _Pending) -> None:
         """An answer may leave: it does so with all others of this loop turn."""

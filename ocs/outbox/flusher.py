@@ -103,8 +103,10 @@ class Flusher:
         log.info("flusher_started", sink=self._sink.name, batch_max=self._batch_max)
         while not self._stop.is_set():
             try:
-                wait_s = await self._round()
+                moved = await self._round()
                 self._valkey.came_back(self._clock_ms())
+                # Each round costs both back ends as much as many entries do: a small one is not worth haste.
+                wait_s = 0.0 if moved >= self._batch_max else self._idle_s
             except BackendUnavailable as error:
                 wait_s = self._valkey.went_away(error, self._clock_ms())
             if wait_s:
@@ -116,12 +118,12 @@ class Flusher:
     async def flush_all(self) -> int:
         """Until the outbox is empty (tests and tools); the number of entries delivered."""
         before = self.flushed
-        while not self._stop.is_set() and not await self._round():
+        while not self._stop.is_set() and await self._round():
             pass
         return self.flushed - before
 
-    async def _round(self) -> float:
-        """One batch; the seconds to wait before the next. Raises BackendUnavailable for Valkey alone."""
+    async def _round(self) -> int:
+        """One batch; how many entries there were to move. Raises BackendUnavailable for Valkey alone."""
         taken = await self._reader.take(self._batch_max)
         if taken:
             finished = await self._deliver(taken)
@@ -131,9 +133,8 @@ class Flusher:
         now_ms = self._clock_ms()
         if now_ms - self._claimed_ms >= CLAIM_MS:
             self._claimed_ms = now_ms
-            if await self._reader.claim():
-                return 0
-        return 0 if taken else self._idle_s
+            return len(taken) + await self._reader.claim()
+        return len(taken)
 
     async def _deliver(self, taken: Sequence[Taken]) -> list[Taken]:
         """What may be acknowledged now: all but what was buried or could not be written before we had to stop."""

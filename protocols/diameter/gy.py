@@ -11,6 +11,8 @@ from struct import Struct
 from typing import Final, NamedTuple
 from zlib import crc32
 
+import msgspec
+
 from protocols.diameter import avp, codes
 from protocols.diameter.avp import AvpFault
 from protocols.diameter.message import Fault, Message, proxy_infos
@@ -55,7 +57,7 @@ class Money(NamedTuple):
     currency_code: int
 
 
-class Units(NamedTuple):
+class Units(msgspec.Struct, frozen=True, gc=False):
     """A Requested- or Used-Service-Unit: counts by AVP code (420 time, 421 total octets, ...), and money."""
 
     counts: dict[int, int]

@@ -4,20 +4,52 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from msgspec import structs
 
 from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
 from balance.memory import MemoryStore
 from balance.store import Posting, PostingResult, SessionWrite, Snapshot, Store, Subscriber
+from balance.valkey.keys import partition_of
 from balance.valkey.store import ValkeyStore, open_store
 
 ACCOUNTS = ["A", "B", "C"]
 SESSIONS = ["gy:1", "gy:2", "ra:x*[1]"]
+SHARED = "gy:shared"
+PARTITIONS = 4
+
+
+class Change(NamedTuple):
+    """One posting to be: to which account, how far from its version, and what it writes."""
+
+    account_id: str
+    drift: int
+    balance: int
+    writes: list[SessionWrite]
+    entries: list[bytes]
+
+
+WRITES = st.builds(
+    SessionWrite,
+    st.sampled_from([*SESSIONS, SHARED]),
+    st.one_of(st.none(), st.binary(min_size=1, max_size=20)),
+    st.sampled_from([0, 0, 3_600_000]),
+    st.sampled_from([-1, -1, 0, 1000, 2000]),
+    st.booleans(),
+)
+CHANGES = st.builds(
+    Change,
+    st.sampled_from(ACCOUNTS),
+    st.sampled_from([0, 0, 0, 1, -1]),
+    st.integers(-(2**62), 2**62),
+    st.lists(WRITES, max_size=3, unique_by=lambda write: write.key),
+    st.lists(st.binary(min_size=1, max_size=30), max_size=2),
+)
 
 
 def _account(account_id: str, version: int, balance: int) -> Account:
@@ -50,41 +82,36 @@ class StoreMachine(RuleBasedStateMachine):
         self.valkey: ValkeyStore = self.run(self._open())
 
     async def _open(self) -> ValkeyStore:
-        store = await open_store(self.url, 4)
+        store = await open_store(self.url, PARTITIONS)
         await store.client.flushall()
-        await store.client.set("ocs:partitions", 4)
+        await store.client.set("ocs:partitions", PARTITIONS)
         return store
 
     def run(self, task: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(task)
 
-    @rule(
-        account_id=st.sampled_from(ACCOUNTS),
-        drift=st.sampled_from([0, 0, 0, 1, -1]),
-        balance=st.integers(-(2**62), 2**62),
-        writes=st.lists(
-            st.builds(
-                SessionWrite,
-                st.sampled_from(SESSIONS),
-                st.one_of(st.none(), st.binary(min_size=1, max_size=20)),
-                st.sampled_from([0, 3_600_000]),
-                st.sampled_from([-1, 0, 1000, 2000]),
-                st.booleans(),
-            ),
-            max_size=3,
-            unique_by=lambda write: write.key,
-        ),
-        entries=st.lists(st.binary(min_size=1, max_size=30), max_size=2),
-    )
-    def post(self, account_id: str, drift: int, balance: int, writes: list[SessionWrite], entries: list[bytes]) -> None:
-        there = self.memory.accounts.get(account_id)
-        expected = max(0, (there.version if there else 0) + drift)
-        # A session lives in its account's partition, and a key belongs to one account.
-        writes = [write._replace(key=f"{write.key}/{account_id}") for write in writes]
-        posting = Posting(_account(account_id, expected + 1, balance), expected, writes, entries)
-        one = self.run(_post(self.memory, posting))
-        two = self.run(_post(self.valkey, posting))
+    @rule(changes=st.lists(CHANGES, min_size=1, max_size=6))
+    def post(self, changes: list[Change]) -> None:
+        """All of them leave in one turn, in one call per partition; the outcome is as one after the other."""
+        postings = [self._posting(change) for change in changes]
+        one = [self.run(_post(self.memory, posting)) for posting in postings]
+        two = self.run(self._post_together(postings))
         assert one == two
+
+    def _posting(self, change: Change) -> Posting:
+        account_id = change.account_id
+        there = self.memory.accounts.get(account_id)
+        expected = max(0, (there.version if there else 0) + change.drift)
+        # A session lives in its account's partition, where another account may claim the same name (A and C do here).
+        partition = partition_of(account_id, PARTITIONS)
+        writes = [
+            structs.replace(write, key=f"{write.key}/{partition if write.key == SHARED else account_id}")
+            for write in change.writes
+        ]
+        return Posting(_account(account_id, expected + 1, change.balance), expected, writes, change.entries)
+
+    async def _post_together(self, postings: list[Posting]) -> list[PostingResult]:
+        return list(await asyncio.gather(*[_post(self.valkey, posting) for posting in postings]))
 
     @rule(account_id=st.sampled_from(ACCOUNTS), keys=st.lists(st.sampled_from(SESSIONS), unique=True))
     def load(self, account_id: str, keys: list[str]) -> None:
@@ -126,7 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
     def the_outbox_holds_the_same(self) -> None:
         async def read() -> list[bytes]:
             found: list[bytes] = []
-            for partition in range(4):
+            for partition in range(PARTITIONS):
                 found += [fields[b"e"] for _, fields in await self.valkey.client.xrange(f"{{p{partition}}}outbox")]
             return found
 
