@@ -24,6 +24,7 @@ from balance.store import BackendUnavailable
 from balance.valkey import keys
 from balance.valkey.codec import decode_account
 from ocs.audit import Held, audit_totals
+from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.totals import JournalTotals, journal_accounts, journal_totals
 from ocs.charging.cdr import JournalEntry, decode_entry
 from ocs.charging.session import CreditSession, decode_session
@@ -92,15 +93,15 @@ async def audit(
         raise BackendUnavailable(f"Valkey: {error or type(error).__name__}") from error
     finally:
         await client.aclose()
-        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with contextlib.suppress(*FAILURES):
             await connection.close()
 
 
 async def _connect_postgres(dsn: str) -> Any:
     try:
         return await asyncpg.connect(dsn, timeout=CONNECT_S_MAX)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise BackendUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
+    except (*FAILURES, ValueError) as error:
+        raise unavailable(error) from error
 
 
 class _Waiting(msgspec.Struct):

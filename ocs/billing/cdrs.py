@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Generic, TypeVar
 
-import asyncpg
 import msgspec
 
 from balance.account import Hold
 from balance.money import Amount
-from balance.store import BackendUnavailable
+from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.groups import decode_groups
 from ocs.billing.moments import milliseconds, moment
 from ocs.charging.cdr import CdrGroup
@@ -146,8 +145,8 @@ async def _fetch(pool: Any, statement: str, name: str, *arguments: Any) -> list[
         return []  # PostgreSQL's text holds no NUL: nothing has such a name
     try:
         rows: list[Mapping[str, Any]] = await pool.fetch(statement, name, *arguments)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise BackendUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
+    except FAILURES as error:
+        raise unavailable(error) from error
     return rows
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
-import asyncpg
 import msgspec
 
 from balance.money import Amount
-from balance.store import BackendUnavailable
+from ocs.billing.failures import FAILURES, unavailable
 
 ACCOUNTS_PAGE: Final = 5000
 ENTRY_MAX: Final = 2**63 - 1
@@ -74,6 +73,6 @@ async def journal_accounts(connection: Any) -> AsyncIterator[list[str]]:
 async def _fetch(connection: Any, statement: str, *arguments: Any) -> list[Any]:
     try:
         rows: list[Any] = await connection.fetch(statement, *arguments)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise BackendUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
+    except FAILURES as error:
+        raise unavailable(error) from error
     return rows

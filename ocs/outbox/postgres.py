@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from balance.burn import total_of
-from balance.store import BackendUnavailable
+from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.groups import encode_groups
 from ocs.billing.moments import moment
 from ocs.charging.cdr import JournalEntry
@@ -75,8 +75,6 @@ REFUSALS: Final = (
     OverflowError,
 )
 
-FAILURES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-
 
 class PostgresSink:
     """One connection, made when it is needed and made anew after any failure."""
@@ -101,7 +99,7 @@ class PostgresSink:
             raise EntryRefused(str(error)) from error
         except FAILURES as error:
             self._drop()
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         except BaseException:
             self._drop()
             raise
@@ -122,7 +120,7 @@ class PostgresSink:
             except (*FAILURES, ValueError) as error:
                 # A wrong DSN is a ValueError: no fault of the entries.
                 self._drop()
-                raise _unavailable(error) from error
+                raise unavailable(error) from error
         return self._connection
 
     def _drop(self) -> None:
@@ -203,10 +201,6 @@ def cdr_row(entry: JournalEntry) -> tuple[Any, ...]:
         _text(cdr.cause),
         encode_groups(cdr.groups),
     )
-
-
-def _unavailable(error: Exception) -> BackendUnavailable:
-    return BackendUnavailable(f"PostgreSQL: {error or type(error).__name__}")
 
 
 def _text(text: str) -> str:

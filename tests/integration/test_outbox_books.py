@@ -17,6 +17,7 @@ from balance.store import BackendUnavailable
 from ocs.billing.cdrs import CursorError, cdrs_of_session, list_cdrs, list_journal
 from ocs.billing.migrate import upgrade
 from ocs.billing.schema import metadata
+from ocs.billing.totals import journal_totals
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.sinks import OutboxEntry
 from tests.integration.test_outbox_flusher import NOW_MS, session_entry, top_up
@@ -134,3 +135,27 @@ async def test_books_out_of_reach_are_unavailable(billing_dsn: str) -> None:
     await pool.close()
     with pytest.raises(BackendUnavailable):
         await list_cdrs(pool, "a")
+
+
+async def test_a_connection_that_was_said_good_bye_to_is_lost_and_nothing_worse(billing_dsn: str) -> None:
+    """PostgreSQL ends an idle connection, and the next statement comes before the end of the stream: for the sink and for the readers of the books it is away, and the sink's next batch goes through."""
+    sink = PostgresSink(billing_dsn)
+    batch = [OutboxEntry(0, "1-0", top_up("a", 1), b"")]
+    assert (await sink.write(batch)).added == 1
+    say_good_bye(sink._connection)
+    with pytest.raises(BackendUnavailable, match="PostgreSQL"):
+        await sink.write(batch)
+    assert (await sink.write(batch)).repeated == 1
+    await sink.close()
+    for read in (journal_totals, list_journal):
+        connection = await asyncpg.connect(billing_dsn)
+        say_good_bye(connection)
+        with pytest.raises(BackendUnavailable, match="PostgreSQL"):
+            await read(connection, "a")
+        connection.terminate()
+
+
+def say_good_bye(connection: Any) -> None:
+    """What the server writes for pg_terminate_backend or at its stop, without the end of the stream."""
+    fields = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+    connection._protocol.data_received(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)

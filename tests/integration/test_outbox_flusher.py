@@ -91,9 +91,14 @@ class World:
         return [fields for entries in found for _, fields in entries]
 
 
-async def until(ask: Callable[[], Awaitable[Any]]) -> Any:
-    """Ask the other side again until it says something true: its state has no event to wait for."""
+async def until(ask: Callable[[], Awaitable[Any]], worker: asyncio.Task[None] | None = None) -> Any:
+    """Ask the other side again until it says something true: its state has no event to wait for.
+
+    When ``worker``, which should bring it about, has failed, that is raised instead of waiting in vain.
+    """
     for _ in range(3000):
+        if worker is not None and worker.done():
+            worker.result()
         if answer := await ask():
             return answer
         await asyncio.sleep(0.01)
@@ -294,11 +299,11 @@ async def test_while_the_books_are_away_the_backlog_waits_and_is_visible(world: 
     sink = Away(PostgresSink(world.dsn), 10_000)
     flusher = world.flusher(sink)
     task = asyncio.create_task(flusher.run())
-    status = json.loads(await until(lambda: world.valkey.get(STATUS_KEY)))
+    status = json.loads(await until(lambda: world.valkey.get(STATUS_KEY), task))
     assert (status["backlog"], status["sink_up"]) == (10, False)
     assert await world.numbers() == []
     sink.times = 0
-    await until(lambda: world.sql.fetchval("SELECT count(*) = 10 FROM journal"))
+    await until(lambda: world.sql.fetchval("SELECT count(*) = 10 FROM journal"), task)
     flusher.stop()
     await task
     final = json.loads(await world.valkey.get(STATUS_KEY))
@@ -311,7 +316,7 @@ async def test_a_stop_while_the_books_are_away_leaves_the_batch_in_the_outbox(wo
     await world.append(top_up("a", 1))
     flusher = world.flusher(Away(PostgresSink(world.dsn), 10_000))
     task = asyncio.create_task(flusher.run())
-    await until(lambda: world.valkey.get(STATUS_KEY))
+    await until(lambda: world.valkey.get(STATUS_KEY), task)
     flusher.stop()
     await asyncio.wait_for(task, 5)
     await close(flusher)

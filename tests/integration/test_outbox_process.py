@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -40,8 +41,12 @@ def flusher_process(world: World) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-async def arrived(world: World, count: int) -> None:
-    await until(lambda: world.sql.fetchval("SELECT count(*) >= $1 FROM journal", count))
+async def arrived(world: World, flusher: subprocess.Popen[bytes], count: int) -> None:
+    async def is_there() -> Any:
+        assert flusher.poll() is None, f"the flusher died with status {flusher.returncode}; stderr says why"
+        return await world.sql.fetchval("SELECT count(*) >= $1 FROM journal", count)
+
+    await until(is_there)
 
 
 async def test_kills_cost_no_record_and_double_none(world: World) -> None:
@@ -55,12 +60,12 @@ async def test_kills_cost_no_record_and_double_none(world: World) -> None:
             await world.append(session_entry(f"a{written % 5}", written // 5 + 1))
 
     for kill in range(1, KILLS + 1):
-        with flusher_process(world):
+        with flusher_process(world) as process:
             await append(60)
             # Wait for a sign that it works, then kill it in the middle of what is left.
-            await arrived(world, (kill - 1) * 60 + 1)
+            await arrived(world, process, (kill - 1) * 60 + 1)
     with flusher_process(world) as process:
-        await arrived(world, KILLS * 60)
+        await arrived(world, process, KILLS * 60)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 10) == 0
     assert len(await world.numbers()) == len(await world.numbers("cdr")) == KILLS * 60
@@ -72,7 +77,7 @@ async def test_a_stop_reports_a_last_time(world: World) -> None:
     """SIGTERM: status 0, and the sign of life says that nothing waits."""
     await world.append(session_entry("a", 1))
     with flusher_process(world) as process:
-        await arrived(world, 1)
+        await arrived(world, process, 1)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 10) == 0
     status = json.loads(await world.valkey.get(STATUS_KEY))
@@ -82,16 +87,16 @@ async def test_a_stop_reports_a_last_time(world: World) -> None:
 
 async def test_cut_connections_are_made_again(world: World) -> None:
     """The servers cut every connection of the running flusher: it finds back to both, and nothing is lost."""
-    with flusher_process(world):
+    with flusher_process(world) as process:
         await world.append(session_entry("a", 1))
-        await arrived(world, 1)
+        await arrived(world, process, 1)
         await world.sql.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         await world.append(session_entry("a", 2))
-        await arrived(world, 2)
+        await arrived(world, process, 2)
         await world.valkey.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         await world.append(session_entry("a", 3))
-        await arrived(world, 3)
+        await arrived(world, process, 3)
     assert await world.numbers() == await world.numbers("cdr") == [("a", 1), ("a", 2), ("a", 3)]
