@@ -169,9 +169,9 @@ class Lanes:
         for lane in ready:
             if not lane.batch:
                 lane.take_batch()
-            missing = lane.missing() if not lane.fresh and lane.attempts < ATTEMPTS_MAX else None
+            missing = lane.missing() if not lane.fresh else None
             if missing is not None:
-                self._load(lane, missing)
+                self._look_up(lane, missing)
             elif (proposal := self._decide(lane, now_ms)) is not None:
                 proposals.append(proposal)
         for proposal in proposals:
@@ -201,8 +201,6 @@ class Lanes:
             log.exception("record_unreadable", account_id=lane.account_id)
             self._give_up(lane, partial(_fail, error))
             return
-        known = lane.records
-        lane.fresh = all(key in known for work in lane.batch for key in work.keys)
         lane.attempts += 1
         self._make_ready(lane)
 
@@ -220,6 +218,8 @@ class Lanes:
                     self.session_accounts[key] = lane.account_id
             else:
                 lane.has_closed = True
+        # A conflict tells of the sessions that were to be written; what else the batch is decided from is read again.
+        lane.fresh = all(key in lane.records for work in lane.batch for key in work.keys)
 
     def _decide(self, lane: Lane, now_ms: int) -> Proposal | None:
         """Decide the batch, each request on what those before it left; None when nothing is to be posted."""
@@ -258,7 +258,7 @@ class Lanes:
         return None
 
     def _look_up(self, lane: Lane, keys: list[str]) -> None:
-        """Read what was taken for absent, and decide all of it again."""
+        """Read what is not known or was taken for absent, and decide all of it then."""
         if lane.attempts >= ATTEMPTS_MAX:
             self._give_up(lane, lambda work: work.busy())
         else:

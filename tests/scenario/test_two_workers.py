@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
+from balance.memory import MemoryStore
+from balance.store import Posting, PostingDone
 from ocs.charging.request import ChargingStatus, RequestKind
 from tests.scenario.traffic import access, accounting, diameter, granted, group
-from tests.scenario.world import POLICY, OpensWorld, World, amount
+from tests.scenario.world import POLICY, Clock, OpensWorld, World, amount
 
 INITIAL, UPDATE, TERMINATION, EVENT = (
     RequestKind.INITIAL,
@@ -160,3 +163,36 @@ async def test_24_a_session_name_that_another_account_has_open_is_refused(worker
 def open_world_of(world: World) -> World:
     """Another worker on the same store, with nothing in its memory."""
     return World(world.store, world.clock, POLICY)
+
+
+class Interferes(MemoryStore):
+    """Another worker's posting comes between a decision and its own."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.interferences: list[Callable[[], None]] = []
+
+    def post(self, posting: Posting, done: PostingDone) -> None:
+        if self.interferences:
+            self.interferences.pop()()
+        super().post(posting, done)
+
+
+async def test_11_a_repeat_beside_a_posting_that_lost_its_race_gets_its_stored_answer() -> None:
+    """A worker without memory gets an update and the repeat of another call's update in one turn, and the other worker
+    moves the account before it: the repeat is decided on what stands in the store, not on what is left in memory."""
+    clock = Clock()
+    store = Interferes(clock)
+    one, two = World(store, clock), World(store, clock)
+    await one.open("5.00")
+    for name in ("s", "t"):
+        await one.charge(diameter(one, INITIAL, name, 0, group(ask=10)))
+    repeated = diameter(two, UPDATE, "t", 1, group(ask=10))
+    first = await one.charge(repeated)
+    two.charging.lanes._soon = asyncio.get_running_loop().call_soon  # as in the daemon: a turn is decided together
+    elsewhere = diameter(one, UPDATE, "s", 1, group(1, 10))
+    store.interferences.append(lambda: one.charging.submit(elsewhere, lambda _: None))
+    answers = await two.charge_all([diameter(two, UPDATE, "s", 2, group(9, 10)), repeated])
+    assert not store.interferences
+    assert answers[1] == first
+    await one.check_books()
