@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from balance.account import Account
 from balance.store import (
+    Due,
     LoadDone,
     LocateDone,
     Posting,
@@ -58,7 +59,8 @@ class MemoryStore:
         done(self.subscribers.get(subscriber_id) if subscriber_id is not None else None)
 
     def locate(self, session_key: str, done: LocateDone) -> None:
-        done(self._session(session_key))
+        value = self._session(session_key)
+        done([value] if value is not None else [])
 
     async def put_subscriber(self, subscriber: Subscriber) -> str | None:
         """Write a subscriber and its identities; None, or the identity that belongs to somebody else."""
@@ -79,14 +81,14 @@ class MemoryStore:
         """The records of all sessions that are filed for supervision, the account's among them."""
         return [value for key in list(self.deadlines) if (value := self._session(key)) is not None]
 
-    async def due(self, until_ms: int, limit: int) -> list[str]:
-        """The session keys whose deadline has come, oldest first."""
+    async def due(self, until_ms: int, limit: int) -> list[Due]:
+        """The sessions whose deadline has come, oldest first."""
         keys = [key for key, deadline_ms in self.deadlines.items() if deadline_ms <= until_ms]
-        return sorted(keys, key=self.deadlines.__getitem__)[:limit]
+        return [Due(key, self._session(key)) for key in sorted(keys, key=self.deadlines.__getitem__)[:limit]]
 
-    async def file_deadline(self, session_key: str, account_id: str, deadline_ms: int) -> None:  # noqa: ARG002 - the Valkey store needs the account's partition
+    async def file_deadline(self, due: Due, deadline_ms: int) -> None:
         """Move a session's deadline in the index (0 takes it out)."""
-        self._file(session_key, deadline_ms)
+        self._file(due.key, deadline_ms)
 
     async def sessions_of(self, prefix: str) -> list[tuple[str, bytes]]:
         """All sessions whose key starts so."""

@@ -59,6 +59,14 @@ class PostingStatus(Enum):
     UNAVAILABLE = "unavailable"
 
 
+class Due(NamedTuple):
+    """A session whose deadline has come: its key, its record (None: there is none) and the partition it was found in."""
+
+    key: str
+    value: bytes | None
+    partition: int = 0
+
+
 class Snapshot(NamedTuple):
     """What stands in the store now, read in one step: the account and the sessions that were named."""
 
@@ -76,7 +84,7 @@ class PostingResult(msgspec.Struct, frozen=True, gc=False):
 PostingDone: TypeAlias = Callable[[PostingResult], None]
 LoadDone: TypeAlias = Callable[[Snapshot | BackendUnavailable], None]
 ResolveDone: TypeAlias = Callable[[Subscriber | BackendUnavailable | None], None]
-LocateDone: TypeAlias = Callable[[bytes | BackendUnavailable | None], None]
+LocateDone: TypeAlias = Callable[[list[bytes] | BackendUnavailable], None]
 
 
 class Store(Protocol):
@@ -92,4 +100,7 @@ class Store(Protocol):
         """Find the subscriber of an identity such as ``e164:4915112345``."""
 
     def locate(self, session_key: str, done: LocateDone) -> None:
-        """Find a session by its key alone, in whichever partition it lives (rare: a request without identity)."""
+        """Find the sessions of that key, whosever they are (rare: a request without identity).
+
+        Accounts of different partitions may have a session of the same name each, usually one open and others closed.
+        """

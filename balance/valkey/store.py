@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from balance.account import Account
 from balance.store import (
     BackendUnavailable,
+    Due,
     LoadDone,
     LocateDone,
     Posting,
@@ -168,17 +169,18 @@ class ValkeyStore:
 
     def locate(self, session_key: str, done: LocateDone) -> None:
         waiting = self.partitions
-        found: bytes | BackendUnavailable | None = None
+        found: list[bytes] = []
+        failure: BackendUnavailable | None = None
 
         def looked(reply: Any) -> None:
-            nonlocal waiting, found
+            nonlocal waiting, failure
             waiting -= 1
             if isinstance(reply, Exception):
-                found = _as_unavailable(reply)
-            elif reply is not None and found is None:
-                found = reply
+                failure = _as_unavailable(reply)
+            elif reply is not None:
+                found.append(reply)
             if not waiting:
-                done(found)
+                done(failure or found)
 
         for partition in range(self.partitions):
             self._connection.send(pack(("GET", keys.session_key(partition, session_key))), looked)
@@ -227,34 +229,27 @@ class ValkeyStore:
             found += [value for value in await self.client.mget(names) if value is not None]
         return found
 
-    async def due(self, until_ms: int, limit: int) -> list[str]:
-        """The session keys whose deadline has come, oldest first within each partition."""
-        found: list[str] = []
+    async def due(self, until_ms: int, limit: int) -> list[Due]:
+        """The sessions whose deadline has come, with their records: at most ``limit`` of each partition, oldest first."""
+        found: list[Due] = []
         for partition in range(self.partitions):
-            members = await self.client.zrange(
-                keys.deadlines_key(partition),
-                0,
-                until_ms,
-                byscore=True,
-                offset=0,
-                num=limit,
+            index = keys.deadlines_key(partition)
+            members = cast(
+                "list[bytes]", await self.client.zrange(index, 0, until_ms, byscore=True, offset=0, num=limit)
             )
-            found += [member.decode() for member in cast("list[bytes]", members)]
-        return found[:limit]
+            if members:
+                names = [member.decode() for member in members]
+                values = await self.client.mget([keys.session_key(partition, name) for name in names])
+                found += [Due(name, value, partition) for name, value in zip(names, values, strict=True)]
+        return found
 
-    async def file_deadline(self, session_key: str, account_id: str, deadline_ms: int) -> None:
+    async def file_deadline(self, due: Due, deadline_ms: int) -> None:
         """Move a session's deadline in the index (0 takes it out)."""
-        if account_id:
-            await self._file(self._partition_of(account_id), session_key, deadline_ms)
-            return
-        for partition in range(self.partitions):
-            await self._file(partition, session_key, deadline_ms)
-
-    async def _file(self, partition: int, session_key: str, deadline_ms: int) -> None:
+        index = keys.deadlines_key(due.partition)
         if deadline_ms:
-            await self.client.zadd(keys.deadlines_key(partition), {session_key: deadline_ms}, xx=True)
+            await self.client.zadd(index, {due.key: deadline_ms}, xx=True)
         else:
-            await self.client.zrem(keys.deadlines_key(partition), session_key)
+            await self.client.zrem(index, due.key)
 
     async def sessions_of(self, prefix: str) -> list[tuple[str, bytes]]:
         """All sessions whose key starts so; walks the open sessions' index, not the whole store."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+import msgspec
+import structlog
+
 from balance.account import Account
 from balance.store import BackendUnavailable, Store, Subscriber
 from ocs.charging.decision import Decision, Rates
@@ -15,6 +18,8 @@ from ocs.charging.policy import QuotaPolicy
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.session import CreditSession, Record, decode_session
 from ocs.charging.steps import Case
+
+log = structlog.get_logger()
 
 ReplyTo: TypeAlias = Callable[[ChargingAnswer], None]
 SubscriberDone: TypeAlias = Callable[[Subscriber | BackendUnavailable | None], None]
@@ -116,13 +121,21 @@ class OnlineCharging:
                 del self._subscribers[oldest]
         self._subscribers[identity] = (self._clock() + IDENTITY_KEEP_MS, subscriber)
 
-    def _located(self, request: ChargingRequest, reply: ReplyTo, found: bytes | BackendUnavailable | None) -> None:
+    def _located(self, request: ChargingRequest, reply: ReplyTo, found: list[bytes] | BackendUnavailable) -> None:
         if isinstance(found, BackendUnavailable):
             reply(ChargingAnswer(ChargingStatus.UNAVAILABLE))
-        elif found is None:
+            return
+        try:
+            records = [decode_session(value) for value in found]
+        except msgspec.MsgspecError:
+            log.exception("session_unreadable", session=request.session_key)
+            reply(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
+            return
+        if not records:
             reply(ChargingAnswer(ChargingStatus.SESSION_UNKNOWN))
-        else:
-            self.submit_for(decode_session(found).account_id, request, reply)
+            return
+        record = next((record for record in records if record.is_open), records[0])
+        self.submit_for(record.account_id, request, reply)
 
 
 class Interrogation:

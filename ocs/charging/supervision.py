@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
-from balance.store import BackendUnavailable, Store
-from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
+from balance.store import Due, Store
+from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession, decode_session
 
@@ -22,12 +23,13 @@ log = structlog.get_logger()
 ROUND_S: Final = 1.0
 BATCH_MAX: Final = 500
 CLOCK_JUMP_MS: Final = 120_000
+UNREADABLE_AGAIN_MS: Final = 3_600_000
 
 
 class SupervisedStore(Store, Protocol):
-    async def due(self, until_ms: int, limit: int) -> list[str]: ...
+    async def due(self, until_ms: int, limit: int) -> list[Due]: ...
 
-    async def file_deadline(self, session_key: str, account_id: str, deadline_ms: int) -> None: ...
+    async def file_deadline(self, due: Due, deadline_ms: int) -> None: ...
 
     async def sessions_of(self, prefix: str) -> list[tuple[str, bytes]]: ...
 
@@ -60,21 +62,25 @@ class Supervision:
                 await self._round()
 
     async def close_due(self) -> int:
-        """One round: how many sessions were found silent."""
+        """One round: how many silent sessions were closed."""
         now_ms = self._clock()
-        silent = 0
-        for key in await self._store.due(now_ms, BATCH_MAX):
-            value = await self._locate(key)
-            session = decode_session(value) if value is not None else None
+        count = 0
+        for due in await self._store.due(now_ms, BATCH_MAX):
+            try:
+                session = decode_session(due.value) if due.value is not None else None
+            except msgspec.MsgspecError as error:
+                # It must not keep the others waiting, and what it holds is not ours to guess.
+                log.error("session_unreadable", session=due.key, reason=str(error))
+                await self._store.file_deadline(due, now_ms + UNREADABLE_AGAIN_MS)
+                continue
             if not isinstance(session, CreditSession):
-                await self._store.file_deadline(key, session.account_id if session else "", 0)
+                await self._store.file_deadline(due, 0)
             elif session.deadline_ms > now_ms:
-                await self._store.file_deadline(key, session.account_id, session.deadline_ms)
+                await self._store.file_deadline(due, session.deadline_ms)
             else:
-                silent += 1
-                await self._close(session, "no sign of the client", is_forced=False)
-        self.closed += silent
-        return silent
+                count += await self._close(session, "no sign of the client", is_forced=False)
+        self.closed += count
+        return count
 
     async def close_sessions(self, prefix: str, before_ms: int, cause: str) -> int:
         """Close all open sessions whose key starts so and that began before that instant [R-70]."""
@@ -82,8 +88,7 @@ class Supervision:
         for _, value in await self._store.sessions_of(prefix):
             session = decode_session(value)
             if isinstance(session, CreditSession) and session.opened_at_ms < before_ms:
-                await self._close(session, cause, is_forced=True)
-                count += 1
+                count += await self._close(session, cause, is_forced=True)
         return count
 
     async def _round(self) -> None:
@@ -93,7 +98,8 @@ class Supervision:
         except Exception:
             log.exception("supervision_round_failed")
 
-    async def _close(self, session: CreditSession, cause: str, *, is_forced: bool) -> ChargingAnswer:
+    async def _close(self, session: CreditSession, cause: str, *, is_forced: bool) -> bool:
+        """Whether it is closed now; if not, its deadline brings it up again."""
         future: asyncio.Future[ChargingAnswer] = asyncio.get_running_loop().create_future()
         request = ChargingRequest(
             RequestKind.EXPIRY,
@@ -107,12 +113,4 @@ class Supervision:
             is_forced=is_forced,
         )
         self._charging.submit_for(session.account_id, request, future.set_result)
-        return await future
-
-    async def _locate(self, key: str) -> bytes | None:
-        future: asyncio.Future[bytes | BackendUnavailable | None] = asyncio.get_running_loop().create_future()
-        self._store.locate(key, future.set_result)
-        found = await future
-        if isinstance(found, BackendUnavailable):
-            raise found
-        return found
+        return (await future).status is ChargingStatus.SUCCESS
