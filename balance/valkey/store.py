@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
+import msgspec
 import redis.asyncio as redis
 import structlog
 from redis.asyncio.retry import Retry
@@ -38,6 +39,8 @@ from balance.valkey.codec import (
 from balance.valkey.connection import Connection
 
 log = structlog.get_logger()
+
+ResultT = TypeVar("ResultT")
 
 FUNCTIONS = files("balance.valkey").joinpath("post.lua").read_bytes()
 
@@ -120,10 +123,7 @@ class ValkeyStore:
         )
 
         def loaded(reply: Any) -> None:
-            if isinstance(reply, Exception):
-                done(_as_unavailable(reply))
-            else:
-                done(_snapshot(reply, session_keys))
+            done(_understood(reply, lambda values: _snapshot(values, session_keys)))
 
         self._connection.send(command, loaded)
 
@@ -151,7 +151,8 @@ class ValkeyStore:
             if reply == 1:
                 done(_APPLIED)
             elif isinstance(reply, list):
-                done(PostingResult(PostingStatus.CONFLICT, _snapshot(reply, [write.key for write in sessions])))
+                there = _understood(reply, lambda values: _snapshot(values, [write.key for write in sessions]))
+                done(PostingResult(PostingStatus.CONFLICT, there) if isinstance(there, Snapshot) else _UNAVAILABLE)
             else:
                 _as_unavailable(reply)
                 done(_UNAVAILABLE)
@@ -160,10 +161,7 @@ class ValkeyStore:
 
     def resolve(self, identity: str, done: ResolveDone) -> None:
         def resolved(reply: Any) -> None:
-            if isinstance(reply, Exception):
-                done(_as_unavailable(reply))
-            else:
-                done(decode_subscriber(reply) if reply is not None else None)
+            done(_understood(reply, lambda value: decode_subscriber(value) if value is not None else None))
 
         self._connection.send(pack(("GET", keys.identity_key(identity))), resolved)
 
@@ -308,6 +306,17 @@ async def open_store(url: str, partitions: int) -> ValkeyStore:
 def _snapshot(values: Sequence[bytes | None], session_keys: Sequence[str]) -> Snapshot:
     account = decode_account(values[0]) if values[0] is not None else None
     return Snapshot(account, dict(zip(session_keys, values[1:], strict=True)))
+
+
+def _understood(reply: Any, read: Callable[[Any], ResultT]) -> ResultT | BackendUnavailable:
+    """What ``read`` makes of a reply. Whoever waits for it must be told when it is a refusal, or no record of ours."""
+    if isinstance(reply, Exception):
+        return _as_unavailable(reply)
+    try:
+        return read(reply)
+    except (msgspec.MsgspecError, AssertionError) as error:
+        log.exception("record_unreadable")
+        return BackendUnavailable(f"a record cannot be read: {error}")
 
 
 def _as_unavailable(reply: object) -> BackendUnavailable:
