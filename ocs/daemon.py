@@ -18,6 +18,7 @@ import uvloop
 
 from balance.money import Currency
 from balance.store import BackendUnavailable
+from balance.valkey.server import examine
 from balance.valkey.store import PartitionsMismatchError, ValkeyStore, open_store
 from ocs import limits
 from ocs.api.app import create_app
@@ -79,7 +80,7 @@ class Daemon:
     async def open(cls, settings: Settings, endpoints: Endpoints) -> Daemon:
         """Read the rates and reach the store. Raises StartRefusedError with one line that names the cure."""
         book, _ = load_rates(endpoints.config_dir)
-        store = await _patiently_open(endpoints.valkey_url, settings.backends.partitions)
+        store = await open_checked_store(endpoints.valkey_url, settings.backends.partitions)
         return cls(settings, endpoints, store, book)
 
     async def run(self, on_started: Callable[[list[str]], None] = lambda _: None) -> None:
@@ -197,6 +198,18 @@ def main(settings: Settings, endpoints: Endpoints, on_started: Callable[[list[st
     """Run the daemon on uvloop until a signal ends it. Raises StartRefusedError when it cannot start."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, endpoints, on_started))
+
+
+async def open_checked_store(url: str, partitions: int) -> ValkeyStore:
+    """The store on a server that keeps what it acknowledges. Raises StartRefusedError when it would drop accounts."""
+    store = await _patiently_open(url, partitions)
+    found = await examine(store.client)
+    for why in found.lax:
+        log.warning("valkey_promises_less", why=why)
+    if found.unfit:
+        await store.close()
+        raise StartRefusedError(f"Valkey at backends.valkey_url is not fit: {'; '.join(found.unfit)}", EXIT_CONFIG)
+    return store
 
 
 async def _patiently_open(url: str, partitions: int) -> ValkeyStore:
