@@ -28,7 +28,7 @@ from ocs.embedded.folder import DataFolder, Endpoints
 from ocs.embedded.postgres import EmbeddedPostgres
 from ocs.embedded.process import Program
 from ocs.embedded.valkey import EmbeddedValkey
-from ocs.errors import EXIT_INTERNAL, EXIT_TEMPORARY, StartRefusedError
+from ocs.errors import EXIT_CONFIG, EXIT_INTERNAL, EXIT_TEMPORARY, StartRefusedError
 from ocs.keeper import POLL_S, Keeper
 from ocs.settings import Settings
 from ocs.settings_sense import listening
@@ -191,7 +191,10 @@ class Supervisor:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, MIGRATE_PAUSE_S_MAX)
         if status != 0:
-            raise StartRefusedError("the schema could not be brought up to date: the reason is above", EXIT_INTERNAL)
+            raise StartRefusedError(
+                "the schema could not be brought up to date: the reason is above",
+                EXIT_CONFIG if status == EXIT_CONFIG else EXIT_INTERNAL,
+            )
         return await self._flusher.run()
 
     async def _migrate(self) -> int:

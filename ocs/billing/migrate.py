@@ -11,18 +11,31 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from balance.store import BackendUnavailable
+from ocs.billing.failures import FAILURES
 
 CONNECT_S_MAX: Final = 10
 LOCK_KEY: Final = 0x0C5_5C4E
 """Our advisory lock's name: two processes that start together must not both make the tables."""
 
 
+NOT_ALLOWED: Final = "42"
+"""SQLSTATE's class "syntax error or access rule violation"; in steps that a test has run it can only be the latter."""
+
+
+class SchemaRefusedError(Exception):
+    """Trying again is no use before somebody grants something."""
+
+
 def upgrade(dsn: str) -> None:
-    """Run all steps that are missing. Raises BackendUnavailable when PostgreSQL cannot be reached.
+    """Run all steps that are missing.
+
+    Raises BackendUnavailable when PostgreSQL cannot be reached or is lost on the way, SchemaRefusedError when this user
+    may not do it there.
 
     May be called with or without a running event loop: the work has a thread of its own.
     """
@@ -40,8 +53,11 @@ async def _upgrade(dsn: str) -> None:
         async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
             await connection.run_sync(_run_steps)
-    except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
-        raise BackendUnavailable(f"cannot reach PostgreSQL: {error}") from error
+    except (*FAILURES, DBAPIError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if str(getattr(cause, "sqlstate", None)).startswith(NOT_ALLOWED):
+            raise SchemaRefusedError(f"PostgreSQL does not let this user make the schema: {cause}") from error
+        raise BackendUnavailable(f"cannot reach PostgreSQL: {cause or type(cause).__name__}") from error
     finally:
         await engine.dispose()
 

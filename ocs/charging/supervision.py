@@ -68,9 +68,9 @@ class Supervision:
         for due in await self._store.due(now_ms, BATCH_MAX):
             try:
                 session = decode_session(due.value) if due.value is not None else None
-            except msgspec.MsgspecError as error:
+            except msgspec.MsgspecError:
                 # It must not keep the others waiting, and what it holds is not ours to guess.
-                log.error("session_unreadable", session=due.key, reason=str(error))
+                log.exception("session_unreadable", session=due.key)
                 await self._store.file_deadline(due, now_ms + UNREADABLE_AGAIN_MS)
                 continue
             if not isinstance(session, CreditSession):

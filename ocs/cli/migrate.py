@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, find_servers, read_settings, refusals
-from ocs.errors import StartRefusedError
+from ocs.errors import EXIT_CONFIG, StartRefusedError
 
 
 def register(app: typer.Typer) -> None:
@@ -26,9 +26,13 @@ def migrate(config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None) -> N
         servers = find_servers(read_settings(config, data))
         configure_logging("migrate")
         from balance.store import BackendUnavailable
-        from ocs.billing.migrate import upgrade
+        from ocs.billing.migrate import SchemaRefusedError, upgrade
 
         try:
             upgrade(servers.postgres_dsn)
         except BackendUnavailable as error:
             raise StartRefusedError(str(error)) from error
+        except SchemaRefusedError as error:
+            raise StartRefusedError(
+                f"{error}; make it the database's owner, or GRANT CREATE ON SCHEMA public", EXIT_CONFIG
+            ) from error

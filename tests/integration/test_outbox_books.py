@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from balance.store import BackendUnavailable
+from ocs.billing import migrate
 from ocs.billing.cdrs import CursorError, cdrs_of_session, list_cdrs, list_journal
 from ocs.billing.migrate import upgrade
 from ocs.billing.schema import metadata
@@ -159,3 +160,39 @@ def say_good_bye(connection: Any) -> None:
     """What the server writes for pg_terminate_backend or at its stop, without the end of the stream."""
     fields = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
     connection._protocol.data_received(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+
+
+@pytest.mark.parametrize("change", ["database", "user"])
+async def test_a_database_that_lets_nobody_in_is_named(postgres_dsn: str, change: str) -> None:
+    """A database or a user that does not exist: PostgreSQL's own words, and no trace of a program."""
+    wrong = postgres_dsn.replace("/test_", "/nothing_") if change == "database" else postgres_dsn.replace("ocs@", "x@")
+    with pytest.raises(BackendUnavailable, match=r'database "nothing_|user "x"'):
+        upgrade(wrong)
+
+
+async def test_a_migration_that_is_cut_off_is_tried_again(postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL ends the session in the middle of a step: it counts as away, nothing is half done, the next try works."""
+
+    def cut(connection: Connection) -> None:
+        run_steps(connection)
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    run_steps = migrate._run_steps
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate, "_run_steps", cut)
+        with pytest.raises(BackendUnavailable):
+            upgrade(postgres_dsn)
+    upgrade(postgres_dsn)
+
+
+async def test_a_user_without_rights_is_told_so(postgres_dsn: str) -> None:
+    """Since PostgreSQL 15 a user may make nothing in a database of somebody else: that is no absence, and no retry helps."""
+    connection = await asyncpg.connect(postgres_dsn)
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"CREATE ROLE guest_{name}; ALTER ROLE ocs IN DATABASE {name} SET role = guest_{name}")
+    try:
+        with pytest.raises(migrate.SchemaRefusedError, match="permission denied for schema public"):
+            upgrade(postgres_dsn)
+    finally:
+        await connection.execute(f"ALTER ROLE ocs IN DATABASE {name} RESET role; DROP ROLE guest_{name}")
+        await connection.close()
