@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import subprocess
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -21,6 +21,14 @@ BACK_OFF_S_MIN: Final = 0.2
 BACK_OFF_S_MAX: Final = 10.0
 STEADY_S: Final = 30.0  # who lived so long starts again at once
 FIRST_START_ATTEMPTS_MAX: Final = 6
+
+
+class Ended(NamedTuple):
+    """How a life of the program ended. ``words``: the last line of its log, or why it could not be started."""
+
+    lived_s: float
+    status: int
+    words: str = ""
 
 
 class Keeper:
@@ -47,10 +55,7 @@ class Keeper:
         """
         delay_s = BACK_OFF_S_MIN
         while not self._stopping.is_set():
-            await asyncio.to_thread(self._prepare)
-            if self._stopping.is_set():
-                break
-            lived_s, status = await self._live()
+            lived_s, status, words = await self._attempt()
             if self._stopping.is_set():
                 break
             if not self.ready.is_set():
@@ -60,7 +65,12 @@ class Keeper:
             delay_s = BACK_OFF_S_MIN if lived_s > STEADY_S else delay_s
             self.restarts += 1
             log.error(
-                "child_died", child=self.program.name, status=status, lived_s=round(lived_s, 1), again_in_s=delay_s
+                "child_died",
+                child=self.program.name,
+                status=status,
+                lived_s=round(lived_s, 1),
+                last_words=words,
+                again_in_s=delay_s,
             )
             await self._pause(delay_s)
             delay_s = min(delay_s * 2, BACK_OFF_S_MAX)
@@ -72,8 +82,18 @@ class Keeper:
         words = f"its last words are in {self.program.log}" if self.program.log else "its last words are above"
         raise StartRefusedError(f"{self.program.name} does not start (exit status {status}): {words}")
 
-    async def _live(self) -> tuple[float, int]:
-        """Start it and wait for its end."""
+    async def _attempt(self) -> Ended:
+        """Prepare it, start it and wait for its end. Raises StartRefusedError when the first start is not possible."""
+        try:
+            await asyncio.to_thread(self._prepare)
+            return await self._live() if not self._stopping.is_set() else Ended(0.0, 0)
+        except OSError as error:
+            # A full disk, for one. What was up before is not given up for it.
+            if not self.ready.is_set():
+                raise StartRefusedError(f"{self.program.name} cannot be started: {error}") from error
+            return Ended(0.0, EXIT_TEMPORARY, str(error))
+
+    async def _live(self) -> Ended:
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         # In this thread, the loop's: the child is told when the thread that made it ends (launch.py).
@@ -87,7 +107,7 @@ class Keeper:
                 )
                 self.ready.set()
             await asyncio.sleep(POLL_S)
-        return loop.time() - started_s, status
+        return Ended(loop.time() - started_s, status, process.last_words(self.program))
 
     async def _pause(self, delay_s: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -24,6 +24,7 @@ import psutil
 
 LAUNCHER: Final = Path(__file__).with_name("launch.py")
 LEFTOVER_STOP_S: Final = 15.0
+LAST_WORDS_OCTETS_MAX: Final = 4096
 STARTED_TOLERANCE_S: Final = 0.05  # psutil derives the start from clock ticks
 
 
@@ -78,9 +79,24 @@ def start(program: Program) -> subprocess.Popen[bytes]:
         )
     record = _Record(child.pid, psutil.Process(child.pid).create_time())
     whole = program.pid_file.with_suffix(".new")
-    whole.write_bytes(msgspec.json.encode(record))
-    whole.replace(program.pid_file)
+    try:
+        whole.write_bytes(msgspec.json.encode(record))
+        whole.replace(program.pid_file)
+    except OSError:
+        kill(child)  # one that is not on file could not be found again
+        raise
     return child
+
+
+def last_words(program: Program) -> str:
+    """The last line of its log, which says as a rule why it ended; "" if it has none."""
+    if program.log is None:
+        return ""
+    with contextlib.suppress(OSError), program.log.open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_WORDS_OCTETS_MAX))
+        lines = log.read().decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return ""
 
 
 def _follow_options(program: Program) -> list[str]:

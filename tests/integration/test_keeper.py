@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from ocs import keeper as keeper_module
 from ocs.embedded import process
@@ -73,17 +76,58 @@ async def test_child_that_does_not_end_is_made_to(tmp_path: Path) -> None:
 
 async def test_signals_are_passed_on(tmp_path: Path) -> None:
     """The supervisor's SIGHUP is the child's."""
-    seen = tmp_path / "seen"
-    keeper = Keeper(_shell(tmp_path, f"trap 'echo hup >> {seen}' HUP; while :; do sleep 0.05; done"))
+    listens, seen = tmp_path / "listens", tmp_path / "seen"
+    script = f"trap 'echo hup >> {seen}' HUP; echo > {listens}; while :; do sleep 0.05; done"
+    keeper = Keeper(_shell(tmp_path, script))
     running = asyncio.create_task(keeper.run())
-    await keeper.ready.wait()
-
-    def is_seen() -> bool:
-        assert keeper._child is not None
-        if psutil.Process(keeper._child.pid).exe() != psutil.Process().exe():  # the launcher has become the shell
-            keeper.signal(signal.SIGHUP)
-        return seen.exists()
-
-    await _until(is_seen)
+    await _until(listens.exists)  # before its trap stands a shell would die of it
+    keeper.signal(signal.SIGHUP)
+    await _until(seen.exists)
     await _stop(keeper)
     assert await running == 0
+
+
+async def test_a_disk_that_is_full_for_a_while_ends_nothing(tmp_path: Path) -> None:
+    """Its files cannot be written when it has to start again: that is tried once more, and once more, until it works."""
+    attempts = 0
+
+    def prepare() -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts in {2, 3}:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    keeper = Keeper(_shell(tmp_path, "sleep 0.3; exit 1"), prepare)
+    with capture_logs() as lines:
+        running = asyncio.create_task(keeper.run())
+        await _until(lambda: attempts >= 4)
+        await _stop(keeper)
+        assert await running == 0
+    assert [line["last_words"] for line in lines if "No space left" in line.get("last_words", "")]
+
+
+async def test_a_first_start_without_room_is_one_line(tmp_path: Path) -> None:
+    """Nothing runs yet: the operator is told at once."""
+
+    def prepare() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(StartRefusedError, match=r"child cannot be started: .*No space left on device"):
+        await Keeper(_shell(tmp_path, "exit 0"), prepare).run()
+
+
+async def test_the_last_words_of_what_died_are_told(tmp_path: Path) -> None:
+    """Why a server ended stands in its own log; the supervisor's line repeats the last of it."""
+    program = Program(
+        name="child",
+        argv=("/bin/sh", "-c", "echo first; echo the disk is full; sleep 0.3; exit 1"),
+        run_dir=tmp_path,
+        log=tmp_path / "child.log",
+    )
+    keeper = Keeper(program)
+    with capture_logs() as lines:
+        running = asyncio.create_task(keeper.run())
+        await _until(lambda: keeper.restarts >= 1)
+        await _stop(keeper)
+        assert await running == 0
+    assert next(line["last_words"] for line in lines if line["event"] == "child_died") == "the disk is full"
