@@ -30,7 +30,15 @@ def numbers_of(requests: list[Any]) -> list[tuple[int, int, int]]:
 def test_a_session_reports_what_was_granted(generator: Generator) -> None:
     """CCR-I, three CCR-U and a CCR-T, numbered from 0, each with the last grant as its use."""
     with StandIn(lambda request: [result(2001), granted(10 + request.cc_request_number)]) as server:
-        report = report_of(generator("ccr_load", "--port", server.port, "--sessions", 1, "--run", 7))
+        options = (
+            "--sessions",
+            1,
+            "--connections",
+            1,
+            "--run",
+            7,
+        )  # of several, the one that opens first would be used
+        report = report_of(generator("ccr_load", "--port", server.port, *options))
         requests = server.of_session("c00.load.example.net;0000000007;0000000000")
     assert numbers_of(requests) == [(1, 0, 0), (2, 1, 10), (2, 2, 11), (2, 3, 12), (3, 4, 13)]
     assert report["answers"] == 5
@@ -145,7 +153,7 @@ def test_a_lost_accounting_request_is_sent_again_unchanged(generator: Generator)
     seen: list[bytes] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        server.settimeout(20)
+        server.settimeout(60)
 
         def serve() -> None:
             for turn in range(6):
@@ -159,9 +167,9 @@ def test_a_lost_accounting_request_is_sent_again_unchanged(generator: Generator)
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         port = server.getsockname()[1]
-        options = ("--sessions", 1, "--in-flight", 1, "--retransmit-ms", 100)
+        options = ("--sessions", 1, "--in-flight", 1, "--retransmit-ms", 1000)
         report = report_of(generator("radius_load", "--port", port, *options))
-        thread.join(timeout=20)
+        thread.join(timeout=60)
     assert seen[1] == seen[2]
     assert seen[3] == seen[4]
     assert len(set(seen)) == 4

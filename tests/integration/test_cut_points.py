@@ -219,7 +219,7 @@ async def test_119_grace_after_a_start(node: Node, monkeypatch: pytest.MonkeyPat
     ready = Supervision(node.world.charging, node.store, node._clock, grace_s=0)
     await _run_until(patient, lambda: False, rounds=20)
     assert patient.closed == 0
-    await _run_until(ready, lambda: ready.closed > 0, rounds=500)
+    await _run_until(ready, lambda: ready.closed > 0, rounds=3000)
     assert (ready.closed, (await node.world.figures())[1]) == (1, 0)
     await node.world.check_books()
 

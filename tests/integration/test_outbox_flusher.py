@@ -318,7 +318,7 @@ async def test_a_stop_while_the_books_are_away_leaves_the_batch_in_the_outbox(wo
     task = asyncio.create_task(flusher.run())
     await until(lambda: world.valkey.get(STATUS_KEY), task)
     flusher.stop()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
     await close(flusher)
     successor = world.flusher()
     assert await successor.flush_all() == 1

@@ -67,7 +67,7 @@ async def test_kills_cost_no_record_and_double_none(world: World) -> None:
     with flusher_process(world) as process:
         await arrived(world, process, KILLS * 60)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, 10) == 0
+        assert await asyncio.to_thread(process.wait, 60) == 0
     assert len(await world.numbers()) == len(await world.numbers("cdr")) == KILLS * 60
     assert await world.left() == 0
     assert await world.buried() == []
@@ -79,7 +79,7 @@ async def test_a_stop_reports_a_last_time(world: World) -> None:
     with flusher_process(world) as process:
         await arrived(world, process, 1)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, 10) == 0
+        assert await asyncio.to_thread(process.wait, 60) == 0
     status = json.loads(await world.valkey.get(STATUS_KEY))
     assert (status["backlog"], status["flushed"], status["buried"]) == (0, 1, 0)
     assert await world.valkey.xlen(keys.outbox_key(keys.partition_of("a", 4))) == 0

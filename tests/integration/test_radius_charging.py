@@ -78,7 +78,7 @@ class Gateway:
     async def _exchange(self, port: int, octets: bytes) -> bytes:
         loop = asyncio.get_running_loop()
         await loop.sock_sendto(self._sender, octets, ("127.0.0.1", self._ports[port]))
-        return await asyncio.wait_for(loop.sock_recv(self._sender, 4096), 2)
+        return await asyncio.wait_for(loop.sock_recv(self._sender, 4096), 30)
 
     async def figures(self) -> tuple[int, int]:
         """Booked and reserved, in cents; the books are checked on the way."""

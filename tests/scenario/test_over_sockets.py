@@ -120,7 +120,7 @@ class Switch:
             replies = []
             for wait_s in (2, 0):
                 await loop.sock_sendall(sender, octets)
-                replies.append(await asyncio.wait_for(loop.sock_recv(sender, 4096), 10))
+                replies.append(await asyncio.wait_for(loop.sock_recv(sender, 4096), 30))
                 await asyncio.sleep(wait_s)
         return replies
 
