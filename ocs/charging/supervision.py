@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from balance.store import Due, Store
+from balance.store import BackendUnavailable, Due, Store
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession, decode_session
@@ -83,12 +83,17 @@ class Supervision:
         return count
 
     async def close_sessions(self, prefix: str, before_ms: int, cause: str) -> int:
-        """Close all open sessions whose key starts so and that began before that instant [R-70]."""
+        """Close all open sessions whose key starts so and that began before that instant [R-70].
+
+        Raises BackendUnavailable when one of them could not be closed: ask again.
+        """
         count = 0
         for _, value in await self._store.sessions_of(prefix):
             session = decode_session(value)
             if isinstance(session, CreditSession) and session.opened_at_ms < before_ms:
-                count += await self._close(session, cause, is_forced=True)
+                if not await self._close(session, cause, is_forced=True):
+                    raise BackendUnavailable("a session could not be closed")
+                count += 1
         return count
 
     async def _round(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from balance.memory import MemoryStore
-from balance.store import Posting, PostingDone, PostingResult, PostingStatus
+from balance.store import BackendUnavailable, Posting, PostingDone, PostingResult, PostingStatus
 from balance.valkey import keys
 from balance.valkey.store import ValkeyStore
 from ocs.charging.request import RequestKind
@@ -101,3 +103,18 @@ async def test_112_a_store_that_refuses_writes_is_not_asked_without_end() -> Non
     store.__dict__.update(vars(world.store))
     assert await World(store, clock).close_silent_sessions() == 0
     assert await world.close_silent_sessions() == 1
+
+
+async def test_r70_calls_that_could_not_be_closed_are_not_reported_closed() -> None:
+    """Accounting-Off while the store refuses writes: the switch gets no answer, says it again, and then it is true."""
+    clock = Clock()
+    world = World(MemoryStore(clock), clock)
+    await world.open("5.00")
+    await world.charge(accounting(world, INITIAL, "switch;1"))
+    clock.now_ms += 1000
+    store = TakesNothing(clock)
+    store.__dict__.update(vars(world.store))
+    with pytest.raises(BackendUnavailable):
+        await World(store, clock).supervision.close_sessions("ra:switch;", clock(), "Accounting-Off")
+    assert await world.supervision.close_sessions("ra:switch;", clock(), "Accounting-Off") == 1
+    assert await _reserved(world, "A") == 0
