@@ -124,7 +124,10 @@ class Connection(asyncio.Protocol):
             if self._greetings:
                 self._greeted(reply)
                 continue
-            pending.popleft()[2](reply)
+            try:
+                pending.popleft()[2](reply)
+            except Exception:  # a defect of ours: the replies behind this one are awaited, too
+                log.exception("valkey_reply_failed")
 
     def connection_lost(self, exc: Exception | None) -> None:
         was_ready, self._is_ready = self._is_ready, False

@@ -167,13 +167,17 @@ class Lanes:
         now_ms = self._clock()
         proposals: list[Proposal] = []
         for lane in ready:
-            if not lane.batch:
-                lane.take_batch()
-            missing = lane.missing() if not lane.fresh else None
-            if missing is not None:
-                self._look_up(lane, missing)
-            elif (proposal := self._decide(lane, now_ms)) is not None:
-                proposals.append(proposal)
+            try:
+                if not lane.batch:
+                    lane.take_batch()
+                missing = lane.missing() if not lane.fresh else None
+                if missing is not None:
+                    self._look_up(lane, missing)
+                elif (proposal := self._decide(lane, now_ms)) is not None:
+                    proposals.append(proposal)
+            except Exception as error:  # a defect of ours costs this batch, and no other lane its turn
+                log.exception("lane_failed", account_id=lane.account_id)
+                self._give_up(lane, partial(_fail, error))
         for proposal in proposals:
             try:
                 self._post(proposal)

@@ -46,3 +46,22 @@ async def test_a_refused_greeting_is_no_storm() -> None:
     await server.wait_closed()
     await asyncio.gather(*(handler for handler in handlers if handler is not None))
     await asyncio.sleep(0)  # the transports close one turn later
+
+
+async def test_a_reply_whose_handler_fails_costs_no_other_reply(valkey_url: str) -> None:
+    """A defect of ours in the first of three handlers: the other two are called, on the same connection."""
+    loop = asyncio.get_running_loop()
+    connection = Connection(valkey_url)
+    connection.start()
+    await asyncio.wait_for(connection.ready.wait(), 30)
+
+    def fail(_reply: object) -> None:
+        raise RuntimeError("a defect")
+
+    replies = [loop.create_future() for _ in range(2)]
+    with capture_logs() as lines:
+        for done in (fail, *[future.set_result for future in replies]):
+            connection.send(pack(("PING",)), done)
+        assert await asyncio.wait_for(asyncio.gather(*replies), 30) == [b"PONG", b"PONG"]
+    assert [line["event"] for line in lines] == ["valkey_reply_failed"]
+    await connection.close()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from balance.memory import MemoryStore
-from balance.store import Posting, PostingDone
+from balance.store import LoadDone, Posting, PostingDone
 from ocs.charging.request import ChargingStatus, RequestKind
 from tests.scenario.traffic import access, accounting, diameter, granted, group
-from tests.scenario.world import POLICY, Clock, OpensWorld, World, amount
+from tests.scenario.world import IDENTITY, POLICY, Clock, OpensWorld, World, amount
 
 INITIAL, UPDATE, TERMINATION, EVENT = (
     RequestKind.INITIAL,
@@ -196,3 +196,41 @@ async def test_11_a_repeat_beside_a_posting_that_lost_its_race_gets_its_stored_a
     assert not store.interferences
     assert answers[1] == first
     await one.check_books()
+
+
+class FailsFor(MemoryStore):
+    """A defect: one account cannot even be asked for."""
+
+    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone) -> None:
+        if account_id == "B":
+            raise RuntimeError("a defect")
+        super().load(account_id, session_keys, done)
+
+
+async def test_120_a_defect_in_one_account_costs_the_others_of_its_turn_nothing() -> None:
+    """Requests for three accounts in one turn, the middle one fails: it is told so, and the others are served."""
+    clock = Clock()
+    store = MemoryStore(clock)
+    one = World(store, clock)
+    await one.open("5.00")
+    identities = {"A": IDENTITY}
+    for position, name in enumerate("BC"):
+        identities[name] = f"e164:49151000002{position}"
+        await one.desk.create_account(name, "EUR", "test-eur", 0, 0, actor="test")
+        await one.desk.create_subscriber(f"S{name}", name, (identities[name],), "")
+        await one.desk.top_up(name, amount("5.00"), "EUR", key="k", actor="test", reason="")
+    failing = FailsFor(clock)
+    failing.__dict__.update(vars(store))
+    two = World(failing, clock)
+    two.charging.lanes._soon = asyncio.get_running_loop().call_soon
+    for _ in range(2):  # and its lane is not stuck
+        answers = await two.charge_all(
+            [diameter(two, EVENT, f"m{clock()}{name}", 0, group(ask=1), service="sms", identity=identity)
+             for name, identity in identities.items()]
+        )  # fmt: skip
+        clock.now_ms += 1
+        assert [answer.status for answer in answers] == [
+            ChargingStatus.SUCCESS,
+            ChargingStatus.INTERNAL_FAULT,
+            ChargingStatus.SUCCESS,
+        ]
