@@ -61,7 +61,10 @@ def create(
 
 
 def show(config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None) -> None:
-    """List all keys, the revoked ones too; never their secrets."""
+    """List all keys, the revoked ones too; never their secrets.
+
+    Example: `ocs keys list`
+    """
     with refusals():
         from ocs.api.keys import list_keys
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -27,7 +29,16 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-COMMANDS = ["run", "serve", "flush", "migrate", "demo", "account show", "session show", "session list", "config check"]
+def _leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every command's words; a group has none of its own."""
+    parts = getattr(command, "commands", None)
+    if parts is None:
+        yield " ".join(path)
+    for name, part in (parts or {}).items():
+        yield from _leaves(part, (*path, name))
+
+
+COMMANDS = sorted(_leaves(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
