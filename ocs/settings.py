@@ -34,19 +34,42 @@ class Backends(_Section, frozen=True):
 
 
 class DiameterPeer(_Section, frozen=True):
+    """One peer by its Origin-Host. ``transport`` is how it has to come, and how we go to it (``any``: by TCP).
+
+    ``connect`` are its addresses if we open the connection; more than one are tried in turn. ``certificate_names`` are
+    the names of which its certificate has to bear one; empty: its identity (RFC 6733, section 13.1).
+    """
+
     identity: str
     realm: str = ""
     addresses: tuple[str, ...] = ()
+    transport: Literal["any", "tcp", "tls", "sctp"] = "any"
+    certificate_names: tuple[str, ...] = ()
+    connect: tuple[str, ...] = ()
+    connections_max: int = 1
+    in_flight_max: int = 0  # 0: only the server's
+
+
+class DiameterTls(_Section, frozen=True):
+    """PEM files, relative to the settings. ``authorities`` are those that sign the certificates of our peers."""
+
+    certificate: str = ""
+    key: str = ""
+    authorities: str = ""
 
 
 class Diameter(_Section, frozen=True):
     listen: tuple[str, ...] = ("127.0.0.1:3868",)
+    listen_tls: tuple[str, ...] = ()
+    listen_sctp: tuple[str, ...] = ()
     watchdog_s: int = 30
+    reconnect_s: int = 30  # Tc of RFC 6733, for peers that we connect to
     capabilities_timeout_s: int = 10
     message_octets_max: int = 65_536
     in_flight_max: int = 4096
     connections_max: int = 256
     accept_realms: tuple[str, ...] = ()  # realms whose peers need no declaration
+    tls: DiameterTls = DiameterTls()
     peers: tuple[DiameterPeer, ...] = ()
 
 

@@ -92,6 +92,7 @@ class ServerRequests:
         clock: Callable[[], int],
         counters: Counters,
         first_identifier: int = 1,
+        wake: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.routes = RouteBook()
         self._node = node
@@ -99,6 +100,7 @@ class ServerRequests:
         self._charging = charging
         self._clock = clock
         self._counters = counters
+        self._wake = wake  # by Origin-Host: there is something to send [B-33]
         self._stream: NoticeStream | None = None
         self._sent: dict[tuple[str, int], _Sent] = {}
         self._end_to_end = first_identifier & 0xFFFF_FFFF
@@ -146,6 +148,7 @@ class ServerRequests:
     async def _take(self, entry_id: str, notice: Notice) -> None:
         route = await self._route(notice.peer)
         if self._choose(notice, route) is None:
+            self._wake(notice.peer)
             self._spawn(self._take_later(entry_id, notice, route))
         else:
             await self._claim_and_send(entry_id, notice, route)

@@ -54,8 +54,9 @@ class DialledPeer(Peer):
             return Meeting.REJECTED
         self._rival = identity
         self._fire(Event.R_CONN_CER)
-        if RivalWins() in self._events:  # it is said at once
-            self._events.remove(RivalWins())
+        if self.state is State.CLOSED:  # we have won: that is said at once, not as an event
+            said = self._events.pop()
+            assert isinstance(said, RivalWins), "it closes first, then says why"
             return Meeting.ACCEPTED
         return Meeting.HELD if self.state is not before else Meeting.REJECTED
 

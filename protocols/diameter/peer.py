@@ -56,6 +56,7 @@ class PeerConfig(NamedTuple):
     watchdog_ms: int = 30_000
     jitter_ms: Callable[[], int] = lambda: 0
     first_identifier: int = 1
+    is_secure: bool = False  # TLS from the first octet
     served: Mapping[int, frozenset[int]] = SERVED
 
 
@@ -86,11 +87,15 @@ class Stopping(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """Close the transport when all is written; ``abort``: at once, the stream is lost [B-11]."""
+    """Close the transport when all is written; ``abort``: at once, the stream is lost [B-11].
+
+    ``is_silent``: the watchdog gave it up.
+    """
 
     reason: str
     abort: bool = False
     is_breach: bool = False
+    is_silent: bool = False
 
 
 class RivalWins(NamedTuple):
@@ -142,9 +147,9 @@ class Peer:
 
     def connection_lost(self, now_ms: int) -> None:
         self._now_ms = now_ms
-        self.watchdog.see(Sign.CONNECTION_DOWN, now_ms)
         if not self.is_over:
             self._fire(self._lost_event, reason="the connection was lost")
+        self.watchdog.see(Sign.CONNECTION_DOWN, now_ms)
 
     def get_timer(self) -> int | None:
         """When ``handle_timer`` wants to be called (a later call is no harm)."""
@@ -312,7 +317,7 @@ class Peer:
             self._refuse(request, capabilities)
             return
         self.capabilities = capabilities
-        if capabilities.offers_only_tls:
+        if capabilities.offers_only_tls and not self.config.is_secure:
             self._refuse(request, Fault(ResultCode.NO_COMMON_SECURITY))
         elif not capabilities.application_ids & {*self.config.served, codes.APPLICATION_RELAY}:
             self._refuse(request, Fault(ResultCode.NO_COMMON_APPLICATION))
@@ -439,7 +444,7 @@ class Peer:
             return
         self.state = State.CLOSED
         self.is_over = True
-        self._events.append(Closed(reason, abort, is_breach))
+        self._events.append(Closed(reason, abort, is_breach, self.watchdog.state is Watch.DOWN))
 
 
 _COMMON: Final = frozenset({codes.CAPABILITIES_EXCHANGE, codes.DEVICE_WATCHDOG, codes.DISCONNECT_PEER})
