@@ -14,8 +14,6 @@ from balance.memory import MemoryStore
 from balance.store import Subscriber
 from balance.valkey.store import ValkeyStore
 from ocs.charging.cdr import JournalEntry, decode_entry
-from ocs.charging.notices import Notice
-from ocs.charging.notifier import Notifier
 from ocs.charging.operations import BucketOptions
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.recharge import AccountDesk
@@ -59,16 +57,9 @@ class World:
         result = load_ratebook(CONFIG, START_MS)
         assert result.book is not None, result.faults
         self.charging = OnlineCharging(store, result.book, policy, clock)
-        self.told: list[Notice] = []
-        self.notifier = Notifier(store, self, clock)
-        currencies = load_currencies(CONFIG / "currencies.toml")
-        self.desk = AccountDesk(self.charging, store, clock, currencies, self.notifier)
+        self.desk = AccountDesk(self.charging, store, clock, load_currencies(CONFIG / "currencies.toml"))
         self.supervision = Supervision(self.charging, store, clock)
         self.keys = 0
-
-    async def publish(self, notices: Sequence[Notice]) -> None:
-        """Where the notifier's notices go."""
-        self.told += notices
 
     async def open(self, balance: str, credit_limit: str = "0", low_balance: str = "0") -> None:
         account = await self.desk.create_account(
@@ -79,7 +70,6 @@ class World:
         assert isinstance(subscriber, Subscriber)
         if amount(balance):
             await self.change(balance)
-            await self.notifier.close()  # there is nobody to be told yet
 
     async def change(self, text: str, bucket: BucketOptions | None = None) -> None:
         """Top up, or take away with a minus sign."""
