@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -114,6 +114,34 @@ class Quota(_Section, frozen=True):
     supervision_factor: int = 2  # Tcc = factor x Validity-Time (RFC 8506, section 13)
 
 
+class FinalUnits(_Section, frozen=True):
+    """What a client does when the last quota of a service is used up (RFC 8506, section 5.6)."""
+
+    service: str
+    action: Literal["terminate", "redirect", "restrict"] = "terminate"
+    redirect: str = ""  # where to: a URL, a SIP URI or an address
+    filter_rules: tuple[str, ...] = ()  # IPFilterRule: what stays allowed
+    filter_ids: tuple[str, ...] = ()
+    validity_s: int = 300  # after so long the client asks again
+
+
+IdentityName: TypeAlias = Literal["e164", "imsi", "sip", "nai", "private"]
+
+
+class CreditControl(_Section, frozen=True):
+    """What Gy and Ro answers say beyond the quota. Empty: not said, and the client's own configuration holds."""
+
+    session_failover: Literal["", "not-supported", "supported"] = ""
+    failure_handling: Literal["", "terminate", "continue", "retry-and-terminate"] = ""
+    debit_failure_handling: Literal["", "terminate-or-buffer", "continue"] = ""
+    quota_holding_s: int = 0  # after so long without use the client gives the quota back; 0: not said
+    tell_cost: bool = False  # Cost-Information in updates, too
+    tell_balance: bool = False  # Remaining-Balance
+    identities: tuple[IdentityName, ...] = ("e164", "sip", "imsi", "nai", "private")  # who is charged: the first known
+    data_identities: tuple[IdentityName, ...] = ("imsi", "e164", "nai", "sip", "private")  # the same, for data
+    final_units: tuple[FinalUnits, ...] = ()
+
+
 class Retention(_Section, frozen=True):
     tombstone_s: int = 86_400
 
@@ -142,6 +170,7 @@ class Settings(_Section, frozen=True):
     radius: Radius = Radius()
     http: Http = Http()
     quota: Quota = Quota()
+    credit_control: CreditControl = CreditControl()
     retention: Retention = Retention()
     outbox: Outbox = Outbox()
     services: dict[str, str] = msgspec.field(default_factory=_services)

@@ -39,6 +39,7 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
     ("quota", "validity_s"): (limits.VALIDITY_S_MIN, limits.VALIDITY_S_MAX),
     ("quota", "threshold_percent"): (0, 100),
     ("quota", "supervision_factor"): (limits.SUPERVISION_FACTOR_MIN, limits.SUPERVISION_FACTOR_MAX),
+    ("credit_control", "quota_holding_s"): (0, limits.VALIDITY_S_MAX),
     ("retention", "tombstone_s"): (limits.TOMBSTONE_S_MIN, limits.TOMBSTONE_S_MAX),
     ("outbox", "batch_max"): (1, limits.BATCH_MAX),
     ("outbox", "idle_s"): (0.001, 60),
@@ -53,6 +54,7 @@ def check_sense(settings: Settings, fault: Fault) -> None:
     _check_addresses(settings, fault)
     _check_peers(settings, fault)
     _check_radius_clients(settings, fault)
+    _check_credit_control(settings, fault)
 
 
 def _check_ranges(settings: Settings, fault: Fault) -> None:
@@ -169,6 +171,33 @@ def _check_radius_clients(settings: Settings, fault: Fault) -> None:
             known = _check_network(text, (*path, "networks"), fault)
             if known and networks.setdefault(known, client.name) != client.name:
                 fault((*path, "networks"), f"{text} belongs to {networks[known]}, too", "one client per network")
+
+
+def _check_credit_control(settings: Settings, fault: Fault) -> None:
+    seen: set[str] = set()
+    for name in ("identities", "data_identities"):
+        order = getattr(settings.credit_control, name)
+        if not order or len(set(order)) < len(order):
+            fault(("credit_control", name), "is empty or names one twice", 'such as ["e164", "imsi"]')
+    for at, final in enumerate(settings.credit_control.final_units):
+        path = ("credit_control", "final_units", at)
+        if final.service not in settings.services.values():
+            fault((*path, "service"), f"{final.service!r} is no service", "one that [services] names")
+        if final.service in seen:
+            fault((*path, "service"), f"{final.service} stands here twice", "remove one")
+        seen.add(final.service)
+        if (final.action == "redirect") != bool(final.redirect):
+            fault(
+                (*path, "redirect"), "belongs to the action redirect", 'such as redirect = "http://portal.example.net/"'
+            )
+        if final.action == "restrict" and not final.filter_rules and not final.filter_ids:
+            fault((*path, "filter_rules"), "are empty, and filter_ids, too", "say what stays allowed")
+        if final.action == "terminate" and (final.filter_rules or final.filter_ids):
+            fault((*path, "action"), "terminate has no filters", "redirect or restrict")
+        # The session has to outlive the time that the client is told to wait [G-42].
+        if not limits.VALIDITY_S_MIN <= final.validity_s <= settings.quota.validity_s:
+            longest = f"choose {limits.VALIDITY_S_MIN} to quota.validity_s, {settings.quota.validity_s}"
+            fault((*path, "validity_s"), f"is {final.validity_s}", longest)
 
 
 def _check_network(text: str, path: Path, fault: Fault) -> str:

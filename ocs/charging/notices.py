@@ -13,7 +13,6 @@ from typing import Final
 import msgspec
 
 from balance.account import AccountState
-from ocs.charging.request import ChargingStatus, GroupAnswer, GroupKey
 from ocs.charging.session import CreditSession, SessionKind
 
 
@@ -71,8 +70,6 @@ _NOTICES: Final = {
 }
 assert _NOTICES.keys() == set(Change)
 
-_WAITING: Final = frozenset({ChargingStatus.CREDIT_LIMIT_REACHED, ChargingStatus.SERVICE_DENIED})
-
 
 def notices_of(change: Change, sessions: Iterable[CreditSession], now_ms: int) -> list[Notice]:
     """What the clients of these sessions have to hear of the change."""
@@ -94,9 +91,4 @@ def is_waiting(session: CreditSession) -> bool:
     The last quota counts, too: after TERMINATE no further request comes, so no later answer could lift the mark
     (statement 78 is about clients that do come again, and those lose nothing by coming earlier).
     """
-    latest: dict[GroupKey, GroupAnswer] = {}
-    for stored in sorted(session.answers, key=lambda stored: stored.request_number):
-        for answer in stored.answer.groups:
-            if answer.granted or answer.status is not ChargingStatus.SUCCESS or answer.key not in latest:
-                latest[answer.key] = answer
-    return any(answer.status in _WAITING or answer.final >= 0 for answer in latest.values())
+    return any(group.is_waiting for group in session.groups)
