@@ -84,7 +84,8 @@ def _priced(case: Case, account: Account, session: CreditSession, group: GroupRe
         units = 1
     if units < 0 or units > USED_MAX[price.kind]:
         return ChargingStatus.INVALID_VALUE
-    if account.state != AccountState.ACTIVE and not is_free(price) and _moves_money(case):
+    is_refusable = _moves_money(case) and not case.request.cumulative  # Rf: it has been delivered
+    if account.state != AccountState.ACTIVE and not is_free(price) and is_refusable:
         return ChargingStatus.SERVICE_DENIED
     cost = cost_of(price, units)
     return GroupState(group.key, found.tariff, units, cost) if cost <= COST_MAX else ChargingStatus.INVALID_VALUE
@@ -113,7 +114,7 @@ def _debited(
     """All or nothing (statement 96)."""
     request, now_ms = case.request, case.now_ms
     total = sum(state.cost for state in states)
-    if total > max(0, available(account, now_ms)):
+    if total > max(0, available(account, now_ms)) and not request.cumulative:
         refused = tuple(GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED) for state in states)
         return Decision(_answer(case, account, ChargingStatus.CREDIT_LIMIT_REACHED, refused, 0), account)
     debited: list[GroupState] = []

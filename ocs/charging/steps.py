@@ -91,7 +91,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         state = found
         keeps_grant = is_late and state.granted_by > number
         if group.used is not None:
-            total = total_used(state, group.used, request.cumulative)
+            total = total_used(state, group.used, request.cumulative and not request.counts_since_last)
             reported = report(account, state, total, now_ms, keeps_grant) if total is not None else None
             if reported is None:
                 return None

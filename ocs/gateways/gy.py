@@ -31,7 +31,7 @@ from protocols.diameter.gy_answer import AnswerEncoder
 from protocols.diameter.message import Fault
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
-from protocols.diameter.service_information import party_addresses, subscriptions
+from protocols.diameter.service_information import Asking, party_addresses, subscriptions
 
 # RFC 8506, section 9; for the whole request and for one group alike.
 RESULT_CODES: Final[Mapping[ChargingStatus, ResultCode]] = {
@@ -138,7 +138,7 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         action = EventAction(ccr.requested_action)
     parties: Parties | None = None
     if kind in _OPENING:
-        parties = _parties(ccr, service, config.terms)
+        parties = parties_of(ccr, service, config.terms)
         if not parties.identities:
             return _missing(codes.SUBSCRIPTION_ID)
     try:
@@ -158,7 +158,7 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         groups=groups,
         destination=parties.destination if parties is not None else "",
         origin=parties.origin if parties is not None else "",
-        parties=partial(_parties, ccr, service, config.terms) if parties is None else None,
+        parties=partial(parties_of, ccr, service, config.terms) if parties is None else None,
         fingerprint=ccr.fingerprint,
         action=action,
         peer=ccr.origin_host,
@@ -212,7 +212,8 @@ def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
     return event_ms if now_ms - _PAST_MAX_MS <= event_ms <= now_ms + _FUTURE_MAX_MS else now_ms
 
 
-def _parties(ccr: CreditControlRequest, service: str, terms: Terms) -> Parties:
+def parties_of(ccr: Asking, service: str, terms: Terms) -> Parties:
+    """Who is charged, and who calls whom."""
     destination, origin = party_addresses(ccr)
     return Parties(
         _identities(ccr, terms.data_order if service == "data" else terms.order),
@@ -221,7 +222,7 @@ def _parties(ccr: CreditControlRequest, service: str, terms: Terms) -> Parties:
     )
 
 
-def _identities(ccr: CreditControlRequest, order: tuple[int, ...]) -> tuple[str, ...]:
+def _identities(ccr: Asking, order: tuple[int, ...]) -> tuple[str, ...]:
     """Whom to charge, best name first [gy-ro 15]. User-Name comes last: it is often a device's own name."""
     found: list[tuple[int, str]] = ccr.subscriptions or subscriptions(ccr)
     if len(found) > 1:

@@ -24,6 +24,7 @@ from protocols.diameter.gy import CreditControlRequest
 from protocols.diameter.gy_layout import RequestReader
 from protocols.diameter.message import Fault, Message
 from protocols.diameter.peer import (
+    AccountingAsked,
     Answered,
     Closed,
     Identified,
@@ -203,6 +204,13 @@ class DiameterConnection(asyncio.Protocol):
         self._flush()
         self._arm()
         return False
+
+    def answer(self, data: bytes) -> None:
+        """The answer to an accounting request; it leaves with all others of this loop turn."""
+        self.peer.send_answer(data)
+        if not self._is_pumping and not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush_turn)
 
     # -- requests of ours
 
@@ -392,6 +400,8 @@ class DiameterConnection(asyncio.Protocol):
 
     def _receive_event(self, event: PeerEvent) -> None:
         match event:
+            case AccountingAsked(message):
+                self._server.accounting.receive(self, message)
             case Answered(message):
                 self._server.requests.answered(self, message)
             case Identified(capabilities):

@@ -24,6 +24,7 @@ from ocs.addresses import Address, parse_address
 from ocs.charging.request import ChargingAnswer, ChargingRequest
 from ocs.errors import StartRefusedError
 from ocs.gateways.gy import GyConfig
+from ocs.net.diameter_accounting import Accounting
 from ocs.net.diameter_connection import DiameterConnection
 from ocs.net.diameter_dialler import Dialler
 from ocs.net.diameter_listener import Listener, open_sockets
@@ -80,6 +81,7 @@ class DiameterServer:
             self._first_identifier(),
             self.reception.wake,
         )
+        self.accounting = Accounting(self, settings.quota.validity_s)
         self.in_flight = 0
         self.is_draining = False
         self._settings = settings.diameter

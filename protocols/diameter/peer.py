@@ -36,6 +36,7 @@ from protocols.errors import LocalProtocolError, RemoteProtocolError
 
 SERVED: Final[Mapping[int, frozenset[int]]] = {
     codes.APPLICATION_CREDIT_CONTROL: frozenset({codes.CREDIT_CONTROL}),
+    codes.APPLICATION_ACCOUNTING: frozenset({codes.ACCOUNTING}),
 }
 UNANSWERED_MAX: Final = 1024
 _R_OPEN: Final = State.R_OPEN  # the hot path asks for it; looking up an enumeration's member is not free
@@ -74,6 +75,12 @@ class Suspected(NamedTuple):
     """The peer has not answered a DWR in time (RFC 3539: failover)."""
 
 
+class AccountingAsked(NamedTuple):
+    """A request of base accounting (Rf): it is answered like a ``Message``, which is credit control."""
+
+    message: Message
+
+
 class Answered(NamedTuple):
     """The answer to a request of ours."""
 
@@ -106,7 +113,9 @@ class RivalLoses(NamedTuple):
     """Close the connection that the peer opened and that was held: ours is open."""
 
 
-PeerEvent: TypeAlias = Message | Answered | Identified | Opened | Suspected | RivalWins | RivalLoses | Stopping | Closed
+PeerEvent: TypeAlias = (
+    Message | AccountingAsked | Answered | Identified | Opened | Suspected | RivalWins | RivalLoses | Stopping | Closed
+)
 
 
 class Peer:
@@ -195,7 +204,8 @@ class Peer:
             message = Message(frame)
             if self._is_application_request(message):
                 self.unanswered += 1
-                return message
+                is_accounting = message.application_id == codes.APPLICATION_ACCOUNTING
+                return AccountingAsked(message) if is_accounting else message
 
     def data_to_send(self) -> bytes:
         output = self._output

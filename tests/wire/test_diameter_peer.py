@@ -92,7 +92,7 @@ def test_cea_has_what_clients_look_for() -> None:
     assert values(answer, codes.VENDOR_SPECIFIC_APPLICATION_ID) == [
         avp.avp_u32(codes.VENDOR_ID, 10415) + avp.avp_u32(codes.AUTH_APPLICATION_ID, 4)
     ]
-    assert values(answer, codes.ACCT_APPLICATION_ID) == []
+    assert values(answer, codes.ACCT_APPLICATION_ID) == [b"\0\0\0\3"]
 
 
 def vendor_specific(application_id: int) -> bytes:
@@ -390,7 +390,7 @@ def test_two_peers_in_memory_make_a_connection() -> None:
     assert [type(event) for event in events(dialled)] == [Opened]
     assert (dialled.state, accepted.state) == (State.I_OPEN, State.R_OPEN)
     assert dialled.capabilities is not None
-    assert dialled.capabilities.application_ids == {4}
+    assert dialled.capabilities.application_ids == {3, 4}
     dialled.send_request(ccr())
     dialled.stop(DisconnectCause.DO_NOT_WANT_TO_TALK_TO_YOU, T0)
     accepted.receive_data(dialled.data_to_send(), T0)
