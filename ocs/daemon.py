@@ -98,6 +98,7 @@ class Daemon:
         )
         notices = NoticeStream(self._store.client, diameter.process)
         diameter.requests.use(notices)
+        diameter.restarts.use(self._store.client, self._supervision.close_sessions_of)
         notifier = Notifier(self._store, notices, now_ms)
         radius = RadiusServer(
             self._settings,

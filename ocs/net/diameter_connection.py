@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, cast
@@ -18,6 +19,7 @@ from ocs.net.diameter_peers import Origin
 from ocs.net.diameter_reception import SILENCE_TO_REPLACE_MS
 from ocs.net.diameter_tls import names_of
 from protocols.diameter import avp, codes
+from protocols.diameter.avp import AvpFault
 from protocols.diameter.base import Capabilities, DisconnectCause
 from protocols.diameter.dialled import DialledPeer
 from protocols.diameter.gy import CreditControlRequest
@@ -327,6 +329,8 @@ class DiameterConnection(asyncio.Protocol):
         for ccr in requests:
             if ccr.origin_host != self._last_host:
                 self._learn_route(ccr)
+            if codes.ORIGIN_STATE_ID in ccr.positions:
+                self._note_state(ccr)
             try:
                 found = charging_request(ccr, now_ms, gateway)
             except Exception:
@@ -337,6 +341,12 @@ class DiameterConnection(asyncio.Protocol):
             else:
                 self._answer_fault(ccr.message, found)
         return translated
+
+    def _note_state(self, ccr: CreditControlRequest) -> None:
+        """Of a client behind an agent only its requests say that it was started anew [B-103]."""
+        with suppress(AvpFault):
+            state_id = avp.u32(ccr.message.frame, ccr.positions[codes.ORIGIN_STATE_ID])
+            self._server.restarts.seen(ccr.origin_host, state_id)
 
     def _learn_route(self, ccr: CreditControlRequest) -> None:
         """Another client than the one before: requests of ours find it by this connection."""
@@ -426,6 +436,7 @@ class DiameterConnection(asyncio.Protocol):
         if not self._server.reception.opened(self, capabilities):
             self.peer.stop(DisconnectCause.DO_NOT_WANT_TO_TALK_TO_YOU, self._now_ms())
             return
+        self._server.restarts.seen(self.identity, capabilities.origin_state_id)
         declared = self._server.peers.declared(self.identity)
         self._in_flight_max = declared.in_flight_max if declared is not None else 0
         log.info(

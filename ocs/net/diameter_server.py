@@ -31,6 +31,7 @@ from ocs.net.diameter_listener import Listener, open_sockets
 from ocs.net.diameter_notices import ServerRequests
 from ocs.net.diameter_peers import PeerBook
 from ocs.net.diameter_reception import Reception
+from ocs.net.diameter_restarts import Restarts
 from ocs.net.diameter_tls import client_context, server_context
 from ocs.observe.metrics import Counters
 from ocs.settings import Settings
@@ -81,6 +82,7 @@ class DiameterServer:
             self._first_identifier(),
             self.reception.wake,
         )
+        self.restarts = Restarts(clock)
         self.accounting = Accounting(self, settings.quota.validity_s)
         self.in_flight = 0
         self.is_draining = False
@@ -154,6 +156,7 @@ class DiameterServer:
             dialler.stop()
         await self._close_listeners()
         await self.requests.close()
+        await self.restarts.close()
         for connection in tuple(self._connections):
             connection.stop()
         if self._connections:
