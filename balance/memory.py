@@ -78,7 +78,7 @@ class MemoryStore:
         return self.subscribers.get(subscriber_id)
 
     async def open_sessions(self, account_id: str) -> list[bytes]:  # noqa: ARG002 - values are opaque here
-        """The records of all sessions that are filed for supervision, the account's among them."""
+        """The records of all sessions that are filed for supervision; the Valkey store gives the account's alone."""
         return [value for key in list(self.deadlines) if (value := self._session(key)) is not None]
 
     async def due(self, until_ms: int, limit: int) -> list[Due]:

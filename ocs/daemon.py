@@ -6,7 +6,6 @@ settings, rate files, Valkey -> charging core -> Diameter, RADIUS and HTTP serve
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import signal
 from collections.abc import Callable
@@ -25,6 +24,8 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, ensure_admin_key
 from ocs.api.postgres import PostgresHistory
+from ocs.charging.notice_stream import NoticeStream
+from ocs.charging.notifier import Notifier
 from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.service import OnlineCharging
@@ -92,7 +93,13 @@ class Daemon:
         history = await PostgresHistory.open(self._endpoints.postgres_dsn)
         _, currencies = load_rates(self._endpoints.config_dir)
         charging = Charging(self._online, self._supervision)
-        diameter = DiameterServer(self._settings, charging, currencies, now_ms, counters=self._counters)
+        diameter = DiameterServer(
+            self._settings, charging, currencies, now_ms, self._counters, self._endpoints.config_dir
+        )
+        notices = NoticeStream(self._store.client, diameter.process)
+        diameter.requests.use(notices)
+        diameter.restarts.use(self._store.client, self._supervision.close_sessions_of)
+        notifier = Notifier(self._store, notices, now_ms)
         radius = RadiusServer(
             self._settings,
             charging,
@@ -102,7 +109,7 @@ class Daemon:
             counters=self._counters,
             is_ready=lambda: self._store.is_ready,
         )
-        context = self._context(history, currencies)
+        context = self._context(history, currencies, notifier)
         http = HttpServer(self._settings.http, create_app(context))
         for gauge, protocol, read in (
             (Gauge.CONNECTIONS, "diameter", lambda: diameter.connections),
@@ -111,7 +118,10 @@ class Daemon:
             (Gauge.IN_FLIGHT, "radius", lambda: radius.in_flight),
         ):
             context.metrics.watch(gauge, protocol, read)
-        supervision = asyncio.create_task(self._supervision.run(), name="supervision")
+        beside = [
+            asyncio.create_task(self._supervision.run(), name="supervision"),
+            asyncio.create_task(diameter.requests.run(), name="notices"),
+        ]
         try:
             if self._endpoints.admin_key is not None:
                 await ensure_admin_key(self._store.client, self._endpoints.admin_key)
@@ -124,9 +134,10 @@ class Daemon:
             await asyncio.gather(
                 diameter.close(limits.DRAIN_S), radius.close(limits.DRAIN_S), http.close(limits.DRAIN_S)
             )
-            supervision.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await supervision
+            await notifier.close()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await history.close()
             await self._store.close()
             log.info("daemon_stopped")
@@ -156,10 +167,10 @@ class Daemon:
     def _count_conflict(self) -> None:
         self._counters.post_conflicts += 1
 
-    def _context(self, history: PostgresHistory, currencies: dict[str, Currency]) -> Context:
+    def _context(self, history: PostgresHistory, currencies: dict[str, Currency], notifier: Notifier) -> Context:
         metrics = Metrics(self._counters, self._store.client, now_ms)
         return Context(
-            accounts=AccountDesk(self._online, self._store, now_ms, currencies),
+            accounts=AccountDesk(self._online, self._store, now_ms, currencies, notifier),
             history=history,
             keys=KeyRing(self._store.client, now_ms),
             metrics=metrics,

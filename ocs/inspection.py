@@ -1,4 +1,4 @@
-"""Reads single records of a running system for people. Nothing is written, and no lane or cache is involved."""
+"""Reads single records of a running system for people. No account or session is written, no lane or cache involved."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any, Final, NamedTuple
 from balance.account import Account
 from balance.valkey import keys
 from balance.valkey.codec import decode_account
+from ocs.charging.notice_stream import NoticeStream
+from ocs.charging.notices import NoticeKind, notice_to
 from ocs.charging.session import CreditSession, Record, decode_session
+from ocs.clock import now_ms
 
 BATCH: Final = 500
 DIAMETER_PREFIX: Final = "gy:"
@@ -65,6 +68,16 @@ async def find_record(client: Any, session_key: str) -> FoundRecord | None:
             if value is not None:
                 return FoundRecord(decode_session(value), name, key, max(-1, await client.pttl(key)))
     return None
+
+
+async def ask_to_end(client: Any, session_key: str, cause: str) -> CreditSession | None:
+    """Have the client of an open session asked to end it; None when there is no such session."""
+    found = await find_record(client, session_key)
+    if found is None or not isinstance(found.record, CreditSession):
+        return None
+    notice = notice_to(found.record, NoticeKind.ABORT, cause, now_ms())
+    await NoticeStream(client, "command line").publish([notice])
+    return found.record
 
 
 async def open_sessions(client: Any, account_id: str, limit: int) -> OpenSessions:

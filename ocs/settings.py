@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -34,19 +34,42 @@ class Backends(_Section, frozen=True):
 
 
 class DiameterPeer(_Section, frozen=True):
+    """One peer by its Origin-Host. ``transport`` is how it has to come, and how we go to it (``any``: by TCP).
+
+    ``connect`` are its addresses if we open the connection; more than one are tried in turn. ``certificate_names`` are
+    the names of which its certificate has to bear one; empty: its identity (RFC 6733, section 13.1).
+    """
+
     identity: str
     realm: str = ""
     addresses: tuple[str, ...] = ()
+    transport: Literal["any", "tcp", "tls", "sctp"] = "any"
+    certificate_names: tuple[str, ...] = ()
+    connect: tuple[str, ...] = ()
+    connections_max: int = 1
+    in_flight_max: int = 0  # 0: only the server's
+
+
+class DiameterTls(_Section, frozen=True):
+    """PEM files, relative to the settings. ``authorities`` are those that sign the certificates of our peers."""
+
+    certificate: str = ""
+    key: str = ""
+    authorities: str = ""
 
 
 class Diameter(_Section, frozen=True):
     listen: tuple[str, ...] = ("127.0.0.1:3868",)
+    listen_tls: tuple[str, ...] = ()
+    listen_sctp: tuple[str, ...] = ()
     watchdog_s: int = 30
+    reconnect_s: int = 30  # Tc of RFC 6733, for peers that we connect to
     capabilities_timeout_s: int = 10
     message_octets_max: int = 65_536
     in_flight_max: int = 4096
     connections_max: int = 256
     accept_realms: tuple[str, ...] = ()  # realms whose peers need no declaration
+    tls: DiameterTls = DiameterTls()
     peers: tuple[DiameterPeer, ...] = ()
 
 
@@ -91,6 +114,34 @@ class Quota(_Section, frozen=True):
     supervision_factor: int = 2  # Tcc = factor x Validity-Time (RFC 8506, section 13)
 
 
+class FinalUnits(_Section, frozen=True):
+    """What a client does when the last quota of a service is used up (RFC 8506, section 5.6)."""
+
+    service: str
+    action: Literal["terminate", "redirect", "restrict"] = "terminate"
+    redirect: str = ""  # where to: a URL, a SIP URI or an address
+    filter_rules: tuple[str, ...] = ()  # IPFilterRule: what stays allowed
+    filter_ids: tuple[str, ...] = ()
+    validity_s: int = 300  # after so long the client asks again
+
+
+IdentityName: TypeAlias = Literal["e164", "imsi", "sip", "nai", "private"]
+
+
+class CreditControl(_Section, frozen=True):
+    """What Gy and Ro answers say beyond the quota. Empty: not said, and the client's own configuration holds."""
+
+    session_failover: Literal["", "not-supported", "supported"] = ""
+    failure_handling: Literal["", "terminate", "continue", "retry-and-terminate"] = ""
+    debit_failure_handling: Literal["", "terminate-or-buffer", "continue"] = ""
+    quota_holding_s: int = 0  # after so long without use the client gives the quota back; 0: not said
+    tell_cost: bool = False  # Cost-Information in updates, too
+    tell_balance: bool = False  # Remaining-Balance
+    identities: tuple[IdentityName, ...] = ("e164", "sip", "imsi", "nai", "private")  # who is charged: the first known
+    data_identities: tuple[IdentityName, ...] = ("imsi", "e164", "nai", "sip", "private")  # the same, for data
+    final_units: tuple[FinalUnits, ...] = ()
+
+
 class Retention(_Section, frozen=True):
     tombstone_s: int = 86_400
 
@@ -119,6 +170,7 @@ class Settings(_Section, frozen=True):
     radius: Radius = Radius()
     http: Http = Http()
     quota: Quota = Quota()
+    credit_control: CreditControl = CreditControl()
     retention: Retention = Retention()
     outbox: Outbox = Outbox()
     services: dict[str, str] = msgspec.field(default_factory=_services)

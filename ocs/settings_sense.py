@@ -23,6 +23,7 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
     ("backends", "partitions"): (1, limits.PARTITIONS_MAX),
     ("backends", "valkey_octets_max"): (0, 1 << 46),
     ("diameter", "watchdog_s"): (limits.WATCHDOG_S_MIN, limits.WATCHDOG_S_MAX),
+    ("diameter", "reconnect_s"): (1, 3600),
     ("diameter", "capabilities_timeout_s"): (1, 600),
     ("diameter", "message_octets_max"): (limits.MESSAGE_OCTETS_MIN, limits.MESSAGE_OCTETS_MAX),
     ("diameter", "in_flight_max"): (1, limits.IN_FLIGHT_MAX),
@@ -38,6 +39,7 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
     ("quota", "validity_s"): (limits.VALIDITY_S_MIN, limits.VALIDITY_S_MAX),
     ("quota", "threshold_percent"): (0, 100),
     ("quota", "supervision_factor"): (limits.SUPERVISION_FACTOR_MIN, limits.SUPERVISION_FACTOR_MAX),
+    ("credit_control", "quota_holding_s"): (0, limits.VALIDITY_S_MAX),
     ("retention", "tombstone_s"): (limits.TOMBSTONE_S_MIN, limits.TOMBSTONE_S_MAX),
     ("outbox", "batch_max"): (1, limits.BATCH_MAX),
     ("outbox", "idle_s"): (0.001, 60),
@@ -52,6 +54,7 @@ def check_sense(settings: Settings, fault: Fault) -> None:
     _check_addresses(settings, fault)
     _check_peers(settings, fault)
     _check_radius_clients(settings, fault)
+    _check_credit_control(settings, fault)
 
 
 def _check_ranges(settings: Settings, fault: Fault) -> None:
@@ -86,9 +89,13 @@ def _check_backends(settings: Settings, fault: Fault) -> None:
 
 
 def listening(settings: Settings) -> Iterator[tuple[Path, str, str]]:
-    """Each address to listen on: where it is set, as what (``tcp`` or ``udp``), the text."""
+    """Each address to listen on: where it is set, as what (``tcp``, ``udp`` or ``sctp``), the text."""
     for text in settings.diameter.listen:
         yield ("diameter", "listen"), "tcp", text
+    for text in settings.diameter.listen_tls:
+        yield ("diameter", "listen_tls"), "tcp", text
+    for text in settings.diameter.listen_sctp:
+        yield ("diameter", "listen_sctp"), "sctp", text
     for text in settings.radius.authentication:
         yield ("radius", "authentication"), "udp", text
     for text in settings.radius.accounting:
@@ -120,6 +127,27 @@ def _check_peers(settings: Settings, fault: Fault) -> None:
         seen.add(peer.identity.lower())
         for text in peer.addresses:
             _check_network(text, (*path, "addresses"), fault)
+        for text in peer.connect:
+            if parse_address(text) is None:
+                fault((*path, "connect"), f"{text!r} is no address", _ADDRESS_CURE)
+        if not 1 <= peer.connections_max <= limits.CONNECTIONS_MAX:
+            fault((*path, "connections_max"), f"is {peer.connections_max}", f"choose 1 to {limits.CONNECTIONS_MAX}")
+        if not 0 <= peer.in_flight_max <= limits.IN_FLIGHT_MAX:
+            fault((*path, "in_flight_max"), f"is {peer.in_flight_max}", "choose 1 or more, or 0 for the server's")
+        if peer.connect and peer.connections_max > 1:
+            fault((*path, "connect"), "is one connection, and connections_max says more", "leave one of them out")
+        if peer.transport == "tls" and not settings.diameter.tls.certificate:
+            fault((*path, "transport"), "is tls without [diameter.tls]", "name certificate, key and authorities there")
+    _check_tls(settings, fault)
+
+
+def _check_tls(settings: Settings, fault: Fault) -> None:
+    tls = settings.diameter.tls
+    values = {name: getattr(tls, name) for name in ("certificate", "key", "authorities")}
+    missing = [name for name, value in values.items() if not value]
+    if missing and (len(missing) < len(values) or settings.diameter.listen_tls):
+        where = ("diameter", "tls") if len(missing) < len(values) else ("diameter", "listen_tls")
+        fault(where, f"needs {', '.join(missing)} of [diameter.tls]", "name PEM files, relative to this file")
 
 
 def _check_radius_clients(settings: Settings, fault: Fault) -> None:
@@ -143,6 +171,33 @@ def _check_radius_clients(settings: Settings, fault: Fault) -> None:
             known = _check_network(text, (*path, "networks"), fault)
             if known and networks.setdefault(known, client.name) != client.name:
                 fault((*path, "networks"), f"{text} belongs to {networks[known]}, too", "one client per network")
+
+
+def _check_credit_control(settings: Settings, fault: Fault) -> None:
+    seen: set[str] = set()
+    for name in ("identities", "data_identities"):
+        order = getattr(settings.credit_control, name)
+        if not order or len(set(order)) < len(order):
+            fault(("credit_control", name), "is empty or names one twice", 'such as ["e164", "imsi"]')
+    for at, final in enumerate(settings.credit_control.final_units):
+        path = ("credit_control", "final_units", at)
+        if final.service not in settings.services.values():
+            fault((*path, "service"), f"{final.service!r} is no service", "one that [services] names")
+        if final.service in seen:
+            fault((*path, "service"), f"{final.service} stands here twice", "remove one")
+        seen.add(final.service)
+        if (final.action == "redirect") != bool(final.redirect):
+            fault(
+                (*path, "redirect"), "belongs to the action redirect", 'such as redirect = "http://portal.example.net/"'
+            )
+        if final.action == "restrict" and not final.filter_rules and not final.filter_ids:
+            fault((*path, "filter_rules"), "are empty, and filter_ids, too", "say what stays allowed")
+        if final.action == "terminate" and (final.filter_rules or final.filter_ids):
+            fault((*path, "action"), "terminate has no filters", "redirect or restrict")
+        # The session has to outlive the time that the client is told to wait [G-42].
+        if not limits.VALIDITY_S_MIN <= final.validity_s <= settings.quota.validity_s:
+            longest = f"choose {limits.VALIDITY_S_MIN} to quota.validity_s, {settings.quota.validity_s}"
+            fault((*path, "validity_s"), f"is {final.validity_s}", longest)
 
 
 def _check_network(text: str, path: Path, fault: Fault) -> str:

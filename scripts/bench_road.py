@@ -57,7 +57,15 @@ class PackingStore(MemoryStore):
 
     def post(self, posting: Posting, done: PostingDone) -> None:
         account = posting.account
-        parts: list[Any] = ["FCALL", "ocs_post", 4, f"{{p1}}a:{account.account_id}", b"{p1}outbox", b"{p1}deadlines"]
+        parts: list[Any] = [
+            "FCALL",
+            "ocs_post",
+            5,
+            f"{{p1}}a:{account.account_id}",
+            b"{p1}outbox",
+            b"{p1}deadlines",
+            b"{p1}holders",
+        ]
         parts += (encode_version(posting.expected_version), encode_account(account))
         for write in posting.sessions:
             parts += (f"{{p1}}s:{write.key}", write.value or b"", str(write.keep_ms), str(write.deadline_ms))

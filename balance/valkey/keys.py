@@ -28,6 +28,15 @@ def deadlines_key(partition: int) -> str:
     return f"{{p{partition}}}deadlines"
 
 
+def holders_key(partition: int) -> str:
+    """The open sessions by account: members are ``holder_member``, all with the score 0, in lexical order."""
+    return f"{{p{partition}}}holders"
+
+
+def holder_member(account_id: str, session_key: str) -> str:
+    return f"{account_id}\0{session_key}"
+
+
 def subscriber_key(subscriber_id: str) -> str:
     return f"ocs:subscriber:{subscriber_id}"
 

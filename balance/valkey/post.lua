@@ -29,26 +29,26 @@ redis.register_function('ocs_update', function(keys, args)
 end)
 
 -- Every posting.
--- keys: account, outbox stream, deadlines index, then one per session
+-- keys: account, outbox stream, deadlines index, index of open sessions by account, then one per session
 -- args: expected version, the account's new value,
 --       per session: value ('' deletes), life ('' for ever, else milliseconds; a leading N: must not exist yet),
---                    deadline ('' leaves the index alone, '0' takes the session out, else its score), its name there,
+--                    deadline ('' leaves the indexes alone, '0' takes the session out, else its score), its name there,
 --       then the outbox entries
 -- returns 1, or what stands there now
 redis.register_function('ocs_post', function(keys, args)
-  local sessions = #keys - 3
+  local sessions = #keys - 4
   if not same(keys[1], args[1]) then
-    return there(keys, 4)
+    return there(keys, 5)
   end
   for i = 1, sessions do
-    if string.byte(args[4 * i]) == 78 and redis.call('EXISTS', keys[3 + i]) == 1 then
-      return there(keys, 4)
+    if string.byte(args[4 * i]) == 78 and redis.call('EXISTS', keys[4 + i]) == 1 then
+      return there(keys, 5)
     end
   end
   local writes = {keys[1], args[2]}
   for i = 1, sessions do
     local at = 4 * i - 1
-    local key, value, life, deadline = keys[3 + i], args[at], args[at + 1], args[at + 2]
+    local key, value, life, deadline = keys[4 + i], args[at], args[at + 1], args[at + 2]
     if value == '' then
       redis.call('DEL', key)
     elseif life == '' or life == 'N' then
@@ -60,10 +60,15 @@ redis.register_function('ocs_post', function(keys, args)
       end
       redis.call('SET', key, value, 'PX', life)
     end
-    if deadline == '0' then
-      redis.call('ZREM', keys[3], args[at + 3])
-    elseif deadline ~= '' then
-      redis.call('ZADD', keys[3], deadline, args[at + 3])
+    if deadline ~= '' then
+      local holder = string.match(keys[1], '}a:(.*)') .. '\0' .. args[at + 3]
+      if deadline == '0' then
+        redis.call('ZREM', keys[3], args[at + 3])
+        redis.call('ZREM', keys[4], holder)
+      else
+        redis.call('ZADD', keys[3], deadline, args[at + 3])
+        redis.call('ZADD', keys[4], '0', holder)
+      end
     end
   end
   redis.call('MSET', unpack(writes))

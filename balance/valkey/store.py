@@ -59,6 +59,7 @@ class _Place(NamedTuple):
     sessions: str
     outbox: str
     deadlines: str
+    holders: str
 
 
 def _is_plain(write: SessionWrite) -> bool:
@@ -69,8 +70,8 @@ def _is_plain(write: SessionWrite) -> bool:
 def _post_parts(place: _Place, posting: Posting) -> list[Any]:
     sessions = posting.sessions
     prefix = place.sessions
-    parts: list[Any] = [b"FCALL", b"ocs_post", 3 + len(sessions)]
-    parts += (place.accounts + posting.account.account_id, place.outbox, place.deadlines)
+    parts: list[Any] = [b"FCALL", b"ocs_post", 4 + len(sessions)]
+    parts += (place.accounts + posting.account.account_id, place.outbox, place.deadlines, place.holders)
     parts += [prefix + write.key for write in sessions]
     parts += (encode_version(posting.expected_version), encode_account(posting.account))
     for write in sessions:
@@ -95,7 +96,13 @@ class ValkeyStore:
         self.partitions = partitions
         self._connection = connection
         self._places = [
-            _Place(keys.account_key(p, ""), keys.session_key(p, ""), keys.outbox_key(p), keys.deadlines_key(p))
+            _Place(
+                keys.account_key(p, ""),
+                keys.session_key(p, ""),
+                keys.outbox_key(p),
+                keys.deadlines_key(p),
+                keys.holders_key(p),
+            )
             for p in range(partitions)
         ]
 
@@ -218,12 +225,16 @@ class ValkeyStore:
         return decode_subscriber(value) if value is not None else None
 
     async def open_sessions(self, account_id: str) -> list[bytes]:
-        """The records of all open sessions of the account's partition, the account's among them."""
+        """The records of the account's open sessions; one that ends meanwhile may show its tombstone."""
         partition = self._partition_of(account_id)
-        members = await self.client.zrange(keys.deadlines_key(partition), 0, -1)
+        first, last = (b"[" + keys.holder_member(account_id, "").encode() + end for end in (b"", b"\xff"))
+        members = await self.client.zrangebylex(keys.holders_key(partition), first, last)
         found: list[bytes] = []
         for start in range(0, len(members), 500):
-            names = [keys.session_key(partition, member.decode()) for member in members[start : start + 500]]
+            names = [
+                keys.session_key(partition, member.decode().partition("\0")[2])
+                for member in members[start : start + 500]
+            ]
             found += [value for value in await self.client.mget(names) if value is not None]
         return found
 

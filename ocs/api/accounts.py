@@ -20,6 +20,8 @@ from ocs.api.schemas import (
     BucketChoice,
     NewAccount,
     RechargeView,
+    SessionClosing,
+    SessionClosure,
     SessionList,
     StateChange,
     TopUp,
@@ -181,6 +183,27 @@ async def list_sessions(
     )
 
 
+@post(
+    "/accounts/{account_id:str}/session-closures",
+    tags=["accounts"],
+    status_code=202,
+    **operation("close_session", Scope.ACCOUNTS_WRITE, Kind.ACCOUNT_UNKNOWN, Kind.SESSION_UNKNOWN),
+)
+async def close_session(
+    account_id: FromPath[str], data: JSONBody[SessionClosure], context: Given, request: Request[Any, Any, Any]
+) -> SessionClosing:
+    """Ask the network element to end a session (Diameter: Abort-Session-Request).
+
+    It ends with its last report, which is charged; if none comes, by supervision after twice its Validity-Time.
+    Asking twice is no harm.
+    """
+    await _existing(context, account_id)
+    actor = actor_of(request.auth)
+    if not await context.accounts.abort_session(account_id, data.session_key, actor=actor, reason=data.reason):
+        raise Problem(Kind.SESSION_UNKNOWN)
+    return SessionClosing(session_key=data.session_key)
+
+
 async def _existing(context: Context, account_id: str) -> Account:
     account = await context.accounts.account(account_id)
     if account is None:
@@ -188,4 +211,4 @@ async def _existing(context: Context, account_id: str) -> Account:
     return account
 
 
-ROUTES: Final = (create_account, read_account, top_up, adjust, set_state, list_sessions)
+ROUTES: Final = (create_account, read_account, top_up, adjust, set_state, list_sessions, close_session)

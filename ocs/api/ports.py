@@ -65,6 +65,8 @@ class Accounts(Protocol):
 
     async def open_sessions(self, account_id: str, limit: int) -> list[SessionView]: ...
 
+    async def abort_session(self, account_id: str, session_key: str, *, actor: str, reason: str) -> bool: ...
+
 
 class History(Protocol):
     """What left through the outbox and stands in PostgreSQL, newest first, page by page.

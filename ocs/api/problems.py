@@ -53,6 +53,12 @@ class Kind(Enum):
     )
     NO_ROUTE = KindFacts("no-such-route", 404, "There is nothing at this address", "See /openapi.json for the routes.")
     ACCOUNT_UNKNOWN = KindFacts("account-unknown", 404, "There is no such account", "Check the account_id.")
+    SESSION_UNKNOWN = KindFacts(
+        "session-unknown",
+        404,
+        "There is no such open session",
+        "List the account's sessions; it may have ended by now.",
+    )
     SUBSCRIBER_UNKNOWN = KindFacts(
         "subscriber-unknown", 404, "There is no such subscriber", "Check the subscriber_id or the identity."
     )

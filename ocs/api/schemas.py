@@ -86,6 +86,13 @@ class StateChange(_Body, frozen=True):
     reason: Reason = ""
 
 
+class SessionClosure(_Body, frozen=True):
+    """``session_key`` as the list of open sessions says it."""
+
+    session_key: Annotated[str, Meta(min_length=1, max_length=1100, examples=["gy:pgw.example.net;1;42"])]
+    reason: Reason = ""
+
+
 class NewSubscriber(_Body, frozen=True):
     """``password`` is needed only where RADIUS checks credentials. CHAP needs it in clear (RFC 2865, section 7.2)."""
 
@@ -145,6 +152,12 @@ class OpenSessionView(msgspec.Struct, frozen=True, kw_only=True):
     last_at: Instant
     reserved: DecimalString
     cost: DecimalString
+
+
+class SessionClosing(msgspec.Struct, frozen=True, kw_only=True):
+    """The network element has been, or is being, asked to end it."""
+
+    session_key: str
 
 
 class SessionList(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import structs
 
-from balance.account import Account, AccountState
-from balance.burn import available, settle
+from balance.account import Account, AccountState, Hold, Reservation
+from balance.burn import available, credit, is_expired, settle
 from balance.money import Amount
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision
@@ -51,8 +51,7 @@ def _act(case: Case, account: Account) -> Answered:
         return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)
     action = case.request.action
     if action == EventAction.REFUND_ACCOUNT:
-        # Only a debit that can be named may be refunded (statement 98); names are not handed out yet.
-        return Decision(ChargingAnswer(ChargingStatus.SERVICE_DENIED), account)
+        return _refunded(case, account)
     session = new_session(case, account)
     states: list[GroupState] = []
     for group in case.request.groups:
@@ -85,7 +84,8 @@ def _priced(case: Case, account: Account, session: CreditSession, group: GroupRe
         units = 1
     if units < 0 or units > USED_MAX[price.kind]:
         return ChargingStatus.INVALID_VALUE
-    if account.state != AccountState.ACTIVE and not is_free(price) and _moves_money(case):
+    is_refusable = _moves_money(case) and not case.request.cumulative  # Rf: it has been delivered
+    if account.state != AccountState.ACTIVE and not is_free(price) and is_refusable:
         return ChargingStatus.SERVICE_DENIED
     cost = cost_of(price, units)
     return GroupState(group.key, found.tariff, units, cost) if cost <= COST_MAX else ChargingStatus.INVALID_VALUE
@@ -114,7 +114,7 @@ def _debited(
     """All or nothing (statement 96)."""
     request, now_ms = case.request, case.now_ms
     total = sum(state.cost for state in states)
-    if total > max(0, available(account, now_ms)):
+    if total > max(0, available(account, now_ms)) and not request.cumulative:
         refused = tuple(GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED) for state in states)
         return Decision(_answer(case, account, ChargingStatus.CREDIT_LIMIT_REACHED, refused, 0), account)
     debited: list[GroupState] = []
@@ -138,8 +138,53 @@ def _debited(
         closing_record(case, session, 0),
     )
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
-    tombstone = Tombstone(account.account_id, now_ms, Seen(request.request_number), (stored,))
+    tombstone = Tombstone(account.account_id, now_ms, Seen(request.request_number), (stored,), session.debits)
     return Decision(answer, account, ((request.session_key, tombstone),), (entry,))
+
+
+def _refunded(case: Case, account: Account) -> Answered:
+    """Give a debit back, or the part that is asked: once, never more, to the buckets it came from (statements 97, 98).
+
+    What a bucket paid that has expired since, or is gone, stays where it is (statement 106).
+    """
+    request, debit = case.request, case.debit
+    if debit is None or debit.is_refunded:
+        return Decision(ChargingAnswer(ChargingStatus.SERVICE_DENIED), account)
+    if request.currency not in {"", account.currency}:
+        return Decision(ChargingAnswer(ChargingStatus.RATING_FAILED), account)
+    asked = sum(q.value for group in request.groups for q in group.requested or () if q.kind is UnitKind.MONEY)
+    if asked > sum(hold.amount for hold in debit.debits):
+        return Decision(ChargingAnswer(ChargingStatus.SERVICE_DENIED), account)
+    changes = _given_back(account, debit.debits, asked, case.now_ms)
+    amount = sum(hold.amount for hold in changes)
+    if not amount:
+        return Decision(ChargingAnswer(ChargingStatus.SERVICE_DENIED), account)
+    number = account.entry_number + 1
+    account = with_entry_number(credit(account, {hold.bucket_id: hold.amount for hold in changes}), number)
+    key = request.groups[0].key if request.groups else GroupKey()
+    group = GroupAnswer(key, ChargingStatus.SUCCESS, UnitKind.MONEY, amount)
+    answer = _answer(case, account, ChargingStatus.SUCCESS, (group,), amount)
+    entry = JournalEntry(
+        account.account_id, number, case.now_ms, "refund", account.currency, changes, request.session_key, request.peer,
+        f"refund of {request.refund_of}",
+    )  # fmt: skip
+    stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
+    done = Tombstone(account.account_id, case.now_ms, Seen(request.request_number), (stored,))
+    records = ((request.session_key, done), (request.refund_of, structs.replace(debit, is_refunded=True)))
+    return Decision(answer, account, records, (entry,))
+
+
+def _given_back(account: Account, debits: Reservation, asked: Amount, now_ms: int) -> tuple[Hold, ...]:
+    """What goes back where; ``asked`` 0: all of it. The bucket that paid last is paid back first."""
+    there = {bucket.bucket_id for bucket in account.buckets if not is_expired(bucket, now_ms)}
+    left = asked or sum(hold.amount for hold in debits)
+    changes: list[Hold] = []
+    for hold in reversed(debits):
+        amount = min(left, hold.amount)
+        if amount > 0 and hold.bucket_id in there:
+            changes.append(Hold(hold.bucket_id, amount))
+        left -= amount
+    return tuple(changes)
 
 
 def _answer(

@@ -17,6 +17,7 @@ from balance.burn import available, credit, with_bucket
 from balance.money import Amount
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision
+from ocs.charging.notices import CHANGE_OF_STATE, Change
 from ocs.charging.session import OperationRecord, Record
 from ocs.charging.steps import with_entry_number, with_expiries
 
@@ -82,6 +83,13 @@ class Operation(NamedTuple):
     def record_key(self) -> str:
         """Where the key's record lives: with the account's sessions, under a name that no protocol uses."""
         return f"op:{self.account_id}:{self.key}"
+
+    @property
+    def change(self) -> Change | None:
+        """What the account's open sessions have to know of it; None: nothing."""
+        if self.state is not None:
+            return CHANGE_OF_STATE[self.state]
+        return Change.PAID_IN if self.amount > 0 else None
 
     @property
     def fingerprint(self) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
+from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer
 from ocs.rating.units import UnitKind
 from ocs.settings import Quota, Settings
 
@@ -23,6 +25,27 @@ SILENCE_MARGIN_S: Final = 60
 """A reservation outlives its grant by at least this [G-42]."""
 
 
+_ACTIONS: Final = {
+    "terminate": FinalUnitAction.TERMINATE,
+    "redirect": FinalUnitAction.REDIRECT,
+    "restrict": FinalUnitAction.RESTRICT_ACCESS,
+}
+
+
+class FinalPolicy(msgspec.Struct, frozen=True):
+    """What follows on the last quota of a service whose client goes on, redirected or restricted."""
+
+    action: FinalUnitAction
+    validity_s: int
+
+    def applied(self, answer: GroupAnswer) -> GroupAnswer:
+        """The same answer with this action: on the last quota, or at once when there is none [G-50, G-51]."""
+        if answer.status is ChargingStatus.CREDIT_LIMIT_REACHED:
+            status, validity_s = ChargingStatus.SUCCESS, self.validity_s
+            return GroupAnswer(answer.key, status, validity_s=validity_s, final=self.action)
+        return structs.replace(answer, final=self.action) if answer.final >= 0 else answer
+
+
 class QuotaPolicy(msgspec.Struct, frozen=True):
     quota: dict[UnitKind, int]
     validity_s: int = 600
@@ -30,6 +53,7 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
     maximum_is_quota: bool = True
     supervision_factor: int = 2
     tombstone_ms: int = 86_400_000
+    finals: dict[str, FinalPolicy] = {}  # by service; without: TERMINATE
 
     def wish(self, kind: UnitKind, asked: int, all_affordable: bool) -> int:
         """How many units to try for: what was asked, at most the quota; the quota when the choice is ours."""
@@ -48,4 +72,9 @@ def quota_policy(settings: Settings) -> QuotaPolicy:
         maximum_is_quota=quota.maximum_is_quota,
         supervision_factor=quota.supervision_factor,
         tombstone_ms=settings.retention.tombstone_s * 1000,
+        finals={
+            final.service: FinalPolicy(_ACTIONS[final.action], final.validity_s)
+            for final in settings.credit_control.final_units
+            if final.action != "terminate"
+        },
     )

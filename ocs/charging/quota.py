@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from msgspec import structs
+
 from balance.account import Account, AccountState
 from balance.burn import add_holds, available, first_expiry_ms, reserve, settle
 from ocs.charging.cdr import CdrFlag
@@ -62,6 +64,7 @@ def report(
         state.reservation if keeps_grant else (),
         state.granted_by,
         flags,
+        state.is_waiting,
     )
 
 
@@ -71,7 +74,16 @@ def release(account: Account, state: GroupState, now_ms: int) -> tuple[Account, 
         return account, state
     account, _ = settle(account, state.reservation, 0, now_ms)
     return account, GroupState(
-        state.key, state.tariff, state.used, state.cost, state.debits, 0, (), state.granted_by, state.flags
+        state.key,
+        state.tariff,
+        state.used,
+        state.cost,
+        state.debits,
+        0,
+        (),
+        state.granted_by,
+        state.flags,
+        state.is_waiting,
     )
 
 
@@ -93,7 +105,7 @@ def grant(
     price, used, paid = state.tariff.price, state.used, state.cost
     free = is_free(price)
     if account.state is not AccountState.ACTIVE and not free:
-        return account, state, GroupAnswer(state.key, ChargingStatus.SERVICE_DENIED)
+        return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.SERVICE_DENIED)
     asked = 0
     for quantity in requested:
         if quantity.kind == price.kind:
@@ -105,7 +117,7 @@ def grant(
         granted = units_within(price, paid + spendable, used + granted) - used
         cost = cost_of(price, used + granted)
     if granted <= 0:
-        return account, state, GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)
+        return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)
     held = reserve(account, cost - paid, now_ms)
     assert held is not None, "units_within() never promises more than there is"
     after, reservation = held
@@ -119,8 +131,14 @@ def grant(
         FinalUnitAction.TERMINATE if is_final else -1,
         0 if is_final else granted * policy.threshold_percent // 100,
     )
-    state = GroupState(state.key, state.tariff, used, paid, state.debits, granted, reservation, number, state.flags)
+    state = GroupState(
+        state.key, state.tariff, used, paid, state.debits, granted, reservation, number, state.flags, is_final
+    )
     return after, state, answer
+
+
+def _waiting(state: GroupState) -> GroupState:
+    return structs.replace(state, is_waiting=True)
 
 
 def _validity_s(account: Account, kind: UnitKind, granted: int, policy: QuotaPolicy, now_ms: int) -> int:

@@ -13,6 +13,7 @@ from balance.money import Amount
 from balance.store import BackendUnavailable, Snapshot, Store, Subscriber
 from ocs.charging.decision import Decision
 from ocs.charging.lanes import Lanes
+from ocs.charging.notifier import Notifier
 from ocs.charging.operations import (
     AccountFault,
     BucketOptions,
@@ -64,12 +65,18 @@ class AccountDesk:
     """Every method raises BackendUnavailable when the store is away; then nothing of the call is known to be done."""
 
     def __init__(
-        self, charging: OnlineCharging, store: DeskStore, clock: Callable[[], int], currencies: Mapping[str, Any]
+        self,
+        charging: OnlineCharging,
+        store: DeskStore,
+        clock: Callable[[], int],
+        currencies: Mapping[str, Any],
+        notifier: Notifier | None = None,
     ) -> None:
         self._charging = charging
         self._store = store
         self._clock = clock
         self._currencies = currencies
+        self._notifier = notifier
 
     async def create_account(
         self,
@@ -182,6 +189,22 @@ class AccountDesk:
             if isinstance(session, CreditSession) and session.account_id == account_id
         ][:limit]
 
+    async def abort_session(self, account_id: str, session_key: str, *, actor: str, reason: str) -> bool:
+        """Ask the client to end a session of the account; False when it has none open under that key.
+
+        The session ends with the client's last report, or by its supervision if none comes (statement 80).
+        """
+        assert self._notifier is not None, "the daemon gives one"
+        for value in await self._store.open_sessions(account_id):
+            session = decode_session(value)
+            if isinstance(session, CreditSession) and (session.account_id, session.session_key) == (
+                account_id,
+                session_key,
+            ):
+                await self._notifier.abort(session, f"{actor}: {reason}".rstrip(": "))
+                return True
+        return False
+
     # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _operate(self, operation: Operation) -> RechargeResult:
@@ -192,7 +215,12 @@ class AccountDesk:
         ) -> Decision[RechargeResult] | None:
             return decide_operation(operation, account, records.get(key), now_ms) if account is not None else None
 
-        return await self._do(operation.account_id, (key,), decide, RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN))
+        unknown = RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN)
+        result = await self._do(operation.account_id, (key,), decide, unknown)
+        change = operation.change
+        if self._notifier is not None and change is not None and result.status is RechargeStatus.APPLIED:
+            self._notifier.account_changed(operation.account_id, change)
+        return result
 
     async def _do(
         self,

@@ -128,6 +128,8 @@ class ChargingRequest(msgspec.Struct):
     is_forced: bool = False  # EXPIRY: close it whatever its deadline says
     all_affordable: bool = False  # RADIUS: grant all that the balance pays for, up to the maximum [R-46]
     currency: str = ""  # of MONEY quantities; an account of another currency cannot be charged so
+    counts_since_last: bool = False  # with cumulative: used is what came since the record before (Rf containers)
+    refund_of: str = ""  # REFUND_ACCOUNT: the session key of the debit
 
     def complete(self) -> None:
         """Ask the gateway for what it left out."""

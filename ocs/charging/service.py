@@ -16,7 +16,7 @@ from ocs.charging.interrogation import decide
 from ocs.charging.lanes import Lanes
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
-from ocs.charging.session import CreditSession, Record, decode_session
+from ocs.charging.session import CreditSession, Record, Tombstone, decode_session
 from ocs.charging.steps import Case
 
 log = structlog.get_logger()
@@ -153,12 +153,14 @@ class Interrogation:
         self._request = request
         self.answer = reply
         self._subscriber_id = subscriber_id
-        lease_of = request.lease_of
+        lease_of = request.lease_of or request.refund_of
         is_moved = bool(lease_of) and lease_of != request.session_key
         self.keys = (request.session_key, lease_of) if is_moved else (request.session_key,)
         # An INITIAL or EVENT is new nearly always: its posting fails as a conflict if it is not. A Start has to look.
         kind = request.kind
-        self.expects_new = (kind is RequestKind.INITIAL or kind is RequestKind.EVENT) and not request.cumulative
+        self.expects_new = (kind is RequestKind.INITIAL or kind is RequestKind.EVENT) and not (
+            request.cumulative or request.refund_of
+        )
 
     def decide(
         self, account: Account | None, records: Mapping[str, Record | None], now_ms: int
@@ -173,16 +175,18 @@ class Interrogation:
             if isinstance(record, CreditSession):
                 return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)
             record = None
-        lease = records.get(keys[1]) if len(keys) > 1 else None
-        is_ours = isinstance(lease, CreditSession) and lease.account_id == account.account_id
+        other = records.get(keys[1]) if len(keys) > 1 else None
+        if other is not None and other.account_id != account.account_id:
+            other = None
         case = Case(
             request,
             record,
-            lease if is_ours else None,  # type: ignore[arg-type]  # it is a session then
+            other if isinstance(other, CreditSession) else None,
             self._subscriber_id,
             self._charging.rates,
             self._charging.policy,
             now_ms,
+            other if isinstance(other, Tombstone) else None,
         )
         return decide_event(case, account) if request.kind == RequestKind.EVENT else decide(case, account)
 

@@ -44,6 +44,7 @@ class GroupState(msgspec.Struct, array_like=True, frozen=True, gc=False):
     reservation: Reservation = ()
     granted_by: int = -1  # the request number of the grant that is out
     flags: int = 0  # CdrFlag
+    is_waiting: bool = False  # refused for want of money, or on its last quota: a top-up concerns it
 
 
 class StoredAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -143,6 +144,8 @@ class Tombstone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="t")
     closed_at_ms: int
     seen: Seen
     answers: tuple[StoredAnswer, ...] = ()
+    debits: Reservation = ()  # of an event: what a refund gives back, and to which buckets
+    is_refunded: bool = False
 
     @property
     def is_open(self) -> bool:

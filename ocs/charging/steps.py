@@ -42,7 +42,10 @@ Answered: TypeAlias = Decision[ChargingAnswer]
 
 
 class Case(msgspec.Struct, frozen=True, gc=False):
-    """Everything one decision is made from. ``lease`` is an authorization under another key, if there is one."""
+    """Everything one decision is made from.
+
+    ``lease`` is an authorization under another key, ``debit`` the event that is to be refunded, if there is one.
+    """
 
     request: ChargingRequest
     record: Record | None
@@ -51,6 +54,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     rates: Rates
     policy: QuotaPolicy
     now_ms: int
+    debit: Tombstone | None = None
 
 
 class Charged(msgspec.Struct, frozen=True, gc=False):
@@ -68,6 +72,8 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
     number, kind = request.request_number, request.kind
     is_late = number < session.seen.highest
     wants_more = kind is RequestKind.INITIAL or kind is RequestKind.UPDATE
+    finals = case.policy.finals
+    final = finals.get(session.service) if finals and not (request.cumulative or request.lease_ms) else None
     answers: list[GroupAnswer] = []
     states = list(session.groups)
     for group in _groups_of(request, session):
@@ -85,20 +91,24 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         state = found
         keeps_grant = is_late and state.granted_by > number
         if group.used is not None:
-            total = total_used(state, group.used, request.cumulative)
+            total = total_used(state, group.used, request.cumulative and not request.counts_since_last)
             reported = report(account, state, total, now_ms, keeps_grant) if total is not None else None
             if reported is None:
                 return None
             account, state = reported
         if group.requested is None or not wants_more or keeps_grant:
-            answers.append(GroupAnswer(key, ChargingStatus.SUCCESS))
+            # Redirected or restricted: the client is to ask again after a while (statement 75).
+            waits = final is not None and state.is_waiting and kind is RequestKind.UPDATE
+            answers.append(
+                GroupAnswer(key, ChargingStatus.SUCCESS, validity_s=final.validity_s if waits and final else 0)
+            )
         else:
             if state.granted or state.reservation:
                 account, state = release(account, state, now_ms)
             account, state, answer = grant(
                 account, state, group.requested, case.policy, now_ms, number, request.all_affordable
             )
-            answers.append(answer)
+            answers.append(answer if final is None else final.applied(answer))
         states[position : position + 1] = [state]
     return Charged(account, session, tuple(states), tuple(answers))
 

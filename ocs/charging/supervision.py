@@ -96,6 +96,18 @@ class Supervision:
                 count += 1
         return count
 
+    async def close_sessions_of(self, peer: str, prefix: str, heard_before_ms: int, cause: str) -> int:
+        """Close a client's open sessions, those it has not used since: it has forgotten them (statement 114)."""
+        count = 0
+        name = peer.lower()
+        for _, value in await self._store.sessions_of(prefix):
+            session = decode_session(value)
+            if not isinstance(session, CreditSession) or session.peer.lower() != name:
+                continue
+            if session.heard_at_ms < heard_before_ms:
+                count += await self._close(session, cause, is_forced=True)
+        return count
+
     async def _round(self) -> None:
         try:
             while await self.close_due() >= BATCH_MAX // 2:

@@ -1,4 +1,7 @@
-"""``ocs account``, ``ocs session``: what stands in Valkey now, in words, so that nobody has to read octets."""
+"""``ocs account``, ``ocs session``: what stands in Valkey now, in words, so that nobody has to read octets.
+
+Only ``session close`` says something to the running servers, by the stream of notices.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ AccountArgument = Annotated[str, typer.Argument(metavar="ID", help="The account'
 KeyArgument = Annotated[
     str, typer.Argument(metavar="KEY", help="As `ocs session list` says, or a Diameter Session-Id alone.")
 ]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Goes into the log.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of tables.")]
 OfAccountOption = Annotated[str, typer.Option("--account", "-a", metavar="ID", help="This account's alone.")]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most so many.")]
@@ -39,6 +43,7 @@ def register(app: typer.Typer) -> None:
     session = typer.Typer(no_args_is_help=True, help="Credit-control sessions in Valkey.", rich_markup_mode="markdown")
     session.command("show")(show_session)
     session.command("list")(list_sessions)
+    session.command("close")(close_session)
     app.add_typer(session, name="session", rich_help_panel="Operation")
 
 
@@ -111,6 +116,27 @@ def list_sessions(
             print_json({"sessions": rows, "truncated": found.truncated})
         else:
             print_sessions(rows, truncated=found.truncated)
+
+
+def close_session(
+    key: KeyArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    reason: ReasonOption = "",
+) -> None:
+    """Ask the network element to end a session (Diameter: Abort-Session-Request).
+
+    The session ends with its last report, which is charged; if none comes, by supervision.
+
+    Example: `ocs session close "gy:pgw.example.net;1;42" --reason fraud`
+    """
+    with refusals():
+        from ocs.inspection import ask_to_end
+
+        session = _read(config, data, lambda redis: ask_to_end(redis, key, f"operator: {reason}".rstrip(": ")))
+        if session is None:
+            raise StartRefusedError(f"there is no open session {key!r}: see `ocs session list`", EXIT_CONFIG)
+        print(f"asked {session.peer} to end {session.session_key}")
 
 
 def _currencies(config: Path) -> dict[str, Currency]:

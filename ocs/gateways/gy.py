@@ -15,20 +15,23 @@ from ocs.charging.request import (
     ChargingRequest,
     ChargingStatus,
     EventAction,
+    FinalUnitAction,
     GroupAnswer,
     Parties,
     RequestKind,
 )
 from ocs.gateways.addresses import called_number, nai_identity, number_identity, sip_identities
+from ocs.gateways.gy_terms import Terms
 from ocs.gateways.gy_units import UNIT_CODES, UnitsFault, group_requests
 from ocs.rating.units import UnitKind
+from ocs.settings import CreditControl
 from protocols.diameter import avp, codes, gy_answer
 from protocols.diameter.gy import CreditControlRequest
 from protocols.diameter.gy_answer import AnswerEncoder
 from protocols.diameter.message import Fault
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
-from protocols.diameter.service_information import party_addresses, subscriptions
+from protocols.diameter.service_information import Asking, party_addresses, subscriptions
 
 # RFC 8506, section 9; for the whole request and for one group alike.
 RESULT_CODES: Final[Mapping[ChargingStatus, ResultCode]] = {
@@ -58,16 +61,14 @@ _EVENT: Final = RequestKind.EVENT
 _TERMINATION: Final = RequestKind.TERMINATION
 _DIRECT_DEBITING: Final = EventAction.DIRECT_DEBITING
 
+PREFIX: Final = "gy:"  # of session keys
+_EVENT_REQUEST: Final = int(RequestKind.EVENT)
 SESSION_ID_OCTETS_MAX: Final = 1024
 _CONTEXTS_MAX: Final = 1000
 _NTP_TO_UNIX_S: Final = 2_208_988_800
 _NTP_ERA_S: Final = 1 << 32
 _PAST_MAX_MS: Final = 24 * 3600 * 1000
 _FUTURE_MAX_MS: Final = 5 * 60 * 1000
-
-# Which Subscription-Id names the account when several are given [gy-ro 15]: E.164 0, IMSI 1, SIP 2, NAI 3, private 4.
-_ORDER: Final = (0, 2, 1, 3, 4)
-_ORDER_OF_DATA: Final = (1, 0, 3, 2, 4)
 
 _OPENING: Final = frozenset({RequestKind.INITIAL, RequestKind.EVENT})
 
@@ -86,14 +87,21 @@ _TERMINATION_CAUSES: Final = {
 class GyConfig:
     """What translation needs to know of the operator: services by context, currencies by their numbers."""
 
-    __slots__ = ("_known", "_services", "currencies", "currencies_by_number", "encoder")
+    __slots__ = ("_known", "_services", "currencies", "currencies_by_number", "encoder", "terms")
 
-    def __init__(self, node: LocalNode, services: Mapping[str, str], currencies: Mapping[str, Currency]) -> None:
+    def __init__(
+        self,
+        node: LocalNode,
+        services: Mapping[str, str],
+        currencies: Mapping[str, Currency],
+        settings: CreditControl | None = None,
+    ) -> None:
         self._services = {context.lower(): service for context, service in services.items()}
         self._known: dict[str, str | None] = {}
         self.currencies = dict(currencies)
         self.currencies_by_number = {currency.numeric: currency for currency in currencies.values()}
-        self.encoder = AnswerEncoder(node)
+        self.terms = Terms(settings if settings is not None else CreditControl())
+        self.encoder = AnswerEncoder(node, self.terms.opening)
 
     def service_of(self, context: str) -> str | None:
         """The service of a Service-Context-Id such as ``ext.01.001.8.32260@3gpp.org``.
@@ -130,7 +138,7 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         action = EventAction(ccr.requested_action)
     parties: Parties | None = None
     if kind in _OPENING:
-        parties = _parties(ccr, service)
+        parties = parties_of(ccr, service, config.terms)
         if not parties.identities:
             return _missing(codes.SUBSCRIPTION_ID)
     try:
@@ -140,10 +148,9 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         if not fault.failed_avp:  # no single AVP is wrong, but their sum
             fault.failed_avp = _reports(ccr)
         return fault
-    sub_session = "" if ccr.sub_session_id is None else f"#{ccr.sub_session_id}"
     return ChargingRequest(
         kind=kind,
-        session_key=f"gy:{ccr.session_id}{sub_session}",
+        session_key=_session_key(ccr),
         request_number=ccr.request_number,
         identities=parties.identities if parties is not None else (),
         service=service,
@@ -151,13 +158,31 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         groups=groups,
         destination=parties.destination if parties is not None else "",
         origin=parties.origin if parties is not None else "",
-        parties=partial(_parties, ccr, service) if parties is None else None,
+        parties=partial(parties_of, ccr, service, config.terms) if parties is None else None,
         fingerprint=ccr.fingerprint,
         action=action,
         peer=ccr.origin_host,
         cause="" if ccr.termination_cause is None else _cause(ccr.termination_cause),
         currency=currency,
+        refund_of=_refund_of(ccr) if action is EventAction.REFUND_ACCOUNT else "",
     )
+
+
+def _session_key(ccr: CreditControlRequest) -> str:
+    sub_session = "" if ccr.sub_session_id is None else f"#{ccr.sub_session_id}"
+    return f"{PREFIX}{ccr.session_id}{sub_session}"
+
+
+def _refund_of(ccr: CreditControlRequest) -> str:
+    """The key of the debit that is to be refunded, as we gave it: in the first MSCC or at command level; else ""."""
+    frame = ccr.message.frame
+    found = ccr.positions
+    if ccr.groups:
+        found, _ = avp.walk(frame, *avp.bounds(frame, ccr.groups[0].position))
+    position = found.get(codes.REFUND_INFORMATION, ccr.positions.get(codes.REFUND_INFORMATION))
+    if position is None:
+        return ""
+    return PREFIX + avp.octets(frame, position).decode("utf-8", "replace")
 
 
 def credit_control_answer(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig) -> bytes:
@@ -167,11 +192,11 @@ def credit_control_answer(ccr: CreditControlRequest, answer: ChargingAnswer, con
         return config.encoder.answer(ccr, _CODES[status], _echo(ccr) + _failed(ccr, answer))
     if not ccr.groups and answer.groups:
         group = answer.groups[0]
-        body = _echo(ccr) + _quota(group, answer, config) + _extras(ccr, answer, config)
+        body = _echo(ccr) + _quota(ccr, group, answer, config) + _extras(ccr, answer, config)
         return config.encoder.answer(ccr, _CODES[group.status], body + _failed(ccr, answer))
     services = b""
     for group in answer.groups:
-        services += _mscc(group, answer, config)
+        services += _mscc(ccr, group, answer, config)
     return config.encoder.answer(ccr, _CODES[_SUCCESS], _echo(ccr) + services + _extras(ccr, answer, config))
 
 
@@ -187,17 +212,21 @@ def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
     return event_ms if now_ms - _PAST_MAX_MS <= event_ms <= now_ms + _FUTURE_MAX_MS else now_ms
 
 
-def _parties(ccr: CreditControlRequest, service: str) -> Parties:
+def parties_of(ccr: Asking, service: str, terms: Terms) -> Parties:
+    """Who is charged, and who calls whom."""
     destination, origin = party_addresses(ccr)
-    return Parties(_identities(ccr, service), called_number(destination), called_number(origin))
+    return Parties(
+        _identities(ccr, terms.data_order if service == "data" else terms.order),
+        called_number(destination),
+        called_number(origin),
+    )
 
 
-def _identities(ccr: CreditControlRequest, service: str) -> tuple[str, ...]:
-    """Whom to charge, best name first. User-Name comes last: it is often a device's own name."""
+def _identities(ccr: Asking, order: tuple[int, ...]) -> tuple[str, ...]:
+    """Whom to charge, best name first [gy-ro 15]. User-Name comes last: it is often a device's own name."""
     found: list[tuple[int, str]] = ccr.subscriptions or subscriptions(ccr)
     if len(found) > 1:
-        order = _ORDER_OF_DATA if service == "data" else _ORDER
-        found = sorted(found, key=lambda item: order.index(item[0]))
+        found = sorted((item for item in found if item[0] in order), key=lambda item: order.index(item[0]))
     names: dict[str, None] = {}
     for kind, data in found:
         for name in _names(kind, data):
@@ -221,11 +250,11 @@ def _cause(value: int) -> str:
     return _TERMINATION_CAUSES.get(value, f"termination-cause-{value}")
 
 
-def _mscc(group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes:
+def _mscc(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes:
     result_code = _CODES[group.status]
     key = group.key
     if group.kind == _MONEY:
-        return gy_answer.mscc_of(key.rating_group, key.service_ids, result_code, _quota(group, answer, config))
+        return gy_answer.mscc_of(key.rating_group, key.service_ids, result_code, _quota(ccr, group, answer, config))
     return gy_answer.mscc(
         key.rating_group,
         key.service_ids,
@@ -233,19 +262,28 @@ def _mscc(group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes
         UNIT_CODES[group.kind] if group.granted > 0 else 0,
         group.granted,
         group.validity_s,
-        group.final,
+        _final(ccr, group, config) if group.final >= 0 else b"",
         group.threshold,
+        config.terms.holding,
     )
 
 
-def _quota(group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes:
+def _final(ccr: CreditControlRequest, group: GroupAnswer, config: GyConfig) -> bytes:
+    if group.final == FinalUnitAction.TERMINATE:
+        return gy_answer.FINAL_UNIT_TERMINATE
+    return config.terms.final_unit(config.service_of(ccr.service_context_id or ""))
+
+
+def _quota(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes:
     """A grant with its conditions. A grant of nothing is none: clients take a zero for a failure."""
     unit_code = UNIT_CODES[group.kind] if group.granted > 0 else 0
+    final = _final(ccr, group, config) if group.final >= 0 else b""
     if group.kind != _MONEY or group.granted <= 0:
-        return gy_answer.grant(unit_code, group.granted, group.validity_s, group.final, group.threshold)
+        holding = config.terms.holding
+        return gy_answer.grant(unit_code, group.granted, group.validity_s, final, group.threshold, holding)
     money = _money(codes.CC_MONEY, group.granted, answer.currency, config)
     granted = avp.avp(codes.GRANTED_SERVICE_UNIT, money) if money else b""
-    return granted + gy_answer.conditions(unit_code, group.validity_s, group.final, group.threshold)
+    return granted + gy_answer.conditions(unit_code, group.validity_s, final, group.threshold)
 
 
 def _extras(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig) -> bytes:
@@ -255,8 +293,16 @@ def _extras(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig)
         if group.status is _RATING_FAILED and ccr.groups:
             extras += _failed(ccr, answer)
             break
-    if ccr.request_type >= _TERMINATION and answer.check_balance < 0:
+    terms = config.terms
+    if (ccr.request_type >= _TERMINATION or terms.tells_cost) and answer.check_balance < 0:
         extras += _money(codes.COST_INFORMATION, answer.cost, answer.currency, config)
+    if terms.tells_balance:
+        # Without the M bit, like the warning below.
+        extras += _money(codes.REMAINING_BALANCE, answer.available, answer.currency, config, mandatory=False)
+    if ccr.request_type == _EVENT_REQUEST and ccr.requested_action == _DIRECT_DEBITING and answer.cost > 0:
+        # A name for the debit: a refund gives it back [G-81]. Without the M bit: at this level only we know it.
+        name = _session_key(ccr).removeprefix(PREFIX).encode()
+        extras += avp.avp(codes.REFUND_INFORMATION, name, mandatory=False)
     if answer.check_balance >= 0:
         extras += avp.avp_u32(codes.CHECK_BALANCE_RESULT, answer.check_balance)
     if answer.low_balance:
@@ -265,9 +311,9 @@ def _extras(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig)
     return extras
 
 
-def _money(key: int, amount: int, currency_code: str, config: GyConfig) -> bytes:
+def _money(key: int, amount: int, currency_code: str, config: GyConfig, mandatory: bool = True) -> bytes:
     currency = config.currencies.get(currency_code)
-    return b"" if currency is None else gy_answer.money(key, amount, -currency.scale, currency.numeric)
+    return b"" if currency is None else gy_answer.money(key, amount, -currency.scale, currency.numeric, mandatory)
 
 
 def _echo(ccr: CreditControlRequest) -> bytes:

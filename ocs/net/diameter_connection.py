@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
@@ -14,21 +13,42 @@ import structlog
 
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.gateways.gy import charging_request, credit_control_answer
+from ocs.net.diameter_dialler import ENDING_BY_CAUSE
+from ocs.net.diameter_listener import SCTP
+from ocs.net.diameter_peers import Origin
+from ocs.net.diameter_reception import SILENCE_TO_REPLACE_MS
+from ocs.net.diameter_tls import names_of
+from protocols.diameter import avp, codes
+from protocols.diameter.avp import AvpFault
 from protocols.diameter.base import Capabilities, DisconnectCause
+from protocols.diameter.dialled import DialledPeer
 from protocols.diameter.gy import CreditControlRequest
 from protocols.diameter.gy_layout import RequestReader
 from protocols.diameter.message import Fault, Message
-from protocols.diameter.peer import Closed, Identified, Opened, Peer, PeerEvent, Stopping, Suspected
+from protocols.diameter.peer import (
+    AccountingAsked,
+    Answered,
+    Closed,
+    Identified,
+    Opened,
+    Peer,
+    PeerEvent,
+    RivalLoses,
+    RivalWins,
+    Stopping,
+    Suspected,
+)
+from protocols.diameter.peer_table import Ending
 from protocols.diameter.result_codes import ResultCode
 
 if TYPE_CHECKING:
+    from ocs.net.diameter_dialler import Dialler
     from ocs.net.diameter_server import DiameterServer
 
 log = structlog.get_logger()
 
 WRITE_BUFFER_OCTETS_MAX: Final = 1 << 20
 CLOSE_TIMEOUT_S: Final = 5.0  # for what is written but not taken
-SILENCE_TO_REPLACE_MS: Final = 1000
 LOG_EVERY_MS: Final = 60_000
 # One peer's share of a turn of the loop; then the others, the store and the timers have theirs. The loop reads a full
 # socket again and again before it looks anywhere else, so a peer that floods us would be all it sees for seconds.
@@ -48,6 +68,15 @@ def _address(text: str) -> str:
     address = ip_address(text.partition("%")[0])
     mapped = address.ipv4_mapped if address.version == 6 else None
     return str(mapped or address)
+
+
+def _transport_kind(transport: asyncio.Transport) -> tuple[str, frozenset[str]]:
+    """``tcp``, ``tls`` or ``sctp``, and by TLS the names of the peer's certificate."""
+    secured = transport.get_extra_info("ssl_object")
+    if secured is not None:
+        return "tls", names_of(secured.getpeercert() or {})
+    is_sctp = getattr(transport.get_extra_info("socket"), "proto", 0) == SCTP
+    return "sctp" if is_sctp else "tcp", frozenset()
 
 
 class _Pending:
@@ -70,8 +99,11 @@ class _Pending:
 class DiameterConnection(asyncio.Protocol):
     """The shell of one ``Peer``. It holds the transport, one timer, and nothing that a peer could make grow."""
 
-    def __init__(self, server: DiameterServer) -> None:
+    def __init__(self, server: DiameterServer, dialler: Dialler | None = None, was_silent: bool = False) -> None:
         self._server = server
+        self.dialler = dialler  # of a connection that we open
+        self.name = server.connection_name()
+        self.origin = Origin("")
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -82,11 +114,14 @@ class DiameterConnection(asyncio.Protocol):
         self._is_yielding = False  # the rest of what has come waits for the next turn
         self._is_blocked = False  # the peer does not take its answers
         self._started_ns = 0
-        self._remote = ""
+        self._in_flight_max = 0  # the peer's own
+        self._last_host = ""  # the Origin-Host of the last request
+        self._ending = Ending.FAILED
         self._requests = RequestReader(server.node)
         self._logged_ms: dict[ResultCode, int] = {}
         self.identity = ""
-        self.peer = Peer(server.peer_config("127.0.0.1"), self._now_ms())
+        config = server.peer_config("0.0.0.0")  # noqa: S104 - until there is a transport
+        self.peer = Peer(config, self._now_ms()) if dialler is None else DialledPeer(config, self._now_ms(), was_silent)
 
     # -- the transport
 
@@ -100,12 +135,17 @@ class DiameterConnection(asyncio.Protocol):
         if None in names:  # gone before we could look
             self._transport.abort()
             return
-        self._remote, own = (_address(name[0]) for name in names)
-        self.peer = Peer(self._server.peer_config(own), self._now_ms())
+        remote, own = (_address(name[0]) for name in names)
+        self.origin = Origin(remote, *_transport_kind(self._transport))
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_OCTETS_MAX)
-        sock = self._transport.get_extra_info("socket")
-        with suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # [B-35]; the loop has set TCP_NODELAY
+        if isinstance(self.peer, DialledPeer):
+            if self.peer.is_over:  # the peer's own connection was taken meanwhile
+                self._transport.abort()
+                return
+            self.peer.connected(own, self._now_ms())
+            self._pump()
+        else:
+            self.peer = Peer(self._server.peer_config(own, self.origin.transport == "tls"), self._now_ms())
         self._arm()
 
     def data_received(self, data: bytes) -> None:
@@ -130,9 +170,9 @@ class DiameterConnection(asyncio.Protocol):
             self._timer.cancel()
         if self._is_admitted:
             self._pump()
-            self._server.peers.forget(self.identity, self)
             self._server.forget(self)
         self._transport = None
+        self._say_end()
 
     # -- what the server asks
 
@@ -145,6 +185,62 @@ class DiameterConnection(asyncio.Protocol):
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+    def refused(self) -> None:
+        """The transport that we wanted to open did not come about."""
+        assert isinstance(self.peer, DialledPeer), "we opened it"
+        self.peer.refused(self._now_ms())
+        self._pump()
+
+    def pump(self) -> None:
+        """The peer's state was changed from outside: see what follows from it."""
+        self._pump()
+        self._arm()
+
+    def is_replaceable(self) -> bool:
+        """Whether this connection is found dead; if nobody has asked yet, ask."""
+        now_ms = self._now_ms()
+        if self.peer.is_over or self.peer.silent_ms(now_ms) >= SILENCE_TO_REPLACE_MS:
+            return True
+        self.peer.probe(now_ms)
+        self._flush()
+        self._arm()
+        return False
+
+    def answer(self, data: bytes) -> None:
+        """The answer to an accounting request; it leaves with all others of this loop turn."""
+        self.peer.send_answer(data)
+        if not self._is_pumping and not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush_turn)
+
+    # -- requests of ours
+
+    @property
+    def realm(self) -> str:
+        return self.peer.capabilities.origin_realm if self.peer.capabilities is not None else ""
+
+    @property
+    def is_sound(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing() and self.peer.is_sound
+
+    @property
+    def is_agent(self) -> bool:
+        return self._serves(codes.APPLICATION_RELAY)
+
+    @property
+    def serves_credit_control(self) -> bool:
+        return self._serves(codes.APPLICATION_CREDIT_CONTROL)
+
+    def _serves(self, application_id: int) -> bool:
+        return self.peer.capabilities is not None and application_id in self.peer.capabilities.application_ids
+
+    def next_identifier(self) -> int:
+        return self.peer.next_identifier()
+
+    def send_request(self, data: bytes) -> None:
+        self.peer.send_request(data)
+        self._flush()
 
     # -- requests
 
@@ -211,6 +307,8 @@ class DiameterConnection(asyncio.Protocol):
     def _read(self, messages: list[Message]) -> list[CreditControlRequest]:
         """A defect of ours costs one request, nothing else."""
         room = self._server.room
+        if self._in_flight_max:
+            room = min(room, self._in_flight_max - self.peer.unanswered + len(messages))
         requests: list[CreditControlRequest] = []
         for message in messages:
             try:
@@ -229,6 +327,10 @@ class DiameterConnection(asyncio.Protocol):
         gateway = self._server.gateway
         translated: list[tuple[CreditControlRequest, ChargingRequest]] = []
         for ccr in requests:
+            if ccr.origin_host != self._last_host:
+                self._learn_route(ccr)
+            if codes.ORIGIN_STATE_ID in ccr.positions:
+                self._note_state(ccr)
             try:
                 found = charging_request(ccr, now_ms, gateway)
             except Exception:
@@ -239,6 +341,18 @@ class DiameterConnection(asyncio.Protocol):
             else:
                 self._answer_fault(ccr.message, found)
         return translated
+
+    def _note_state(self, ccr: CreditControlRequest) -> None:
+        """Of a client behind an agent only its requests say that it was started anew [B-103]."""
+        with suppress(AvpFault):
+            state_id = avp.u32(ccr.message.frame, ccr.positions[codes.ORIGIN_STATE_ID])
+            self._server.restarts.seen(ccr.origin_host, state_id)
+
+    def _learn_route(self, ccr: CreditControlRequest) -> None:
+        """Another client than the one before: requests of ours find it by this connection."""
+        self._last_host = ccr.origin_host
+        realm = avp.text(ccr.message.frame, ccr.positions[codes.ORIGIN_REALM])
+        self._server.requests.learn_route(ccr.origin_host, realm, self.identity)
 
     def reply(self, pending: _Pending) -> None:
         """An answer may leave: it does so with all others of this loop turn."""
@@ -296,65 +410,60 @@ class DiameterConnection(asyncio.Protocol):
 
     def _receive_event(self, event: PeerEvent) -> None:
         match event:
+            case AccountingAsked(message):
+                self._server.accounting.receive(self, message)
+            case Answered(message):
+                self._server.requests.answered(self, message)
             case Identified(capabilities):
-                self._admit_peer(capabilities)
+                self._server.reception.identify(self, capabilities)
             case Opened(capabilities):
-                self._server.counters.count("diameter", "connection", "opened")
-                log.info(
-                    "diameter_peer_opened",
-                    peer=capabilities.origin_host,
-                    realm=capabilities.origin_realm,
-                    product=capabilities.product_name,
-                    address=self._remote,
-                )
+                self._open(capabilities)
+            case RivalWins() if self.dialler is not None:
+                self.dialler.rival_wins()
+            case RivalLoses() if self.dialler is not None:
+                self.dialler.rival_loses()
             case Suspected():
                 log.warning("diameter_peer_suspected", peer=self.identity)
+                self._server.requests.fail_over(self)
             case Stopping(cause):
                 log.info("diameter_peer_leaving", peer=self.identity, disconnect_cause=cause)
+                self._ending = ENDING_BY_CAUSE[cause] if cause < len(ENDING_BY_CAUSE) else Ending.FAILED
             case Closed():
                 self._end(event)
         self._arm()
 
-    def _admit_peer(self, capabilities: Capabilities) -> None:
-        peers = self._server.peers
-        reason = peers.refusal(capabilities, self._remote)
-        if reason:
-            self._server.counters.count("diameter", "connection", "refused")
-            if peers.is_first_refusal(capabilities.origin_host):
-                log.warning("diameter_peer_refused", peer=capabilities.origin_host, address=self._remote, why=reason)
-            self.peer.refuse(ResultCode.UNKNOWN_PEER, reason)
+    def _open(self, capabilities: Capabilities) -> None:
+        if not self._server.reception.opened(self, capabilities):
+            self.peer.stop(DisconnectCause.DO_NOT_WANT_TO_TALK_TO_YOU, self._now_ms())
             return
-        name = capabilities.origin_host.lower()
-        other = peers.connected.get(name)
-        if other is not None and not other.is_replaceable():
-            # One connection per peer [B-32]. Whether the other one still lives is asked at once, so that a client
-            # that lost its connection unnoticed comes in with its next attempt.
-            self._server.counters.count("diameter", "connection", "doubled")
-            self.peer.reject("this peer has another connection")
-            return
-        if other is not None:
-            other.abort()
-        self.identity = capabilities.origin_host
-        peers.connected[name] = self
-        self.peer.accept(self._now_ms())
+        self._server.restarts.seen(self.identity, capabilities.origin_state_id)
+        declared = self._server.peers.declared(self.identity)
+        self._in_flight_max = declared.in_flight_max if declared is not None else 0
+        log.info(
+            "diameter_peer_opened",
+            peer=capabilities.origin_host,
+            realm=capabilities.origin_realm,
+            product=capabilities.product_name,
+            address=self.origin.address,
+            transport=self.origin.transport,
+        )
 
-    def is_replaceable(self) -> bool:
-        """Whether this connection is found dead; if nobody has asked yet, ask."""
-        now_ms = self._now_ms()
-        if self.peer.is_over or self.peer.silent_ms(now_ms) >= SILENCE_TO_REPLACE_MS:
-            return True
-        self.peer.probe(now_ms)
-        self._flush()
-        self._arm()
-        return False
+    def _say_end(self) -> None:
+        self._server.requests.fail_over(self)
+        self._server.reception.ended(self, self._ending)
 
     def _end(self, event: Closed) -> None:
+        if event.is_silent:
+            self._ending = Ending.SILENT
         if event.is_breach:
             self._server.counters.count("diameter", "connection", "breach")
         note = log.warning if event.is_breach else log.info
-        note("diameter_peer_closed", peer=self.identity, address=self._remote, why=event.reason)
+        note("diameter_peer_closed", peer=self.identity, address=self.origin.address, why=event.reason)
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None:
+            self._say_end()
+            return
+        if transport.is_closing():
             return
         if event.abort:
             transport.abort()

@@ -9,20 +9,30 @@ There is no task, no future and no log line per request.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
 
 from balance.money import Currency
 from ocs import limits
-from ocs.addresses import Address, parse_address, why_not_free
+from ocs.addresses import Address, parse_address
 from ocs.charging.request import ChargingAnswer, ChargingRequest
 from ocs.errors import StartRefusedError
 from ocs.gateways.gy import GyConfig
+from ocs.net.diameter_accounting import Accounting
 from ocs.net.diameter_connection import DiameterConnection
+from ocs.net.diameter_dialler import Dialler
+from ocs.net.diameter_listener import Listener, open_sockets
+from ocs.net.diameter_notices import ServerRequests
 from ocs.net.diameter_peers import PeerBook
+from ocs.net.diameter_reception import Reception
+from ocs.net.diameter_restarts import Restarts
+from ocs.net.diameter_tls import client_context, server_context
 from ocs.observe.metrics import Counters
 from ocs.settings import Settings
 from protocols.diameter.node import LocalNode
@@ -30,7 +40,6 @@ from protocols.diameter.peer import PeerConfig
 
 log = structlog.get_logger()
 
-BACKLOG: Final = 1024
 JITTER_MS: Final = 2000  # RFC 3539, section 3.4.1: Tw is jittered by two seconds each way
 
 
@@ -54,19 +63,35 @@ class DiameterServer:
         currencies: dict[str, Currency],
         clock: Callable[[], int],
         counters: Counters | None = None,
+        config_dir: Path = Path(),
     ) -> None:
         self.charging = charging
         self.clock = clock
         self.counters = counters if counters is not None else Counters()
         self.peers: PeerBook[DiameterConnection] = PeerBook(settings)
+        self.reception = Reception(self.peers, self.counters, _loop_ms)
         self.node = LocalNode(settings.node.identity, settings.node.realm, settings.node.aliases)
         self.gateway = GyConfig(self.node, settings.services, currencies)
+        self.process = f"{random.getrandbits(48):012x}"
+        self.requests = ServerRequests(
+            self.node,
+            self.peers.lines,
+            charging,
+            clock,
+            self.counters,
+            self._first_identifier(),
+            self.reception.wake,
+        )
+        self.restarts = Restarts(clock)
+        self.accounting = Accounting(self, settings.quota.validity_s)
         self.in_flight = 0
         self.is_draining = False
         self._settings = settings.diameter
         self._connections: set[DiameterConnection] = set()
         self._is_empty = asyncio.Event()
-        self._listeners: list[asyncio.Server] = []
+        self._config_dir = config_dir
+        self._listeners: list[Listener] = []
+        self._connection_numbers = itertools.count(1)
 
     @property
     def connections(self) -> int:
@@ -78,34 +103,60 @@ class DiameterServer:
         return 0 if self.is_draining else self._settings.in_flight_max - self.in_flight
 
     async def start(self) -> list[str]:
-        """Listen on every configured address; raises StartRefusedError with the reason."""
-        bound = []
-        for text in self._settings.listen:
-            address = parse_address(text)
-            assert address is not None, "the settings were checked"
-            listener = await self._listen(address)
-            self._listeners.append(listener)
-            names = (socket.getsockname() for socket in listener.sockets)
-            bound += [str(Address(name[0], name[1])) for name in names]
-        return bound
-
-    async def _listen(self, address: Address) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
+        """Listen on every configured address and dial; raises StartRefusedError with the reason."""
+        settings = self._settings
+        tls = server_context(settings.tls, self._config_dir) if settings.tls.certificate else None
         try:
-            return await loop.create_server(
-                lambda: DiameterConnection(self), address.host, address.port, backlog=BACKLOG
-            )
-        except OSError as error:
-            import socket
+            for texts, context, is_sctp in (
+                (settings.listen, None, False),
+                (settings.listen_tls, tls, False),
+                (settings.listen_sctp, None, True),
+            ):
+                for address in map(parse_address, texts):
+                    assert address is not None, "the settings were checked"
+                    self._listeners.append(self._listen(address, context, is_sctp))
+        except StartRefusedError:
+            await self._close_listeners()
+            raise
+        self._dial()
+        return [address for listener in self._listeners for address in listener.addresses]
 
-            reason = why_not_free(address, socket.SOCK_STREAM) or f"cannot be listened on: {error.strerror}"
-            raise StartRefusedError(f"Diameter: {address} {reason}") from error
+    def _listen(self, address: Address, context: ssl.SSLContext | None, is_sctp: bool) -> Listener:
+        sockets = open_sockets(address, is_sctp)
+        return Listener(sockets, self._accepted, self._admits, context, self._settings.capabilities_timeout_s)
+
+    def _accepted(self) -> DiameterConnection:
+        return DiameterConnection(self)
+
+    def _dial(self) -> None:
+        settings = self._settings
+        tls = client_context(settings.tls, self._config_dir) if settings.tls.certificate else None
+        for peer in settings.peers:
+            if peer.connect:
+                context = tls if peer.transport == "tls" else None
+                dialler = Dialler(self, peer, context, settings.capabilities_timeout_s)
+                self.reception.diallers[peer.identity.lower()] = dialler
+                dialler.start()
+
+    def dialled_connection(self, dialler: Dialler, was_silent: bool) -> DiameterConnection:
+        return DiameterConnection(self, dialler, was_silent)
+
+    def connection_name(self) -> str:
+        """Unique among all processes on one store."""
+        return f"{self.process}/{next(self._connection_numbers)}"
+
+    def reconnect_delay_s(self) -> float:
+        """Tc, spread a little, so that peers that were lost together do not come back together."""
+        return self._settings.reconnect_s * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
 
     async def close(self, drain_s: float) -> None:
         """Stop accepting, send DPR to every peer, wait for answers in flight and DPAs for a bounded time [B-51]."""
         self.is_draining = True
-        for listener in self._listeners:
-            listener.close()
+        for dialler in self.reception.diallers.values():
+            dialler.stop()
+        await self._close_listeners()
+        await self.requests.close()
+        await self.restarts.close()
         for connection in tuple(self._connections):
             connection.stop()
         if self._connections:
@@ -116,7 +167,11 @@ class DiameterServer:
         for connection in tuple(self._connections):
             connection.abort()
 
-    def peer_config(self, host_ip: str) -> PeerConfig:
+    async def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            await listener.close()
+
+    def peer_config(self, host_ip: str, is_secure: bool = False) -> PeerConfig:
         """What a new connection's Peer has to know; chance comes in here and nowhere else."""
         settings = self._settings
         return PeerConfig(
@@ -127,9 +182,20 @@ class DiameterServer:
             closing_timeout_ms=int(limits.DRAIN_S * 1000),
             watchdog_ms=settings.watchdog_s * 1000,
             jitter_ms=_jitter_ms,
-            # The high bits follow the clock, so that they are new after a restart [B-8].
-            first_identifier=self.clock() // 1000 << 20 | random.getrandbits(20),
+            first_identifier=self._first_identifier(),
+            is_secure=is_secure,
         )
+
+    def _first_identifier(self) -> int:
+        """The high bits follow the clock, so that they are new after a restart [B-8]."""
+        return self.clock() // 1000 << 20 | random.getrandbits(20)
+
+    def _admits(self, arriving: int) -> bool:
+        """Whether one more may come, of which the handshake has not even begun."""
+        if self.is_draining or len(self._connections) + arriving >= self._settings.connections_max:
+            self.counters.count("diameter", "connection", "turned_away")
+            return False
+        return True
 
     def admit(self, connection: DiameterConnection) -> bool:
         """Take a new connection in, unless there are too many or we are about to leave."""
@@ -144,6 +210,10 @@ class DiameterServer:
         self._connections.discard(connection)
         if not self._connections:
             self._is_empty.set()
+
+
+def _loop_ms() -> int:
+    return int(asyncio.get_running_loop().time() * 1000)
 
 
 def _jitter_ms() -> int:

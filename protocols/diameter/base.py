@@ -92,9 +92,9 @@ def capabilities_avps(node: LocalNode, host_ip: str) -> bytes:
     Credit control is named twice: plainly, as RFC 8506 has it, and within Vendor-Specific-Application-Id, without
     which Kamailio's table of applications overflows and it sends no request at all.
     """
-    vendor_specific = avp.avp_u32(codes.VENDOR_ID, codes.VENDOR_3GPP) + avp.avp_u32(
-        codes.AUTH_APPLICATION_ID, codes.APPLICATION_CREDIT_CONTROL
-    )
+    vendor = avp.avp_u32(codes.VENDOR_ID, codes.VENDOR_3GPP)
+    credit_control = avp.avp_u32(codes.AUTH_APPLICATION_ID, codes.APPLICATION_CREDIT_CONTROL)
+    accounting = avp.avp_u32(codes.ACCT_APPLICATION_ID, codes.APPLICATION_ACCOUNTING)
     return b"".join(
         (
             node.origin,
@@ -102,8 +102,9 @@ def capabilities_avps(node: LocalNode, host_ip: str) -> bytes:
             avp.avp_u32(codes.VENDOR_ID, OWN_VENDOR_ID),
             avp.avp_text(codes.PRODUCT_NAME, PRODUCT_NAME, mandatory=False),
             avp.avp_u32(codes.SUPPORTED_VENDOR_ID, codes.VENDOR_3GPP),
-            avp.avp_u32(codes.AUTH_APPLICATION_ID, codes.APPLICATION_CREDIT_CONTROL),
-            avp.avp(codes.VENDOR_SPECIFIC_APPLICATION_ID, vendor_specific),
+            credit_control,
+            accounting,
+            avp.avp(codes.VENDOR_SPECIFIC_APPLICATION_ID, vendor + credit_control),
         )
     )
 

@@ -6,8 +6,11 @@ strict clients call it malformed otherwise, and drop it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
 from functools import lru_cache
 from struct import Struct
+from types import MappingProxyType
 from typing import Final
 
 from protocols.diameter import avp, codes
@@ -17,12 +20,13 @@ from protocols.diameter.message import HEADER_OCTETS, VERSION, Fault, Message, e
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode, is_protocol_error
 
+_NOTHING: Final[Mapping[int, bytes]] = MappingProxyType({})
 _HEADER: Final = Struct(">IIIII").pack
 _REQUEST_NUMBER: Final = Struct(">III").pack
 _MANDATORY_12: Final = codes.MANDATORY_BIT << 24 | 12
 _CREDIT_CONTROL_ID: Final = avp.avp_u32(codes.AUTH_APPLICATION_ID, codes.APPLICATION_CREDIT_CONTROL)
 
-FINAL_UNIT_NONE: Final = -1
+FINAL_UNIT_TERMINATE: Final = avp.avp(codes.FINAL_UNIT_INDICATION, avp.avp_u32(codes.FINAL_UNIT_ACTION, 0))
 
 
 class AnswerEncoder:
@@ -30,7 +34,8 @@ class AnswerEncoder:
 
     __slots__ = ("_node", "_prefixes")
 
-    def __init__(self, node: LocalNode) -> None:
+    def __init__(self, node: LocalNode, additions: Mapping[int, bytes] = _NOTHING) -> None:
+        """``additions``, by CC-Request-Type, are AVPs that each successful answer of that type has."""
         self._node = node
         # Result-Code, Origin-*, Auth-Application-Id, CC-Request-Type: the same for all requests of a type.
         self._prefixes: dict[tuple[int, int], bytes] = {
@@ -40,6 +45,7 @@ class AnswerEncoder:
                     node.origin,
                     _CREDIT_CONTROL_ID,
                     avp.avp_u32(codes.CC_REQUEST_TYPE, request_type),
+                    additions.get(request_type, b"") if result_code is ResultCode.SUCCESS else b"",
                 )
             )
             for result_code in ResultCode
@@ -95,29 +101,52 @@ def units(code: int, value: int) -> bytes:
     return avp.avp_u32(code, value) if code == codes.CC_TIME else avp.avp_u64(code, value)
 
 
-def money(key: int, digits: int, exponent: int, currency_code: int) -> bytes:
-    """CC-Money or Cost-Information: {Unit-Value {Value-Digits, Exponent}, Currency-Code}, without idle zeros."""
+def money(key: int, digits: int, exponent: int, currency_code: int, mandatory: bool = True) -> bytes:
+    """CC-Money, Cost-Information or Remaining-Balance: {Unit-Value {Value-Digits, Exponent}, Currency-Code}, without idle zeros."""
     while exponent < 0 and digits % 10 == 0:
         digits, exponent = digits // 10, exponent + 1
     value = avp.avp_i64(codes.VALUE_DIGITS, digits) + avp.avp_i32(codes.EXPONENT, exponent)
-    return avp.avp(key, avp.avp(codes.UNIT_VALUE, value) + avp.avp_u32(codes.CURRENCY_CODE, currency_code))
+    members = avp.avp(codes.UNIT_VALUE, value) + avp.avp_u32(codes.CURRENCY_CODE, currency_code)
+    return avp.avp(key, members, mandatory)
+
+
+class RedirectAddressType(IntEnum):
+    """RFC 8506, section 8.38."""
+
+    IPV4 = 0
+    IPV6 = 1
+    URL = 2
+    SIP_URI = 3
+
+
+def final_unit(
+    action: int, redirect: tuple[RedirectAddressType, str] | None, rules: Iterable[str], filter_ids: Iterable[str]
+) -> bytes:
+    """Final-Unit-Indication: {action, Restriction-Filter-Rule*, Filter-Id*, [Redirect-Server]} (section 8.34)."""
+    members = [avp.avp_u32(codes.FINAL_UNIT_ACTION, action)]
+    members += [avp.avp_text(codes.RESTRICTION_FILTER_RULE, rule) for rule in rules]
+    members += [avp.avp_text(codes.FILTER_ID, name) for name in filter_ids]
+    if redirect is not None:
+        kind, address = redirect
+        server = avp.avp_u32(codes.REDIRECT_ADDRESS_TYPE, kind) + avp.avp_text(codes.REDIRECT_SERVER_ADDRESS, address)
+        members.append(avp.avp(codes.REDIRECT_SERVER, server))
+    return avp.avp(codes.FINAL_UNIT_INDICATION, b"".join(members))
 
 
 @lru_cache(maxsize=8192)
-def grant(unit_code: int, granted: int, validity_s: int, final: int, threshold: int) -> bytes:
-    """Granted-Service-Unit, Validity-Time, Final-Unit-Indication and threshold.
+def grant(unit_code: int, granted: int, validity_s: int, final: bytes, threshold: int, holding: bytes = b"") -> bytes:
+    """Granted-Service-Unit, Validity-Time, Final-Unit-Indication, threshold and Quota-Holding-Time.
 
-    The same few grants go out all the time, so they are kept.
+    ``final`` and ``holding`` are ready AVPs, or empty. The same few grants go out all the time, so they are kept.
     """
     granted_unit = avp.avp(codes.GRANTED_SERVICE_UNIT, units(unit_code, granted)) if unit_code else b""
-    return granted_unit + conditions(unit_code, validity_s, final, threshold)
+    return granted_unit + conditions(unit_code, validity_s, final, threshold) + (holding if unit_code else b"")
 
 
-def conditions(unit_code: int, validity_s: int, final: int, threshold: int) -> bytes:
+def conditions(unit_code: int, validity_s: int, final: bytes, threshold: int) -> bytes:
     """What goes with a grant, or stands in its place: validity, final unit, threshold."""
     found = avp.avp_u32(codes.VALIDITY_TIME, validity_s) if validity_s > 0 else b""
-    if final != FINAL_UNIT_NONE:
-        found += avp.avp(codes.FINAL_UNIT_INDICATION, avp.avp_u32(codes.FINAL_UNIT_ACTION, final))
+    found += final
     if threshold > 0 and unit_code in _THRESHOLDS:
         # The volume threshold has 32 bits although quotas have 64 (TS 32.299, section 7.2).
         found += avp.avp_u32(_THRESHOLDS[unit_code], min(threshold, 0xFFFF_FFFF))
@@ -139,11 +168,12 @@ def mscc(
     unit_code: int,
     granted: int,
     validity_s: int,
-    final: int,
+    final: bytes,
     threshold: int,
+    holding: bytes = b"",
 ) -> bytes:
     """One Multiple-Services-Credit-Control of an answer, with the identity of the request's [G-21] and its result."""
-    quota = grant(unit_code, granted, validity_s, final, threshold)
+    quota = grant(unit_code, granted, validity_s, final, threshold, holding)
     return avp.avp(codes.MULTIPLE_SERVICES_CREDIT_CONTROL, quota + _identity(rating_group, service_ids, result_code))
 
 

@@ -29,18 +29,21 @@ from protocols.diameter.message import (
     length_checker,
 )
 from protocols.diameter.node import LocalNode
-from protocols.diameter.peer_table import TRANSITIONS, Action, Event, Sign, State, Watching
+from protocols.diameter.peer_table import TRANSITIONS, Action, Event, Sign, State, Watch, Watching
 from protocols.diameter.result_codes import ResultCode
 from protocols.diameter.watchdog import Watchdog
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 
 SERVED: Final[Mapping[int, frozenset[int]]] = {
     codes.APPLICATION_CREDIT_CONTROL: frozenset({codes.CREDIT_CONTROL}),
+    codes.APPLICATION_ACCOUNTING: frozenset({codes.ACCOUNTING}),
 }
+UNANSWERED_MAX: Final = 1024
 _R_OPEN: Final = State.R_OPEN  # the hot path asks for it; looking up an enumeration's member is not free
 _REQUEST_AND_ERROR: Final = codes.REQUEST | codes.ERROR
 _OPEN: Final = frozenset({State.R_OPEN, State.I_OPEN})
 _TALKING: Final = frozenset({State.R_OPEN, State.I_OPEN, State.CLOSING})
+_WAITING_FOR_CEA: Final = frozenset({State.WAIT_I_CEA, State.WAIT_RETURNS})
 
 
 class PeerConfig(NamedTuple):
@@ -54,6 +57,7 @@ class PeerConfig(NamedTuple):
     watchdog_ms: int = 30_000
     jitter_ms: Callable[[], int] = lambda: 0
     first_identifier: int = 1
+    is_secure: bool = False  # TLS from the first octet
     served: Mapping[int, frozenset[int]] = SERVED
 
 
@@ -71,6 +75,18 @@ class Suspected(NamedTuple):
     """The peer has not answered a DWR in time (RFC 3539: failover)."""
 
 
+class AccountingAsked(NamedTuple):
+    """A request of base accounting (Rf): it is answered like a ``Message``, which is credit control."""
+
+    message: Message
+
+
+class Answered(NamedTuple):
+    """The answer to a request of ours."""
+
+    message: Message
+
+
 class Stopping(NamedTuple):
     """The peer sent DPR; it gets its DPA when the requests it made before are answered."""
 
@@ -78,26 +94,46 @@ class Stopping(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """Close the transport when all is written; ``abort``: at once, the stream is lost [B-11]."""
+    """Close the transport when all is written; ``abort``: at once, the stream is lost [B-11].
+
+    ``is_silent``: the watchdog gave it up.
+    """
 
     reason: str
     abort: bool = False
     is_breach: bool = False
+    is_silent: bool = False
 
 
-PeerEvent: TypeAlias = Message | Identified | Opened | Suspected | Stopping | Closed
+class RivalWins(NamedTuple):
+    """Accept the connection that the peer opened and that was held: ours is over (RFC 6733, section 5.6.4)."""
+
+
+class RivalLoses(NamedTuple):
+    """Close the connection that the peer opened and that was held: ours is open."""
+
+
+PeerEvent: TypeAlias = (
+    Message | AccountingAsked | Answered | Identified | Opened | Suspected | RivalWins | RivalLoses | Stopping | Closed
+)
 
 
 class Peer:
-    """The connection's state. ``unanswered`` counts the application requests that went out as events."""
+    """A connection that the peer opened; ``dialled.DialledPeer`` is one that we opened.
 
-    def __init__(self, config: PeerConfig, now_ms: int, dialled: bool = False) -> None:
+    ``unanswered`` counts the application requests that went out as events. ``was_lost``: the watchdog gave the
+    connection before it up, so this one has to prove itself (RFC 3539, section 3.4.1, REOPEN).
+    """
+
+    _lost_event = Event.R_PEER_DISC  # what the end of the transport is in the table
+
+    def __init__(self, config: PeerConfig, now_ms: int, was_lost: bool = False) -> None:
         self.config = config
         self.state = State.CLOSED
         self.capabilities: Capabilities | None = None
         self.unanswered = 0
         self.is_over = False
-        self.watchdog = Watchdog(config.watchdog_ms, config.jitter_ms)
+        self.watchdog = Watchdog(config.watchdog_ms, config.jitter_ms, was_lost)
         self._buffer = FrameBuffer(HEADER_OCTETS, length_checker(config.octets_max))
         self._events: deque[PeerEvent] = deque()
         self._output: list[bytes] = []
@@ -105,12 +141,11 @@ class Peer:
         self._deadline_ms = now_ms + config.capabilities_timeout_ms
         self._identifier = config.first_identifier & 0xFFFF_FFFF
         self._dwr_sent_ms = now_ms
+        self._sent: dict[int, None] = {}  # hop-by-hop ids of our requests that are not answered, oldest first
         self._offered: Message | None = None  # a CER that waits for accept or refuse
+        self._is_held = False  # the CER waits for the election
         self._held_dpr: Message | None = None  # a DPR whose DPA waits for our last answer
         self._is_dpa_received = False
-        self._is_dialled = dialled
-        if dialled:
-            self._fire(Event.START)
 
     # -- in: octets, time, the transport's fate
 
@@ -119,18 +154,11 @@ class Peer:
         if not self.is_over:
             self._buffer.feed(data)
 
-    def connected(self, now_ms: int) -> None:
-        """The transport that we opened is up."""
-        self._now_ms = now_ms
-        self._fire(Event.I_RCV_CONN_ACK)
-
     def connection_lost(self, now_ms: int) -> None:
         self._now_ms = now_ms
-        self.watchdog.see(Sign.CONNECTION_DOWN, now_ms)
         if not self.is_over:
-            disconnected = Event.I_PEER_DISC if self._is_dialled else Event.R_PEER_DISC
-            is_refused = self.state is State.WAIT_CONN_ACK
-            self._fire(Event.I_RCV_CONN_NACK if is_refused else disconnected, reason="the connection was lost")
+            self._fire(self._lost_event, reason="the connection was lost")
+        self.watchdog.see(Sign.CONNECTION_DOWN, now_ms)
 
     def get_timer(self) -> int | None:
         """When ``handle_timer`` wants to be called (a later call is no harm)."""
@@ -157,7 +185,9 @@ class Peer:
     # -- out: events and octets
 
     def next_event(self) -> PeerEvent | None:
-        if self._offered is not None:
+        if self._offered is not None and not self._events:
+            if self._is_held:
+                return None
             raise LocalProtocolError("accept or refuse the peer first")
         while True:
             if self._events:
@@ -174,7 +204,8 @@ class Peer:
             message = Message(frame)
             if self._is_application_request(message):
                 self.unanswered += 1
-                return message
+                is_accounting = message.application_id == codes.APPLICATION_ACCOUNTING
+                return AccountingAsked(message) if is_accounting else message
 
     def data_to_send(self) -> bytes:
         output = self._output
@@ -193,10 +224,18 @@ class Peer:
             self._finish_closing()
 
     def send_request(self, data: bytes) -> None:
-        """Send a request of ours, such as a load generator's or a test's."""
+        """Send a request of ours; its answer comes as ``Answered``."""
         if self.state not in _OPEN:
             raise LocalProtocolError(f"no request may leave in {self.state.name}")
+        if len(self._sent) >= UNANSWERED_MAX:  # a peer that never answers must not fill the memory
+            del self._sent[next(iter(self._sent))]
+        self._sent[Message(data).hop_by_hop] = None
         self._output.append(data)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether requests of ours may be sent: open, and not suspected (RFC 3539, section 3.4.1; [B-60])."""
+        return self.state in _OPEN and self.watchdog.state is Watch.OKAY
 
     def next_identifier(self) -> int:
         self._identifier = (self._identifier + 1) & 0xFFFF_FFFF
@@ -218,6 +257,10 @@ class Peer:
         """Close without an answer (RFC 6733, section 5.6: R-Reject)."""
         self._take_offer()
         self._close(reason)
+
+    def hold(self) -> None:
+        """The election decides later; ``accept`` or ``reject`` then."""
+        self._is_held = True
 
     def stop(self, cause: DisconnectCause, now_ms: int) -> None:
         """Take leave: DPR, then answers in flight and DPA for a bounded time [B-51]."""
@@ -259,6 +302,8 @@ class Peer:
             return False
         self.watchdog.heard(self._now_ms)
         if not message.flags & codes.REQUEST:
+            if self._sent.pop(message.hop_by_hop, self) is None:
+                self._events.append(Answered(message))
             return False  # an answer to nothing that we asked is thrown away in silence [B-6]
         commands = self.config.served.get(message.application_id)
         if commands is None or message.command not in commands:
@@ -270,8 +315,9 @@ class Peer:
         is_capabilities = message.command == codes.CAPABILITIES_EXCHANGE
         if self.state is State.CLOSED and is_capabilities and message.is_request:
             self._offer(message)
-        elif self.state is State.WAIT_I_CEA and is_capabilities and not message.is_request:
-            self._fire(Event.I_RCV_CEA, message)
+        elif self.state in _WAITING_FOR_CEA:
+            is_cea = is_capabilities and not message.is_request
+            self._fire(Event.I_RCV_CEA if is_cea else Event.I_RCV_NON_CEA, message, reason="no CEA came")
         else:  # [B-40]
             self._close(f"command {message.command} before the capabilities exchange", is_breach=True)
 
@@ -281,7 +327,7 @@ class Peer:
             self._refuse(request, capabilities)
             return
         self.capabilities = capabilities
-        if capabilities.offers_only_tls:
+        if capabilities.offers_only_tls and not self.config.is_secure:
             self._refuse(request, Fault(ResultCode.NO_COMMON_SECURITY))
         elif not capabilities.application_ids & {*self.config.served, codes.APPLICATION_RELAY}:
             self._refuse(request, Fault(ResultCode.NO_COMMON_APPLICATION))
@@ -317,10 +363,6 @@ class Peer:
         action, self.state = row
         if action is Action.ACCEPT:
             self._accept()
-        elif action is Action.SEND_CER:
-            self._send_cer()
-        elif action is Action.PROCESS_CEA and message is not None:
-            self._process_cea(message)
         elif action is Action.SEND_DWA and message is not None:
             self._output.append(base.success_answer(message, self.config.node))
         elif action is Action.PROCESS_DWA:
@@ -334,8 +376,12 @@ class Peer:
             self._finish_closing()
         elif action is Action.CLEAN_UP:
             self._close(reason)
-        else:
-            assert action in {Action.CONNECT, Action.IGNORE}, f"{action.name} needs a second connection"
+        elif action is not Action.IGNORE:
+            self._act(action, message)
+
+    def _act(self, action: Action, message: Message | None) -> None:
+        """Carry out what only a connection of ours needs."""
+        raise AssertionError(f"{action.name} for {message} needs a connection that we opened")
 
     def _accept(self) -> None:
         request = self._take_offer()
@@ -343,23 +389,9 @@ class Peer:
         self._output.append(base.capabilities_answer(request, self.config.node, self.config.host_ip))
         self._open(self.capabilities)
 
-    def _send_cer(self) -> None:
-        identifier = self.next_identifier()
-        self._output.append(
-            base.capabilities_request(self.config.node, self.config.host_ip, identifier, identifier),
-        )
-
-    def _process_cea(self, message: Message) -> None:
-        result_code = base.read_result_code(message)
-        capabilities = base.read_capabilities(message)
-        if result_code // 1000 != 2 or isinstance(capabilities, Fault):
-            self._close(f"the peer refused our capabilities with {result_code}")
-            return
-        self.capabilities = capabilities
-        self._open(capabilities)
-
     def _open(self, capabilities: Capabilities) -> None:
-        self.watchdog.see(Sign.CONNECTION_UP, self._now_ms)
+        if self.watchdog.see(Sign.CONNECTION_UP, self._now_ms) is Watching.START_REOPEN:
+            self._send_dwr()
         self._events.append(Opened(capabilities))
 
     def _send_dwr(self) -> None:
@@ -422,7 +454,7 @@ class Peer:
             return
         self.state = State.CLOSED
         self.is_over = True
-        self._events.append(Closed(reason, abort, is_breach))
+        self._events.append(Closed(reason, abort, is_breach, self.watchdog.state is Watch.DOWN))
 
 
 _COMMON: Final = frozenset({codes.CAPABILITIES_EXCHANGE, codes.DEVICE_WATCHDOG, codes.DISCONNECT_PEER})

@@ -1,7 +1,7 @@
 """The peer's two state machines as tables, each row with its clause; ``peer`` carries out the actions.
 
-A pair that has no row is a breach by the peer: the connection is closed. Rows that need two connections to one peer
-(the election) are here so that the machine can be read against the RFC; they are driven once we dial peers ourselves.
+A pair that has no row is a breach by the peer: the connection is closed. The rows that need two connections to one
+peer (the election) are driven by ``dialled``; ``RECONNECT`` says what follows on the end of a connection we opened.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[Action, State]]] = {
     (_S.WAIT_CONN_ACK_ELECT, _E.TIMEOUT): (_A.CLEAN_UP, _S.CLOSED),  # Error
     (_S.WAIT_RETURNS, _E.WIN_ELECTION): (_A.DROP_INITIATED, _S.R_OPEN),  # 5.6.4: I-Disc, R-Snd-CEA
     (_S.WAIT_RETURNS, _E.I_PEER_DISC): (_A.DROP_INITIATED, _S.R_OPEN),  # I-Disc, R-Snd-CEA
+    (_S.WAIT_RETURNS, _E.I_RCV_NON_CEA): (_A.DROP_INITIATED, _S.R_OPEN),  # not in 5.6: as if it had gone
     (_S.WAIT_RETURNS, _E.I_RCV_CEA): (_A.DROP_RESPONDER, _S.I_OPEN),  # R-Disc: the election is lost
     (_S.WAIT_RETURNS, _E.R_PEER_DISC): (_A.DROP_RESPONDER, _S.WAIT_I_CEA),
     (_S.WAIT_RETURNS, _E.R_CONN_CER): (_A.REJECT, _S.WAIT_RETURNS),
@@ -116,6 +117,39 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[Action, State]]] = {
     (_S.CLOSING, _E.TIMEOUT): (_A.CLEAN_UP, _S.CLOSED),
     (_S.CLOSING, _E.I_PEER_DISC): (_A.CLEAN_UP, _S.CLOSED),
     (_S.CLOSING, _E.R_PEER_DISC): (_A.CLEAN_UP, _S.CLOSED),
+}
+
+
+class Ending(Enum):
+    """How a connection to a peer that we dial came to its end."""
+
+    FAILED = auto()  # it never came about, or broke
+    SILENT = auto()  # given up by the watchdog
+    REBOOTING = auto()  # Disconnect-Cause of the peer's DPR
+    BUSY = auto()
+    NOT_WANTED = auto()
+    RIVAL = auto()  # the peer has a connection of its own to us
+    STOPPED = auto()  # by us
+
+
+class Again(Enum):
+    """When to dial again."""
+
+    AFTER_TC = auto()
+    ON_DEMAND = auto()  # only when there is something to send
+    WHEN_RIVAL_ENDS = auto()
+    NEVER = auto()
+
+
+# RFC 6733, sections 2.1 (Tc) and 5.4.3 [B-33]
+RECONNECT: Final[dict[Ending, Again]] = {
+    Ending.FAILED: Again.AFTER_TC,
+    Ending.SILENT: Again.AFTER_TC,  # into REOPEN of the watchdog: it has to prove itself
+    Ending.REBOOTING: Again.AFTER_TC,
+    Ending.BUSY: Again.ON_DEMAND,
+    Ending.NOT_WANTED: Again.ON_DEMAND,
+    Ending.RIVAL: Again.WHEN_RIVAL_ENDS,
+    Ending.STOPPED: Again.NEVER,
 }
 
 

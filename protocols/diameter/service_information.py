@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from protocols.diameter import avp, codes
 from protocols.diameter.avp import AvpFault
 from protocols.diameter.gy import CreditControlRequest, read_subscription
+from protocols.diameter.rf import AccountingRequest
 
 _MMS_INFORMATION: Final = codes.VENDOR_3GPP << 32 | 877
 # The called party, by the ways that lead to it: call, short message, multimedia message.
@@ -27,11 +28,13 @@ _CALLING: Final = (
 )
 
 
+Asking: TypeAlias = CreditControlRequest | AccountingRequest
+
 # Groups that were walked already, by where they stand: both parties are in the same ones.
 _Walked: TypeAlias = dict[int, tuple[dict[int, int], list[tuple[int, int]]]]
 
 
-def party_addresses(request: CreditControlRequest) -> tuple[str, str]:
+def party_addresses(request: Asking) -> tuple[str, str]:
     """Who is called and who calls, as the client wrote it; "" where it does not say."""
     position = request.positions.get(codes.SERVICE_INFORMATION)
     if position is None:
@@ -41,7 +44,7 @@ def party_addresses(request: CreditControlRequest) -> tuple[str, str]:
     return _first_of(frame, position, _CALLED, walked), _first_of(frame, position, _CALLING, walked)
 
 
-def subscriptions(request: CreditControlRequest) -> list[tuple[int, str]]:
+def subscriptions(request: Asking) -> list[tuple[int, str]]:
     """Subscription-Ids that stand only inside Service-Information."""
     position = request.positions.get(codes.SERVICE_INFORMATION)
     if position is None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import msgspec
 
@@ -19,7 +21,7 @@ from ocs.charging.request import (
 )
 from ocs.net.diameter_server import DiameterServer
 from ocs.rating.units import UnitKind
-from ocs.settings import Diameter, Settings
+from ocs.settings import Diameter, DiameterTls, Settings
 from protocols.diameter.message import HEADER_OCTETS, Message
 from tests.builders_gy import capabilities_request
 
@@ -27,6 +29,8 @@ NOW_MS = 1_790_000_000_000
 ANSWER_S_MAX = 30  # what is certain to come may be late on a busy machine
 CURRENCIES = {"EUR": Currency("EUR", 978, 9, 2)}
 GRANTED_S = 60
+CERTIFICATES = Path(__file__).parents[1] / "certificates"
+TLS = DiameterTls(certificate="ocs.pem", key="ocs.key", authorities="authority.pem")
 
 
 class StandIn:
@@ -83,12 +87,12 @@ def settings(**diameter: object) -> Settings:
 async def running_server(
     charging: StandIn | None = None, **diameter: object
 ) -> AsyncIterator[tuple[DiameterServer, int, StandIn]]:
-    """A server on a free port."""
+    """A server on a free port, the first that it listens on."""
     charging = charging if charging is not None else StandIn()
-    server = DiameterServer(settings(**diameter), charging, CURRENCIES, lambda: NOW_MS)
-    (address,) = await server.start()
+    server = DiameterServer(settings(**diameter), charging, CURRENCIES, lambda: NOW_MS, config_dir=CERTIFICATES)
+    addresses = await server.start()
     try:
-        yield server, int(address.rpartition(":")[2]), charging
+        yield server, int(addresses[0].rpartition(":")[2]) if addresses else 0, charging
     finally:
         charging.release()
         await server.close(0.2)
@@ -102,8 +106,8 @@ class RawClient:
         self.writer = writer
 
     @classmethod
-    async def connect(cls, port: int) -> RawClient:
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def connect(cls, port: int, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> RawClient:
+        return cls(*await asyncio.open_connection(host, port, ssl=tls))
 
     async def open(self, identity: str = "client.example.net", realm: str = "example.net") -> Message:
         """Exchange capabilities."""
@@ -126,5 +130,5 @@ class RawClient:
 
     async def close(self) -> None:
         self.writer.close()
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, ssl.SSLError):
             await self.writer.wait_closed()

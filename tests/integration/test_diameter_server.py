@@ -21,6 +21,7 @@ from protocols.diameter import avp, base, codes
 from protocols.diameter.message import Message
 from protocols.diameter.node import LocalNode
 from tests.builders_gy import capabilities_request, ccr, mscc, seconds
+from tests.builders_rf import acr
 from tests.integration.diameter_world import GRANTED_S, RawClient, running_server
 
 pytestmark = pytest.mark.integration
@@ -383,3 +384,20 @@ async def _until(is_so: Any) -> None:
             return
         await asyncio.sleep(0.05)
     raise AssertionError("it never came to be so")
+
+
+async def test_b120_accounting_on_the_same_connection() -> None:
+    """ACR beside CCR: each is answered in its own application; too much at once is TOO_BUSY."""
+    async with running_server(in_flight_max=2) as (server, port, charging):
+        client = await RawClient.connect(port)
+        await client.open()
+        client.send(acr(2, 0) + ccr())
+        answers = {(answer := await client.receive()).command: answer for _ in range(2)}
+        assert {command: base.read_result_code(answer) for command, answer in answers.items()} == {271: 2001, 272: 2001}
+        charging.is_holding = True
+        client.send(b"".join(acr(3, number) for number in range(1, 4)))
+        assert base.read_result_code(await client.receive()) == 3004
+        charging.release()
+        assert [base.read_result_code(await client.receive()) for _ in range(2)] == [2001, 2001]
+        assert server.in_flight == 0
+        await client.close()

@@ -14,6 +14,8 @@ from typer.testing import CliRunner, Result
 
 from balance.valkey.keys import partition_of
 from balance.valkey.store import open_store
+from ocs.charging.notice_stream import NoticeStream
+from ocs.charging.notices import NoticeKind
 from ocs.cli.app import app
 from ocs.errors import EXIT_CONFIG, EXIT_INTERNAL, EXIT_TEMPORARY
 from tests.scenario.table import Table
@@ -201,3 +203,17 @@ async def test_valkey_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     result = await run("session", "list")
     assert result.exit_code == EXIT_TEMPORARY
     assert result.stderr.startswith("ocs: cannot reach Valkey: ")
+
+
+async def test_g103_close_asks_the_client_to_end_the_session(table: Table, valkey_url: str) -> None:
+    """``ocs session close`` leaves a notice for the servers, and says whom it asks."""
+    await table.play(OPEN)
+    result = await run("session", "close", "gy:s1", "--reason", "fraud")
+    assert (result.exit_code, "to end gy:s1" in result.output) == (0, True), result.output
+    client: Any = Redis.from_url(valkey_url)
+    async with client:
+        ((_, notice),) = await NoticeStream(client, "test").read("0")
+    assert notice is not None
+    assert (notice.kind, notice.session_key, notice.cause) == (NoticeKind.ABORT, "gy:s1", "operator: fraud")
+    none = await run("session", "close", "gy:none")
+    assert (none.exit_code, "there is no open session" in none.output) == (EXIT_CONFIG, True)

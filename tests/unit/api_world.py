@@ -205,6 +205,11 @@ class MemoryAccounts:
         self._touch()
         return self.sessions[:limit]
 
+    async def abort_session(self, account_id: str, session_key: str, *, actor: str, reason: str) -> bool:
+        self._touch()
+        self.actors.append(actor)
+        return account_id in self.accounts and any(session.session_key == session_key for session in self.sessions)
+
 
 @dataclass
 class MemoryHistory:

@@ -316,6 +316,19 @@ async def test_open_sessions_are_listed_up_to_a_limit(world: World) -> None:
     assert none.status_code == 422
 
 
+async def test_g103_operator_closes_a_session(world: World) -> None:
+    """202: the network element is being asked; 404 for a session that is not there."""
+    world.accounts.sessions = [SessionView("gy:s0", "gy", NOW_MS, "voice", "", 0, 0, NOW_MS)]
+
+    asked = await world.client.post("/v1/accounts/alice/session-closures", json={"session_key": "gy:s0"})
+    none = await world.client.post("/v1/accounts/alice/session-closures", json={"session_key": "gy:s9"})
+    nobody = await world.client.post("/v1/accounts/bob/session-closures", json={"session_key": "gy:s0"})
+
+    assert (asked.status_code, asked.json()) == (202, {"session_key": "gy:s0"})
+    assert (none.status_code, none.json()["type"]) == (404, "/problems/session-unknown")
+    assert (nobody.status_code, nobody.json()["type"]) == (404, "/problems/account-unknown")
+
+
 async def test_the_journal_names_the_key_that_asked(world: World) -> None:
     """The actor of a change is the API key's id, never its secret."""
     await world.post("/v1/accounts/alice/top-ups", {"amount": "1", "currency": "EUR"}, "k1")

@@ -25,6 +25,7 @@ ROUTES = [
     ("POST", "/v1/accounts/alice/adjustments", Scope.ACCOUNTS_WRITE),
     ("PUT", "/v1/accounts/alice/state", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/accounts/alice/sessions", Scope.ACCOUNTS_READ),
+    ("POST", "/v1/accounts/alice/session-closures", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/accounts/alice/cdrs", Scope.CDRS_READ),
     ("GET", "/v1/accounts/alice/journal", Scope.CDRS_READ),
     ("POST", "/v1/subscribers", Scope.ACCOUNTS_WRITE),

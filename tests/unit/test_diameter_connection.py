@@ -116,8 +116,8 @@ def test_refusals_are_logged_once_and_boundedly() -> None:
 def test_a_connection_does_not_forget_its_successor() -> None:
     """The old connection's end must not take the new one out of the book."""
     book: PeerBook[str] = PeerBook(settings())
-    book.connected["a.example.net"] = "new"
+    book.enter("a.example.net", "new")
     book.forget("A.example.net", "old")
-    assert book.connected == {"a.example.net": "new"}
+    assert list(book.lines()) == ["new"]
     book.forget("A.example.net", "new")
-    assert book.connected == {}
+    assert list(book.lines()) == book.connected("a.example.net") == []

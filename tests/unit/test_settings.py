@@ -103,6 +103,49 @@ credentials = "perhaps"
             "3: diameter.peers.addresses: 10.0.0.1/8 has host bits set",
         ),
         (
+            '[[diameter.peers]]\nidentity = "a.b"\nconnect = ["here"]\n',
+            "3: diameter.peers.connect: 'here' is no address (write host:port",
+        ),
+        (
+            '[[diameter.peers]]\nidentity = "a.b"\nconnect = ["10.0.0.1:1"]\nconnections_max = 2\n',
+            "3: diameter.peers.connect: is one connection, and connections_max says more",
+        ),
+        (
+            '[[diameter.peers]]\nidentity = "a.b"\nconnections_max = 0\nin_flight_max = -1\n',
+            "3: diameter.peers.connections_max: is 0 (choose 1 to 4096)",
+        ),
+        (
+            '[[diameter.peers]]\nidentity = "a.b"\ntransport = "tls"\n',
+            "3: diameter.peers.transport: is tls without [diameter.tls]",
+        ),
+        (
+            '[diameter]\nlisten_tls = ["127.0.0.1:0"]\n',
+            "2: diameter.listen_tls: needs certificate, key, authorities of",
+        ),
+        ('[diameter.tls]\nkey = "a"\n', "1: diameter.tls: needs certificate, authorities of [diameter.tls]"),
+        ("[credit_control]\nquota_holding_s = -1\n", "2: credit_control.quota_holding_s: is -1"),
+        ("[credit_control]\nidentities = []\n", "2: credit_control.identities: is empty or names one twice"),
+        (
+            '[[credit_control.final_units]]\nservice = "fax"\n',
+            "2: credit_control.final_units.service: 'fax' is no service",
+        ),
+        (
+            '[[credit_control.final_units]]\nservice = "data"\naction = "redirect"\n',
+            "credit_control.final_units.redirect: belongs to the action redirect",
+        ),
+        (
+            '[[credit_control.final_units]]\nservice = "data"\naction = "restrict"\n',
+            "credit_control.final_units.filter_rules: are empty, and filter_ids, too",
+        ),
+        (
+            '[[credit_control.final_units]]\nservice = "data"\nfilter_ids = ["a"]\n',
+            "credit_control.final_units.action: terminate has no filters",
+        ),
+        (
+            '[[credit_control.final_units]]\nservice = "data"\nvalidity_s = 601\n',
+            "3: credit_control.final_units.validity_s: is 601 (choose 10 to quota.validity_s, 600)",
+        ),
+        (
             '[[radius.clients]]\nname = "a b"\nnetworks = []\nsecret = "short"\ninterim_s = 5\n',
             "2: radius.clients.name: 'a b' is no plain name",
         ),

@@ -8,9 +8,20 @@ from hypothesis import strategies as st
 
 from protocols.diameter import avp, base, codes
 from protocols.diameter.base import DisconnectCause
+from protocols.diameter.dialled import DialledPeer
 from protocols.diameter.message import Message, encode, encode_answer
 from protocols.diameter.node import LocalNode
-from protocols.diameter.peer import Closed, Identified, Opened, Peer, PeerConfig, PeerEvent, Stopping, Suspected
+from protocols.diameter.peer import (
+    Answered,
+    Closed,
+    Identified,
+    Opened,
+    Peer,
+    PeerConfig,
+    PeerEvent,
+    Stopping,
+    Suspected,
+)
 from protocols.diameter.peer_table import State, Watch
 from protocols.diameter.result_codes import ResultCode
 from protocols.errors import LocalProtocolError
@@ -81,7 +92,7 @@ def test_cea_has_what_clients_look_for() -> None:
     assert values(answer, codes.VENDOR_SPECIFIC_APPLICATION_ID) == [
         avp.avp_u32(codes.VENDOR_ID, 10415) + avp.avp_u32(codes.AUTH_APPLICATION_ID, 4)
     ]
-    assert values(answer, codes.ACCT_APPLICATION_ID) == []
+    assert values(answer, codes.ACCT_APPLICATION_ID) == [b"\0\0\0\3"]
 
 
 def vendor_specific(application_id: int) -> bytes:
@@ -368,10 +379,10 @@ def test_answer_after_the_end_goes_nowhere() -> None:
 
 def test_two_peers_in_memory_make_a_connection() -> None:
     """Our dialled side and our accepted side understand each other, up to the goodbye."""
-    dialled = Peer(PeerConfig(CLIENT, "127.0.0.2"), T0, dialled=True)
+    dialled = DialledPeer(PeerConfig(CLIENT, "0.0.0.0"), T0)
     accepted = new_peer()
     assert dialled.state is State.WAIT_CONN_ACK
-    dialled.connected(T0)
+    dialled.connected("127.0.0.2", T0)
     accepted.receive_data(dialled.data_to_send(), T0)
     assert isinstance(accepted.next_event(), Identified)
     accepted.accept(T0)
@@ -379,7 +390,7 @@ def test_two_peers_in_memory_make_a_connection() -> None:
     assert [type(event) for event in events(dialled)] == [Opened]
     assert (dialled.state, accepted.state) == (State.I_OPEN, State.R_OPEN)
     assert dialled.capabilities is not None
-    assert dialled.capabilities.application_ids == {4}
+    assert dialled.capabilities.application_ids == {3, 4}
     dialled.send_request(ccr())
     dialled.stop(DisconnectCause.DO_NOT_WANT_TO_TALK_TO_YOU, T0)
     accepted.receive_data(dialled.data_to_send(), T0)
@@ -388,7 +399,7 @@ def test_two_peers_in_memory_make_a_connection() -> None:
     assert isinstance(request, Message)
     accepted.send_answer(encode_answer(request, b""))
     dialled.receive_data(accepted.data_to_send(), T0)
-    assert [type(event) for event in events(dialled)] == [Closed]
+    assert [type(event) for event in events(dialled)] == [Answered, Closed]
     with pytest.raises(LocalProtocolError):
         dialled.send_request(ccr())
 
@@ -398,8 +409,8 @@ def test_two_peers_in_memory_make_a_connection() -> None:
 )
 def test_dialled_peer_is_refused(answer: bytes) -> None:
     """A CEA with an error, or something else in its place, ends a connection that we opened."""
-    dialled = Peer(PeerConfig(CLIENT, "127.0.0.2"), T0, dialled=True)
-    dialled.connected(T0)
+    dialled = DialledPeer(PeerConfig(CLIENT, "0.0.0.0"), T0)
+    dialled.connected("127.0.0.2", T0)
     dialled.receive_data(answer, T0)
     assert [type(event) for event in events(dialled)] == [Closed]
 

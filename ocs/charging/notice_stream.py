@@ -1,0 +1,74 @@
+"""The way of a notice from the process that knows of a change to the process that holds the client's connection.
+
+A stream in Valkey that every process reads to its end: nobody has to know where a connection is. A claim per notice
+sees to it that one process alone sends it. Both are bounded, and neither is ever waited for by a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ocs.charging.notices import Notice
+
+STREAM_KEY: Final = "ocs:notices"
+ROUTES_KEY: Final = "ocs:diameter:routes"
+NOTICES_MAX: Final = 10_000
+CLAIM_KEEP_MS: Final = 120_000
+BLOCK_MS: Final = 5_000
+BATCH_MAX: Final = 500
+
+_encoder = msgspec.msgpack.Encoder()
+_notice_decoder: msgspec.msgpack.Decoder[Notice] = msgspec.msgpack.Decoder(Notice)
+
+
+class Route(msgspec.Struct, array_like=True, frozen=True):
+    """Where requests of a client came in: its realm, and the peer that delivered them (a relay, or itself)."""
+
+    realm: str
+    via: str
+
+
+_route_decoder: msgspec.msgpack.Decoder[Route] = msgspec.msgpack.Decoder(Route)
+
+
+class NoticeStream:
+    """``client`` is a redis-py client. Every method raises what redis-py raises when Valkey is away."""
+
+    def __init__(self, client: Any, process: str) -> None:
+        self._client = client
+        self.process = process
+
+    async def publish(self, notices: Sequence[Notice]) -> None:
+        if not notices:
+            return
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for notice in notices:
+                pipeline.xadd(STREAM_KEY, {"n": _encoder.encode(notice)}, maxlen=NOTICES_MAX, approximate=True)
+            await pipeline.execute()
+
+    async def read(self, after: str) -> list[tuple[str, Notice | None]]:
+        """Wait for what comes after that id; None stands for what another version wrote."""
+        reply = await self._client.xread({STREAM_KEY: after}, count=BATCH_MAX, block=BLOCK_MS)
+        return [(entry_id.decode(), _decode(fields)) for _, entries in reply for entry_id, fields in entries]
+
+    async def claim(self, entry_id: str) -> bool:
+        """Whether this process is the one that sees to the notice."""
+        key = f"{STREAM_KEY}:{entry_id}"
+        return bool(await self._client.set(key, self.process, nx=True, px=CLAIM_KEEP_MS))
+
+    async def keep_route(self, host: str, route: Route) -> None:
+        await self._client.hset(ROUTES_KEY, host.lower(), _encoder.encode(route))
+
+    async def route(self, host: str) -> Route | None:
+        value = await self._client.hget(ROUTES_KEY, host.lower())
+        return _route_decoder.decode(value) if value is not None else None
+
+
+def _decode(fields: dict[bytes, bytes]) -> Notice | None:
+    try:
+        return _notice_decoder.decode(fields[b"n"])
+    except (KeyError, msgspec.MsgspecError):
+        return None
