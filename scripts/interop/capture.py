@@ -45,10 +45,10 @@ class Capture:
             (name, len(self._read(world, name)), self._read(world, f"{name} && {self._from_us()} && {DOUBTFUL}"))
             for name in ("diameter", "radius")
         ]
-        for name, count, doubtful in dissected:
+        for name, _, doubtful in dissected:
             world.check(f"{name} packets that tshark does not understand", doubtful[:SHOWN_MAX], [])
-            if not count:
-                raise InteropError(f"tshark sees no {name} at all")
+        if not any(count for _, count, _ in dissected):
+            raise InteropError("tshark sees neither Diameter nor RADIUS")
         theirs = len(self._read(world, f"(diameter || radius) && !({self._from_us()}) && {DOUBTFUL}"))
         counts = ", ".join(f"{count} packets of {name}" for name, count, _ in dissected)
         return f"{counts}; none of ours malformed or doubtful" + (f", {theirs} of the clients'" if theirs else "")

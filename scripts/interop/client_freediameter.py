@@ -79,7 +79,14 @@ def _call(world: World, gateway: Gateway) -> None:
 
 def _start_relay(world: World, port: int) -> Any:
     folder = world.folder
-    certificate = ["-keyout", folder / "relay.key", "-out", folder / "relay.pem", "-subj", f"/CN={RELAY}"]
+    certificate: list[str | Path] = [
+        "-keyout",
+        folder / "relay.key",
+        "-out",
+        folder / "relay.pem",
+        "-subj",
+        f"/CN={RELAY}",
+    ]
     world.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *certificate])
     (folder / "acl.conf").write_text(f"ALLOW_IPSEC *.{REALM}\n", encoding="ascii")
     config = CONFIG.format(

@@ -20,6 +20,8 @@ from typing import Final
 
 import capture
 import client_freediameter
+import client_kamailio_acc
+import client_kamailio_ro
 import client_otp
 import client_radclient
 from world import Client, InteropError, World
@@ -28,6 +30,8 @@ CLIENTS: Final[tuple[Client, ...]] = (
     client_radclient.CLIENT,
     client_freediameter.CLIENT,
     client_otp.CLIENT,
+    client_kamailio_acc.CLIENT,
+    client_kamailio_ro.CLIENT,
 )
 INSTALL_LIMIT_S: Final = 240
 COULD_NOT_START: Final = 75

@@ -18,6 +18,7 @@ from ocs.demo.api import ApiClient
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_LIMIT_S: Final = 90.0
 STOP_LIMIT_S: Final = 30.0
+CLIENT_STOP_LIMIT_S: Final = 3.0
 POLL_S: Final = 0.05
 REALM: Final = "example.net"
 IDENTITY: Final = "ocs.example.net"
@@ -105,6 +106,14 @@ class World:
         self.check(f"records of {name}", len(records), count)
         return records
 
+    def wait_for_peer(self, identity: str) -> None:
+        """Until the Diameter peer is connected."""
+
+        def is_connected() -> bool:
+            return any("diameter_peer_open" in line and identity in line for line in self._server.words().splitlines())
+
+        self._server.wait_for(is_connected, 20)
+
     def check(self, what: str, found: object, wanted: object) -> None:
         """Raises InteropError when they differ."""
         self.checks += 1
@@ -133,7 +142,7 @@ class World:
     def end_clients(self) -> None:
         """Stop the programs of the client that has played."""
         for child in self._children:
-            child.stop()
+            child.stop(CLIENT_STOP_LIMIT_S)
         self._children.clear()
 
     def audit(self) -> None:
@@ -171,12 +180,12 @@ class Child:
         if not condition():
             raise InteropError(f"{self._name} did not get that far:\n{self.words()[-3000:]}")
 
-    def stop(self) -> int:
+    def stop(self, limit_s: float = STOP_LIMIT_S) -> int:
         """Ask it to end, then make it; its exit status."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(STOP_LIMIT_S)
+            return self._process.wait(limit_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
@@ -211,7 +220,6 @@ def _write_config(path: Path, ports: Ports) -> None:
     text = path.read_text(encoding="utf-8")
     for usual, port in zip((3868, 1812, 1813, 8080), ports, strict=True):
         text = text.replace(f'"127.0.0.1:{usual}"', f'"127.0.0.1:{port}"')
-    sample = text.index("[[radius.clients]]")
-    after = text.index("[http]")
+    sample, after = text.index("[[radius.clients]]"), text.index("[http]")
     text = text[:sample] + CLIENTS.lstrip() + "\n" + text[after:]
     path.write_text(text.replace("seconds = 300", "seconds = 60", 1), encoding="utf-8")
