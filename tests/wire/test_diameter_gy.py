@@ -267,6 +267,12 @@ SHORT_TIME = avp.avp(codes.CC_TIME, b"\1\2")
             ccr(mscc(avp.avp(RSU, b"\0\0"))), 5014, mscc(group(RSU, avp.avp(0, b"", mandatory=False))), id="5014 cut"
         ),
         pytest.param(ccr(avp.avp(419, b"")), 5014, avp.avp(419, bytes(8)), id="5014 sub-session"),
+        pytest.param(
+            ccr(avp.avp(443, avp.avp_u32(450, 0) + avp.avp(444, b"4915") + b"11"), subscriber=None),
+            5014,
+            group(443, avp.avp(444, b"")),
+            id="5014 octets after a subscriber's number",
+        ),
     ],
 )
 def test_faults_have_their_failed_avp(frame: bytes, expected: int, failed: bytes) -> None:
