@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -81,7 +82,7 @@ async def test_120_a_stepping_clock_ends_no_session(monkeypatch: pytest.MonkeyPa
     rounds: list[int] = []
     genuine = store.due
 
-    async def counting(until_ms: int, limit: int) -> list[str]:
+    async def counting(until_ms: int, limit: int) -> Any:
         rounds.append(until_ms)
         return await genuine(until_ms, limit)
 

@@ -27,7 +27,18 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-COMMANDS = ["run", "serve", "flush", "migrate", "demo", "account show", "session show", "session list", "config check"]
+COMMANDS = [
+    "run",
+    "serve",
+    "flush",
+    "migrate",
+    "demo",
+    "account show",
+    "session show",
+    "session list",
+    "config check",
+    "diameter decode",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
