@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ocs.cli.common import refusals
+from ocs.cli.diameter_send import send
 from ocs.errors import EXIT_CONFIG, EXIT_DIFFERENCES, StartRefusedError
 
 FilesArgument = Annotated[
@@ -24,12 +25,8 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True, help="Diameter messages: read them, send them.", rich_markup_mode="markdown"
     )
     diameter.command("decode")(decode)
-    diameter.callback()(_group)
+    diameter.command("send")(send)
     app.add_typer(diameter, name="diameter", rich_help_panel="Tools")
-
-
-def _group() -> None:
-    pass
 
 
 def decode(files: FilesArgument = None, port: PortOption = 0) -> None:

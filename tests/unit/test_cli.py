@@ -38,6 +38,7 @@ COMMANDS = [
     "session list",
     "config check",
     "diameter decode",
+    "diameter send",
 ]
 
 
