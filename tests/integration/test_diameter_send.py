@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 async def send(port: int, config: Path, *words: str) -> Result:
     """The command as a user types it, in a thread of its own."""
     arguments = ["diameter", "send", *words, "--to", f"127.0.0.1:{port}", "--config", str(config)]
-    return await asyncio.to_thread(CliRunner().invoke, app, arguments)
+    return await asyncio.to_thread(lambda: CliRunner().invoke(app, arguments))
 
 
 async def test_a_session_is_told_step_by_step(sample_config: Path) -> None:
