@@ -6,7 +6,8 @@
 
 A test shows a requirement when its name, its docstring or its scenario's name carries the label: ``test_b43_...``,
 "[R-61]", "B-70 to B-72"; a statement's number stands in front ("29-31 a grant ...", ``test_119_...``) or after the
-word ("statement 25"). A label that no test carries needs its reason in the list.
+word ("statement 25"). A label that no test carries needs its reason in the list; when it gets a test, writing the table
+takes the reason away.
 """
 
 from __future__ import annotations
@@ -132,6 +133,23 @@ def faults(pages: list[Page], tests: Tests) -> list[str]:
     return wrong
 
 
+def prune(root: Path, tests: Tests) -> list[str]:
+    """Take away the reasons of labels that have tests by now; the labels concerned."""
+    pruned = []
+    for name in PAGES:
+        path = root / LISTS / f"{name}.toml"
+        section, kept = "", []
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            section = line.strip() if line.startswith("[") else section
+            label = line.partition(" = ")[0]
+            if section == "[reasons]" and label in tests:
+                pruned.append(label)
+            else:
+                kept.append(line)
+        path.write_text("".join(kept), encoding="utf-8")
+    return pruned
+
+
 def _shown_by(label: str, page: Page, tests: Tests) -> str:
     places = tests.get(label, [])
     if not places:
@@ -173,7 +191,11 @@ def main(root: Path = ROOT) -> int:
     mode.add_argument("--check", action="store_true", help="write nothing")
     mode.add_argument("--missing", action="store_true", help="list the gaps")
     arguments = parser.parse_args()
-    pages, tests = read_pages(root), find_tests(root)
+    tests = find_tests(root)
+    if not (arguments.check or arguments.missing):
+        for label in prune(root, tests):
+            print(f"{label}: has tests now, its reason is taken away")
+    pages = read_pages(root)
     wrong = faults(pages, tests)
     text = table(pages, tests)
     if arguments.check and (root / TABLE).read_text(encoding="utf-8") != text:

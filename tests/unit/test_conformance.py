@@ -19,6 +19,7 @@ from conformance import (  # noqa: E402 - it stands beside the program that it b
     labels_in_name,
     labels_in_prose,
     labels_of_scenario,
+    prune,
     table,
 )
 
@@ -85,3 +86,17 @@ def test_every_kind_of_fault_is_said(tmp_path: Path) -> None:
         "B-99: carried by tests/test_one.py test_b1_answers, but in no list",
     ]
     assert "| B-1 | shown | [test_b1_answers](../tests/test_one.py) |" in table([page], tests)
+
+
+def test_a_reason_goes_when_its_test_comes(tmp_path: Path) -> None:
+    """Writing the table takes it out of its list, and nothing else."""
+    lists = tmp_path / "docs" / "conformance"
+    lists.mkdir(parents=True)
+    for name in ("diameter-base", "gy-ro", "radius", "statements"):
+        content = (
+            '[labels]\nB-1 = "x"\nB-2 = "y"\n\n[reasons]\nB-1 = "not yet"\nB-2 = "nor this"\n\n[open]\nB-1 = "z"\n'
+        )
+        (lists / f"{name}.toml").write_text(content, encoding="utf-8")
+    assert prune(tmp_path, {"B-1": [Place("tests/test_one.py", "test_b1")]}) == ["B-1"] * 4
+    left = (lists / "radius.toml").read_text(encoding="utf-8")
+    assert left == '[labels]\nB-1 = "x"\nB-2 = "y"\n\n[reasons]\nB-2 = "nor this"\n\n[open]\nB-1 = "z"\n'
