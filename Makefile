@@ -8,7 +8,7 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv run test check lint format types imports tidy bench kill lock clean
+.PHONY: help install venv run test check lint format types imports tidy conformance interop fuzz bench kill lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  \1 - \2/p' $(MAKEFILE_LIST) | column -t -s- -l2 2>/dev/null \
@@ -54,6 +54,15 @@ imports: $(STAMP) ## who may import whom
 
 tidy: $(STAMP) ## house rules: sizes, clocks, floats near money
 	$(BIN)/python -m pytest -q tests/unit/test_tidy.py
+
+conformance: $(STAMP) ## write docs/conformance.md anew: every requirement with its tests
+	$(BIN)/python scripts/conformance.py
+
+interop: $(STAMP) ## real foreign clients against the server; says what to install, leaves out what is not there
+	$(BIN)/python scripts/interop/interop.py $(INTEROP_OPTIONS)
+
+fuzz: $(STAMP) ## damaged input for the decoders, some minutes; scripts/fuzz/guided.py is guided by coverage
+	$(BIN)/python scripts/fuzz/run.py $(FUZZ_OPTIONS)
 
 bench: $(STAMP) ## load the whole system and say what a request costs
 	@command -v $${CC:-cc} >/dev/null || { echo "make bench needs a C compiler for its load generator: install gcc or clang, or set CC" >&2; exit 1; }

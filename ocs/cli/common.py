@@ -12,12 +12,14 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
+from ocs.addresses import Address
 from ocs.embedded.folder import DataFolder, Endpoints
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.settings import Settings, load_settings
 
 VALKEY_VARIABLE: Final = "OCS_VALKEY_URL"
 POSTGRES_VARIABLE: Final = "OCS_POSTGRES_DSN"
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens, not we
 DEFAULT_CONFIG: Final = Path("config/ocs.toml")
 
 ConfigOption = Annotated[
@@ -58,6 +60,11 @@ def read_settings(config: Path, data: Path | None = None) -> Settings:
     )
     node = settings.node if data is None else msgspec.structs.replace(settings.node, data_dir=str(data))
     return msgspec.structs.replace(settings, node=node, backends=backends)
+
+
+def reachable(address: Address) -> Address:
+    """Where a client of this machine connects: a server that listens on all addresses is asked on loopback."""
+    return address._replace(host=_ANYWHERE.get(address.host, address.host))
 
 
 def find_servers(settings: Settings) -> Endpoints:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from ocs.addresses import Address, parse_address
-from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, find_servers, read_settings, refusals
+from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, find_servers, reachable, read_settings, refusals
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.settings import RadiusClient, Settings
-
-_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens, not we
 
 ApiOption = Annotated[
     str, typer.Option("--api", metavar="URL", help="The HTTP API, instead of the running instance's.")
@@ -131,7 +129,7 @@ def _address(option: str, text: str, settings: tuple[str, ...]) -> Address:
     found = parse_address(text or settings[0])
     if found is None:
         raise StartRefusedError(f"{option}: {text!r} is no address; write 127.0.0.1:3868", EXIT_CONFIG)
-    return found._replace(host=_ANYWHERE.get(found.host, found.host))
+    return reachable(found)
 
 
 def _radius_client(settings: Settings, server: Address) -> RadiusClient:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from ocs.demo.stage import EVENT, INITIAL, TERMINATION, UPDATE, Outcome, Stage
+from ocs.demo.stage import Outcome, Stage
+from ocs.tools.ccr import EVENT, INITIAL, TERMINATION, UPDATE
 from protocols.radius.records import StatusType
 
 assert EVENT == 4, "a message is one request (RFC 8506, section 8.3)"

@@ -6,9 +6,10 @@ import secrets
 from typing import Any, Final, NamedTuple
 
 from ocs.demo.api import ApiClient, RefusedError
-from ocs.demo.diameter import DiameterClient, Granted, Interrogation, name_of
+from ocs.demo.diameter import DiameterClient
 from ocs.demo.errors import PlayError
 from ocs.demo.radius import RadiusClient, Reply
+from ocs.tools.ccr import EVENT, Answer, Asked, Interrogation, name_of
 from protocols.diameter import codes
 from protocols.radius import attributes as a
 from protocols.radius.packet import attribute
@@ -20,7 +21,6 @@ VOICE: Final = "32260@3gpp.org"
 SMS: Final = "32274@3gpp.org"
 NAS: Final = "demo-switch"
 USER_REQUEST: Final = 1  # Acct-Terminate-Cause (RFC 2866, section 5.10)
-INITIAL, UPDATE, TERMINATION, EVENT = 1, 2, 3, 4
 _RADIUS_CALL_S: Final = 125
 
 
@@ -107,8 +107,7 @@ class Stage:
             call.called,
             call.started_at_ms + at_s * 1000,
             codes.CC_TIME,
-            wanted,
-            used,
+            (Asked(wanted=wanted, used=used),),
         )
         return _outcome(self._clients.diameter.ask(interrogation), "s")
 
@@ -123,7 +122,7 @@ class Stage:
             "4915550199",
             self._now_ms,
             codes.CC_SERVICE_SPECIFIC_UNITS,
-            1,
+            (Asked(wanted=1),),
         )
         return _outcome(self._clients.diameter.ask(event), "message")
 
@@ -161,10 +160,12 @@ class Stage:
         ))  # fmt: skip
 
 
-def _outcome(answer: Granted, unit: str) -> Outcome:
-    granted = f"{answer.granted} {unit}" if answer.granted else ""
+def _outcome(answer: Answer, unit: str) -> Outcome:
+    granted = "".join(
+        f"{grant.granted} {unit}{', final' if grant.is_final else ''}" for grant in answer.grants if grant.granted
+    )
     cost = f", cost {answer.cost}" if answer.cost else ""
-    return Outcome(granted + (", final" if answer.is_final else ""), name_of(answer.result_code) + cost)
+    return Outcome(granted, name_of(answer.least) + cost)
 
 
 def _credit_time(reply: Reply) -> str:

@@ -245,7 +245,7 @@ def read_subscription(frame: bytes, position: int) -> tuple[int, str]:
             and word < _VENDOR_FLAG
             and next_word < _VENDOR_FLAG
             and kind <= 4
-            and position + 28 <= data_end <= end <= data_end + 3
+            and position + 28 <= data_end <= end <= (data_end + 3 & -4)  # padded, or its last padding left out
         ):
             data = frame[position + 28 : data_end]
             if data.isascii():

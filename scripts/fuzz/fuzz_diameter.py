@@ -110,6 +110,8 @@ class DiameterTarget:
     def run(self, data: bytes, chance: random.Random) -> str:
         if data[:1] == b"S":
             return self._run_stream(data[1:], chance)
+        if data[:1] != b"M" or len(data) <= HEADER_OCTETS:
+            return "no input"
         answer, outcome = self._answer(Message(data[1:]))
         _check_answer(answer)
         return outcome

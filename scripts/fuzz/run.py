@@ -25,7 +25,7 @@ from fuzz_radius import RadiusTarget
 
 INPUT_US_MAX: Final = 20_000  # of CPU, for any input; the slowest honest one of 64 KB takes a few milliseconds
 OCTET_US_MAX: Final = 2  # of CPU per octet: what is quadratic passes this long before it passes the other
-RETRIES: Final = 3  # a slow input is slow every time; a disturbed one is not
+RETRIES: Final = 10  # a slow input is slow every time; a disturbed one is not
 GROWTH_KB_MAX: Final = 64 * 1024
 FINDINGS_SHOWN: Final = 5
 

@@ -132,7 +132,7 @@ async def world(valkey_url: str, billing_dsn: str) -> AsyncIterator[World]:
 
 
 async def test_a_right_store_is_clean(world: World) -> None:
-    """Open sessions, entries on their way and settled ones add up, for all and for one."""
+    """Open sessions, entries on their way and settled ones add up, for all and for one (statements 1, 2)."""
     report = await world.audit()
     assert report.findings == []
     assert report.is_clean

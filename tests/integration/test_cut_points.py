@@ -199,7 +199,7 @@ async def test_119_undisturbed(node: Node, proxy: CuttingProxy) -> None:
 @pytest.mark.parametrize("place", range(len(STEPS)), ids=STEPS)
 @pytest.mark.parametrize("name", DISTURBANCES)
 async def test_119_one_cut(node: Node, proxy: CuttingProxy, name: str, place: int) -> None:
-    """A cut at any step and at any point changes nothing in the end, and the answer is one."""
+    """A cut at any step and at any point changes nothing in the end, and the answer is one (statements 5, 8, 9, 118) [B-94] [B-95] [G-90]."""
     _check(*await _play(node, proxy, DISTURBANCES[name], frozenset({place})))
 
 

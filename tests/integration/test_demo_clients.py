@@ -90,7 +90,7 @@ async def test_radius_believes_no_forged_reply(answer: Callable[[bytes], bytes])
 
 
 async def test_radius_wants_a_signed_accept() -> None:
-    """An Access-Accept without Message-Authenticator may be forged (CVE-2024-3596)."""
+    """An Access-Accept without Message-Authenticator may be forged (CVE-2024-3596) [R-24]."""
     board = Switchboard(_reply(SECRET, ACCESS_ACCEPT))
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: board, ("127.0.0.1", 0))
     client = RadiusClient(Ports(board.address, board.address), SECRET, signs=True)

@@ -74,7 +74,7 @@ def _quiet() -> None:
 
 
 async def test_python_diameter_makes_a_call() -> None:
-    """CER, CCR-I, CCR-U, CCR-T and DPR of an independent stack get the answers it can read."""
+    """CER, CCR-I, CCR-U, CCR-T and DPR of an independent stack get the answers it can read [B-30]."""
     async with running_server() as (server, port, charging):
         client = PythonDiameter(port)
         await asyncio.to_thread(client.start)

@@ -58,7 +58,7 @@ async def books(valkey_url: str, billing_dsn: str) -> AsyncIterator[tuple[Flushe
 async def test_every_price_in_the_books_can_be_computed_again(
     world: World, books: tuple[Flusher, Any], valkey_url: str, billing_dsn: str
 ) -> None:
-    """Each record's cost is the sum of its groups', and each group's is its price for its use."""
+    """Each record's cost is the sum of its groups', and each group's is its price for its use (statement 7)."""
     flusher, connection = books
     table = Table(world)
     await table.play(CALLS)
@@ -79,7 +79,7 @@ async def test_every_price_in_the_books_can_be_computed_again(
 
 
 async def test_the_journal_adds_up_to_the_balance(world: World, books: tuple[Flusher, Any]) -> None:
-    """All sessions closed: the sum of all entries is what the account has."""
+    """All sessions closed: the sum of all entries is what the account has (statement 1)."""
     flusher, connection = books
     table = Table(world)
     await table.play(CALLS + REST)

@@ -115,7 +115,7 @@ async def playing(balance: str = "10.00", **client: Any) -> AsyncIterator[Gatewa
 
 
 async def test_a_call_with_class_interims_and_stop() -> None:
-    """All that is affordable is reserved; each report is debited; what is left comes back at the end."""
+    """All that is affordable is reserved; each report is debited; what is left comes back at the end [R-44] [R-62]."""
     async with playing() as gateway:
         accept = await gateway.access(CALL)
         assert accept["code"] == 2
@@ -133,7 +133,7 @@ async def test_a_call_with_class_interims_and_stop() -> None:
 
 
 async def test_kamailio_without_class_session_time_and_numbers_in_the_stop() -> None:
-    """misc_radius and acc_radius: bound by who calls whom, charged by the events' times; two Stops, one charge."""
+    """misc_radius and acc_radius: bound by who calls whom, charged by the events' times; two Stops, one charge [R-64]."""
     async with playing(require_message_authenticator="no") as gateway:
         user = f"sip:{USER}@example.net"
         call = {1: user, 30: "sip:100555@example.net", 31: user, 4: bytes((127, 0, 0, 1))}
@@ -170,7 +170,7 @@ async def test_r35_with_an_acct_session_id_start_takes_the_reservation_over() ->
 
 
 async def test_statement_25_a_stop_in_another_packet_is_not_charged_again() -> None:
-    """New identifier, Acct-Delay-Time and Event-Timestamp: the packet cache cannot know it, the core does."""
+    """New identifier, Acct-Delay-Time and Event-Timestamp: the packet cache cannot know it, the core does [R-33]."""
     async with playing() as gateway:
         await gateway.account(START, {**CALL, 44: "s1", 55: T0_S})
         for delay_s in (0, 5, 60):
@@ -196,7 +196,7 @@ async def test_statement_26_any_order_ends_in_the_same_money(order: tuple[int, .
 
 
 async def test_a_stop_alone_is_charged() -> None:
-    """Asterisk's cdr_radius: the account in a vendor attribute, the numbers too, User-Name a channel's name."""
+    """Asterisk's cdr_radius: the account in a vendor attribute, the numbers too, User-Name a channel's name [R-121]."""
     async with playing() as gateway:
         digium = (22736).to_bytes(4, "big")
         fields = {101: USER.encode(), 102: USER.encode(), 103: b"200555", 114: (61).to_bytes(4, "big")}
@@ -226,7 +226,7 @@ async def test_r69_the_leg_to_the_destination_is_not_charged() -> None:
 
 
 async def test_r70_accounting_on_closes_at_the_last_known_use() -> None:
-    """The gateway restarted; calls of another gateway go on."""
+    """The gateway restarted; calls of another gateway go on (statement 114)."""
     async with playing() as gateway:
         other = {**CALL, 32: "gw2", 44: "s1"}
         await gateway.account(START, {**CALL, 44: "s1"})

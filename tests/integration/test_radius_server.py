@@ -310,7 +310,7 @@ async def test_r30_a_repeat_of_what_is_in_work_is_dropped() -> None:
 
 @pytest.mark.parametrize("port", [0, 1])
 async def test_r36_silence_while_the_store_is_away_and_an_answer_afterwards(port: int) -> None:
-    """What was not stored is not answered, and its repeat is worked on."""
+    """What was not stored is not answered, and its repeat is worked on (statement 117)."""
     body = attributes_of({40: 2, 44: "s1", 1: "alice", 46: 5, 30: "44"})
     async with running(credentials="none") as server:
         octets = access_request(body) if port == 0 else accounting_request(body)

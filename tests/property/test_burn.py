@@ -58,7 +58,7 @@ def test_cover_is_used_before_anything_else(account: Account, amount: int, cost:
 
 @given(accounts(), amounts)
 def test_only_the_main_bucket_goes_into_debt(account: Account, cost: int) -> None:
-    """Over-use drives the main bucket negative, never another one."""
+    """Over-use drives the main bucket negative, never another one (statement 105)."""
     settled, _ = settle(account, (), cost, NOW_MS)
     for before, after in zip(account.buckets, settled.buckets, strict=True):
         assert after.bucket_id == MAIN_BUCKET or after.balance >= min(0, before.balance)

@@ -122,5 +122,5 @@ async def _end_all(run: Run) -> None:
 @settings(max_examples=150, deadline=None)
 @given(steps)
 def test_section_a_whatever_happens_the_books_balance(traffic: list[tuple[str, int, object]]) -> None:
-    """Invariants 1, 2, 5 and 7 hold after every step, and at the end the price of all use is what was debited."""
+    """Invariants 1, 2, 5 and 7 hold after every step, and at the end the price of all use is what was debited (statements 1, 2, 5, 7)."""
     asyncio.run(_play(traffic))

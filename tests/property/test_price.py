@@ -47,7 +47,7 @@ def test_units_within_is_the_exact_inverse(price: Price, budget: int, limit: int
 
 @given(prices(), st.lists(st.integers(0, 90), max_size=8))
 def test_the_number_of_updates_cannot_change_the_price(price: Price, reports: list[int]) -> None:
-    """The debits C(new) - C(old) of any series of reports add up to the price of the whole call."""
+    """The debits C(new) - C(old) of any series of reports add up to the price of the whole call (statement 58) [R-62]."""
     used = debited = 0
     for report in reports:
         debited += cost_of(price, used + report) - cost_of(price, used)
@@ -81,7 +81,7 @@ def test_a_larger_budget_buys_no_less(price: Price, budget: int, more: int) -> N
 
 @given(prices(), st.integers(-5, USE_MAX), st.integers(-3, 3))
 def test_explain_adds_up(price: Price, used: int, difference: int) -> None:
-    """The parts of an explanation add up to the cost exactly, as numbers and as they are printed."""
+    """The parts of an explanation add up to the cost exactly, as numbers and as they are printed (statement 7)."""
     currency = Currency("XTS", 963, 4, 2)
     cost = cost_of(price, used) + difference
     parts = parts_of(price, used, cost, currency)

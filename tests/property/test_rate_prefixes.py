@@ -24,7 +24,7 @@ def plain_search(table: list[tuple[str, int, int]], number: str, at_ms: int) -> 
 def test_find_agrees_with_trying_every_row(
     drawn: list[tuple[str, int, int]], now_ms: int, at_ms: int, number: str
 ) -> None:
-    """Whenever the files were loaded, a look-up for any instant finds what a search over all rows finds."""
+    """Whenever the files were loaded, a look-up for any instant finds what a search over all rows finds (statement 91)."""
     table = [row for row in drawn if row[1] < row[2]]
     builder = PrefixIndexBuilder(now_ms)
     for prefix, from_ms, to_ms in table:

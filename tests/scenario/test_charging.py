@@ -8,55 +8,55 @@ from tests.scenario.table import Table
 from tests.scenario.world import World
 
 SCENARIOS = {
-    "29-31 a grant is covered, a report is debited, the rest is released": """
+    "29-31 a grant is covered, a report is debited, the rest is released [G-24]": """
         balance 1.00
         I s1 T1 ask             -> 30       | B 1.00 R 0.30 A 0.70
         U s1 used 30 ask        -> 30       | B 0.70 R 0.30 A 0.40
         T s1 used 12            -> ok       | B 0.58 R 0
     """,
-    "11 a repeated CCR-I gets the stored answer": """
+    "11 a repeated CCR-I gets the stored answer [B-91]": """
         balance 1.00
         I s1 T1 ask             -> 30       | R 0.30
         I s1 ask #0             -> 30       | R 0.30
     """,
-    "12 a repeated CCR-U is debited once": """
+    "12 a repeated CCR-U is debited once [G-4]": """
         balance 1.00
         I s1 T1 ask             -> 30
         U s1 used 30 ask        -> 30       | B 0.70 R 0.30
         U s1 used 30 ask #1     -> 30       | B 0.70 R 0.30
     """,
-    "14 a repeated CCR-T is answered and debits nothing": """
+    "14 a repeated CCR-T is answered and debits nothing [G-7] [B-93]": """
         balance 1.00
         I s1 T1 ask             -> 30
         T s1 used 12            -> ok       | B 0.88 R 0
         T s1 used 12 #1         -> ok       | B 0.88 R 0
     """,
-    "15 after the retention time it is unknown": """
+    "15 after the retention time it is unknown [G-7]": """
         balance 1.00
         I s1 T1 ask             -> 30
         T s1 used 12            -> ok       | B 0.88
         T s1 #7                 -> SESSION_UNKNOWN   | B 0.88
     """,
-    "18 a late report is added and opens no second grant": """
+    "18 a late report is added and opens no second grant [G-5]": """
         balance 1.00
         I s1 T1 ask             -> 30
         U s1 used 10 ask #1     -> 30       | B 0.90 R 0.30
         U s1 used 10 ask #3     -> 30       | B 0.80 R 0.30
         U s1 used 5 ask #2      -> ok       | B 0.75 R 0.30
     """,
-    "19 a request after the termination changes no balance": """
+    "19 a request after the termination changes no balance [G-6]": """
         balance 1.00
         I s1 T1 ask             -> 30
         T s1 used 10 #5         -> ok       | B 0.90 R 0
         U s1 used 10 ask #4     -> SESSION_UNKNOWN   | B 0.90 R 0
         U s1 used 10 ask #4     -> SESSION_UNKNOWN   | B 0.90 R 0
     """,
-    "20-21 gaps and a first number of 1 are no fault": """
+    "20-21 gaps and a first number of 1 are no fault [G-3]": """
         balance 1.00
         I s1 T1 ask #1          -> 30
         U s1 used 10 ask #5     -> 30       | B 0.90 R 0.30
     """,
-    "22 the same number with other content is refused": """
+    "22 the same number with other content is refused [G-4]": """
         balance 1.00
         I s1 T1 ask             -> 30
         U s1 used 10 ask #1     -> 30       | B 0.90
@@ -116,16 +116,16 @@ SCENARIOS = {
         balance 1.00
         I s1 barred ask         -> DESTINATION_BARRED | R 0
     """,
-    "47 a report without a wish gets no grant": """
+    "47 a report without a wish gets no grant [G-22] [G-56]": """
         balance 1.00
         I s1 T1 ask             -> 30
         U s1 used 30            -> ok       | B 0.70 R 0
     """,
-    "49 a smaller grant is the final one": """
+    "49 a smaller grant is the final one (statement 35) [G-50]": """
         balance 0.15
         I s1 T1 ask             -> 15 final | R 0.15 A 0
     """,
-    "52-53 use beyond the grant is debited and has to be paid first": """
+    "52-53 use beyond the grant is debited and has to be paid first [G-25]": """
         balance 0.30
         I s1 T1 ask             -> 30 final | R 0.30
         U s1 used 37 ask        -> CREDIT_LIMIT_REACHED | B -0.07 R 0
@@ -161,7 +161,7 @@ SCENARIOS = {
         U s1 used 524288 ask    -> 1048576  | B 0.90
         T s1 used 524288        -> ok       | B 0.90 R 0
     """,
-    "62 use of a group that had no grant is debited": """
+    "62 use of a group that had no grant is debited [G-93]": """
         balance 1.00
         I s1 D1                 -> ok       | R 0
         U s1 used 1048576       -> ok       | B 0.95 R 0
@@ -171,7 +171,7 @@ SCENARIOS = {
         I s1 T1 ask             -> 30
         U s1 used 9223372036854775807 ask  -> INVALID_VALUE | B 1.00 R 0.30
     """,
-    "66-68 parallel sessions share what is there, and only once": """
+    "66-68 parallel sessions share what is there, and only once (statements 3, 4, 72)": """
         balance 0.75
         I s1 T1 ask             -> 30       | R 0.30
         I s2 T1 ask             -> 30       | R 0.60
@@ -181,20 +181,20 @@ SCENARIOS = {
         T s2 used 10            -> ok       | B 0.35 R 0.15 A 0.20
         U s1 ask                -> 20 final | B 0.35 R 0.35
     """,
-    "79 a suspended account is debited and gets no more": """
+    "79 a suspended account is debited and gets no more (statement 63) [G-2]": """
         balance 1.00
         I s1 T1 ask             -> 30
         suspend
         U s1 used 30 ask        -> SERVICE_DENIED | B 0.70 R 0
         T s1 used 3             -> ok       | B 0.67 R 0
     """,
-    "95 the last message is paid once": """
+    "95 the last message is paid once (statement 16) [G-80] [G-82]": """
         balance 0.08
         E m1 S1 ask 1           -> 1        | B 0 R 0
         E m2 S1 ask 1           -> CREDIT_LIMIT_REACHED | B 0
         E m1 ask 1 #0           -> 1        | B 0
     """,
-    "96 no partial debit": """
+    "96 no partial debit [G-80]": """
         balance 0.20
         E m1 S1 ask 3           -> CREDIT_LIMIT_REACHED | B 0.20
     """,

@@ -31,7 +31,7 @@ async def workers(open_world: OpensWorld) -> tuple[World, World]:
 
 
 async def test_115_a_session_goes_on_at_another_worker(workers: tuple[World, World]) -> None:
-    """Opened at one, continued at the other, back again and closed: one session, one price."""
+    """Opened at one, continued at the other, back again and closed: one session, one price [G-91] [B-101]."""
     one, two = workers
     assert granted(await one.charge(diameter(one, INITIAL, "s", 0, group(ask=0)))) == 30
     assert granted(await two.charge(diameter(two, UPDATE, "s", 1, group(30, 0)))) == 30
@@ -43,7 +43,7 @@ async def test_115_a_session_goes_on_at_another_worker(workers: tuple[World, Wor
 
 
 async def test_116_a_request_at_both_workers_is_executed_once(workers: tuple[World, World]) -> None:
-    """The same CCR-U at both at once, and the CCR-T at one after the other: equal answers, one debit."""
+    """The same CCR-U at both at once, and the CCR-T at one after the other: equal answers, one debit [G-92] [B-62] [B-91]."""
     one, two = workers
     await one.charge(diameter(one, INITIAL, "s", 0, group(ask=0)))
     await two.charge(diameter(two, UPDATE, "s", 1, group(1, 0)))
@@ -58,7 +58,7 @@ async def test_116_a_request_at_both_workers_is_executed_once(workers: tuple[Wor
 
 
 async def test_3_an_authorization_that_is_over_is_not_repeated_from_memory(workers: tuple[World, World]) -> None:
-    """The call was taken over and ended at the other worker: the same numbers again need money again."""
+    """The call was taken over and ended at the other worker: the same numbers again need money again [R-34]."""
     one, two = workers
     assert granted(await one.charge(access(one, "auth"))) == 100
     await two.charge(accounting(two, INITIAL, "call", lease_of="auth"))
@@ -70,7 +70,7 @@ async def test_3_an_authorization_that_is_over_is_not_repeated_from_memory(worke
 
 
 async def test_11_a_repeat_among_other_work_gets_its_stored_answer(workers: tuple[World, World]) -> None:
-    """A CCR-I that took the last money comes again at another worker, in one batch with a request of another call."""
+    """A CCR-I that took the last money comes again at another worker, in one batch with a request of another call [B-90]."""
     one, two = workers
     await one.charge(diameter(one, INITIAL, "other", 0, group(ask=10)))
     first = await one.charge(diameter(one, INITIAL, "s", 0, group(ask=30)))
@@ -89,7 +89,7 @@ async def test_11_a_repeat_among_other_work_gets_its_stored_answer(workers: tupl
 
 
 async def test_16_a_message_that_was_paid_is_paid_for_the_repeat(workers: tuple[World, World]) -> None:
-    """The last money went into a message; its repeat elsewhere, decided together with other work, says so."""
+    """The last money went into a message; its repeat elsewhere, decided together with other work, says so [G-82]."""
     one, two = workers
     await one.charge(diameter(one, INITIAL, "s", 0, group(ask=1)))
     await one.change("-0.91")

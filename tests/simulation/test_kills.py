@@ -21,7 +21,7 @@ def clients() -> None:
 
 
 async def test_each_process_once(tmp_path: Path, clients: None) -> None:
-    """Each of the five dies once, and Valkey stands still once; the audit is clean, every acknowledged answer is true, no record is missing or double."""
+    """Each of the five dies once, and Valkey stands still once; the audit is clean, every acknowledged answer is true, no record is missing or double (statements 5, 8, 9) [B-94]."""
     plan = Plan(
         kills=len(VICTIMS),
         seed=2,
@@ -44,7 +44,7 @@ async def test_each_process_once(tmp_path: Path, clients: None) -> None:
 
 @pytest.mark.long
 async def test_fifty_kills(tmp_path: Path, clients: None) -> None:
-    """The long run: in turn, in changing order, some of them while the one before is still starting."""
+    """The long run: in turn, in changing order, some of them while the one before is still starting (statements 5, 8, 9)."""
     summary = await kill_run.run(Plan(kills=50, seed=3, freezes=10, in_flight=8), new_folder(tmp_path), print)
     kill_run.show(summary, print)
     assert sum(summary.kills.values()) == 50

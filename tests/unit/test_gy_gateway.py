@@ -111,7 +111,7 @@ def test_service_contexts(context: str, service: str) -> None:
 
 @pytest.mark.parametrize("context", ["32260@other.org", "99999@3gpp.org", "", "@", "32260"])
 def test_unknown_service_context_is_5031(context: str) -> None:
-    """gy-ro 16: 5031 with the Service-Context-Id in Failed-AVP, at command level."""
+    """gy-ro 16: 5031 with the Service-Context-Id in Failed-AVP, at command level (statement 44)."""
     named = avp.avp_text(codes.SERVICE_CONTEXT_ID, context)
     fault = fault_of(ccr(named, context=None))
     assert (fault.result_code, fault.failed_avp) == (5031, named)
@@ -211,12 +211,12 @@ BIG = 2**63
     ],
 )  # fmt: skip
 def test_groups(avps: list[bytes], kind: int, groups: tuple[GroupRequest, ...]) -> None:
-    """What is asked and what is reported, group by group."""
+    """What is asked and what is reported, group by group [G-20] [G-22] [G-23] [G-26 to G-29] [G-32] [G-33] (statements 38, 59, 60, 61)."""
     assert translated(ccr(*avps, kind=kind)).groups == groups
 
 
 def test_money_keeps_its_currency() -> None:
-    """gy-ro 14: digits x 10 ** exponent, exactly, at the currency's scale."""
+    """gy-ro 14: digits x 10 ** exponent, exactly, at the currency's scale (statement 110)."""
     request = translated(ccr(mscc(money(RSU, 230, -2))))
     assert (request.groups[0].requested, request.currency) == ((Quantity(M, 2_300_000_000),), "EUR")
     request = translated(ccr(mscc(money(RSU, 5, 2, currency=392))))
@@ -225,7 +225,7 @@ def test_money_keeps_its_currency() -> None:
 
 @given(st.integers(0, 10**9), st.integers(-9, 0))
 def test_money_is_exact(digits: int, exponent: int) -> None:
-    """What 9 decimals can hold is held exactly."""
+    """What 9 decimals can hold is held exactly (statements 109, 110)."""
     (quantity,) = translated(ccr(money(RSU, digits, exponent))).groups[0].requested or ()
     assert quantity.value == digits * 10 ** (9 + exponent)
 
@@ -364,7 +364,7 @@ CALL = ccr(mscc(seconds(RSU, 60), rating_group=100, service=1000))
 
 
 def test_grant_within_a_group() -> None:
-    """G-21, G-30: identity, units, conditions and a result of its own come back in the MSCC."""
+    """G-21, G-30: identity, units, conditions and a result of its own come back in the MSCC (statement 74) [G-50] [G-55]."""
     grant = GroupAnswer(GroupKey(100, (1000,)), OK, S, 60, 600, 0, 12)
     answer = answered(CALL, ChargingAnswer(OK, (grant,), 5, "EUR"))
     assert answer.number(codes.RESULT_CODE) == 2001
@@ -401,7 +401,7 @@ def test_other_units(kind: UnitKind, units: bytes, threshold: int) -> None:
 
 
 def test_money_is_granted_as_money() -> None:
-    """gy-ro 14: CC-Money with its currency, without idle zeros; at command level when asked there."""
+    """gy-ro 14: CC-Money with its currency, without idle zeros; at command level when asked there [G-84]."""
     grant = GroupAnswer(GroupKey(), OK, M, 2_300_000_000, 600)
     value = avp.avp(codes.UNIT_VALUE, avp.avp_i64(codes.VALUE_DIGITS, 23) + avp.avp_i32(codes.EXPONENT, -1))
     expected = avp.avp(codes.CC_MONEY, value + avp.avp_u32(codes.CURRENCY_CODE, 978))
@@ -412,7 +412,7 @@ def test_money_is_granted_as_money() -> None:
 
 
 def test_g33_single_service_style() -> None:
-    """G-33: units asked at command level are granted there, and a refusal is the command's."""
+    """G-33: units asked at command level are granted there, and a refusal is the command's [G-84]."""
     grant = GroupAnswer(GroupKey(), OK, S, 60, 600, 0)
     answer = answered(ccr(seconds(RSU, 60)), ChargingAnswer(OK, (grant,)))
     assert answer.groups == []
@@ -436,7 +436,7 @@ def test_42_one_group_without_tariff() -> None:
 
 @pytest.mark.parametrize("status", list(ChargingStatus))
 def test_g31_every_status_has_its_code(status: ChargingStatus) -> None:
-    """G-31: an error of the command comes without groups, E goes with 3xxx only, the mandatory AVPs always."""
+    """G-31: an error of the command comes without groups, E goes with 3xxx only, the mandatory AVPs always [G-1]."""
     grant = GroupAnswer(GroupKey(100, (1000,)), OK, S, 60)
     answer = answered(CALL, ChargingAnswer(status, (grant,)))
     assert answer.number(codes.RESULT_CODE) == RESULT_CODES[status]
@@ -450,7 +450,7 @@ def test_g31_every_status_has_its_code(status: ChargingStatus) -> None:
 
 
 def test_rating_failed_names_what_failed() -> None:
-    """gy-ro 6: the Rating-Group if one was named, else the Service-Context-Id."""
+    """gy-ro 6: the Rating-Group if one was named, else the Service-Context-Id (statement 44)."""
     failed = ChargingAnswer(ChargingStatus.RATING_FAILED)
     assert answered(CALL, failed).values[codes.FAILED_AVP] == [avp.avp_u32(codes.RATING_GROUP, 100)]
     context = avp.avp_text(codes.SERVICE_CONTEXT_ID, VOICE)

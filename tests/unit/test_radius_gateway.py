@@ -173,7 +173,7 @@ def test_an_interim_without_session_time_is_measured_by_the_clock() -> None:
 
 
 def test_stop_ends_with_the_total_whenever_it_comes() -> None:
-    """One number for all Stops of a call: a second one is a repeat, also with other times (statement 25)."""
+    """One number for all Stops of a call: a second one is a repeat, also with other times (statement 25) [R-60]."""
     request = charged(STOP, session_time_s=61, terminate_cause=1)
     assert (request.kind, request.request_number) == (RequestKind.TERMINATION, STOP_NUMBER)
     assert [(group.requested, group.used) for group in request.groups] == [(None, (seconds(61),))]

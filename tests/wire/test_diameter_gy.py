@@ -92,7 +92,7 @@ def open5gs() -> bytes:
 
 
 def test_kamailio_request() -> None:
-    """client-expectations 2.1: doubled Origin-*, accounting AVPs and no Auth-Application-Id are taken."""
+    """client-expectations 2.1: doubled Origin-*, accounting AVPs and no Auth-Application-Id are taken [B-26]."""
     request = read(kamailio())
     (only,) = request.groups
     assert (request.session_id, request.origin_host) == ("client.example.net;1;1", "client.example.net")
@@ -123,7 +123,7 @@ def test_open5gs_request() -> None:
 
 
 def test_several_groups_and_reports() -> None:
-    """G-28: several USU in one MSCC, several MSCC, several Service-Identifiers."""
+    """G-28: several USU in one MSCC, several MSCC, several Service-Identifiers [G-34]."""
     request = read(
         ccr(
             mscc(octets(USU, total=1), octets(USU, total=2), avp.avp_u32(codes.SERVICE_IDENTIFIER, 8), service=7),
@@ -150,7 +150,7 @@ def test_units_at_command_level_and_money() -> None:
 
 
 def test_proxy_infos_are_kept_in_order() -> None:
-    """B-76: three Proxy-Infos, unchanged and in their order."""
+    """B-76: three Proxy-Infos, unchanged and in their order [B-26]."""
     infos = [group(codes.PROXY_INFO, avp.avp_text(280, host), avp.avp(33, b"x")) for host in ("c.net", "a.net", "b")]
     assert read(ccr(*infos)).proxies == b"".join(infos)
     assert read(ccr()).proxies == b""
@@ -166,7 +166,7 @@ def test_proxy_infos_are_kept_in_order() -> None:
     ],
 )
 def test_fingerprint_tells_content_from_transport(change: dict[str, int], is_same: bool) -> None:
-    """A repeat over another way is a repeat; the same number with another type is a contradiction."""
+    """A repeat over another way is a repeat; the same number with another type is a contradiction [B-4] [G-4]."""
     usual = {"kind": 2, "number": 1}
     group_of_call = mscc(seconds(RSU, 30), seconds(USU, 30), rating_group=1)
     one, other = read(ccr(group_of_call, **usual)), read(ccr(group_of_call, **(usual | change)))  # type: ignore[arg-type]
@@ -175,7 +175,7 @@ def test_fingerprint_tells_content_from_transport(change: dict[str, int], is_sam
 
 @pytest.mark.parametrize("other", [31, 29])
 def test_fingerprint_sees_the_units(other: int) -> None:
-    """Other units are other content, in a group or at command level; Event-Timestamp is none."""
+    """Other units are other content, in a group or at command level; Event-Timestamp is none [G-4]."""
     time = avp.avp_u32(codes.EVENT_TIMESTAMP, 5)
     assert (
         read(ccr(mscc(seconds(USU, 30)), kind=2)).fingerprint
@@ -267,6 +267,12 @@ SHORT_TIME = avp.avp(codes.CC_TIME, b"\1\2")
             ccr(mscc(avp.avp(RSU, b"\0\0"))), 5014, mscc(group(RSU, avp.avp(0, b"", mandatory=False))), id="5014 cut"
         ),
         pytest.param(ccr(avp.avp(419, b"")), 5014, avp.avp(419, bytes(8)), id="5014 sub-session"),
+        pytest.param(
+            ccr(avp.avp(443, avp.avp_u32(450, 0) + avp.avp(444, b"4915") + b"11"), subscriber=None),
+            5014,
+            group(443, avp.avp(444, b"")),
+            id="5014 octets after a subscriber's number",
+        ),
     ],
 )
 def test_faults_have_their_failed_avp(frame: bytes, expected: int, failed: bytes) -> None:
@@ -313,7 +319,7 @@ def test_fault_answers_meet_the_grammar(without: tuple[int, ...]) -> None:
 
 
 def test_protocol_errors_use_the_generic_grammar() -> None:
-    """RFC 6733, 7.2: E is set; Session-Id comes first."""
+    """RFC 6733, 7.2: E is set; Session-Id comes first [B-27]."""
     message = Message(ccr())
     answer, values = parsed(ENCODER.fault(message, Fault(ResultCode.TOO_BUSY)))
     assert answer.flags == codes.PROXIABLE | codes.ERROR
@@ -325,7 +331,7 @@ def test_protocol_errors_use_the_generic_grammar() -> None:
     st.text(max_size=30), st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 4]), st.sampled_from(list(ResultCode))
 )
 def test_answers_give_back_what_was_asked(session: str, number: int, kind: int, code: ResultCode) -> None:
-    """B-1: identifiers, P bit, Session-Id, type and number come back for any request and any result."""
+    """B-1: identifiers, P bit, Session-Id, type and number come back for any request and any result [B-101]."""
     request = read(ccr(session=session, number=number, kind=kind, flags=codes.REQUEST))
     answer, values = parsed(ENCODER.answer(request, code))
     assert values[codes.SESSION_ID] == [session.encode()]

@@ -74,7 +74,7 @@ def result_code(message: Message) -> int:
 
 
 def test_cea_has_what_clients_look_for() -> None:
-    """Kamailio needs the vendor-specific application, OTP the whole grammar (client-expectations 1.2, 5)."""
+    """Kamailio needs the vendor-specific application, OTP the whole grammar (client-expectations 1.2, 5) [B-42]."""
     peer = new_peer()
     peer.receive_data(capabilities_request(), T0)
     peer.next_event()
@@ -181,7 +181,7 @@ def test_a_decision_has_to_be_made() -> None:
     ],
 )
 def test_b40_something_else_first_ends_it(first: bytes) -> None:
-    """B-40: before the capabilities exchange nothing else is answered."""
+    """B-40: before the capabilities exchange nothing else is answered [B-47]."""
     peer = new_peer()
     peer.receive_data(first, T0)
     (closed,) = events(peer)
@@ -202,7 +202,7 @@ def test_b40_no_cer_in_time_ends_it() -> None:
 
 
 def test_requests_come_out_in_order_and_answers_go_back() -> None:
-    """All messages of one read come out, the base protocol's are answered on the way."""
+    """All messages of one read come out, the base protocol's are answered on the way [B-61]."""
     peer = open_peer()
     peer.receive_data(ccr(number=1) + base.watchdog_request(CLIENT, 3, 4) + ccr(number=2), T0 + 5)
     requests = [event for event in events(peer) if isinstance(event, Message)]
@@ -226,7 +226,7 @@ def test_requests_come_out_in_order_and_answers_go_back() -> None:
     ],
 )
 def test_errors_of_the_base_protocol(data: bytes, expected: int, flags: int) -> None:
-    """Protocol errors have the E bit, the request's identifiers and its Session-Id; the connection goes on."""
+    """Protocol errors have the E bit, the request's identifiers and its Session-Id; the connection goes on [B-3] [B-72]."""
     peer = open_peer()
     peer.receive_data(data + ccr(number=5), T0)
     assert [type(event) for event in events(peer)] == [Message]
@@ -324,7 +324,7 @@ def test_stop_before_the_peer_is_known_just_closes() -> None:
 
 
 def test_watchdog_asks_suspects_and_closes() -> None:
-    """RFC 3539, 3.4.1: DWR after Tw, SUSPECT after a second one, the end after the third."""
+    """RFC 3539, 3.4.1: DWR after Tw, SUSPECT after a second one, the end after the third [B-60]."""
     peer = open_peer(watchdog_ms=TW)
     peer.receive_data(ccr(), T0 + 1000)
     assert [type(event) for event in events(peer)] == [Message]
@@ -341,7 +341,7 @@ def test_watchdog_asks_suspects_and_closes() -> None:
 
 
 def test_watchdog_is_content_with_an_answer() -> None:
-    """A DWA clears the pending DWR; any message leads a suspect back."""
+    """A DWA clears the pending DWR; any message leads a suspect back [B-60]."""
     peer = open_peer(watchdog_ms=TW)
     peer.handle_timer(T0 + TW)
     (dwr,) = answers(peer)

@@ -49,7 +49,7 @@ ACCOUNTING, AUTHENTICATION = Role.ACCOUNTING, Role.AUTHENTICATION
     ],
 )
 def test_silence(datagram: bytes, role: Role, expected: Discard) -> None:
-    """[R-1] [R-4] [R-10] [R-11] [R-21] [R-23] [R-94] [R-100]: not answered, and the reason is counted."""
+    """[R-1] [R-4] [R-10] [R-11] [R-21] [R-23] [R-94] [R-100]: not answered, and the reason is counted [R-27]."""
     assert receive(datagram, role) is expected
 
 
@@ -63,7 +63,7 @@ def test_silence(datagram: bytes, role: Role, expected: Discard) -> None:
     ],
 )
 def test_requests_come_through(datagram: bytes, role: Role) -> None:
-    """What is genuine is worked on."""
+    """What is genuine is worked on [R-27]."""
     assert isinstance(receive(datagram, role), Packet)
 
 
@@ -90,7 +90,7 @@ PROXIED = BODY + attribute(33, b"state")
 def test_r21_r22_r23_message_authenticator(
     requirement: Literal["yes", "auto", "no"], limit: bool, body: bytes, sign: bool, is_taken: bool
 ) -> None:
-    """The client's settings, and what they cannot switch off."""
+    """The client's settings, and what they cannot switch off [R-26]."""
     of = peer(requirement, limit_proxy_state=limit)
     result = receive(access_request(body, sign=sign), AUTHENTICATION, of)
     assert isinstance(result, Packet) is is_taken
@@ -110,7 +110,7 @@ def test_r21_auto_becomes_yes_after_the_first_valid_one() -> None:
 
 @pytest.mark.parametrize(("role", "code"), [(AUTHENTICATION, 2), (ACCOUNTING, 5)])
 def test_r100_status_server(role: Role, code: int) -> None:
-    """Answered on both ports, signed, with Proxy-State and nothing else, as often as it is asked."""
+    """Answered on both ports, signed, with Proxy-State and nothing else, as often as it is asked [R-101]."""
     at, of = responder(role), peer()
     request = status_server(attributes_of({33: b"state", 1: "ignored"}), 9)
     for _ in range(2):

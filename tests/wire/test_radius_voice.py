@@ -55,7 +55,7 @@ def sub(number: int, value: bytes) -> bytes:
     ],
 )
 def test_r6_vendor_attributes_by_meaning(contents: list[bytes], expected: dict[str, str]) -> None:
-    """Both dialects, several in one, and what is broken or unknown is left out without harm."""
+    """Both dialects, several in one, and what is broken or unknown is left out without harm [R-120]."""
     assert texts_of(*contents) == expected
 
 

@@ -1,0 +1,1 @@
+"""Looking at traffic: captures, hex text, messages as trees, scripted clients. Nothing here runs in the daemon."""

@@ -1,0 +1,111 @@
+"""RADIUS calls that do not go as planned: no Start, no Stop, too late, too long, counters that fall; charged for real."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+import pytest
+
+from protocols.radius import authenticators, records
+from protocols.radius.packet import decode
+from protocols.radius.responder import Role
+from tests.integration.test_radius_charging import CALL, INTERIM, START, STOP, T0_S, playing
+from tests.wire.radius_packets import access_request, accounting_request, attributes_of, voice_names
+from tests.wire.test_radius_responder import receive
+
+pytestmark = pytest.mark.integration
+
+
+async def test_r45_an_authorization_without_a_call_ends_and_a_late_stop_is_charged() -> None:
+    """R-45: after the grant and the time a phone may ring the money is free; a Stop later is charged all the same."""
+    async with playing() as gateway:
+        assert (await gateway.access(CALL))["seconds"] == 1000
+        gateway.world.clock.now_ms += 2 * 3600 * 1000
+        await gateway.world.close_silent_sessions()
+        assert await gateway.figures() == (1000, 0)
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 30})
+        assert await gateway.figures() == (970, 0)
+
+
+async def test_r46_r47_a_second_call_is_decided_on_what_is_left() -> None:
+    """R-46, R-47: the first call takes all that is affordable, so there is none for the second, and it is told so."""
+    async with playing() as gateway:
+        await gateway.access({**CALL, 44: "s1"})
+        second = await gateway.access({**CALL, 30: "100777", 44: "s2"})
+        assert (second["code"], second["seconds"]) == (3, None)
+        assert second["return_code"] != "0"
+        assert await gateway.figures() == (1000, 1000)
+
+
+async def test_65_a_counter_that_falls_gives_nothing_back() -> None:
+    """R-63: 100 s, then 50 s, then a Stop of 60 s: 100 s are paid, once."""
+    async with playing() as gateway:
+        await gateway.account(START, {**CALL, 44: "s1"})
+        for total_s in (100, 50):
+            await gateway.account(INTERIM, {**CALL, 44: "s1", 46: total_s})
+            assert (await gateway.figures())[0] == 900
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 60})
+        assert await gateway.figures() == (900, 0)
+
+
+async def test_r66_use_beyond_the_reservation_is_charged_in_full() -> None:
+    """R-66: the balance may fall below zero, and then there is no further call (statement 52)."""
+    async with playing() as gateway:
+        await gateway.account(START, {**CALL, 44: "s1"})
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 1200})
+        assert await gateway.figures() == (-200, 0)
+        assert (await gateway.access(CALL))["code"] == 3
+
+
+async def test_r71_a_call_without_stop_is_closed_at_its_last_interim() -> None:
+    """R-71: supervision ends it; what the last interim told is what it costs."""
+    async with playing() as gateway:
+        await gateway.account(START, {**CALL, 44: "s1"})
+        await gateway.account(INTERIM, {**CALL, 44: "s1", 46: 60})
+        gateway.world.clock.now_ms += 2 * 3600 * 1000
+        await gateway.world.close_silent_sessions()
+        assert await gateway.figures() == (940, 0)
+
+
+async def test_r73_an_id_that_is_used_again_is_a_new_call() -> None:
+    """R-73: a gateway that was started anew counts from one again: same id, later begin, another charge."""
+    async with playing() as gateway:
+        for turn in range(2):
+            begun_s = T0_S + turn * 600
+            gateway.world.clock.now_ms = begun_s * 1000
+            await gateway.account(START, {**CALL, 44: "1", 55: begun_s})
+            gateway.world.clock.now_ms += 10_000
+            await gateway.account(STOP, {**CALL, 44: "1", 46: 10, 55: begun_s + 10})
+        assert await gateway.figures() == (980, 0)
+        assert len(await gateway.records()) == 2
+
+
+def test_r12_digests_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-12: each of the three ways to check a digest goes through hmac.compare_digest."""
+    compared: list[int] = []
+    genuine = hmac.compare_digest
+
+    def spying(first: Any, second: Any) -> bool:
+        compared.append(len(first))
+        return genuine(first, second)
+
+    monkeypatch.setattr(hmac, "compare_digest", spying)
+    body = attributes_of({1: "4915112345", 40: 1, 44: "s"})
+    receive(accounting_request(body), Role.ACCOUNTING)
+    receive(access_request(body), Role.AUTHENTICATION)
+    assert compared == [16, 16]
+    chap = authenticators.chap_response(7, b"wonder", b"challenge")
+    assert authenticators.is_chap_password_right(b"\7" + chap, b"wonder", b"challenge")
+    assert compared == [16, 16, 16]
+
+
+def test_r74_ids_have_case() -> None:
+    """R-74: "Call-1" and "call-1" are two calls."""
+    one, other = (
+        records.accounting_record(
+            decode(accounting_request(attributes_of({40: 1, 44: name}))), voice_names()
+        ).session_id
+        for name in ("Call-1", "call-1")
+    )
+    assert one != other
