@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ocs.rating.build import build
-from ocs.rating.price import Price, cost_of, next_step, units_within
+from ocs.rating.price import Price, cost_of, units_within
 from ocs.rating.ratebook import RateBook
 from ocs.rating.tariffs import RatingFault
 from ocs.rating.units import UnitKind
@@ -83,7 +83,6 @@ def measure_price() -> None:
         for name, work in (
             ("cost_of", lambda used=used: cost_of(price, used)),
             ("units_within", lambda used=used: units_within(price, budget, used)),
-            ("next_step", lambda used=used: next_step(price, used)),
         ):
             taken_us = min(timeit.repeat(work, number=1000, repeat=200)) / 1000 * 1e6
             print(f"{name} at {used} s: {taken_us:.2f} us")

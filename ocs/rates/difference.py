@@ -32,6 +32,7 @@ class ChangeKind(StrEnum):
     FEE = "fee change"
     INCREMENT = "increment change"
     ROUNDING = "rounding change"
+    TERMS = "terms change"  # grace, fees for attempts, least and most, tax
     UNIT = "unit change"  # seconds became octets: no figures can be compared
     DATE = "date change"
     NAME = "renamed"
@@ -228,7 +229,9 @@ def money_kind(was: Price, now: Price) -> ChangeKind | None:
         return ChangeKind.FEE
     if (was.initial, was.next, was.minimum) != (now.initial, now.next, now.minimum):
         return ChangeKind.INCREMENT
-    return ChangeKind.ROUNDING if (was.quantum, was.rounding) != (now.quantum, now.rounding) else None
+    if (was.quantum, was.rounding) != (now.quantum, now.rounding):
+        return ChangeKind.ROUNDING
+    return ChangeKind.TERMS if was.terms != now.terms else None
 
 
 def permille(old: Price | RatingFault, new: Price | RatingFault) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from ocs.rates.trace import Trace
 from ocs.rates.wording import increment_text, price_lines
 from ocs.rating.explain import explain, parts_of
 from ocs.rating.price import Price, Tariff, billed_units, cost_of
+from ocs.rating.terms import Grace, SubSecond, Terms, terms_of
 from ocs.rating.units import price_unit_name
 
 Fields = dict[str, Any]
@@ -32,8 +34,36 @@ def price_fields(price: Price, currency: Currency) -> Fields:
         "setup": _decimal(price.setup, currency),
         "minimum": price.minimum,
         "round_to": _decimal(price.quantum, currency),
-        "rounding": price.rounding.name.lower().replace("_", "-"),
+        "rounding": _name(price.rounding),
+        **_term_fields(terms_of(price), currency),
     }
+
+
+def _term_fields(terms: Terms, currency: Currency) -> Fields:
+    """What a price has beyond the ordinary, under the names of the rate files."""
+    amounts = {
+        "attempt_fee": terms.attempt_fee,
+        "minimum_charge": terms.charge_min,
+        "maximum_charge": terms.charge_max,
+    }
+    fields: Fields = {name: _decimal(amount, currency) for name, amount in amounts.items() if amount}
+    if terms.grace is Grace.ADDED_PERMILLE:
+        fields["added"] = f"{format_amount(terms.grace_units, 1, 0)} %"
+    elif terms.grace is not Grace.NONE:
+        fields[terms.grace.name.lower()] = terms.grace_units
+    if terms.sub_second is not SubSecond.UP:
+        fields["sub_second"] = _name(terms.sub_second)
+    if terms.tax:
+        fields |= {
+            "tax": f"{format_amount(terms.tax.rate, 4, 0)} %",
+            "tax_included": terms.tax.is_included,
+            "tax_code": terms.tax.code,
+        }
+    return fields
+
+
+def _name(member: IntEnum) -> str:
+    return member.name.lower().replace("_", "-")
 
 
 def trace_fields(found: Trace, currency: Currency) -> Fields:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from balance.money import Amount, Currency, format_amount
+from ocs.rating.explain import tax_name
 from ocs.rating.price import Price, Rounding, is_free
 from ocs.rating.tariffs import RatingFault
+from ocs.rating.terms import Grace, terms_of
 from ocs.rating.units import price_unit_name, quantity_text
 
 _MODES: Final = {Rounding.UP: "up", Rounding.HALF_UP: "half up", Rounding.DOWN: "down"}
@@ -56,5 +58,33 @@ def price_lines(price: Price, currency: Currency) -> list[str]:
         lines.append(f"{amount_text(price.setup, currency)} setup fee with the first use")
     if price.minimum:
         lines.append(f"a shorter use is billed as {quantity_text(price.kind, price.minimum)}")
+    lines += _term_lines(price, currency)
     lines.append(f"the amount is rounded once, {_MODES[price.rounding]}, to {amount_text(price.quantum, currency)}")
+    return lines
+
+
+_GRACES: Final = {
+    Grace.FREE_UP_TO: "a use of up to {} is free, with its fees",
+    Grace.DEDUCTED: "{} are taken off the use before the increments",
+    Grace.FREE_UNITS: "of what is billed, the first {} cost nothing",
+    Grace.ADDED: "{} are added to every use before the increments",
+    Grace.ADDED_PERMILLE: "{} are added to every use before the increments",
+}
+
+
+def _term_lines(price: Price, currency: Currency) -> list[str]:
+    terms = terms_of(price)
+    lines = []
+    if terms.attempt_fee:
+        lines.append(f"{amount_text(terms.attempt_fee, currency)} fee for every attempt, answered or not")
+    if terms.charge_min:
+        lines.append(f"an answered call costs at least {amount_text(terms.charge_min, currency)}")
+    if terms.charge_max:
+        lines.append(f"a call costs at most {amount_text(terms.charge_max, currency)}")
+    if terms.grace is Grace.ADDED_PERMILLE:
+        lines.append(_GRACES[terms.grace].format(f"{format_amount(terms.grace_units, 1, 0)} %"))
+    elif terms.grace is not Grace.NONE:
+        lines.append(_GRACES[terms.grace].format(quantity_text(price.kind, terms.grace_units)))
+    if terms.tax:
+        lines.append(f"{tax_name(terms.tax)} is {'inside' if terms.tax.is_included else 'added'}")
     return lines

@@ -10,15 +10,14 @@ from balance.money import Currency
 from ocs.rating.dated import Clash, Version, settle
 from ocs.rating.deckfile import Deck, DeckTemplate
 from ocs.rating.faults import Problem, did_you_mean
-from ocs.rating.price import Price, Rounding, Tariff
-from ocs.rating.pricing import interval, priced
+from ocs.rating.price import Price, Tariff
+from ocs.rating.pricing import finished, interval, priced
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
-from ocs.rating.rateplan import DestinationRate, PriceCells, RatePlan, TariffEntry
+from ocs.rating.rateplan import DestinationRate, Finish, Pricing, RatePlan, TariffEntry
 from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, RateSource
 from ocs.rating.tomlfile import Path, TomlFile
-from ocs.rating.units import PRICE_UNITS
+from ocs.rating.units import PRICE_UNITS, UnitKind
 
-_ROUNDINGS: Final = {"up": Rounding.UP, "half-up": Rounding.HALF_UP, "down": Rounding.DOWN}
 _SOURCES: Final = ("rate", "free", "deck", "destinations")
 
 _ANY_IDENTIFIER: Final = -1
@@ -51,6 +50,7 @@ class PlanReader:
         self._library = library
         self._versions: dict[_Selector, list[Version[Entry]]] = {}
         self._plan = ""
+        self._finish = Finish()
         self._scale = 0
 
     def read(self) -> tuple[str, PlanRates] | None:
@@ -76,11 +76,14 @@ class PlanReader:
         if not head.name.strip():
             self._file.fault(("name",), "is empty", "accounts refer to the plan by it")
         self._plan = head.name
+        self._finish = head
         currency = self._library.currencies.get(head.currency)
         if currency is None:
             cure = did_you_mean(head.currency, self._library.currencies)
             self._file.fault(("currency",), f"{head.currency!r} is not in currencies.toml", cure)
         self._scale = currency.scale if currency else 9
+        plain = Price(UnitKind.EVENTS, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=1)
+        self._add_all((), finished(plain, head, self._scale)[1])
 
     def _read_entry(self, at: int, raw: Any) -> None:
         path: Path = ("tariffs", at)
@@ -101,24 +104,15 @@ class PlanReader:
         """Read the price of the tariff itself: whole, or what the lines of its deck inherit."""
         kind, units = PRICE_UNITS[entry.per]
         plain = Price(kind=kind, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=units)
-        price, problems = priced(entry.cells(), plain, self._scale)
+        return self._read_price(entry, finished(plain, self._finish, self._scale)[0], path)
+
+    def _read_price(self, written: Pricing, template: Price, path: Path) -> Price:
+        """Read what is written at one place; all else is as in the template."""
+        price, problems = priced(written.cells(), template, self._scale)
         self._add_all(path, problems)
-        rounding, problems = priced(PriceCells(rate=entry.round_to), plain, self._scale)
-        self._add_all(path, [problem._replace(field="round_to") for problem in problems])
-        if entry.round_to and not problems and rounding.next_rate == 0:
-            self._file.fault((*path, "round_to"), "is zero", 'leave it out to keep all decimals, or write "0.01"')
-        return Price(
-            kind=kind,
-            setup=price.setup,
-            initial=price.initial,
-            next=price.next,
-            initial_rate=price.initial_rate,
-            next_rate=price.next_rate,
-            per=units,
-            minimum=price.minimum,
-            quantum=rounding.next_rate or 1,
-            rounding=_ROUNDINGS[entry.rounding],
-        )
+        price, problems = finished(price, written, self._scale)
+        self._add_all(path, problems)
+        return price
 
     def _rates(self, raw: Any, path: Path) -> list[tuple[int, DestinationRate]]:
         """Decode ``[[tariffs.rates]]``, each with its place."""
@@ -138,8 +132,9 @@ class PlanReader:
             return None
         if rates and named != ["destinations"]:
             self._file.fault((*path, "rates"), "stand without destinations", 'add destinations = "..."')
-        if entry.free and entry.setup:
-            self._file.fault((*path, "setup"), "a free tariff has a fee", 'write rate = "0" with the fee, or no fee')
+        for fee in ("setup", "attempt_fee", "minimum_charge") if entry.free else ():
+            if getattr(entry, fee):
+                self._file.fault((*path, fee), "a free tariff has a fee", 'write rate = "0" with the fee, or no fee')
         labels = Labels(self._plan, entry.name, self._library.version)
         if entry.deck:
             return self._deck(entry.deck, template, labels, path)
@@ -174,8 +169,7 @@ class PlanReader:
         for at, row in rates:
             here = (*path, "rates", at)
             place = place_of.get(row.destination)
-            price, problems = priced(row.cells(), template, self._scale)
-            self._add_all(here, problems)
+            price = self._read_price(row, template, here)
             if place is None:
                 message = f"{row.destination!r} is not in destinations/{name}.csv"
                 self._file.fault((*here, "destination"), message, did_you_mean(row.destination, place_of))

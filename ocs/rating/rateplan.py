@@ -14,6 +14,7 @@ PriceUnit: TypeAlias = Literal[
     "second", "minute", "hour", "octet", "kB", "KiB", "MB", "MiB", "GB", "GiB", "event"
 ]  # the keys of units.PRICE_UNITS
 RoundingMode: TypeAlias = Literal["up", "half-up", "down"]
+SubSecondMode: TypeAlias = Literal["up", "half-up", "down", "calendar"]
 
 
 class PriceCells(NamedTuple):
@@ -25,9 +26,27 @@ class PriceCells(NamedTuple):
     next: str = ""
     setup: str = ""
     minimum: str = ""
+    attempt_fee: str = ""
+    minimum_charge: str = ""
+    maximum_charge: str = ""
+    free_up_to: str = ""
+    deducted: str = ""
+    free_units: str = ""
+    added: str = ""
 
 
-class Pricing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Finish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the amount of a call is finished. A plan says it for its tariffs, a tariff and a destination for themselves."""
+
+    round_to: str = ""
+    rounding: RoundingMode | Literal[""] = ""
+    sub_second: SubSecondMode | Literal[""] = ""
+    tax: str = ""
+    tax_included: bool | None = None
+    tax_code: str = ""
+
+
+class Pricing(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The parts of a price that a tariff sets and a destination may override."""
 
     rate: str = ""
@@ -36,11 +55,16 @@ class Pricing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     next: int | str = ""
     setup: str = ""
     minimum: int | str = ""
+    attempt_fee: str = ""
+    minimum_charge: str = ""
+    maximum_charge: str = ""
+    free_up_to: int | str = ""
+    deducted: int | str = ""
+    free_units: int | str = ""
+    added: int | str = ""
 
     def cells(self) -> PriceCells:
-        return PriceCells(
-            self.rate, self.initial_rate, str(self.initial), str(self.next), self.setup, str(self.minimum)
-        )
+        return PriceCells(*(str(getattr(self, name)) for name in PriceCells._fields))
 
 
 class DestinationRate(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -62,13 +86,11 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     rating_groups: tuple[int, ...] = ()
     service_identifiers: tuple[int, ...] = ()
     default: bool = False
-    round_to: str = ""
-    rounding: RoundingMode = "up"
     from_: str = msgspec.field(default="", name="from")
     to: str = ""
 
 
-class RatePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The head of a file of ``config/rateplans``; its ``[[tariffs]]`` are decoded one by one."""
 
     name: str

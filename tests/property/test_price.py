@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance.money import Currency, parse_amount
+from ocs.rating.charge import charge_of
 from ocs.rating.explain import explain, parts_of
-from ocs.rating.price import Price, Rounding, billed_units, cost_of, is_free, next_step, units_within
+from ocs.rating.price import Price, Rounding, billed_units, cost_of, held_for, is_free, units_within
+from ocs.rating.terms import Grace, Tax, Terms, terms_of, with_terms
 from ocs.rating.units import UnitKind
 
 USE_MAX = 400
@@ -17,7 +19,7 @@ USE_MAX = 400
 @st.composite
 def prices(draw: st.DrawFn) -> Price:
     """Small numbers, so that every boundary is near and brute force can judge."""
-    return Price(
+    price = Price(
         kind=UnitKind.SECONDS,
         setup=draw(st.sampled_from([0, 0, 1, 7, 50])),
         initial=draw(st.sampled_from([0, 1, 6, 10, 30, 60])),
@@ -27,28 +29,45 @@ def prices(draw: st.DrawFn) -> Price:
         per=draw(st.sampled_from([1, 3, 60, 100])),
         minimum=draw(st.sampled_from([0, 0, 5, 30, 61])),
         quantum=draw(st.sampled_from([1, 1, 5, 10])),
-        rounding=draw(st.sampled_from(list(Rounding))),
+        terms=draw(st.sampled_from(list(Rounding))),
+    )
+    return with_terms(price, draw(terms(price.rounding))) if draw(st.booleans()) else price
+
+
+@st.composite
+def terms(draw: st.DrawFn, rounding: Rounding) -> Terms:
+    """Every rule that a price may have, most of them absent."""
+    least = draw(st.sampled_from([0, 0, 30, 200]))
+    return Terms(
+        rounding=rounding,
+        attempt_fee=draw(st.sampled_from([0, 0, 3])),
+        charge_min=least,
+        charge_max=draw(st.sampled_from([0, 0, 250, 900])),
+        grace=draw(st.sampled_from(list(Grace))),
+        grace_units=draw(st.sampled_from([0, 1, 5, 70, 333])),
+        tax=draw(st.sampled_from([None, None, Tax(190_000, is_included=False), Tax(77_000, is_included=True)])),
     )
 
 
 @given(prices(), st.integers(-5, USE_MAX))
 def test_cost_is_monotone(price: Price, used: int) -> None:
-    """One more unit never costs less, and a use that is not there costs nothing."""
+    """One more unit never costs less, and a use that is not there costs nothing but the fee for the attempt."""
     assert 0 <= cost_of(price, used) <= cost_of(price, used + 1)
-    assert used > 0 or cost_of(price, used) == 0
+    assert used > 0 or cost_of(price, used) == cost_of(price, 0)
+    assert cost_of(price, 0) == 0 or terms_of(price).attempt_fee
 
 
 @given(prices(), st.integers(-10, 500), st.integers(-2, USE_MAX))
 def test_units_within_is_the_exact_inverse(price: Price, budget: int, limit: int) -> None:
     """units_within agrees with trying every use from the limit down."""
-    brute = max((units for units in range(max(limit, 0) + 1) if cost_of(price, units) <= budget), default=0)
+    brute = max((units for units in range(max(limit, 0) + 1) if held_for(price, units) <= budget), default=0)
     assert units_within(price, budget, limit) == brute
 
 
 @given(prices(), st.lists(st.integers(0, 90), max_size=8))
 def test_the_number_of_updates_cannot_change_the_price(price: Price, reports: list[int]) -> None:
     """The debits C(new) - C(old) of any series of reports add up to the price of the whole call."""
-    used = debited = 0
+    used, debited = 0, cost_of(price, 0)
     for report in reports:
         debited += cost_of(price, used + report) - cost_of(price, used)
         used += report
@@ -56,21 +75,28 @@ def test_the_number_of_updates_cannot_change_the_price(price: Price, reports: li
 
 
 @given(prices(), st.integers(0, USE_MAX))
-def test_next_step_ends_the_next_increment(price: Price, used: int) -> None:
-    """The step leads to the end of an increment, and from there the paid units are used up."""
-    step = next_step(price, used)
-    assert step > 0
-    assert billed_units(price, used + step) == used + step
-    paid = billed_units(price, used)
-    assert billed_units(price, paid) == paid
-    assert cost_of(price, paid + 1) == cost_of(price, used + step)
+def test_a_paid_increment_may_be_used_to_its_end(price: Price, used: int) -> None:
+    """What is billed costs as much as what was used, and billing it again changes nothing."""
+    ordinary = msgspec.structs.replace(price, terms=price.rounding)
+    paid = billed_units(ordinary, used)
+    assert billed_units(ordinary, paid) == paid
+    assert cost_of(ordinary, paid) == cost_of(ordinary, used)
 
 
 @given(prices())
 def test_free_means_that_nothing_ever_costs(price: Price) -> None:
     """is_free says exactly whether the price stays at zero."""
-    exactly = msgspec.structs.replace(price, quantum=1, rounding=Rounding.UP)
+    exactly = msgspec.structs.replace(price, quantum=1)
+    exactly = with_terms(exactly, msgspec.structs.replace(terms_of(price), rounding=Rounding.UP))
     assert is_free(price) == (cost_of(exactly, 1_000_000) == 0)
+
+
+@given(prices(), st.integers(-5, USE_MAX))
+def test_both_ways_to_an_ordinary_price_agree(price: Price, used: int) -> None:
+    """The short formula of the hot path and the steps of the explanation come to the same amount."""
+    ordinary = msgspec.structs.replace(price, terms=price.rounding)
+    assert cost_of(ordinary, used) == charge_of(ordinary, used).total
+    assert billed_units(ordinary, used) == charge_of(ordinary, used).billed
 
 
 @given(prices(), st.integers(0, 300), st.integers(0, 300))

@@ -1,0 +1,135 @@
+"""What a price with terms makes of a use, step by step: the amount of a call and its explanation are the same record.
+
+    use -> grace -> increments -> pieces at their rates, setup fee -> least and most -> attempt fee -> rounding -> tax
+
+Everything up to the rounding is one exact fraction. No step makes a longer use cheaper, so a quota can be found by
+halving.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from balance.money import Amount
+from ocs.rating.terms import TAX_UNIT, Grace, Price, SubSecond, Tax, Terms, increments, rounded, terms_of
+
+
+class Piece(NamedTuple):
+    """Billed units at one rate (an amount per ``price.per``). ``label`` says which part of the use they are."""
+
+    units: int
+    rate: Amount
+    label: str = ""
+
+
+class Charge(NamedTuple):
+    """One call's price. ``exact`` is a numerator over ``price.per``: pieces and setup fee, between least and most."""
+
+    counted: int
+    billed: int
+    pieces: tuple[Piece, ...]
+    setup: Amount
+    exact: int
+    attempt_fee: Amount
+    net: Amount
+    tax: Amount
+
+    @property
+    def total(self) -> Amount:
+        """What the customer pays."""
+        return self.net + self.tax
+
+
+def charge_of(price: Price, used_units: int) -> Charge:
+    """Price a use in steps. Works for every price; the ordinary ones have a shorter way to the same amount."""
+    terms = terms_of(price)
+    counted = counted_units(terms, used_units)
+    billed = increments(price, counted)
+    pieces: tuple[Piece, ...] = ()
+    setup = exact = 0
+    if is_charged(terms, used_units):
+        pieces = tuple(_without_free(terms, _pieces(price, billed)))
+        setup = price.setup
+        exact = setup * price.per + sum(piece.units * piece.rate for piece in pieces)
+        exact = max(exact, terms.charge_min * price.per)
+        exact = min(exact, terms.charge_max * price.per) if terms.charge_max else exact
+    due = exact + terms.attempt_fee * price.per
+    amount = rounded(due, price.per * price.quantum, terms.rounding) * price.quantum
+    net, tax = net_and_tax(terms.tax, amount)
+    return Charge(counted, billed, pieces, setup, exact, terms.attempt_fee, net, tax)
+
+
+def held_with_terms(price: Price, used_units: int) -> Amount:
+    """Give the most that a use of at most so many units can cost."""
+    return charge_of(price, used_units).total
+
+
+def is_charged(terms: Terms, used_units: int) -> bool:
+    """Tell whether a use is charged at all, apart from the fee for the attempt."""
+    return used_units > (terms.grace_units if terms.grace is Grace.FREE_UP_TO else 0)
+
+
+def counted_units(terms: Terms, used_units: int) -> int:
+    """Bring a use to the units that fill increments: what the grace rule takes off or adds."""
+    grace, units = terms.grace, terms.grace_units
+    if used_units <= 0 or (grace is Grace.FREE_UP_TO and used_units <= units):
+        return 0
+    if grace is Grace.DEDUCTED:
+        return max(0, used_units - units)
+    if grace is Grace.ADDED:
+        return used_units + units
+    if grace is Grace.ADDED_PERMILLE:
+        return used_units - (-used_units * units // 1000)
+    return used_units
+
+
+def whole_seconds(price: Price, from_ms: int, to_ms: int) -> int:
+    """Bring an answered call that is known in milliseconds to the seconds that are priced."""
+    rule, taken_ms = terms_of(price).sub_second, max(0, to_ms - from_ms)
+    if rule is SubSecond.UP:
+        return -(-taken_ms // 1000)
+    if rule is SubSecond.HALF_UP:
+        return (taken_ms + 500) // 1000
+    return taken_ms // 1000 if rule is SubSecond.DOWN else max(0, to_ms // 1000 - from_ms // 1000)
+
+
+def net_and_tax(tax: Tax | None, amount: Amount) -> tuple[Amount, Amount]:
+    """Split an amount, or add to it: net and tax, rounded half up to the currency's last digit."""
+    if tax is None:
+        return amount, 0
+    if not tax.is_included:
+        return amount, (2 * amount * tax.rate + TAX_UNIT) // (2 * TAX_UNIT)
+    whole = TAX_UNIT + tax.rate
+    net = (2 * amount * TAX_UNIT + whole) // (2 * whole)
+    return net, amount - net
+
+
+def is_never_charged(price: Price) -> bool:
+    """Tell whether the terms of a price without fee and rates leave it without any."""
+    terms = terms_of(price)
+    return terms.attempt_fee == terms.charge_min == 0
+
+
+def _pieces(price: Price, billed: int) -> list[Piece]:
+    """Cut the billed units by the rates they have."""
+    if price.initial_rate == price.next_rate:
+        return [Piece(billed, price.next_rate)] if billed else []
+    initial = min(billed, price.initial)
+    parts = (Piece(initial, price.initial_rate), Piece(billed - initial, price.next_rate))
+    return [piece for piece in parts if piece.units]
+
+
+def _without_free(terms: Terms, pieces: list[Piece]) -> list[Piece]:
+    """Let the first units of a use go free, where the price says so."""
+    if terms.grace is not Grace.FREE_UNITS:
+        return pieces
+    left = terms.grace_units
+    charged: list[Piece] = []
+    for piece in pieces:
+        free = min(left, piece.units)
+        left -= free
+        if free:
+            charged.append(Piece(free, 0, "free units of the call"))
+        if piece.units > free:
+            charged.append(piece._replace(units=piece.units - free))
+    return charged
