@@ -9,23 +9,27 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from typing import Final, NamedTuple
 
 import msgspec
 
-from ocs.rating.dated import EVER_MS, FOREVER_MS
+from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash
 from ocs.rating.faults import FaultList, Problem, did_you_mean
-from ocs.rating.prefixes import PrefixIndexBuilder
+from ocs.rating.origins import EVERYWHERE, NO_ZONES, ZONE, OriginRule, parse_rule
+from ocs.rating.prefixes import KEY_DIGITS, PrefixIndexBuilder
 from ocs.rating.price import Price
 from ocs.rating.pricing import interval, priced
 from ocs.rating.rateplan import PriceCells
 from ocs.rating.tariffs import BARRED, CodeTable
 
-PREFIX_DIGITS_MAX: Final = 24
+PREFIX_DIGITS_MAX: Final = KEY_DIGITS
 CODE_COLUMNS: Final = ("prefix", "destination", "from", "to")
 PRICE_COLUMNS: Final = (*PriceCells._fields, "forbidden")
+CHOICE_COLUMNS: Final = ("origin", "priority")
+DECK_COLUMNS: Final = CODE_COLUMNS + PRICE_COLUMNS + CHOICE_COLUMNS
+PRIORITY_MAX: Final = 1_000_000
 
 _SEPARATORS: Final = re.compile(r"[\s,;]+")
 _FLAGS: Final = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
@@ -39,11 +43,15 @@ class DeckTemplate(NamedTuple):
 
 
 class Deck(msgspec.Struct, frozen=True):
-    """``price_of`` is a place in ``prices`` by row number; both are empty for a list without prices."""
+    """``price_of`` is a place in ``prices`` by row number; both are empty for a list without prices.
+
+    ``cuts`` are pairs of rows of which the earlier one's written end reaches into the later one.
+    """
 
     codes: CodeTable
     prices: tuple[Price, ...]
     price_of: array[int]
+    cuts: tuple[Clash[int], ...] = ()
 
 
 class _Columns(NamedTuple):
@@ -53,15 +61,19 @@ class _Columns(NamedTuple):
     destination: int
     from_: int
     to: int
+    choice: tuple[int, int] | None  # origin and priority, where the file has one of them
     prices: tuple[int, ...]
 
 
 class DeckReader:
     """Reads one file for one tariff."""
 
-    def __init__(self, faults: FaultList, template: DeckTemplate | None, now_ms: int) -> None:
+    def __init__(
+        self, faults: FaultList, template: DeckTemplate | None, now_ms: int, zones: Mapping[str, OriginRule] = NO_ZONES
+    ) -> None:
         self._faults = faults
         self._template = template
+        self._zones = zones
         self._builder = PrefixIndexBuilder(now_ms)
         self._destinations: dict[str, int] = {}
         self._destination_of = array("I")
@@ -70,6 +82,7 @@ class DeckReader:
         self._prices: list[Price] = []
         self._price_of = array("I")
         self._price_read: dict[tuple[str, ...], tuple[int, list[Problem]]] = {}
+        self._choice_read: dict[tuple[str, str], tuple[OriginRule, int, list[Problem]]] = {}
         self._interval_read: dict[tuple[str, str], tuple[int, int, list[Problem]]] = {}
 
     def read(self, text: str) -> Deck:
@@ -83,13 +96,13 @@ class DeckReader:
                 Problem(
                     "prefix",
                     f"the same prefix as in line {self._line_of[clash.earlier]}, at the same time",
-                    "remove one of them, or end one before the other begins",
+                    "remove one of them, let one begin later, or give one an origin or a higher priority",
                 ),
             )
         codes = CodeTable(
             self._faults.file, index, tuple(self._destinations), self._destination_of, self._line_of, self._length_of
         )
-        return Deck(codes, tuple(self._prices), self._price_of)
+        return Deck(codes, tuple(self._prices), self._price_of, tuple(self._builder.cuts))
 
     def _fault(self, line: int, problem: Problem) -> None:
         self._faults.add(line, problem.field, problem.message, problem.cure)
@@ -125,7 +138,7 @@ class DeckReader:
 
     def _header(self, line: int, cells: list[str]) -> _Columns | None:
         names = [cell.strip().lower() for cell in cells]
-        known = CODE_COLUMNS if self._template is None else CODE_COLUMNS + PRICE_COLUMNS
+        known = CODE_COLUMNS if self._template is None else DECK_COLUMNS
         is_sound = True
         for at, name in enumerate(names):
             if name not in known:
@@ -142,17 +155,21 @@ class DeckReader:
                 is_sound = False
         if not is_sound:
             return None
-        place = {name: names.index(name) if name in names else len(names) for name in CODE_COLUMNS + PRICE_COLUMNS}
+        place = {name: names.index(name) if name in names else len(names) for name in DECK_COLUMNS}
         return _Columns(
             place["prefix"],
             place["destination"],
             place["from"],
             place["to"],
+            None if set(CHOICE_COLUMNS).isdisjoint(names) else (place["origin"], place["priority"]),
             tuple(place[name] for name in PRICE_COLUMNS),
         )
 
     def _read_line(self, line: int, cells: list[str], columns: _Columns) -> None:
         from_ms, to_ms = self._interval(line, cells[columns.from_], cells[columns.to])
+        rule, priority = EVERYWHERE, 0
+        if columns.choice is not None:
+            rule, priority = self._choice(line, cells[columns.choice[0]], cells[columns.choice[1]])
         price = self._price(line, tuple(cells[place] for place in columns.prices)) if self._template else None
         name = cells[columns.destination].strip()
         if not name:
@@ -163,7 +180,7 @@ class DeckReader:
             if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= PREFIX_DIGITS_MAX):
                 self._fault(line, _prefix_problem(prefix))
                 continue
-            self._builder.add(prefix, from_ms, to_ms)
+            self._builder.add(prefix, from_ms, to_ms, rule, priority)
             self._destination_of.append(destination)
             self._line_of.append(line)
             self._length_of.append(len(prefix))
@@ -177,6 +194,14 @@ class DeckReader:
         found = self._interval_read.get(key)
         if found is None:
             found = self._interval_read[key] = interval(from_text.strip(), to_text.strip())
+        for problem in found[2]:
+            self._fault(line, problem)
+        return found[0], found[1]
+
+    def _choice(self, line: int, origin: str, priority: str) -> tuple[OriginRule, int]:
+        found = self._choice_read.get((origin, priority))
+        if found is None:
+            found = self._choice_read[origin, priority] = _read_choice(origin, priority.strip(), self._zones)
         for problem in found[2]:
             self._fault(line, problem)
         return found[0], found[1]
@@ -202,6 +227,19 @@ class DeckReader:
             problems.append(Problem("rate", "is empty", "write the price, 0 for free, or forbid the destination"))
         self._prices.append(price)
         return len(self._prices) - 1, problems
+
+
+def _read_choice(origin: str, priority: str, zones: Mapping[str, OriginRule]) -> tuple[OriginRule, int, list[Problem]]:
+    problems: list[Problem] = []
+    rule = EVERYWHERE
+    try:
+        rule = parse_rule(origin, zones)
+    except ValueError as error:
+        problems.append(Problem("origin", str(error), did_you_mean(origin.removeprefix(ZONE), zones) if zones else ""))
+    rank = int(priority) if priority.isascii() and priority.isdigit() else 0
+    if (priority and not priority.isdigit()) or rank > PRIORITY_MAX:
+        problems.append(Problem("priority", f"{priority!r} is no priority", f"0 to {PRIORITY_MAX}; the higher first"))
+    return rule, rank, problems
 
 
 def _prefix_problem(prefix: str) -> Problem:

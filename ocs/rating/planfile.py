@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from balance.money import Currency
-from ocs.rating.dated import Clash, Version, settle
+from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash, Version, settle
 from ocs.rating.deckfile import Deck, DeckTemplate
 from ocs.rating.faults import Problem, did_you_mean
+from ocs.rating.origins import EVERYWHERE, NO_ZONES, OriginRule, is_contradiction, parse_rule
 from ocs.rating.price import Price, Tariff
 from ocs.rating.pricing import finished, interval, priced
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
 from ocs.rating.rateplan import DestinationRate, Finish, Pricing, RatePlan, TariffEntry
-from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, RateSource
+from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, OriginRate, RateSource
 from ocs.rating.tomlfile import Path, TomlFile
 from ocs.rating.units import PRICE_UNITS, UnitKind
 
@@ -25,10 +26,12 @@ _Selector = tuple[str, int, int]  # service, rating group, service identifier
 
 
 class Entry(NamedTuple):
-    """One version of one selector: the source of its prices and the place of its ``[[tariffs]]``."""
+    """One version of one selector: the source of its prices, whom it is for, the place of its ``[[tariffs]]``."""
 
     source: RateSource
     at: int
+    rule: OriginRule
+    priority: int
 
 
 class Library(NamedTuple):
@@ -40,6 +43,7 @@ class Library(NamedTuple):
     deck_names: tuple[str, ...]
     destination_names: tuple[str, ...]
     version: str
+    zones: Mapping[str, OriginRule] = NO_ZONES
 
 
 class PlanReader:
@@ -96,9 +100,15 @@ class PlanReader:
         source = self._source(entry, template, self._rates(rates, path), path)
         from_ms, to_ms, problems = interval(entry.from_, entry.to)
         self._add_all(path, problems)
+        rule = EVERYWHERE
+        try:
+            rule = parse_rule(entry.origin, self._library.zones)
+        except ValueError as error:
+            self._file.fault((*path, "origin"), str(error), did_you_mean(entry.origin, self._library.zones))
         if source is not None:
+            version = Version(from_ms, to_ms, Entry(source, at, rule, entry.priority))
             for selector in self._selectors(entry, path):
-                self._versions.setdefault(selector, []).append(Version(from_ms, to_ms, Entry(source, at)))
+                self._versions.setdefault(selector, []).append(version)
 
     def _template(self, entry: TariffEntry, path: Path) -> Price:
         """Read the price of the tariff itself: whole, or what the lines of its deck inherit."""
@@ -199,10 +209,7 @@ class PlanReader:
     def _services(self) -> dict[str, ServiceRates]:
         services: dict[str, ServiceRates] = {}
         for (service, group, identifier), versions in self._versions.items():
-            settled, clashes = settle(versions)
-            for clash in clashes:
-                self._clash(clash, service, group, identifier)
-            timeline: Timeline = tuple(Version(v.from_ms, v.to_ms, v.what.source) for v in settled)
+            timeline = self._timeline(versions, (service, group, identifier))
             rates = services.setdefault(service, ServiceRates({}, {}))
             if identifier != _ANY_IDENTIFIER:
                 rates.by_service_id[group, identifier] = timeline
@@ -212,7 +219,27 @@ class PlanReader:
                 services[service] = ServiceRates(rates.by_service_id, rates.by_group, timeline)
         return services
 
-    def _clash(self, clash: Clash[Entry], service: str, group: int, identifier: int) -> None:
+    def _timeline(self, versions: list[Version[Entry]], selector: _Selector) -> Timeline:
+        """Settle the versions of each origin for themselves; a tariff without one is for all others."""
+        timelines: dict[OriginRule, Timeline] = {}
+        firsts: dict[OriginRule, Entry] = {}
+        for version in versions:
+            firsts.setdefault(version.what.rule, version.what)
+        for rule, first in firsts.items():
+            settled = settle((each for each in versions if each.what.rule == rule), lambda entry: entry.priority)
+            for clash in settled.clashes:
+                self._clash(clash, selector)
+            for other in timelines:
+                if is_contradiction(rule, other):
+                    self._clash(Clash(firsts[other], first), selector)
+            timelines[rule] = tuple(Version(v.from_ms, v.to_ms, v.what.source) for v in settled.versions)
+        otherwise = timelines.pop(EVERYWHERE, ())
+        if not timelines:
+            return otherwise
+        return (Version(EVER_MS, FOREVER_MS, OriginRate(tuple(timelines.items()), otherwise)),)
+
+    def _clash(self, clash: Clash[Entry], selector: _Selector) -> None:
+        service, group, identifier = selector
         what = {ANY_GROUP: "all rating groups", NO_GROUP: "requests without a rating group"}.get(
             group, f"rating group {group}"
         )
@@ -221,7 +248,7 @@ class PlanReader:
         self._file.fault(
             ("tariffs", clash.later.at),
             f"a second tariff for {service}, {what}{also}, beside line {other} at the same time",
-            "give them different rating_groups, or from and to",
+            "give them different rating_groups, origins, priorities, or from and to",
         )
 
     def _add_all(self, path: Path, problems: list[Problem]) -> None:

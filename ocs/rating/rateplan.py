@@ -86,6 +86,8 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     rating_groups: tuple[int, ...] = ()
     service_identifiers: tuple[int, ...] = ()
     default: bool = False
+    origin: str = ""
+    priority: int = 0
     from_: str = msgspec.field(default="", name="from")
     to: str = ""
 
@@ -103,3 +105,18 @@ class CurrencyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     numeric: int
     scale: int
     digits: int
+
+
+class Zone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One table of ``config/zones.toml``: callers' prefixes, trunks, networks that are one origin."""
+
+    numbers: tuple[str, ...] = ()
+    trunks: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+
+
+class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``config/numbers.toml``: numbers that every plan lets through, free of charge, and the unit of each service."""
+
+    emergency: tuple[str, ...] = ()
+    services: dict[str, PriceUnit] = msgspec.field(default_factory=lambda: {"voice": "second", "sms": "event"})

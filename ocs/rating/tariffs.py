@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
-from ocs.rating.dated import FOREVER_MS
+from ocs.rating.dated import FOREVER_MS, Version
+from ocs.rating.origins import EVERYWHERE, NOWHERE, Origin, OriginRule
 from ocs.rating.prefixes import NOT_FOUND, NOT_IN_FORCE, PrefixIndex
 from ocs.rating.price import Price, Tariff
 
@@ -36,8 +37,15 @@ _NO_ROW: Final = {NOT_FOUND: RatingFault.NO_DESTINATION, NOT_IN_FORCE: RatingFau
 class RateSource(Protocol):
     """What one ``[[tariffs]]`` entry of a plan became."""
 
-    def tariff(self, destination: str, at_ms: int) -> Tariff | RatingFault:
-        """Give the tariff for a destination at an instant."""
+    @property
+    def name(self) -> str:
+        """The name of the entry."""
+
+    def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
+        """Give the tariff for a destination at an instant, for a use that comes from somewhere."""
+
+
+Timeline: TypeAlias = "tuple[Version[RateSource], ...]"
 
 
 class FlatRate:
@@ -48,13 +56,59 @@ class FlatRate:
     def __init__(self, tariff: Tariff) -> None:
         self._tariff = tariff
 
-    def tariff(self, destination: str, at_ms: int) -> Tariff:  # noqa: ARG002 the same for each
+    def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff:  # noqa: ARG002 - one for all
+        """Give the one tariff."""
         return self._tariff
+
+    @property
+    def name(self) -> str:
+        """The name of the entry."""
+        return self._tariff.name
 
     @property
     def only(self) -> Tariff:
         """The one tariff: for tools that show and compare."""
         return self._tariff
+
+
+def by_origin(timeline: Timeline) -> list[tuple[OriginRule, Timeline]]:
+    """List whose tariffs a timeline holds: the more specific first where it tells origins apart, else one for all."""
+    if len(timeline) == 1 and isinstance(timeline[0].what, OriginRate):
+        choice = timeline[0].what
+        return [*choice.choices, (EVERYWHERE, choice.otherwise)] if choice.otherwise else list(choice.choices)
+    return [(EVERYWHERE, timeline)]
+
+
+class OriginRate:
+    """A tariff for some origins before the one for all others: the most specific that describes the origin."""
+
+    __slots__ = ("choices", "otherwise")
+
+    def __init__(self, choices: tuple[tuple[OriginRule, Timeline], ...], otherwise: Timeline) -> None:
+        self.choices = choices
+        self.otherwise = otherwise
+
+    @property
+    def name(self) -> str:
+        """The names of all the entries among which an origin chooses."""
+        return " / ".join(dict.fromkeys(version.what.name for _, timeline in self.choices for version in timeline))
+
+    def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
+        """Choose by origin, then by date; an origin whose tariff is not in force has that of all others."""
+        ranked = sorted(((rule.rank(origin), at) for at, (rule, _) in enumerate(self.choices)), reverse=True)
+        timelines = [self.choices[at][1] for rank, at in ranked if rank >= 0]
+        for timeline in (*timelines, self.otherwise):
+            for from_ms, to_ms, source in timeline:
+                if from_ms <= at_ms < to_ms:
+                    return ending(source.tariff(destination, at_ms, origin), to_ms)
+        return RatingFault.NOT_IN_FORCE
+
+
+def ending(tariff: Tariff | RatingFault, to_ms: int) -> Tariff | RatingFault:
+    """Say that a tariff ends at an instant, if it does not end before."""
+    if isinstance(tariff, RatingFault) or to_ms == FOREVER_MS or 0 < tariff.valid_until_ms <= to_ms:
+        return tariff
+    return msgspec.structs.replace(tariff, valid_until_ms=to_ms)
 
 
 class CodeTable(msgspec.Struct, frozen=True):
@@ -88,9 +142,9 @@ class DeckRate:
         self._price_of = price_of
         self._kept: dict[int, Tariff] = {}
 
-    def tariff(self, destination: str, at_ms: int) -> Tariff | RatingFault:
+    def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
         """Choose by the longest prefix in force."""
-        row, until_ms = self._codes.index.find(destination, at_ms)
+        row, until_ms = self._codes.index.find(destination, at_ms, origin)
         tariff = self._kept.get(row)
         if tariff is None:
             made = self._make(row, destination)
@@ -100,6 +154,11 @@ class DeckRate:
         if until_ms != FOREVER_MS:
             return msgspec.structs.replace(tariff, valid_until_ms=until_ms)
         return tariff
+
+    @property
+    def name(self) -> str:
+        """The name of the entry."""
+        return self._labels.name
 
     @property
     def codes(self) -> CodeTable:
