@@ -8,9 +8,10 @@ from ipaddress import ip_network
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
+import phonenumbers
+
 from ocs import limits
 from ocs.addresses import parse_address
-from ocs.gateways.numbering import region_is_known
 from ocs.settings import Settings
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -159,7 +160,7 @@ def _check_numbering(settings: Settings, fault: Fault) -> None:
     seen: set[str] = set()
     for at, entry in enumerate(settings.numbering):
         path: Path = ("numbering", at)
-        if entry.region and not region_is_known(entry.region):
+        if entry.region and entry.region not in phonenumbers.SUPPORTED_REGIONS:
             fault((*path, "region"), f"{entry.region!r} is no country", 'two capital letters of ISO 3166, such as "DE"')
         if entry.plain == "national" and not entry.region:
             fault((*path, "plain"), "national numbers of which country?", 'add region = "DE"')

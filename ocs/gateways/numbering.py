@@ -55,11 +55,6 @@ class Numbering:
 PLAIN_NUMBERING: Final = Numbering()
 
 
-def region_is_known(region: str) -> bool:
-    """Tell whether a country's dialling rules are known."""
-    return region in phonenumbers.SUPPORTED_REGIONS
-
-
 @lru_cache(maxsize=_KNOWN_MAX)
 def _normal(rules: NumberFormat, address: str, *, is_called: bool) -> str:
     user = address_user(address)

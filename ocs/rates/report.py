@@ -16,7 +16,7 @@ from ocs.rates.trace import Trace
 from ocs.rates.wording import increment_text, price_lines
 from ocs.rating.explain import explain, parts_of
 from ocs.rating.price import Price, Tariff, billed_units, cost_of
-from ocs.rating.terms import Grace, SubSecond, Terms, terms_of
+from ocs.rating.terms import Band, Grace, NextBand, SubSecond, Terms, terms_of
 from ocs.rating.units import price_unit_name
 
 Fields = dict[str, Any]
@@ -53,6 +53,11 @@ def _term_fields(terms: Terms, currency: Currency) -> Fields:
         fields[terms.grace.name.lower()] = terms.grace_units
     if terms.sub_second is not SubSecond.UP:
         fields["sub_second"] = _name(terms.sub_second)
+    if terms.band:
+        fields["band"] = terms.band
+    for name, bands in (("bands", terms.bands), ("switches", terms.switches)):
+        if bands:
+            fields[name] = [_band_fields(band, currency) for band in bands]
     if terms.tax:
         fields |= {
             "tax": f"{format_amount(terms.tax.rate, 4, 0)} %",
@@ -60,6 +65,11 @@ def _term_fields(terms: Terms, currency: Currency) -> Fields:
             "tax_code": terms.tax.code,
         }
     return fields
+
+
+def _band_fields(band: Band | NextBand, currency: Currency) -> Fields:
+    after = {"after_seconds": band.at_s} if isinstance(band, NextBand) else {}
+    return {"band": band.name, **after, **price_fields(band.price, currency)}
 
 
 def _name(member: IntEnum) -> str:

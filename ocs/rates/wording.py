@@ -74,7 +74,7 @@ _GRACES: Final = {
 
 def _term_lines(price: Price, currency: Currency) -> list[str]:
     terms = terms_of(price)
-    lines = []
+    lines = [f"the price of the band {terms.band}"] if terms.band else []
     if terms.attempt_fee:
         lines.append(f"{amount_text(terms.attempt_fee, currency)} fee for every attempt, answered or not")
     if terms.charge_min:
@@ -85,6 +85,8 @@ def _term_lines(price: Price, currency: Currency) -> list[str]:
         lines.append(_GRACES[terms.grace].format(f"{format_amount(terms.grace_units, 1, 0)} %"))
     elif terms.grace is not Grace.NONE:
         lines.append(_GRACES[terms.grace].format(quantity_text(price.kind, terms.grace_units)))
+    lines += [f"in {band.name}: {rate_text(band.price, currency)}" for band in terms.bands]
+    lines += [f"after {switch.at_s} s, {switch.name}: {rate_text(switch.price, currency)}" for switch in terms.switches]
     if terms.tax:
         lines.append(f"{tax_name(terms.tax)} is {'inside' if terms.tax.is_included else 'added'}")
     return lines

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from balance.money import Currency
+from ocs.rating.calendar import Calendar, parse_calendar
 from ocs.rating.currencies import CURRENCIES_FILE, parse_currencies
 from ocs.rating.deckfile import Deck, DeckReader, DeckTemplate
 from ocs.rating.faults import ConfigFault, FaultList
@@ -25,6 +26,7 @@ from ocs.rating.units import UnitKind
 PLANS: Final = "rateplans"
 DECKS: Final = "decks"
 DESTINATIONS: Final = "destinations"
+CALENDARS: Final = "calendars"
 
 # A deck that no plan uses is read by this, so that its faults are seen before it is used.
 _UNUSED: Final = DeckTemplate(
@@ -63,12 +65,14 @@ class _Build:
         self._faults: dict[str, FaultList] = {}
         self._warnings: dict[str, FaultList] = {}
         self._zones: Mapping[str, OriginRule] = NO_ZONES
+        self._calendars: Mapping[str, Calendar] = {}
         self._decks: dict[tuple[str, DeckTemplate | None], Deck] = {}
 
     def run(self) -> LoadResult:
         currencies = self._currencies()
         numbers = parse_numbers(self._text(NUMBERS_FILE), self._faults_of(NUMBERS_FILE))
         self._zones = parse_zones(self._text(ZONES_FILE), self._faults_of(ZONES_FILE))
+        self._calendars = self._read_calendars()
         plans = self._plans(currencies)
         self._check_unused()
         faults = _all(self._faults)
@@ -97,6 +101,15 @@ class _Build:
             return {}
         return parse_currencies(self._text(CURRENCIES_FILE), faults)
 
+    def _read_calendars(self) -> dict[str, Calendar]:
+        found: dict[str, Calendar] = {}
+        for name in self._names(CALENDARS, ".toml"):
+            file = f"{CALENDARS}/{name}.toml"
+            calendar = parse_calendar(name, TomlFile(self._text(file), self._faults_of(file)))
+            if calendar is not None:
+                found[name] = calendar
+        return found
+
     def _plans(self, currencies: dict[str, Currency]) -> dict[str, PlanRates]:
         library = Library(
             currencies,
@@ -106,6 +119,7 @@ class _Build:
             tuple(self._names(DESTINATIONS, ".csv")),
             self._digest[:SHORT_VERSION_DIGITS],
             self._zones,
+            self._calendars,
         )
         names = self._names(PLANS, ".toml")
         if not names:

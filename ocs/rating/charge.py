@@ -44,11 +44,12 @@ def charge_of(price: Price, used_units: int) -> Charge:
     """Price a use in steps. Works for every price; the ordinary ones have a shorter way to the same amount."""
     terms = terms_of(price)
     counted = counted_units(terms, used_units)
-    billed = increments(price, counted)
+    found = _pieces_in_time(price, terms, counted) if terms.switches else _pieces(price, terms, counted)
+    billed = sum(piece.units for piece in found)
     pieces: tuple[Piece, ...] = ()
     setup = exact = 0
     if is_charged(terms, used_units):
-        pieces = tuple(_without_free(terms, _pieces(price, billed)))
+        pieces = tuple(_without_free(terms, found))
         setup = price.setup
         exact = setup * price.per + sum(piece.units * piece.rate for piece in pieces)
         exact = max(exact, terms.charge_min * price.per)
@@ -107,16 +108,49 @@ def net_and_tax(tax: Tax | None, amount: Amount) -> tuple[Amount, Amount]:
 def is_never_charged(price: Price) -> bool:
     """Tell whether the terms of a price without fee and rates leave it without any."""
     terms = terms_of(price)
-    return terms.attempt_fee == terms.charge_min == 0
+    others = [band.price for band in terms.bands] + [switch.price for switch in terms.switches]
+    return terms.attempt_fee == terms.charge_min == 0 and not any(
+        other.setup or other.next_rate or (other.initial and other.initial_rate) for other in others
+    )
 
 
-def _pieces(price: Price, billed: int) -> list[Piece]:
+def _pieces(price: Price, terms: Terms, counted: int) -> list[Piece]:
     """Cut the billed units by the rates they have."""
-    if price.initial_rate == price.next_rate:
-        return [Piece(billed, price.next_rate)] if billed else []
-    initial = min(billed, price.initial)
-    parts = (Piece(initial, price.initial_rate), Piece(billed - initial, price.next_rate))
-    return [piece for piece in parts if piece.units]
+    billed = increments(price, counted)
+    pieces: list[Piece] = []
+    _add(pieces, min(billed, price.initial), price.initial_rate, terms.band)
+    _add(pieces, billed - price.initial, price.next_rate, terms.band)
+    return pieces
+
+
+def _pieces_in_time(price: Price, terms: Terms, counted: int) -> list[Piece]:
+    """Cut a call at the switches: an increment has the price of the band in which it begins, to its end."""
+    pieces: list[Piece] = []
+    if counted <= 0:
+        return pieces
+    counted = max(counted, price.minimum)
+    # Increments begin after what is deducted, the bands with the call.
+    begin = terms.grace_units if terms.grace is Grace.DEDUCTED else 0
+    _add(pieces, price.initial, price.initial_rate, terms.band)
+    at, current, name = price.initial, price, terms.band
+    for switch in (*terms.switches, None):
+        until = counted if switch is None else min(counted, switch.at_s - begin)
+        if at < until:
+            units = -((at - until) // current.next) * current.next
+            at += units
+            _add(pieces, units, current.next_rate, name)
+        if switch is not None:
+            current, name = switch.price, switch.name
+    return pieces
+
+
+def _add(pieces: list[Piece], units: int, rate: Amount, label: str) -> None:
+    """Add a piece, if it has units; it joins one before it that is the same."""
+    if units <= 0:
+        return
+    if pieces and (pieces[-1].rate, pieces[-1].label) == (rate, label):
+        units += pieces.pop().units
+    pieces.append(Piece(units, rate, label))
 
 
 def _without_free(terms: Terms, pieces: list[Piece]) -> list[Piece]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -21,8 +22,10 @@ from ocs.rating.origins import EVERYWHERE, NO_ZONES, ZONE, OriginRule, parse_rul
 from ocs.rating.prefixes import KEY_DIGITS, PrefixIndexBuilder
 from ocs.rating.price import Price
 from ocs.rating.pricing import interval, priced
-from ocs.rating.rateplan import PriceCells
+from ocs.rating.rateplan import BAND_CELLS, PriceCells
 from ocs.rating.tariffs import BARRED, CodeTable
+from ocs.rating.terms import Band
+from ocs.rating.timetable import banded
 
 PREFIX_DIGITS_MAX: Final = KEY_DIGITS
 CODE_COLUMNS: Final = ("prefix", "destination", "from", "to")
@@ -36,10 +39,16 @@ _FLAGS: Final = {"": False, "0": False, "no": False, "false": False, "1": True, 
 
 
 class DeckTemplate(NamedTuple):
-    """What a tariff gives to the lines of its deck: the price that empty cells inherit, and the currency's scale."""
+    """What a tariff gives to the lines of its deck: the price that empty cells inherit, scale, and bands to price."""
 
     price: Price
     scale: int
+    bands: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that a deck of this tariff may have."""
+        return DECK_COLUMNS + tuple(f"{cell}:{band}" for band in self.bands for cell in BAND_CELLS)
 
 
 class Deck(msgspec.Struct, frozen=True):
@@ -62,7 +71,8 @@ class _Columns(NamedTuple):
     from_: int
     to: int
     choice: tuple[int, int] | None  # origin and priority, where the file has one of them
-    prices: tuple[int, ...]
+    price_names: tuple[str, ...]
+    prices: Callable[[list[str]], tuple[str, ...]]
 
 
 class DeckReader:
@@ -138,7 +148,7 @@ class DeckReader:
 
     def _header(self, line: int, cells: list[str]) -> _Columns | None:
         names = [cell.strip().lower() for cell in cells]
-        known = CODE_COLUMNS if self._template is None else DECK_COLUMNS
+        known = CODE_COLUMNS if self._template is None else self._template.columns
         is_sound = True
         for at, name in enumerate(names):
             if name not in known:
@@ -156,13 +166,16 @@ class DeckReader:
         if not is_sound:
             return None
         place = {name: names.index(name) if name in names else len(names) for name in DECK_COLUMNS}
+        prices = [name for name in names if name not in CODE_COLUMNS + CHOICE_COLUMNS]
+        places = [names.index(name) for name in prices]
         return _Columns(
             place["prefix"],
             place["destination"],
             place["from"],
             place["to"],
             None if set(CHOICE_COLUMNS).isdisjoint(names) else (place["origin"], place["priority"]),
-            tuple(place[name] for name in PRICE_COLUMNS),
+            tuple(prices),
+            itemgetter(*places, len(names), len(names)),  # two empty cells: a tuple, whatever the columns
         )
 
     def _read_line(self, line: int, cells: list[str], columns: _Columns) -> None:
@@ -170,7 +183,7 @@ class DeckReader:
         rule, priority = EVERYWHERE, 0
         if columns.choice is not None:
             rule, priority = self._choice(line, cells[columns.choice[0]], cells[columns.choice[1]])
-        price = self._price(line, tuple(cells[place] for place in columns.prices)) if self._template else None
+        price = self._price(line, columns, columns.prices(cells)) if self._template else None
         name = cells[columns.destination].strip()
         if not name:
             self._fault(line, Problem("destination", "is empty", "name it: bills and reports show it"))
@@ -206,27 +219,42 @@ class DeckReader:
             self._fault(line, problem)
         return found[0], found[1]
 
-    def _price(self, line: int, cells: tuple[str, ...]) -> int:
+    def _price(self, line: int, columns: _Columns, cells: tuple[str, ...]) -> int:
         found = self._price_read.get(cells)
         if found is None:
-            found = self._price_read[cells] = self._read_price([cell.strip() for cell in cells])
+            written = {name: cell.strip() for name, cell in zip(columns.price_names, cells, strict=False)}
+            found = self._price_read[cells] = self._read_price(written)
         for problem in found[1]:
             self._fault(line, problem)
         return found[0]
 
-    def _read_price(self, cells: list[str]) -> tuple[int, list[Problem]]:
+    def _read_price(self, written: dict[str, str]) -> tuple[int, list[Problem]]:
         assert self._template is not None
-        flag = _FLAGS.get(cells[-1].lower())
+        flag_text = written.pop("forbidden", "")
+        flag = _FLAGS.get(flag_text.lower())
         if flag is None:
-            return 0, [Problem("forbidden", f"{cells[-1]!r} is neither yes nor no", "write 1 or 0")]
-        written = PriceCells(*cells[:-1])
-        price, problems = priced(written, self._template.price, self._template.scale)
+            return 0, [Problem("forbidden", f"{flag_text!r} is neither yes nor no", "write 1 or 0")]
+        cells = {name: cell for name, cell in written.items() if ":" not in name}
+        price, problems = priced(PriceCells(**cells), self._template.price, self._template.scale)
         if flag:
             return BARRED, problems
-        if not written.rate:
+        if not written.get("rate"):
             problems.append(Problem("rate", "is empty", "write the price, 0 for free, or forbid the destination"))
+        price = self._with_bands(price, written, problems)
         self._prices.append(price)
         return len(self._prices) - 1, problems
+
+    def _with_bands(self, price: Price, written: dict[str, str], problems: list[Problem]) -> Price:
+        """Read the columns of bands; a band without any cell costs what the line says."""
+        assert self._template is not None
+        bands: list[Band] = []
+        for band in self._template.bands:
+            cells = {cell: written[name] for cell in BAND_CELLS if written.get(name := f"{cell}:{band}")}
+            if cells:
+                other, found = priced(PriceCells(**cells), price, self._template.scale)
+                problems += [problem._replace(field=f"{problem.field}:{band}") for problem in found]
+                bands.append(Band(band, other))
+        return banded(price, tuple(bands)) if bands else price
 
 
 def _read_choice(origin: str, priority: str, zones: Mapping[str, OriginRule]) -> tuple[OriginRule, int, list[Problem]]:

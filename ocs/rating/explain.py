@@ -62,7 +62,7 @@ def _shares(price: Price, charge: Charge, currency: Currency) -> list[Part]:
         is_first = has_two and at == 0 and piece.units == price.initial
         if has_two and not piece.label:
             words = f"{'first' if is_first else 'next'} {words}"
-        words += "" if is_first else _steps(price, piece.units)
+        words += "" if is_first or terms_of(price).switches else _steps(price, piece.units)
         parts.append(_share(price, piece, words, currency))
     return parts
 

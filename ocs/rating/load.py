@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from balance.money import Currency
-from ocs.rating.build import DECKS, DESTINATIONS, PLANS, LoadResult, build
+from ocs.rating.build import CALENDARS, DECKS, DESTINATIONS, PLANS, LoadResult, build
 from ocs.rating.currencies import CURRENCIES_FILE, parse_currencies
 from ocs.rating.dated import FOREVER_MS
 from ocs.rating.faults import ConfigFault, ConfigFaultsError, FaultList
@@ -19,6 +19,7 @@ _PATTERNS: Final = (
     CURRENCIES_FILE,
     NUMBERS_FILE,
     ZONES_FILE,
+    f"{CALENDARS}/*.toml",
     f"{PLANS}/*.toml",
     f"{DECKS}/*.csv",
     f"{DESTINATIONS}/*.csv",

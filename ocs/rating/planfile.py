@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from balance.money import Currency
+from ocs.rating.calendar import Calendar
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash, Version, settle
 from ocs.rating.deckfile import Deck, DeckTemplate
 from ocs.rating.faults import Problem, did_you_mean
@@ -14,8 +15,10 @@ from ocs.rating.origins import EVERYWHERE, NO_ZONES, OriginRule, is_contradictio
 from ocs.rating.price import Price, Tariff
 from ocs.rating.pricing import finished, interval, priced
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
-from ocs.rating.rateplan import DestinationRate, Finish, Pricing, RatePlan, TariffEntry
+from ocs.rating.rateplan import BandRate, DestinationRate, Finish, Pricing, RatePlan, TariffEntry
 from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, OriginRate, RateSource
+from ocs.rating.terms import Band, terms_of
+from ocs.rating.timetable import Timetable, banded
 from ocs.rating.tomlfile import Path, TomlFile
 from ocs.rating.units import PRICE_UNITS, UnitKind
 
@@ -34,6 +37,24 @@ class Entry(NamedTuple):
     priority: int
 
 
+class _Terms(NamedTuple):
+    """What a tariff gives to its prices: the parts that they inherit, and when their bands hold."""
+
+    template: Price
+    timetable: Timetable | None
+
+
+class _Rate(NamedTuple):
+    """One ``[[tariffs.rates]]``: its place, what it says, and its bands as they are written."""
+
+    at: int
+    row: DestinationRate
+    bands: Any
+
+
+NO_CALENDARS: Final[Mapping[str, Calendar]] = {}
+
+
 class Library(NamedTuple):
     """What plans refer to. The two functions give None for a file that does not exist."""
 
@@ -44,6 +65,7 @@ class Library(NamedTuple):
     destination_names: tuple[str, ...]
     version: str
     zones: Mapping[str, OriginRule] = NO_ZONES
+    calendars: Mapping[str, Calendar] = NO_CALENDARS
 
 
 class PlanReader:
@@ -92,12 +114,13 @@ class PlanReader:
     def _read_entry(self, at: int, raw: Any) -> None:
         path: Path = ("tariffs", at)
         table = dict(raw) if isinstance(raw, dict) else {}
-        rates = table.pop("rates", [])
+        rates, bands = table.pop("rates", []), table.pop("bands", [])
         entry = self._file.decode(table, TariffEntry, path)
         if entry is None:
             return
-        template = self._template(entry, path)
-        source = self._source(entry, template, self._rates(rates, path), path)
+        timetable = self._timetable(entry, path)
+        template = self._with_bands(self._template(entry, path), bands, timetable, path)
+        source = self._source(entry, _Terms(template, timetable), self._rates(rates, path), path)
         from_ms, to_ms, problems = interval(entry.from_, entry.to)
         self._add_all(path, problems)
         rule = EVERYWHERE
@@ -116,6 +139,43 @@ class PlanReader:
         plain = Price(kind=kind, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=units)
         return self._read_price(entry, finished(plain, self._finish, self._scale)[0], path)
 
+    def _timetable(self, entry: TariffEntry, path: Path) -> Timetable | None:
+        if not entry.calendar:
+            if entry.price_at:
+                self._file.fault((*path, "price_at"), "stands without a calendar", 'add calendar = "..."')
+            return None
+        calendar = self._library.calendars.get(entry.calendar)
+        if calendar is None:
+            cure = did_you_mean(entry.calendar, self._library.calendars)
+            self._file.fault((*path, "calendar"), f"there is no calendars/{entry.calendar}.toml", cure)
+            return None
+        is_split = entry.price_at == "split"
+        if is_split and PRICE_UNITS[entry.per][0] is not UnitKind.SECONDS:
+            self._file.fault((*path, "price_at"), "only seconds can be split at a switch", 'write price_at = "start"')
+        return Timetable(calendar, is_split)
+
+    def _with_bands(self, price: Price, raw: Any, timetable: Timetable | None, path: Path) -> Price:
+        """Read ``[[tariffs.bands]]``, or those of a destination: what differs in a band of the calendar."""
+        if not isinstance(raw, list):
+            self._file.fault((*path, "bands"), "has to be a list of tables", "write [[tariffs.bands]]")
+            return price
+        bands: list[Band] = []
+        for at, each in enumerate(raw):
+            here: Path = (*path, "bands", at)
+            row = self._file.decode(each, BandRate, here)
+            if row is None:
+                continue
+            known = timetable.calendar.bands if timetable else ()
+            if row.band not in known:
+                cure = did_you_mean(row.band, known) if known else 'add calendar = "..." to the tariff'
+                self._file.fault((*here, "band"), f"{row.band!r} is no band of the tariff's calendar", cure)
+            if any(band.name == row.band for band in bands):
+                self._file.fault((*here, "band"), f"{row.band!r} has a price above", "keep one of them")
+            other, problems = priced(row.cells(), price, self._scale)
+            self._add_all(here, problems)
+            bands.append(Band(row.band, other))
+        return banded(price, tuple(bands)) if bands else price
+
     def _read_price(self, written: Pricing, template: Price, path: Path) -> Price:
         """Read what is written at one place; all else is as in the template."""
         price, problems = priced(written.cells(), template, self._scale)
@@ -124,17 +184,21 @@ class PlanReader:
         self._add_all(path, problems)
         return price
 
-    def _rates(self, raw: Any, path: Path) -> list[tuple[int, DestinationRate]]:
-        """Decode ``[[tariffs.rates]]``, each with its place."""
+    def _rates(self, raw: Any, path: Path) -> list[_Rate]:
+        """Decode ``[[tariffs.rates]]``, each with its place and its bands."""
         if not isinstance(raw, list):
             self._file.fault((*path, "rates"), "has to be a list of tables", "write [[tariffs.rates]]")
             return []
-        decoded = [(at, self._file.decode(row, DestinationRate, (*path, "rates", at))) for at, row in enumerate(raw)]
-        return [(at, row) for at, row in decoded if row is not None]
+        found: list[_Rate] = []
+        for at, each in enumerate(raw):
+            table = dict(each) if isinstance(each, dict) else each
+            bands = table.pop("bands", []) if isinstance(table, dict) else []
+            row = self._file.decode(table, DestinationRate, (*path, "rates", at))
+            if row is not None:
+                found.append(_Rate(at, row, bands))
+        return found
 
-    def _source(
-        self, entry: TariffEntry, template: Price, rates: list[tuple[int, DestinationRate]], path: Path
-    ) -> RateSource | None:
+    def _source(self, entry: TariffEntry, around: _Terms, rates: list[_Rate], path: Path) -> RateSource | None:
         named = [field for field in _SOURCES if getattr(entry, field)]
         if len(named) != 1:
             message = f"{' and '.join(named)} contradict each other" if named else "the tariff has no price"
@@ -146,24 +210,27 @@ class PlanReader:
             if getattr(entry, fee):
                 self._file.fault((*path, fee), "a free tariff has a fee", 'write rate = "0" with the fee, or no fee')
         labels = Labels(self._plan, entry.name, self._library.version)
+        if (entry.deck or entry.destinations) and terms_of(around.template).bands:
+            cure = "write columns such as rate:off-peak" if entry.deck else "write [[tariffs.rates.bands]]"
+            self._file.fault((*path, "bands"), "the prices stand elsewhere, and so do those of the bands", cure)
         if entry.deck:
-            return self._deck(entry.deck, template, labels, path)
+            return self._deck(entry.deck, around, labels, path)
         if entry.destinations:
-            return self._zones(entry.destinations, template, labels, rates, path)
+            return self._zones(entry.destinations, around, labels, rates, path)
         source = f"{self._file.faults.file}:{self._file.line(path)}"
-        return FlatRate(Tariff(template, labels.plan, labels.name, "", "", source, labels.version))
+        tariff = Tariff(around.template, labels.plan, labels.name, "", "", source, labels.version)
+        return FlatRate(tariff, around.timetable)
 
-    def _deck(self, name: str, template: Price, labels: Labels, path: Path) -> RateSource | None:
-        deck = self._library.deck(name, DeckTemplate(template, self._scale))
+    def _deck(self, name: str, around: _Terms, labels: Labels, path: Path) -> RateSource | None:
+        bands = around.timetable.calendar.bands if around.timetable else ()
+        deck = self._library.deck(name, DeckTemplate(around.template, self._scale, bands))
         if deck is None:
             cure = did_you_mean(name, self._library.deck_names)
             self._file.fault((*path, "deck"), f"there is no decks/{name}.csv", cure)
             return None
-        return DeckRate(labels, deck.codes, deck.prices, deck.price_of)
+        return DeckRate(labels, deck.codes, deck.prices, deck.price_of, around.timetable)
 
-    def _zones(
-        self, name: str, template: Price, labels: Labels, rates: list[tuple[int, DestinationRate]], path: Path
-    ) -> RateSource | None:
+    def _zones(self, name: str, around: _Terms, labels: Labels, rates: list[_Rate], path: Path) -> RateSource | None:
         """Price a destination list by name; a name without a rate is not sold."""
         deck = self._library.destinations(name)
         if deck is None:
@@ -176,10 +243,10 @@ class PlanReader:
         place_of = {destination: place for place, destination in enumerate(codes.destinations)}
         prices: list[Price] = []
         price_of_place = [NO_PRICE] * len(place_of)
-        for at, row in rates:
+        for at, row, bands in rates:
             here = (*path, "rates", at)
             place = place_of.get(row.destination)
-            price = self._read_price(row, template, here)
+            price = self._with_bands(self._read_price(row, around.template, here), bands, around.timetable, here)
             if place is None:
                 message = f"{row.destination!r} is not in destinations/{name}.csv"
                 self._file.fault((*here, "destination"), message, did_you_mean(row.destination, place_of))
@@ -190,7 +257,8 @@ class PlanReader:
                 self._file.fault(here, "the destination has no rate", 'write rate = "..." or forbidden = true')
             price_of_place[place] = BARRED if row.forbidden else len(prices)
             prices.append(price)
-        return DeckRate(labels, codes, tuple(prices), array("I", map(price_of_place.__getitem__, codes.destination_of)))
+        price_of = array("I", map(price_of_place.__getitem__, codes.destination_of))
+        return DeckRate(labels, codes, tuple(prices), price_of, around.timetable)
 
     def _selectors(self, entry: TariffEntry, path: Path) -> list[_Selector]:
         """List what the tariff is for. No group and no identifier: all that nothing else is for."""

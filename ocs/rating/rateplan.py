@@ -6,7 +6,7 @@ events) or text with a unit ("60 s", "1 MiB"). See docs/rating.md for the meanin
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -33,6 +33,10 @@ class PriceCells(NamedTuple):
     deducted: str = ""
     free_units: str = ""
     added: str = ""
+
+
+BAND_CELLS: Final = PriceCells._fields[: PriceCells._fields.index("minimum") + 1]
+"""What may cost something else, or be billed otherwise, in a band; all else is the same in all bands."""
 
 
 class Finish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -67,6 +71,21 @@ class Pricing(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return PriceCells(*(str(getattr(self, name)) for name in PriceCells._fields))
 
 
+class BandRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[tariffs.bands]]``: what differs in one band of the tariff's calendar."""
+
+    band: str
+    rate: str = ""
+    initial_rate: str = ""
+    initial: int | str = ""
+    next: int | str = ""
+    setup: str = ""
+    minimum: int | str = ""
+
+    def cells(self) -> PriceCells:
+        return PriceCells(*(str(getattr(self, name)) for name in BAND_CELLS))
+
+
 class DestinationRate(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[[tariffs.rates]]``: the price of one named destination of ``destinations/*.csv``."""
 
@@ -88,6 +107,8 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     default: bool = False
     origin: str = ""
     priority: int = 0
+    calendar: str = ""
+    price_at: Literal["start", "split", ""] = ""
     from_: str = msgspec.field(default="", name="from")
     to: str = ""
 
@@ -120,3 +141,18 @@ class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     emergency: tuple[str, ...] = ()
     services: dict[str, PriceUnit] = msgspec.field(default_factory=lambda: {"voice": "second", "sms": "event"})
+
+
+class CalendarFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The head of a file of ``config/calendars``; its ``[[bands]]`` are decoded one by one."""
+
+    zone: str
+    holidays: tuple[str, ...] = ()
+
+
+class BandEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[bands]]`` of a calendar: on which days at which times it holds; neither: all that is left."""
+
+    name: str
+    days: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()

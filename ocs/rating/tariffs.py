@@ -12,6 +12,7 @@ from ocs.rating.dated import FOREVER_MS, Version
 from ocs.rating.origins import EVERYWHERE, NOWHERE, Origin, OriginRule
 from ocs.rating.prefixes import NOT_FOUND, NOT_IN_FORCE, PrefixIndex
 from ocs.rating.price import Price, Tariff
+from ocs.rating.timetable import Timetable
 
 NO_PRICE: Final = 0xFFFF_FFFF  # the destination has a name, but this tariff does not sell it
 BARRED: Final = 0xFFFF_FFFE
@@ -51,14 +52,15 @@ Timeline: TypeAlias = "tuple[Version[RateSource], ...]"
 class FlatRate:
     """One price, wherever it goes."""
 
-    __slots__ = ("_tariff",)
+    __slots__ = ("_tariff", "_timetable")
 
-    def __init__(self, tariff: Tariff) -> None:
+    def __init__(self, tariff: Tariff, timetable: Timetable | None = None) -> None:
         self._tariff = tariff
+        self._timetable = timetable
 
     def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff:  # noqa: ARG002 - one for all
-        """Give the one tariff."""
-        return self._tariff
+        """Give the one tariff, in the band of the instant."""
+        return self._tariff if self._timetable is None else self._timetable.pinned(self._tariff, at_ms)
 
     @property
     def name(self) -> str:
@@ -133,10 +135,18 @@ class Labels(msgspec.Struct, frozen=True):
 class DeckRate:
     """A price per prefix. ``price_of`` holds by row number a place in ``prices``, or NO_PRICE, or BARRED."""
 
-    __slots__ = ("_codes", "_kept", "_labels", "_price_of", "_prices")
+    __slots__ = ("_codes", "_kept", "_labels", "_price_of", "_prices", "_timetable")
 
-    def __init__(self, labels: Labels, codes: CodeTable, prices: tuple[Price, ...], price_of: array[int]) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        codes: CodeTable,
+        prices: tuple[Price, ...],
+        price_of: array[int],
+        timetable: Timetable | None = None,
+    ) -> None:
         self._labels = labels
+        self._timetable = timetable
         self._codes = codes
         self._prices = prices
         self._price_of = price_of
@@ -152,8 +162,8 @@ class DeckRate:
                 return made
             tariff = made
         if until_ms != FOREVER_MS:
-            return msgspec.structs.replace(tariff, valid_until_ms=until_ms)
-        return tariff
+            tariff = msgspec.structs.replace(tariff, valid_until_ms=until_ms)
+        return tariff if self._timetable is None else self._timetable.pinned(tariff, at_ms)
 
     @property
     def name(self) -> str:
@@ -164,6 +174,11 @@ class DeckRate:
     def codes(self) -> CodeTable:
         """The prefixes: for tools that show and compare."""
         return self._codes
+
+    @property
+    def timetable(self) -> Timetable | None:
+        """When the bands of the prices hold, if they have any."""
+        return self._timetable
 
     @property
     def labels(self) -> Labels:

@@ -56,11 +56,28 @@ class Tax(msgspec.Struct, array_like=True, frozen=True, gc=False):
     code: str = ""
 
 
+class Band(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a tariff costs in one band of its calendar, without terms: those of the tariff hold in all of them."""
+
+    name: str
+    price: Price
+
+
+class NextBand(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """After so many seconds of the session, increments that begin have this price; no other setup fee is due."""
+
+    at_s: int
+    name: str
+    price: Price
+
+
 class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What makes a price more than increments, rates and rounding.
 
     ``attempt_fee`` is due for every attempt, answered or not. ``charge_min`` and ``charge_max`` bound what an answered
     call costs, without that fee and before tax; 0 is no bound. ``grace_units`` is in units, or in thousandths.
+    ``bands`` are those of a tariff in the book. A session has ``band``, the one it began in, and ``switches``, those to
+    come where the price is split (``timetable.py``).
     """
 
     rounding: Rounding = Rounding.UP
@@ -71,6 +88,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     grace: Grace = Grace.NONE
     grace_units: int = 0
     tax: Tax | None = None
+    bands: tuple[Band, ...] = ()
+    band: str = ""
+    switches: tuple[NextBand, ...] = ()
 
 
 class Price(msgspec.Struct, array_like=True, frozen=True, gc=False):

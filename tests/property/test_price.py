@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,8 @@ from balance.money import Currency, parse_amount
 from ocs.rating.charge import charge_of
 from ocs.rating.explain import explain, parts_of
 from ocs.rating.price import Price, Rounding, billed_units, cost_of, held_for, is_free, units_within
-from ocs.rating.terms import Grace, Tax, Terms, terms_of, with_terms
+from ocs.rating.terms import Grace, NextBand, Tax, Terms, terms_of, with_terms
+from ocs.rating.timetable import begun_later
 from ocs.rating.units import UnitKind
 
 USE_MAX = 400
@@ -31,7 +34,26 @@ def prices(draw: st.DrawFn) -> Price:
         quantum=draw(st.sampled_from([1, 1, 5, 10])),
         terms=draw(st.sampled_from(list(Rounding))),
     )
-    return with_terms(price, draw(terms(price.rounding))) if draw(st.booleans()) else price
+    if not draw(st.booleans()):
+        return price
+    more = draw(terms(price.rounding))
+    return with_terms(price, msgspec.structs.replace(more, switches=draw(switches(price))))
+
+
+@st.composite
+def switches(draw: st.DrawFn, price: Price) -> tuple[NextBand, ...]:
+    """Bands to come, with increments and rates of their own."""
+    instants = sorted(draw(st.sets(st.integers(1, 200), max_size=3)))
+    return tuple(
+        NextBand(
+            at_s,
+            f"band {at_s}",
+            msgspec.structs.replace(
+                price, next=draw(st.sampled_from([1, 7, 60])), next_rate=draw(st.integers(0, 40)), terms=Rounding.UP
+            ),
+        )
+        for at_s in instants
+    )
 
 
 @st.composite
@@ -81,6 +103,32 @@ def test_a_paid_increment_may_be_used_to_its_end(price: Price, used: int) -> Non
     paid = billed_units(ordinary, used)
     assert billed_units(ordinary, paid) == paid
     assert cost_of(ordinary, paid) == cost_of(ordinary, used)
+
+
+@given(prices().filter(lambda price: price.quantum == 1), st.integers(0, USE_MAX))
+def test_splitting_at_a_switch_is_the_sum_of_its_parts(price: Price, used: int) -> None:
+    """Increments laid one after another, each at the price of the band in which it begins, come to the same amount."""
+    terms = terms_of(price)
+    plain = msgspec.structs.replace(terms, attempt_fee=0, charge_min=0, charge_max=0, tax=None, grace=Grace.NONE)
+    price = with_terms(price, plain)
+    at = exact = 0
+    while at < max(used, price.minimum) and used:
+        current = [price, *(switch.price for switch in plain.switches if switch.at_s <= at)][-1]
+        units, rate = (
+            (current.next, current.next_rate) if at or not price.initial else (price.initial, price.initial_rate)
+        )
+        exact += units * rate
+        at += units
+    expected = Fraction(exact, price.per) + (price.setup if used else 0)
+    assert -1 < cost_of(price, used) - expected < 1
+    assert billed_units(price, used) == at
+
+
+@given(prices(), st.integers(0, USE_MAX), st.integers(0, 150))
+def test_a_call_that_begins_later_is_moved_whole(price: Price, used: int, later: int) -> None:
+    """Moving twice is moving once by the sum, and prices of bands that have passed are gone."""
+    once = begun_later(begun_later(price, later), 17)
+    assert cost_of(once, used) == cost_of(begun_later(price, later + 17), used)
 
 
 @given(prices())
