@@ -94,6 +94,7 @@ class Parties(NamedTuple):
     destination: str = ""
     origin: str = ""
     lease_of: str = ""
+    network: str = ""
 
 
 class ChargingRequest(msgspec.Struct):
@@ -128,11 +129,12 @@ class ChargingRequest(msgspec.Struct):
     is_forced: bool = False  # EXPIRY: close it whatever its deadline says
     all_affordable: bool = False  # RADIUS: grant all that the balance pays for, up to the maximum [R-46]
     currency: str = ""  # of MONEY quantities; an account of another currency cannot be charged so
+    network: str = ""  # where the user roams (MCC and MNC), where the client says so
 
     def complete(self) -> None:
         """Ask the gateway for what it left out."""
         if self.parties is not None:
-            self.identities, self.destination, self.origin, self.lease_of = self.parties()
+            self.identities, self.destination, self.origin, self.lease_of, self.network = self.parties()
             self.parties = None
 
 

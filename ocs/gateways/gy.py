@@ -19,8 +19,9 @@ from ocs.charging.request import (
     Parties,
     RequestKind,
 )
-from ocs.gateways.addresses import called_number, nai_identity, number_identity, sip_identities
+from ocs.gateways.addresses import nai_identity, number_identity, sip_identities
 from ocs.gateways.gy_units import UNIT_CODES, UnitsFault, group_requests
+from ocs.gateways.numbering import PLAIN_NUMBERING, Numbering
 from ocs.rating.units import UnitKind
 from protocols.diameter import avp, codes, gy_answer
 from protocols.diameter.gy import CreditControlRequest
@@ -28,7 +29,7 @@ from protocols.diameter.gy_answer import AnswerEncoder
 from protocols.diameter.message import Fault
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
-from protocols.diameter.service_information import party_addresses, subscriptions
+from protocols.diameter.service_information import party_addresses, subscriptions, visited_network
 
 # RFC 8506, section 9; for the whole request and for one group alike.
 RESULT_CODES: Final[Mapping[ChargingStatus, ResultCode]] = {
@@ -86,14 +87,21 @@ _TERMINATION_CAUSES: Final = {
 class GyConfig:
     """What translation needs to know of the operator: services by context, currencies by their numbers."""
 
-    __slots__ = ("_known", "_services", "currencies", "currencies_by_number", "encoder")
+    __slots__ = ("_known", "_services", "currencies", "currencies_by_number", "encoder", "numbering")
 
-    def __init__(self, node: LocalNode, services: Mapping[str, str], currencies: Mapping[str, Currency]) -> None:
+    def __init__(
+        self,
+        node: LocalNode,
+        services: Mapping[str, str],
+        currencies: Mapping[str, Currency],
+        numbering: Numbering = PLAIN_NUMBERING,
+    ) -> None:
         self._services = {context.lower(): service for context, service in services.items()}
         self._known: dict[str, str | None] = {}
         self.currencies = dict(currencies)
         self.currencies_by_number = {currency.numeric: currency for currency in currencies.values()}
         self.encoder = AnswerEncoder(node)
+        self.numbering = numbering
 
     def service_of(self, context: str) -> str | None:
         """The service of a Service-Context-Id such as ``ext.01.001.8.32260@3gpp.org``.
@@ -130,7 +138,7 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         action = EventAction(ccr.requested_action)
     parties: Parties | None = None
     if kind in _OPENING:
-        parties = _parties(ccr, service)
+        parties = _parties(ccr, service, config.numbering)
         if not parties.identities:
             return _missing(codes.SUBSCRIPTION_ID)
     try:
@@ -151,7 +159,8 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         groups=groups,
         destination=parties.destination if parties is not None else "",
         origin=parties.origin if parties is not None else "",
-        parties=partial(_parties, ccr, service) if parties is None else None,
+        network=parties.network if parties is not None else "",
+        parties=partial(_parties, ccr, service, config.numbering) if parties is None else None,
         fingerprint=ccr.fingerprint,
         action=action,
         peer=ccr.origin_host,
@@ -187,9 +196,15 @@ def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
     return event_ms if now_ms - _PAST_MAX_MS <= event_ms <= now_ms + _FUTURE_MAX_MS else now_ms
 
 
-def _parties(ccr: CreditControlRequest, service: str) -> Parties:
+def _parties(ccr: CreditControlRequest, service: str, numbering: Numbering) -> Parties:
     destination, origin = party_addresses(ccr)
-    return Parties(_identities(ccr, service), called_number(destination), called_number(origin))
+    peer = ccr.origin_host
+    return Parties(
+        _identities(ccr, service),
+        numbering.called(peer, destination),
+        numbering.calling(peer, origin),
+        network=visited_network(ccr),
+    )
 
 
 def _identities(ccr: CreditControlRequest, service: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ Short numbers (emergency, directory) and names stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
@@ -15,6 +15,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, ValidationResult
 
 from ocs.gateways.addresses import address_user, called_number
+from ocs.settings import NumberingEntry
 
 _KNOWN_MAX: Final = 65_536
 
@@ -40,6 +41,17 @@ class Numbering:
     ) -> None:
         self._formats = dict(formats or {})
         self._otherwise = otherwise
+
+    @classmethod
+    def of(cls, entries: Iterable[NumberingEntry]) -> Numbering:
+        """Make it of the operator's settings."""
+        formats: dict[str, NumberFormat] = {}
+        otherwise: NumberFormat | None = None
+        for entry in entries:
+            rules = NumberFormat(entry.region, entry.plain, entry.tech_prefixes, entry.international_prefixes)
+            formats |= dict.fromkeys(entry.clients, rules)
+            otherwise = otherwise if entry.clients else rules
+        return cls(formats, otherwise)
 
     def called(self, client: str, address: str) -> str:
         """Give the digits to rate, or the user of a SIP address that is no number."""

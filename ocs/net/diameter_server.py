@@ -21,6 +21,7 @@ from ocs.addresses import Address, parse_address, why_not_free
 from ocs.charging.request import ChargingAnswer, ChargingRequest
 from ocs.errors import StartRefusedError
 from ocs.gateways.gy import GyConfig
+from ocs.gateways.numbering import Numbering
 from ocs.net.diameter_connection import DiameterConnection
 from ocs.net.diameter_peers import PeerBook
 from ocs.observe.metrics import Counters
@@ -60,7 +61,7 @@ class DiameterServer:
         self.counters = counters if counters is not None else Counters()
         self.peers: PeerBook[DiameterConnection] = PeerBook(settings)
         self.node = LocalNode(settings.node.identity, settings.node.realm, settings.node.aliases)
-        self.gateway = GyConfig(self.node, settings.services, currencies)
+        self.gateway = GyConfig(self.node, settings.services, currencies, Numbering.of(settings.numbering))
         self.in_flight = 0
         self.is_draining = False
         self._settings = settings.diameter
