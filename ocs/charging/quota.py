@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from balance.account import Account, AccountState
-from balance.burn import add_holds, available, first_expiry_ms, reserve, settle
+from balance.burn import add_holds, available, first_expiry_ms, give_back, reserve, settle
 from ocs.charging.cdr import CdrFlag
 from ocs.charging.policy import COST_MAX, SILENCE_MARGIN_S, USED_MAX, QuotaPolicy
 from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer, Quantity
@@ -48,7 +48,11 @@ def report(
     if cost > COST_MAX:
         return None
     reservation = () if keeps_grant else state.reservation
-    account, debits = settle(account, reservation, cost - state.cost, now_ms)
+    if cost >= state.cost:
+        account, debits = settle(account, reservation, cost - state.cost, now_ms)
+        debits = add_holds(state.debits, debits)
+    else:  # the use has reached a tier that makes all of it cheaper
+        account, debits = give_back(account, reservation, state.debits, state.cost - cost)
     flags = state.flags
     if total - state.used > state.granted:
         flags |= CdrFlag.OVERUSED if state.granted_by >= 0 else CdrFlag.NEVER_GRANTED
@@ -57,7 +61,7 @@ def report(
         state.tariff,
         total,
         cost,
-        add_holds(state.debits, debits),
+        debits,
         state.granted if keeps_grant else 0,
         state.reservation if keeps_grant else (),
         state.granted_by,

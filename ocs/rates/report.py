@@ -14,10 +14,9 @@ from ocs.rates.difference import Change, Quote, TariffDifference, permille
 from ocs.rates.moments import moment_text
 from ocs.rates.trace import Trace
 from ocs.rates.wording import increment_text, price_lines
-from ocs.rating.explain import explain, parts_of
+from ocs.rating.explain import explain, parts_of, per_text
 from ocs.rating.price import Price, Tariff, billed_units, cost_of
 from ocs.rating.terms import Band, Grace, NextBand, SubSecond, Terms, terms_of
-from ocs.rating.units import price_unit_name
 
 Fields = dict[str, Any]
 NO_CURRENCY: Final = Currency("", 0, 9, 2)
@@ -28,7 +27,7 @@ def price_fields(price: Price, currency: Currency) -> Fields:
     return {
         "rate": _decimal(price.next_rate, currency),
         "initial_rate": _decimal(price.initial_rate, currency),
-        "per": price_unit_name(price.kind, price.per),
+        "per": per_text(price),
         "initial": price.initial,
         "next": price.next,
         "setup": _decimal(price.setup, currency),
@@ -58,6 +57,12 @@ def _term_fields(terms: Terms, currency: Currency) -> Fields:
     for name, bands in (("bands", terms.bands), ("switches", terms.switches)):
         if bands:
             fields[name] = [_band_fields(band, currency) for band in bands]
+    if terms.tiers:
+        fields["tiering"] = _name(terms.tiering)
+        fields["tiers"] = [
+            {"up_to": tier.up_to or None, "rate": _decimal(tier.rate, currency), "fee": _decimal(tier.fee, currency)}
+            for tier in terms.tiers
+        ]
     if terms.tax:
         fields |= {
             "tax": f"{format_amount(terms.tax.rate, 4, 0)} %",

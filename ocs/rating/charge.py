@@ -2,24 +2,26 @@
 
     use -> grace -> increments -> pieces at their rates, setup fee -> least and most -> attempt fee -> rounding -> tax
 
-Everything up to the rounding is one exact fraction. No step makes a longer use cheaper, so a quota can be found by
-halving.
+Everything up to the rounding is one exact fraction. No step makes a longer use cheaper (but for volume tiers, see
+``held_with_terms``), so a quota can be found by halving.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from balance.money import Amount
-from ocs.rating.terms import TAX_UNIT, Grace, Price, SubSecond, Tax, Terms, increments, rounded, terms_of
+from ocs.rating.terms import TAX_UNIT, Grace, Price, SubSecond, Tax, Terms, Tiering, increments, rounded, terms_of
 
 
 class Piece(NamedTuple):
-    """Billed units at one rate (an amount per ``price.per``). ``label`` says which part of the use they are."""
+    """Billed units at one rate (an amount per ``price.per``) and the fee of their tier; ``label`` says which these are."""
 
     units: int
     rate: Amount
     label: str = ""
+    fee: Amount = 0
 
 
 class Charge(NamedTuple):
@@ -44,14 +46,14 @@ def charge_of(price: Price, used_units: int) -> Charge:
     """Price a use in steps. Works for every price; the ordinary ones have a shorter way to the same amount."""
     terms = terms_of(price)
     counted = counted_units(terms, used_units)
-    found = _pieces_in_time(price, terms, counted) if terms.switches else _pieces(price, terms, counted)
+    found = _PIECES[terms.tiering if terms.tiers else None](price, terms, counted)
     billed = sum(piece.units for piece in found)
     pieces: tuple[Piece, ...] = ()
     setup = exact = 0
     if is_charged(terms, used_units):
         pieces = tuple(_without_free(terms, found))
         setup = price.setup
-        exact = setup * price.per + sum(piece.units * piece.rate for piece in pieces)
+        exact = setup * price.per + sum(piece.units * piece.rate + piece.fee * price.per for piece in pieces)
         exact = max(exact, terms.charge_min * price.per)
         exact = min(exact, terms.charge_max * price.per) if terms.charge_max else exact
     due = exact + terms.attempt_fee * price.per
@@ -61,8 +63,32 @@ def charge_of(price: Price, used_units: int) -> Charge:
 
 
 def held_with_terms(price: Price, used_units: int) -> Amount:
-    """Give the most that a use of at most so many units can cost."""
-    return charge_of(price, used_units).total
+    """Give the most that a use of at most so many units can cost.
+
+    Where a higher tier makes all units cheaper, that may be the use that just fills a lower one.
+    """
+    terms = terms_of(price)
+    most = charge_of(price, used_units).total
+    if terms.tiering is Tiering.VOLUME:
+        for tier in terms.tiers:
+            fills = _use_that_fills(price, terms, tier.up_to)
+            if 0 < fills < used_units:
+                most = max(most, charge_of(price, fills).total)
+    return most
+
+
+def _use_that_fills(price: Price, terms: Terms, up_to: int) -> int:
+    """Find the longest use whose billed units are in a tier; 0 if none is, or the tier is the last."""
+    paid = increments(price, up_to)
+    if paid > up_to:  # the tier ends within an increment: the one before is the last in it
+        paid = up_to - (up_to - price.initial) % price.next if up_to >= price.initial else 0
+    if terms.grace is Grace.DEDUCTED:
+        return paid + terms.grace_units
+    if terms.grace is Grace.ADDED:
+        return paid - terms.grace_units
+    if terms.grace is Grace.ADDED_PERMILLE:
+        return paid * 1000 // (1000 + terms.grace_units)
+    return paid
 
 
 def is_charged(terms: Terms, used_units: int) -> bool:
@@ -108,6 +134,8 @@ def net_and_tax(tax: Tax | None, amount: Amount) -> tuple[Amount, Amount]:
 def is_never_charged(price: Price) -> bool:
     """Tell whether the terms of a price without fee and rates leave it without any."""
     terms = terms_of(price)
+    if any(tier.rate or tier.fee for tier in terms.tiers):
+        return False
     others = [band.price for band in terms.bands] + [switch.price for switch in terms.switches]
     return terms.attempt_fee == terms.charge_min == 0 and not any(
         other.setup or other.next_rate or (other.initial and other.initial_rate) for other in others
@@ -116,11 +144,35 @@ def is_never_charged(price: Price) -> bool:
 
 def _pieces(price: Price, terms: Terms, counted: int) -> list[Piece]:
     """Cut the billed units by the rates they have."""
+    if terms.switches:
+        return _pieces_in_time(price, terms, counted)
     billed = increments(price, counted)
     pieces: list[Piece] = []
     _add(pieces, min(billed, price.initial), price.initial_rate, terms.band)
     _add(pieces, billed - price.initial, price.next_rate, terms.band)
     return pieces
+
+
+def _pieces_by_tier(price: Price, terms: Terms, counted: int) -> list[Piece]:
+    """Lay the billed units into the tiers; the end of a tier belongs to it."""
+    billed = increments(price, counted)
+    pieces: list[Piece] = []
+    below = 0
+    for at, tier in enumerate(terms.tiers, start=1):
+        if billed > below:
+            end = min(billed, tier.up_to) if tier.up_to else billed
+            pieces.append(Piece(end - below, tier.rate, f"tier {at}", tier.fee))
+            below = end
+    return pieces
+
+
+def _piece_by_volume(price: Price, terms: Terms, counted: int) -> list[Piece]:
+    """Give all billed units the price of the tier that they reach."""
+    billed = increments(price, counted)
+    if not billed:
+        return []
+    at = next(at for at, tier in enumerate(terms.tiers) if billed <= tier.up_to or not tier.up_to)
+    return [Piece(billed, terms.tiers[at].rate, f"all in tier {at + 1}", terms.tiers[at].fee)]
 
 
 def _pieces_in_time(price: Price, terms: Terms, counted: int) -> list[Piece]:
@@ -142,6 +194,13 @@ def _pieces_in_time(price: Price, terms: Terms, counted: int) -> list[Piece]:
         if switch is not None:
             current, name = switch.price, switch.name
     return pieces
+
+
+_PIECES: Final[dict[Tiering | None, Callable[[Price, Terms, int], list[Piece]]]] = {
+    None: _pieces,
+    Tiering.GRADUATED: _pieces_by_tier,
+    Tiering.VOLUME: _piece_by_volume,
+}
 
 
 def _add(pieces: list[Piece], units: int, rate: Amount, label: str) -> None:
@@ -166,4 +225,6 @@ def _without_free(terms: Terms, pieces: list[Piece]) -> list[Piece]:
             charged.append(Piece(free, 0, "free units of the call"))
         if piece.units > free:
             charged.append(piece._replace(units=piece.units - free))
+        elif piece.fee:
+            charged[-1] = charged[-1]._replace(fee=piece.fee)
     return charged

@@ -45,9 +45,9 @@ def parts_of(price: Price, used_units: int, cost: Amount, currency: Currency) ->
 
 def explain(price: Price, used_units: int, cost: Amount, currency: Currency) -> list[str]:
     """Say how the cost came about: what was used and billed, each part, and the total."""
-    used = quantity_text(price.kind, max(used_units, 0))
+    used = use_text(price, max(used_units, 0))
     charge = charge_of(price, used_units)
-    lines = [f"used {used}, billed {quantity_text(price.kind, charge.billed)}{_why(price, used_units, charge)}"]
+    lines = [f"used {used}, billed {use_text(price, charge.billed)}{_why(price, used_units, charge)}"]
     lines += [f"{_text(part.amount, currency)} {part.words}" for part in parts_of(price, used_units, cost, currency)]
     lines.append(f"{_text(cost, currency)} in all{_closing(price, cost, charge, currency)}")
     return lines
@@ -58,17 +58,19 @@ def _shares(price: Price, charge: Charge, currency: Currency) -> list[Part]:
     has_two = price.initial_rate != price.next_rate
     parts: list[Part] = []
     for at, piece in enumerate(charge.pieces):
-        words = quantity_text(price.kind, piece.units)
+        words = use_text(price, piece.units)
         is_first = has_two and at == 0 and piece.units == price.initial
         if has_two and not piece.label:
             words = f"{'first' if is_first else 'next'} {words}"
         words += "" if is_first or terms_of(price).switches else _steps(price, piece.units)
         parts.append(_share(price, piece, words, currency))
+        if piece.fee:
+            parts.append(Part(piece.fee, f"fee of {piece.label}"))
     return parts
 
 
 def _share(price: Price, piece: Piece, words: str, currency: Currency) -> Part:
-    unit = price_unit_name(price.kind, price.per)
+    unit = per_text(price)
     label = f", {piece.label}" if piece.label else ""
     return Part(piece.units * piece.rate // price.per, f"{words} at {_text(piece.rate, currency)} per {unit}{label}")
 
@@ -84,7 +86,7 @@ def _bounds(price: Price, charge: Charge, terms: Terms, so_far: Amount, currency
 def _steps(price: Price, units: int) -> str:
     """Count the increments, where they are more than one and not single units."""
     steps, left = divmod(units, price.next)
-    return "" if price.next == 1 or steps < 2 or left else f" ({steps} x {quantity_text(price.kind, price.next)})"
+    return "" if price.next == 1 or steps < 2 or left else f" ({steps} x {use_text(price, price.next)})"
 
 
 def _why(price: Price, used_units: int, charge: Charge) -> str:
@@ -93,23 +95,21 @@ def _why(price: Price, used_units: int, charge: Charge) -> str:
     grace = _grace(price, used_units, charge)
     if charge.billed == charge.counted:
         return f": {grace}" if grace else ""
-    increments = (
-        f"{quantity_text(price.kind, price.initial)}, then every started {quantity_text(price.kind, price.next)}"
-    )
+    increments = f"{use_text(price, price.initial)}, then every started {use_text(price, price.next)}"
     if charge.counted < price.minimum:
-        increments = f"at least {quantity_text(price.kind, price.minimum)}, {increments}"
+        increments = f"at least {use_text(price, price.minimum)}, {increments}"
     return f": {grace}; {increments}" if grace else f": {increments}"
 
 
 def _grace(price: Price, used_units: int, charge: Charge) -> str:
     terms = terms_of(price)
-    units = quantity_text(price.kind, terms.grace_units)
+    units = use_text(price, terms.grace_units)
     if terms.grace is Grace.FREE_UP_TO and used_units <= terms.grace_units:
         return f"a use of up to {units} is free"
     if terms.grace is Grace.DEDUCTED:
         return f"{units} are taken off"
     if terms.grace in {Grace.ADDED, Grace.ADDED_PERMILLE}:
-        return f"{quantity_text(price.kind, charge.counted - used_units)} are added"
+        return f"{use_text(price, charge.counted - used_units)} are added"
     return ""
 
 
@@ -120,6 +120,18 @@ def _closing(price: Price, cost: Amount, charge: Charge, currency: Currency) -> 
     if tax and tax.is_included and charge.tax:
         return f", in which {_text(charge.tax, currency)} {tax_name(tax)}"
     return ""
+
+
+def use_text(price: Price, units: int) -> str:
+    """Write a quantity as the tariff counts it: ``61 s``, ``3 stickers``."""
+    unit = terms_of(price).unit
+    return quantity_text(price.kind, units) if unit is None else f"{units} {unit[0] if units == 1 else unit[1]}"
+
+
+def per_text(price: Price) -> str:
+    """Write what a price is per: ``minute``, ``sticker``."""
+    unit = terms_of(price).unit
+    return price_unit_name(price.kind, price.per) if unit is None else unit[0]
 
 
 def tax_name(tax: Tax) -> str:

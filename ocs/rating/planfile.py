@@ -13,16 +13,16 @@ from ocs.rating.deckfile import Deck, DeckTemplate
 from ocs.rating.faults import Problem, did_you_mean
 from ocs.rating.origins import EVERYWHERE, NO_ZONES, OriginRule, is_contradiction, parse_rule
 from ocs.rating.price import Price, Tariff
-from ocs.rating.pricing import finished, interval, priced
+from ocs.rating.pricing import finished, interval, priced, tiered
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
-from ocs.rating.rateplan import BandRate, DestinationRate, Finish, Pricing, RatePlan, TariffEntry
+from ocs.rating.rateplan import BandRate, DestinationRate, Finish, Pricing, RatePlan, TariffEntry, TierEntry
 from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, OriginRate, RateSource
-from ocs.rating.terms import Band, terms_of
+from ocs.rating.terms import Band, Terms, terms_of, with_terms
 from ocs.rating.timetable import Timetable, banded
 from ocs.rating.tomlfile import Path, TomlFile
 from ocs.rating.units import PRICE_UNITS, UnitKind
 
-_SOURCES: Final = ("rate", "free", "deck", "destinations")
+_SOURCES: Final = ("rate", "free", "deck", "destinations", "tiers")
 
 _ANY_IDENTIFIER: Final = -1
 _Selector = tuple[str, int, int]  # service, rating group, service identifier
@@ -45,11 +45,12 @@ class _Terms(NamedTuple):
 
 
 class _Rate(NamedTuple):
-    """One ``[[tariffs.rates]]``: its place, what it says, and its bands as they are written."""
+    """One ``[[tariffs.rates]]``: its place, what it says, and its bands and tiers as they are written."""
 
     at: int
     row: DestinationRate
     bands: Any
+    tiers: Any
 
 
 NO_CALENDARS: Final[Mapping[str, Calendar]] = {}
@@ -114,12 +115,13 @@ class PlanReader:
     def _read_entry(self, at: int, raw: Any) -> None:
         path: Path = ("tariffs", at)
         table = dict(raw) if isinstance(raw, dict) else {}
-        rates, bands = table.pop("rates", []), table.pop("bands", [])
+        rates, bands, tiers = (table.pop(name, []) for name in ("rates", "bands", "tiers"))
         entry = self._file.decode(table, TariffEntry, path)
         if entry is None:
             return
         timetable = self._timetable(entry, path)
         template = self._with_bands(self._template(entry, path), bands, timetable, path)
+        template = self._with_tiers(template, tiers, entry, path)
         source = self._source(entry, _Terms(template, timetable), self._rates(rates, path), path)
         from_ms, to_ms, problems = interval(entry.from_, entry.to)
         self._add_all(path, problems)
@@ -137,6 +139,11 @@ class PlanReader:
         """Read the price of the tariff itself: whole, or what the lines of its deck inherit."""
         kind, units = PRICE_UNITS[entry.per]
         plain = Price(kind=kind, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=units)
+        if entry.unit is not None:
+            if kind is not UnitKind.EVENTS or not all(entry.unit):
+                cure = 'per = "event" and unit = ["sticker", "stickers"]'
+                self._file.fault((*path, "unit"), "names events, one and several", cure)
+            plain = with_terms(plain, Terms(unit=entry.unit))
         return self._read_price(entry, finished(plain, self._finish, self._scale)[0], path)
 
     def _timetable(self, entry: TariffEntry, path: Path) -> Timetable | None:
@@ -176,6 +183,25 @@ class PlanReader:
             bands.append(Band(row.band, other))
         return banded(price, tuple(bands)) if bands else price
 
+    def _with_tiers(self, price: Price, raw: Any, around: TariffEntry | DestinationRate, path: Path) -> Price:
+        """Read ``[[tariffs.tiers]]``, or those of a destination."""
+        if not isinstance(raw, list):
+            self._file.fault((*path, "tiers"), "has to be a list of tables", "write [[tariffs.tiers]]")
+            return price
+        decoded = [self._file.decode(each, TierEntry, (*path, "tiers", at)) for at, each in enumerate(raw)]
+        rows = [row for row in decoded if row is not None]
+        if len(rows) < len(raw):
+            return price
+        if rows and (around.initial_rate or terms_of(price).bands):
+            other = "initial_rate" if around.initial_rate else "bands"
+            self._file.fault(
+                (*path, "tiers"), f"tiers and {other} are two prices for the same units", "keep one of them"
+            )
+        price, problems = tiered(rows, around.tiering, price, self._scale)
+        for at, problem in problems:
+            self._add_all(path if at < 0 else (*path, "tiers", at), [problem])
+        return price
+
     def _read_price(self, written: Pricing, template: Price, path: Path) -> Price:
         """Read what is written at one place; all else is as in the template."""
         price, problems = priced(written.cells(), template, self._scale)
@@ -192,14 +218,15 @@ class PlanReader:
         found: list[_Rate] = []
         for at, each in enumerate(raw):
             table = dict(each) if isinstance(each, dict) else each
-            bands = table.pop("bands", []) if isinstance(table, dict) else []
+            bands, tiers = (table.pop(name, []) if isinstance(table, dict) else [] for name in ("bands", "tiers"))
             row = self._file.decode(table, DestinationRate, (*path, "rates", at))
             if row is not None:
-                found.append(_Rate(at, row, bands))
+                found.append(_Rate(at, row, bands, tiers))
         return found
 
     def _source(self, entry: TariffEntry, around: _Terms, rates: list[_Rate], path: Path) -> RateSource | None:
-        named = [field for field in _SOURCES if getattr(entry, field)]
+        has_tiers = bool(terms_of(around.template).tiers)
+        named = [field for field in _SOURCES if (has_tiers if field == "tiers" else getattr(entry, field))]
         if len(named) != 1:
             message = f"{' and '.join(named)} contradict each other" if named else "the tariff has no price"
             self._file.fault(path, message, f"write exactly one of {', '.join(_SOURCES)}")
@@ -243,17 +270,18 @@ class PlanReader:
         place_of = {destination: place for place, destination in enumerate(codes.destinations)}
         prices: list[Price] = []
         price_of_place = [NO_PRICE] * len(place_of)
-        for at, row, bands in rates:
+        for at, row, bands, tiers in rates:
             here = (*path, "rates", at)
             place = place_of.get(row.destination)
             price = self._with_bands(self._read_price(row, around.template, here), bands, around.timetable, here)
+            price = self._with_tiers(price, tiers, row, here)
             if place is None:
                 message = f"{row.destination!r} is not in destinations/{name}.csv"
                 self._file.fault((*here, "destination"), message, did_you_mean(row.destination, place_of))
                 continue
             if price_of_place[place] != NO_PRICE:
                 self._file.fault((*here, "destination"), f"{row.destination!r} has a rate above", "keep one of them")
-            if not row.rate and not row.forbidden:
+            if not row.rate and not row.forbidden and not tiers:
                 self._file.fault(here, "the destination has no rate", 'write rate = "..." or forbidden = true')
             price_of_place[place] = BARRED if row.forbidden else len(prices)
             prices.append(price)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -10,8 +11,20 @@ import msgspec
 from balance.money import AmountError, parse_amount
 from ocs.rating.dated import EVER_MS, FOREVER_MS, instant_ms
 from ocs.rating.faults import Problem
-from ocs.rating.rateplan import Finish, PriceCells
-from ocs.rating.terms import TAX_UNIT, Grace, Price, Rounding, SubSecond, Tax, Terms, terms_of, with_terms
+from ocs.rating.rateplan import Finish, PriceCells, TierEntry
+from ocs.rating.terms import (
+    TAX_UNIT,
+    Grace,
+    Price,
+    Rounding,
+    SubSecond,
+    Tax,
+    Terms,
+    Tier,
+    Tiering,
+    terms_of,
+    with_terms,
+)
 from ocs.rating.units import UnitKind, parse_quantity
 
 _ROUNDINGS: Final = {"up": Rounding.UP, "half-up": Rounding.HALF_UP, "down": Rounding.DOWN}
@@ -162,6 +175,35 @@ def _tax(reader: _Reader, finish: Finish, around: Tax | None) -> Tax | None:
     elif rate:
         return Tax(rate, bool(is_included), finish.tax_code or code)
     return None
+
+
+def tiered(
+    written: Sequence[TierEntry], tiering: str, price: Price, scale: int
+) -> tuple[Price, list[tuple[int, Problem]]]:
+    """Give a price tiers in the place of its rates. Problems come with the place of their tier, -1 for all of them."""
+    problems: list[tuple[int, Problem]] = []
+    tiers: list[Tier] = []
+    below = 0
+    for at, entry in enumerate(written):
+        reader = _Reader(scale, price.kind)
+        end = reader.units("up_to", str(entry.up_to), 0, 1)
+        tier = Tier(end, reader.amount("rate", entry.rate, 0), reader.amount("fee", entry.fee, 0))
+        if at < len(written) - 1 and not end and not reader.problems:
+            reader.problems.append(Problem("up_to", "only the last tier has no end", "write how far this one goes"))
+        elif at == len(written) - 1 and end:
+            reader.problems.append(Problem("up_to", "what costs a use beyond the last tier?", "leave up_to out there"))
+        elif end and end <= below:
+            reader.problems.append(Problem("up_to", "is not above the tier before", "write the tiers in rising order"))
+        problems += [(at, problem) for problem in reader.problems]
+        tiers.append(tier)
+        below = end
+    if tiering and not tiers:
+        problems.append((-1, Problem("tiering", "stands without tiers", "add [[tariffs.tiers]]")))
+    if not tiers or problems:
+        return price, problems
+    price = msgspec.structs.replace(price, initial_rate=tiers[0].rate, next_rate=tiers[0].rate)
+    kind = Tiering.VOLUME if tiering == "volume" else Tiering.GRADUATED
+    return with_terms(price, msgspec.structs.replace(terms_of(price), tiering=kind, tiers=tuple(tiers))), []
 
 
 def interval(from_text: str, to_text: str) -> tuple[int, int, list[Problem]]:

@@ -14,6 +14,7 @@ PriceUnit: TypeAlias = Literal[
     "second", "minute", "hour", "octet", "kB", "KiB", "MB", "MiB", "GB", "GiB", "event"
 ]  # the keys of units.PRICE_UNITS
 RoundingMode: TypeAlias = Literal["up", "half-up", "down"]
+TieringMode: TypeAlias = Literal["graduated", "volume"]
 SubSecondMode: TypeAlias = Literal["up", "half-up", "down", "calendar"]
 
 
@@ -86,11 +87,20 @@ class BandRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return PriceCells(*(str(getattr(self, name)) for name in BAND_CELLS))
 
 
+class TierEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[tariffs.tiers]]``: units up to and with ``up_to`` at a rate; the last tier has no end."""
+
+    rate: str
+    up_to: int | str = ""
+    fee: str = ""
+
+
 class DestinationRate(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[[tariffs.rates]]``: the price of one named destination of ``destinations/*.csv``."""
 
     destination: str
     forbidden: bool = False
+    tiering: TieringMode | Literal[""] = ""
 
 
 class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -104,6 +114,8 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     destinations: str = ""
     rating_groups: tuple[int, ...] = ()
     service_identifiers: tuple[int, ...] = ()
+    tiering: TieringMode | Literal[""] = ""
+    unit: tuple[str, str] | None = None
     default: bool = False
     origin: str = ""
     priority: int = 0

@@ -71,13 +71,29 @@ class NextBand(msgspec.Struct, array_like=True, frozen=True, gc=False):
     price: Price
 
 
+class Tier(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Units up to and with ``up_to`` (0: all further ones) at a rate; ``fee`` is due once the tier is reached."""
+
+    up_to: int
+    rate: Amount
+    fee: Amount = 0
+
+
+class Tiering(IntEnum):
+    """What the tiers of a price are for."""
+
+    GRADUATED = 1  # each slice of the use has the price of its tier
+    VOLUME = 2  # the whole use has the price of the tier that it reaches
+
+
 class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What makes a price more than increments, rates and rounding.
 
     ``attempt_fee`` is due for every attempt, answered or not. ``charge_min`` and ``charge_max`` bound what an answered
     call costs, without that fee and before tax; 0 is no bound. ``grace_units`` is in units, or in thousandths.
     ``bands`` are those of a tariff in the book. A session has ``band``, the one it began in, and ``switches``, those to
-    come where the price is split (``timetable.py``).
+    come where the price is split (``timetable.py``). ``tiers`` take the place of the rates: the billed units of the use are
+    laid into them, counted from its first. ``unit`` is what an event is called, one and several.
     """
 
     rounding: Rounding = Rounding.UP
@@ -91,6 +107,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     bands: tuple[Band, ...] = ()
     band: str = ""
     switches: tuple[NextBand, ...] = ()
+    tiering: Tiering = Tiering.GRADUATED
+    tiers: tuple[Tier, ...] = ()
+    unit: tuple[str, str] | None = None
 
 
 class Price(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -12,7 +12,7 @@ from balance.money import Currency, parse_amount
 from ocs.rating.charge import charge_of
 from ocs.rating.explain import explain, parts_of
 from ocs.rating.price import Price, Rounding, billed_units, cost_of, held_for, is_free, units_within
-from ocs.rating.terms import Grace, NextBand, Tax, Terms, terms_of, with_terms
+from ocs.rating.terms import Grace, NextBand, Tax, Terms, Tier, Tiering, terms_of, with_terms
 from ocs.rating.timetable import begun_later
 from ocs.rating.units import UnitKind
 
@@ -37,7 +37,18 @@ def prices(draw: st.DrawFn) -> Price:
     if not draw(st.booleans()):
         return price
     more = draw(terms(price.rounding))
+    if draw(st.booleans()):
+        found = draw(tiers())
+        price = msgspec.structs.replace(price, initial_rate=found[0].rate, next_rate=found[0].rate)
+        return with_terms(price, msgspec.structs.replace(more, tiers=found, tiering=draw(st.sampled_from(Tiering))))
     return with_terms(price, msgspec.structs.replace(more, switches=draw(switches(price))))
+
+
+@st.composite
+def tiers(draw: st.DrawFn) -> tuple[Tier, ...]:
+    """Rising ends, an open last tier, any rates and fees: volume tiers may get cheaper, or dearer."""
+    ends = [*sorted(draw(st.sets(st.integers(1, 200), max_size=3))), 0]
+    return tuple(Tier(end, draw(st.integers(0, 40)), draw(st.sampled_from([0, 0, 9]))) for end in ends)
 
 
 @st.composite
@@ -74,9 +85,17 @@ def terms(draw: st.DrawFn, rounding: Rounding) -> Terms:
 @given(prices(), st.integers(-5, USE_MAX))
 def test_cost_is_monotone(price: Price, used: int) -> None:
     """One more unit never costs less, and a use that is not there costs nothing but the fee for the attempt."""
-    assert 0 <= cost_of(price, used) <= cost_of(price, used + 1)
+    assert 0 <= cost_of(price, used) <= held_for(price, used) <= held_for(price, used + 1)
+    if terms_of(price).tiering is Tiering.GRADUATED:
+        assert held_for(price, used) == cost_of(price, used) <= cost_of(price, used + 1)
     assert used > 0 or cost_of(price, used) == cost_of(price, 0)
     assert cost_of(price, 0) == 0 or terms_of(price).attempt_fee
+
+
+@given(prices(), st.integers(0, USE_MAX))
+def test_what_is_held_is_the_most_that_any_shorter_use_costs(price: Price, used: int) -> None:
+    """A client may stop anywhere within its grant: what was set aside pays for it."""
+    assert held_for(price, used) == max(cost_of(price, units) for units in range(used + 1))
 
 
 @given(prices(), st.integers(-10, 500), st.integers(-2, USE_MAX))
@@ -105,7 +124,7 @@ def test_a_paid_increment_may_be_used_to_its_end(price: Price, used: int) -> Non
     assert cost_of(ordinary, paid) == cost_of(ordinary, used)
 
 
-@given(prices().filter(lambda price: price.quantum == 1), st.integers(0, USE_MAX))
+@given(prices().filter(lambda price: price.quantum == 1 and not terms_of(price).tiers), st.integers(0, USE_MAX))
 def test_splitting_at_a_switch_is_the_sum_of_its_parts(price: Price, used: int) -> None:
     """Increments laid one after another, each at the price of the band in which it begins, come to the same amount."""
     terms = terms_of(price)

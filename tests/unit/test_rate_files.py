@@ -68,7 +68,7 @@ def test_sound_files_have_no_faults() -> None:
         (TARIFF + 'rate = "99999999999"\n', "7: tariffs.rate: 99999999999 is too large"),
         (
             TARIFF,
-            "rateplans/p.toml:3: tariffs: the tariff has no price (write exactly one of rate, free, deck, destinations)",
+            "rateplans/p.toml:3: tariffs: the tariff has no price (write exactly one of rate, free, deck, destinations, tiers)",
         ),
         (TARIFF + 'rate = "1"\nfree = true\n', "3: tariffs: rate and free contradict each other"),
         (TARIFF + 'free = true\nsetup = "1"\n', "8: tariffs.setup: a free tariff has a fee"),
