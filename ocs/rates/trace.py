@@ -162,13 +162,13 @@ def _not_now(from_ms: int, to_ms: int, at_ms: int) -> str:
 def _candidates(source: DeckRate, query: Query, currency: Currency) -> Iterator[Candidate]:
     codes = source.codes
     chosen, _ = codes.index.find(query.number, query.at_ms, query.origin)
-    candidates = codes.index.candidates(query.number)
+    candidates, rules = codes.index.candidates(query.number), codes.index.rules(query.number)
     winner = next((prefix for prefix, versions in candidates if chosen in {each.what for each in versions}), "")
     for prefix, versions in candidates:
         for version in versions:
             row = version.what
             in_force = version.from_ms <= query.at_ms < version.to_ms
-            rule = codes.index.rule_of(row)
+            rule = rules[row]
             price = source.price_of_row(row)
             if not in_force:
                 outcome = _not_now(version.from_ms, version.to_ms, query.at_ms)

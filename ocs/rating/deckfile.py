@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from operator import itemgetter
 from typing import Final, NamedTuple
@@ -59,7 +59,7 @@ class Deck(msgspec.Struct, frozen=True):
 
     codes: CodeTable
     prices: tuple[Price, ...]
-    price_of: array[int]
+    price_of: Sequence[int]
     cuts: tuple[Clash[int], ...] = ()
 
 

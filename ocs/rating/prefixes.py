@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -27,43 +27,47 @@ KEY_DIGITS: Final = 18
 """What a 64-bit word holds; a number of E.164 has fifteen digits, so a routing prefix of three fits, too."""
 
 _ZEROS: Final = "0" * KEY_DIGITS
-_FIRST_DIGITS: Final = 5
-_FIRST_UNIT: Final = 10 ** (KEY_DIGITS - _FIRST_DIGITS)
+_FIRST_DIGITS_MAX: Final = 5
 _NO_NODE: Final = 0xFFFF_FFFF
 
 Versions = tuple[Version[int], ...]
 
 
 class PrefixArrays(NamedTuple):
-    """The index as arrays. ``starts`` are the intervals' first keys, ``owners`` their nodes.
+    """The index as arrays, or as views of a file that other processes share. They are never changed.
 
-    By node: ``keys`` and ``lengths`` say its prefix, ``parents`` the next shorter one, ``rows`` its row or ``~n``.
-    ``first`` says by a number's first digits in which part of ``starts`` its interval is.
+    ``starts`` are the intervals' first keys, ``owners`` their nodes. By node: ``keys`` and ``lengths`` say its prefix,
+    ``parents`` the next shorter one, ``rows`` its row or ``~n``. ``first`` says by a number's first digits in which part of
+    ``starts`` its interval is. By row: ``from_ms``. The n-th list of rows is from ``lists[n]`` to ``lists[n + 1]`` in
+    ``list_from_ms``, ``list_to_ms``, ``list_rows``, and ``list_rules`` says which of the rules of origin each has.
     """
 
-    starts: array[int]
-    owners: array[int]
-    first: array[int]
-    keys: array[int]
-    lengths: array[int]
-    parents: array[int]
-    rows: array[int]
-    from_ms: array[int]
+    starts: Sequence[int]
+    owners: Sequence[int]
+    first: Sequence[int]
+    keys: Sequence[int]
+    lengths: Sequence[int]
+    parents: Sequence[int]
+    rows: Sequence[int]
+    from_ms: Sequence[int]
+    lists: Sequence[int]
+    list_from_ms: Sequence[int]
+    list_to_ms: Sequence[int]
+    list_rows: Sequence[int]
+    list_rules: Sequence[int]
 
 
 class PrefixIndex:
-    """Read only; made by PrefixIndexBuilder. ``versions`` are the lists of rows of nodes that have more than one."""
+    """Read only; made by PrefixIndexBuilder."""
 
-    __slots__ = ("_arrays", "_first", "_lengths", "_owners", "_rows", "_rules", "_settled_ms", "_starts", "_versions")
+    __slots__ = ("_arrays", "_first", "_first_unit", "_lengths", "_owners", "_rows", "_rules", "_settled_ms", "_starts")
 
-    def __init__(
-        self, arrays: PrefixArrays, versions: tuple[Versions, ...], rules: dict[int, OriginRule], settled_ms: int
-    ) -> None:
+    def __init__(self, arrays: PrefixArrays, rules: tuple[OriginRule, ...], settled_ms: int) -> None:
         self._arrays = arrays
         # The fast road's own names: one look-up less for each.
         self._starts, self._owners, self._first = arrays.starts, arrays.owners, arrays.first
         self._lengths, self._rows = arrays.lengths, arrays.rows
-        self._versions = versions
+        self._first_unit = 10**KEY_DIGITS // (len(arrays.first) - 1)
         self._rules = rules
         self._settled_ms = settled_ms
 
@@ -86,7 +90,7 @@ class PrefixIndex:
         if not (digits.isdigit() and digits.isascii()):
             return _NO_NODE
         key = int((digits + _ZEROS)[:KEY_DIGITS])
-        part = key // _FIRST_UNIT
+        part = key // self._first_unit
         first = self._first
         node = self._owners[bisect_right(self._starts, key, first[part], first[part + 1]) - 1]
         if len(digits) < KEY_DIGITS:
@@ -100,8 +104,8 @@ class PrefixIndex:
         missing = NOT_FOUND
         while node != _NO_NODE:
             best, row, ends_ms = NO_MATCH, NOT_FOUND, FOREVER_MS
-            for version in self._versions_of(node):
-                rank = self._rules[version.what].rank(origin) if version.what in self._rules else 0
+            for version, rule in self._versions_of(node):
+                rank = rule.rank(origin) if rule.members else 0
                 if rank == NO_MATCH:
                     continue
                 missing = NOT_IN_FORCE
@@ -114,34 +118,47 @@ class PrefixIndex:
             node = self._arrays.parents[node]
         return missing, until_ms
 
-    def _versions_of(self, node: int) -> Versions:
-        row = self._arrays.rows[node]
-        return self._versions[~row] if row < 0 else (Version(self._arrays.from_ms[row], FOREVER_MS, row),)
+    def _versions_of(self, node: int) -> Iterator[tuple[Version[int], OriginRule]]:
+        """Go through the rows of a prefix, the earlier first, with the origin that each is for."""
+        arrays = self._arrays
+        row = arrays.rows[node]
+        if row >= 0:
+            yield Version(arrays.from_ms[row], FOREVER_MS, row), EVERYWHERE
+            return
+        for at in range(arrays.lists[~row], arrays.lists[~row + 1]):
+            version = Version(arrays.list_from_ms[at], arrays.list_to_ms[at], arrays.list_rows[at])
+            yield version, self._rules[arrays.list_rules[at]]
 
-    def rule_of(self, row: int) -> OriginRule:
-        """Give the origin that a row is for."""
-        return self._rules.get(row, EVERYWHERE)
+    def rules(self, digits: str) -> dict[int, OriginRule]:
+        """Say of every row of a number's prefixes for which origin it is: for explanations."""
+        return {version.what: rule for node in self._nodes(digits) for version, rule in self._versions_of(node)}
 
     def candidates(self, digits: str) -> list[tuple[str, Versions]]:
         """List every prefix of a number that the index knows, the longest first, with its versions: for explanations."""
-        found = []
-        node = self._node(digits)
-        while node != _NO_NODE:
-            found.append((self._prefix(node), self._versions_of(node)))
-            node = self._arrays.parents[node]
-        return found
+        return [(self._prefix(node), self._plain_versions(node)) for node in self._nodes(digits)]
 
     def entries(self) -> Iterator[tuple[str, Versions]]:
         """Go through all prefixes with their versions: for comparisons."""
-        return ((self._prefix(node), self._versions_of(node)) for node in range(len(self._arrays.keys)))
+        return ((self._prefix(node), self._plain_versions(node)) for node in range(len(self._arrays.keys)))
 
     def future_prefixes(self, now_ms: int) -> list[tuple[str, int]]:
         """List the prefixes that have no price yet: each with the row of its first version."""
-        return [
-            (self._prefix(node), versions[0].what)
-            for node, row in enumerate(self._arrays.rows)
-            if row < 0 and (versions := self._versions[~row]) and versions[0].from_ms > now_ms
-        ]
+        found = []
+        for node, row in enumerate(self._arrays.rows):
+            if row < 0:
+                first, _ = next(self._versions_of(node))
+                if first.from_ms > now_ms:
+                    found.append((self._prefix(node), first.what))
+        return found
+
+    def _nodes(self, digits: str) -> Iterator[int]:
+        node = self._node(digits)
+        while node != _NO_NODE:
+            yield node
+            node = self._arrays.parents[node]
+
+    def _plain_versions(self, node: int) -> Versions:
+        return tuple(version for version, _ in self._versions_of(node))
 
     def _prefix(self, node: int) -> str:
         return f"{self._arrays.keys[node]:0{KEY_DIGITS}d}"[: self._arrays.lengths[node]]
@@ -177,24 +194,25 @@ class PrefixIndexBuilder:
     def build(self) -> tuple[PrefixIndex, list[Clash[int]]]:
         """Settle the versions of each prefix. Clashes are pairs of rows that claim the same prefix and instant."""
         self._sortable.sort()
-        arrays = PrefixArrays(*(array(code) for code in "QIIQBIiq"))._replace(from_ms=self._from_ms)
-        versions: list[Versions] = []
+        made = _Arrays()
         clashes: list[Clash[int]] = []
         settled_ms = EVER_MS
         for packed, group in groupby(self._sortable, key=lambda each: each >> 32):
             rows = [each & 0xFFFF_FFFF for each in group]
             row = rows[0]
-            arrays.keys.append(packed >> 5)
-            arrays.lengths.append(packed & 31)
+            made.keys.append(packed >> 5)
+            made.lengths.append(packed & 31)
             if len(rows) == 1 and self._is_plain(row):
                 settled_ms = max(settled_ms, self._from_ms[row])
-                arrays.rows.append(row)
+                made.rows.append(row)
                 continue
-            arrays.rows.append(~len(versions))
-            versions.append(self._settle(rows, clashes))
+            made.rows.append(~(len(made.lists) - 1))
+            made.add_list(
+                [(version, self._rules.get(version.what, EVERYWHERE)) for version in self._settle(rows, clashes)]
+            )
         self._sortable = []
-        _cut(arrays)
-        return PrefixIndex(arrays, tuple(versions), self._rules, settled_ms), clashes
+        _cut(made)
+        return PrefixIndex(made.finished(self._from_ms), tuple(made.rules), settled_ms), clashes
 
     def _is_plain(self, row: int) -> bool:
         return row not in self._to_ms and row not in self._rules and self._from_ms[row] <= self._now_ms
@@ -231,7 +249,30 @@ class PrefixIndexBuilder:
         return clashes
 
 
-def _cut(arrays: PrefixArrays) -> None:
+class _Arrays:
+    """The arrays while they grow."""
+
+    def __init__(self) -> None:
+        self.starts, self.owners, self.first = array("Q"), array("I"), array("I")
+        self.keys, self.lengths, self.parents, self.rows = array("Q"), array("B"), array("I"), array("i")
+        self.lists, self.list_rows, self.list_rules = array("I", [0]), array("I"), array("I")
+        self.list_from_ms, self.list_to_ms = array("q"), array("q")
+        self.rules: dict[OriginRule, int] = {EVERYWHERE: 0}
+
+    def add_list(self, rows: list[tuple[Version[int], OriginRule]]) -> None:
+        for version, rule in rows:
+            self.list_from_ms.append(version.from_ms)
+            self.list_to_ms.append(version.to_ms)
+            self.list_rows.append(version.what)
+            self.list_rules.append(self.rules.setdefault(rule, len(self.rules)))
+        self.lists.append(len(self.list_rows))
+
+    def finished(self, from_ms: array[int]) -> PrefixArrays:
+        by_name = {name: getattr(self, name) for name in PrefixArrays._fields if name != "from_ms"}
+        return PrefixArrays(**by_name, from_ms=from_ms)
+
+
+def _cut(arrays: _Arrays) -> None:
     """Cut the prefixes, sorted by key and length, at their borders; say whose each piece is, and each node's parent."""
     starts, owners, parents = arrays.starts, arrays.owners, arrays.parents
     starts.append(0)
@@ -247,9 +288,11 @@ def _cut(arrays: PrefixArrays) -> None:
     while around:
         end, _ = around.pop()
         _border(starts, owners, end, around[-1][1] if around else _NO_NODE)
+    # As many parts as there are intervals, roughly: a small table needs no large index.
+    digits = min(_FIRST_DIGITS_MAX, len(str(len(starts))) - 1)
     at = 0
-    for part in range(10**_FIRST_DIGITS + 1):
-        at = bisect_right(starts, part * _FIRST_UNIT, at)
+    for part in range(10**digits + 1):
+        at = bisect_right(starts, part * 10 ** (KEY_DIGITS - digits), at)
         arrays.first.append(at)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -12,7 +12,7 @@ from ocs.rating.numbers import NUMBERS_FILE
 from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
 from ocs.rating.rateplan import Numbers
-from ocs.rating.tariffs import RatingFault, Timeline, ending
+from ocs.rating.tariffs import RateSource, RatingFault, Timeline, ending
 from ocs.rating.units import PRICE_UNITS
 
 __all__ = ["ANY_GROUP", "NO_GROUP", "RateBook", "RatingFault", "ServiceRates", "Timeline"]
@@ -69,6 +69,14 @@ class RateBook:
     def plans(self) -> tuple[str, ...]:
         """Name the plans, sorted."""
         return tuple(sorted(self._plans))
+
+    def sources(self) -> Iterator[RateSource]:
+        """Go through the sources of all prices."""
+        for plan in self._plans.values():
+            for service in plan.services.values():
+                for timeline in (*service.by_service_id.values(), *service.by_group.values(), service.otherwise):
+                    for version in timeline:
+                        yield version.what
 
     def currency_of(self, plan: str) -> str | None:
         """Give the currency that a plan's prices are in."""

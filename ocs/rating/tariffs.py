@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Final, Protocol, TypeAlias
 
@@ -19,6 +19,7 @@ BARRED: Final = 0xFFFF_FFFE
 
 # Tariffs kept once made: the prefixes in use are few, and what is beyond is made anew for half a microsecond.
 _KEPT_MAX: Final = 50_000
+_LET_GO_AT_ONCE: Final = 500
 
 
 class RatingFault(StrEnum):
@@ -45,6 +46,9 @@ class RateSource(Protocol):
     def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
         """Give the tariff for a destination at an instant, for a use that comes from somewhere."""
 
+    def let_go(self) -> Iterator[None]:
+        """Forget, a little at each step, what was made when it was asked for."""
+
 
 Timeline: TypeAlias = "tuple[Version[RateSource], ...]"
 
@@ -66,6 +70,10 @@ class FlatRate:
     def name(self) -> str:
         """The name of the entry."""
         return self._tariff.name
+
+    def let_go(self) -> Iterator[None]:
+        """Forget nothing: there is one tariff."""
+        yield from ()
 
     @property
     def only(self) -> Tariff:
@@ -95,6 +103,12 @@ class OriginRate:
         """The names of all the entries among which an origin chooses."""
         return " / ".join(dict.fromkeys(version.what.name for _, timeline in self.choices for version in timeline))
 
+    def let_go(self) -> Iterator[None]:
+        """Forget what the tariffs of all origins have made."""
+        for timeline in (*(timeline for _, timeline in self.choices), self.otherwise):
+            for version in timeline:
+                yield from version.what.let_go()
+
     def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
         """Choose by origin, then by date; an origin whose tariff is not in force has that of all others."""
         ranked = sorted(((rule.rank(origin), at) for at, (rule, _) in enumerate(self.choices)), reverse=True)
@@ -119,9 +133,9 @@ class CodeTable(msgspec.Struct, frozen=True):
     file: str
     index: PrefixIndex
     destinations: tuple[str, ...]
-    destination_of: array[int]
-    line_of: array[int]
-    length_of: array[int]
+    destination_of: Sequence[int]
+    line_of: Sequence[int]
+    length_of: Sequence[int]
 
 
 class Labels(msgspec.Struct, frozen=True):
@@ -142,7 +156,7 @@ class DeckRate:
         labels: Labels,
         codes: CodeTable,
         prices: tuple[Price, ...],
-        price_of: array[int],
+        price_of: Sequence[int],
         timetable: Timetable | None = None,
     ) -> None:
         self._labels = labels
@@ -169,6 +183,13 @@ class DeckRate:
     def name(self) -> str:
         """The name of the entry."""
         return self._labels.name
+
+    def let_go(self) -> Iterator[None]:
+        """Forget the tariffs that were made, some hundreds at each step."""
+        while self._kept:
+            for _ in range(min(_LET_GO_AT_ONCE, len(self._kept))):
+                self._kept.popitem()
+            yield
 
     @property
     def codes(self) -> CodeTable:
