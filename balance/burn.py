@@ -103,6 +103,30 @@ def settle(account: Account, reservation: Reservation, cost: Amount, now_ms: int
     return after, tuple(Hold(bucket_id, amount) for bucket_id, amount in debits.items())
 
 
+def give_back(
+    account: Account, reservation: Reservation, debits: Reservation, amount: Amount
+) -> tuple[Account, Reservation]:
+    """End a reservation and take ``amount`` of earlier debits back, the last bucket first.
+
+    Returns the account and what is debited now, per bucket. What came from a bucket that is gone returns to the main
+    one, as a debit below zero there.
+    """
+    assert 0 <= amount <= total_of(debits), "no more comes back than was debited"
+    there = {bucket.bucket_id for bucket in account.buckets}
+    left = {hold.bucket_id: hold.amount for hold in debits}
+    changes: dict[int, Amount] = {}
+    for hold in reversed(debits):
+        part = min(amount, max(0, hold.amount))
+        if not part:
+            continue
+        amount -= part
+        bucket_id = hold.bucket_id if hold.bucket_id in there else MAIN_BUCKET
+        changes[bucket_id] = changes.get(bucket_id, 0) + part
+        left[bucket_id] = left.get(bucket_id, 0) - part
+    after = _changed(account, changes, {hold.bucket_id: -hold.amount for hold in reservation})
+    return after, tuple(Hold(bucket_id, kept) for bucket_id, kept in left.items() if kept)
+
+
 def credit(account: Account, changes: Mapping[int, Amount]) -> Account:
     """Add signed amounts to existing buckets; the caller has checked what may be taken."""
     return _changed(account, changes, {})

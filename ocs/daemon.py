@@ -32,6 +32,7 @@ from ocs.charging.service import OnlineCharging
 from ocs.charging.supervision import Supervision
 from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG, StartRefusedError
+from ocs.handover import let_go, load_apart
 from ocs.net.diameter_server import DiameterServer
 from ocs.net.http_server import HttpServer
 from ocs.net.radius_server import RadiusServer
@@ -66,8 +67,16 @@ class Charging:
 class Daemon:
     """Build with ``Daemon.open``; ``run`` serves until a signal asks for the end."""
 
-    def __init__(self, settings: Settings, endpoints: Endpoints, store: ValkeyStore, book: RateBook) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        store: ValkeyStore,
+        book: RateBook,
+        currencies: dict[str, Currency],
+    ) -> None:
         self._settings = settings
+        self._currencies = currencies
         self._endpoints = endpoints
         self._store = store
         self._counters = Counters()
@@ -80,9 +89,9 @@ class Daemon:
     @classmethod
     async def open(cls, settings: Settings, endpoints: Endpoints) -> Daemon:
         """Read the rates and reach the store. Raises StartRefusedError with one line that names the cure."""
-        book, _ = load_rates(endpoints.config_dir)
+        book, currencies = load_rates(endpoints.config_dir)
         store = await open_checked_store(endpoints.valkey_url, settings.backends.partitions)
-        return cls(settings, endpoints, store, book)
+        return cls(settings, endpoints, store, book, currencies)
 
     async def run(self, on_started: Callable[[list[str]], None] = lambda _: None) -> None:
         """Serve. ``on_started`` gets a line per listening address once all of them listen."""
@@ -91,7 +100,7 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         history = await PostgresHistory.open(self._endpoints.postgres_dsn)
-        _, currencies = load_rates(self._endpoints.config_dir)
+        currencies = self._currencies
         charging = Charging(self._online, self._supervision)
         diameter = DiameterServer(
             self._settings, charging, currencies, now_ms, self._counters, self._endpoints.config_dir
@@ -151,14 +160,19 @@ class Daemon:
         task.add_done_callback(lambda done: done.exception())
 
     async def _reload(self) -> None:
+        """Another process reads the files; here the book is only mapped, and the old one taken apart by and by."""
+        old = self._online.rates
         try:
-            book, _ = await asyncio.to_thread(load_rates, self._endpoints.config_dir)
+            result = await load_apart(self._endpoints.config_dir, Path(self._settings.node.data_dir) / "rates")
         except StartRefusedError as error:
             log.warning("rates_kept", reason=str(error), version=self._book_version())
             return
-        self._online.rates = book
+        assert result.book is not None, "load_apart() refuses files without a book"
+        self._online.rates = result.book
         gc.freeze()
-        log.info("rates_swapped", version=book.version)
+        log.info("rates_swapped", version=result.book.version)
+        for _ in let_go(old) if isinstance(old, RateBook) else ():
+            await asyncio.sleep(0)
 
     def _book_version(self) -> str:
         rates = self._online.rates

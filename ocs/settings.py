@@ -151,6 +151,16 @@ class Outbox(_Section, frozen=True):
     idle_s: float = 0.2
 
 
+class NumberingEntry(_Section, frozen=True):
+    """``[[numbering]]``: how some peers or clients write numbers; without ``clients``, all that no other entry names."""
+
+    clients: tuple[str, ...] = ()
+    region: str = ""
+    plain: Literal["international", "national"] = "international"
+    tech_prefixes: tuple[str, ...] = ()
+    international_prefixes: tuple[str, ...] = ()
+
+
 def _services() -> dict[str, str]:
     """Service-Context-Id, from its last label on, to the service that plans have tariffs for (TS 32.299)."""
     return {
@@ -173,6 +183,7 @@ class Settings(_Section, frozen=True):
     credit_control: CreditControl = CreditControl()
     retention: Retention = Retention()
     outbox: Outbox = Outbox()
+    numbering: tuple[NumberingEntry, ...] = ()
     services: dict[str, str] = msgspec.field(default_factory=_services)
 
 

@@ -8,6 +8,8 @@ from ipaddress import ip_network
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
+import phonenumbers
+
 from ocs import limits
 from ocs.addresses import parse_address
 from ocs.settings import Settings
@@ -55,6 +57,7 @@ def check_sense(settings: Settings, fault: Fault) -> None:
     _check_peers(settings, fault)
     _check_radius_clients(settings, fault)
     _check_credit_control(settings, fault)
+    _check_numbering(settings, fault)
 
 
 def _check_ranges(settings: Settings, fault: Fault) -> None:
@@ -206,3 +209,23 @@ def _check_network(text: str, path: Path, fault: Fault) -> str:
     except ValueError as error:
         fault(path, str(error), "write an address or a network, such as 10.0.0.7 or 10.0.0.0/24")
         return ""
+
+
+def _check_numbering(settings: Settings, fault: Fault) -> None:
+    seen: set[str] = set()
+    for at, entry in enumerate(settings.numbering):
+        path: Path = ("numbering", at)
+        if entry.region and entry.region not in phonenumbers.SUPPORTED_REGIONS:
+            fault((*path, "region"), f"{entry.region!r} is no country", 'two capital letters of ISO 3166, such as "DE"')
+        if entry.plain == "national" and not entry.region:
+            fault((*path, "plain"), "national numbers of which country?", 'add region = "DE"')
+        for prefix in entry.international_prefixes:
+            if not (prefix.isascii() and prefix.isdigit()):
+                fault((*path, "international_prefixes"), f"{prefix!r} is not made of digits", 'such as "011"')
+        if "" in entry.tech_prefixes:
+            fault((*path, "tech_prefixes"), "has an empty prefix", "remove it")
+        for client in entry.clients or ("",):
+            if client in seen:
+                message = f"{client!r} has an entry above" if client else "a second entry for all other clients"
+                fault((*path, "clients"), message, "keep one of them")
+            seen.add(client)

@@ -1,6 +1,7 @@
-"""Measures the rate book: memory and load time of a large deck, time of a look-up and of the price arithmetic.
+"""Measures the rate book: memory and load time of a large deck, time of a look-up and of the price arithmetic, and how
+long a running event loop stands still while the book is swapped.
 
-    python scripts/bench_rating.py [--prefixes 500000]
+    python scripts/bench_rating.py [--prefixes 1000000]
 
 The deck is made up: prefixes of 1 to 9 digits as in a wholesale A-Z list with a US part, 3,000 destinations and prices.
 """
@@ -8,17 +9,22 @@ The deck is made up: prefixes of 1 to 9 digits as in a wholesale A-Z list with a
 from __future__ import annotations
 
 import argparse
+import asyncio
+import gc
 import random
 import resource
 import sys
+import tempfile
+import time
 import timeit
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ocs.rating.build import build
-from ocs.rating.price import Price, cost_of, next_step, units_within
+from ocs.handover import let_go, load_apart
+from ocs.rating.build import LoadResult, build
+from ocs.rating.price import Price, cost_of, units_within
 from ocs.rating.ratebook import RateBook
 from ocs.rating.tariffs import RatingFault
 from ocs.rating.units import UnitKind
@@ -75,6 +81,57 @@ def measure_lookup(book: RateBook, numbers: list[str]) -> None:
     print(f"tariff_for, {len(numbers)} numbers ({missing} without a price): {microseconds(look_up, len(numbers))}")
 
 
+async def measure_swap(files: dict[str, bytes], old: RateBook) -> None:
+    """Swap the book under a loop that wants to run every millisecond, as the answering path does."""
+    gaps_s: list[float] = []
+    idle_s: list[float] = []
+
+    async def tick(into: list[float]) -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
+            into.append(now - last)
+            last = now
+
+    async def watched(into: list[float], work: Awaitable[object]) -> object:
+        ticker = asyncio.create_task(tick(into))
+        try:
+            return await work
+        finally:
+            ticker.cancel()
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, content in files.items():
+            (folder / file).parent.mkdir(exist_ok=True)
+            (folder / file).write_bytes(content)
+        # As the daemon does: what was built before is not looked at by the collector.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        await watched(idle_s, asyncio.sleep(2))
+        for what in ("made by a child", "made before, by another worker"):
+            started = time.perf_counter()
+            result = await watched(gaps_s, load_apart(folder, folder / "books"))
+            taken_s = time.perf_counter() - started
+            assert isinstance(result, LoadResult)
+            assert result.book is not None
+            print(f"swap, {what}: {taken_s:.2f} s; longest pause of the loop {max(gaps_s) * 1e3:.1f} ms", end="")
+            print(f" (idle: {max(idle_s) * 1e3:.1f} ms)")
+            gaps_s.clear()
+            await watched(gaps_s, _replaced(old))
+            print(f"  letting the old book go: longest pause {max(gaps_s) * 1e3:.1f} ms")
+            gaps_s.clear()
+            old = result.book
+
+
+async def _replaced(old: RateBook) -> None:
+    for _ in let_go(old):
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+
+
 def measure_price() -> None:
     """Time the closed formulas for a short and a ten-hour call."""
     price = Price(UnitKind.SECONDS, 100_000_000, 60, 6, 300_000_000, 200_000_000, 60, quantum=10_000)
@@ -83,7 +140,6 @@ def measure_price() -> None:
         for name, work in (
             ("cost_of", lambda used=used: cost_of(price, used)),
             ("units_within", lambda used=used: units_within(price, budget, used)),
-            ("next_step", lambda used=used: next_step(price, used)),
         ):
             taken_us = min(timeit.repeat(work, number=1000, repeat=200)) / 1000 * 1e6
             print(f"{name} at {used} s: {taken_us:.2f} us")
@@ -92,7 +148,7 @@ def measure_price() -> None:
 def main() -> None:
     """Run all measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prefixes", type=int, default=500_000)
+    parser.add_argument("--prefixes", type=int, default=1_000_000)
     count = parser.parse_args().prefixes
     chance = random.Random(1)
     codes = prefixes(count, chance)
@@ -112,6 +168,7 @@ def main() -> None:
     measure_lookup(book, numbers)
     measure_lookup(book, numbers[:500])
     measure_price()
+    asyncio.run(measure_swap(files, book))
 
 
 if __name__ == "__main__":

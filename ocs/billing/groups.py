@@ -28,9 +28,14 @@ def encode_groups(groups: tuple[CdrGroup, ...]) -> str:
 def decode_groups(data: str) -> tuple[CdrGroup, ...]:
     """Fields that a record was written without get their defaults: old records stay readable."""
     return tuple(
-        _rebuilt(CdrGroup, {**record, "price": _rebuilt(Price, record["price"])})
+        _rebuilt(CdrGroup, {**record, "price": _rebuilt(Price, _renamed(record["price"]))})
         for record in msgspec.json.decode(data)
     )
+
+
+def _renamed(price: dict[str, Any]) -> dict[str, Any]:
+    """Before prices had terms, the last field was the rounding alone."""
+    return {"terms": price["rounding"], **price} if "rounding" in price else price
 
 
 def _rebuilt(kind: type[T], record: dict[str, Any]) -> T:

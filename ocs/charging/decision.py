@@ -9,6 +9,7 @@ import msgspec
 from balance.account import Account
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.session import Record
+from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Tariff
 from ocs.rating.ratebook import RatingFault
 
@@ -19,7 +20,14 @@ class Rates(Protocol):
     """What the core asks of the rate book."""
 
     def tariff_for(
-        self, plan: str, service: str, rating_group: int, service_ids: tuple[int, ...], destination: str, at_ms: int
+        self,
+        plan: str,
+        service: str,
+        rating_group: int,
+        service_ids: tuple[int, ...],
+        destination: str,
+        at_ms: int,
+        origin: Origin = NOWHERE,
     ) -> Tariff | RatingFault:
         """The price that applies to this use at this instant, or why there is none."""
 

@@ -17,7 +17,7 @@ from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.decision import Decision
 from ocs.charging.quota import release
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
-from ocs.charging.session import CreditSession, Seen, SessionKind, Tombstone
+from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, Tombstone
 from ocs.charging.steps import (
     Answered,
     Case,
@@ -35,6 +35,7 @@ from ocs.charging.steps import (
     with_expiries,
     with_lease_gone,
 )
+from ocs.rating.timetable import begun_later
 
 
 class State(IntEnum):
@@ -276,13 +277,24 @@ def _filed_anew(case: Case, account: Account, session: CreditSession) -> Answere
 def _taken_over(case: Case, lease: CreditSession) -> CreditSession:
     """The call that an authorization was for, under its own key, with the reservation it brought."""
     request = case.request
+    opened_at_ms = request.event_at_ms if request.kind == RequestKind.INITIAL else lease.opened_at_ms
     taken: CreditSession = structs.replace(
         lease,
         session_key=request.session_key,
         kind=SessionKind.CALL,
-        opened_at_ms=request.event_at_ms if request.kind == RequestKind.INITIAL else lease.opened_at_ms,
+        opened_at_ms=opened_at_ms,
+        groups=tuple(_begun(state, opened_at_ms - lease.opened_at_ms) for state in lease.groups),
         filed_ms=lease.filed_ms if lease.session_key == request.session_key else 0,
         seen=Seen(),
         answers=(),
     )
     return taken
+
+
+def _begun(state: GroupState, rang_ms: int) -> GroupState:
+    """The group of a call that was answered so long after it was authorized: its bands of the day come nearer."""
+    price = begun_later(state.tariff.price, (rang_ms + 500) // 1000)
+    if price is state.tariff.price:
+        return state
+    begun: GroupState = structs.replace(state, tariff=structs.replace(state.tariff, price=price))
+    return begun

@@ -11,12 +11,12 @@ from typing import TypeAlias
 from msgspec import structs
 
 from balance.account import Account, AccountState
-from balance.burn import add_holds, available, first_expiry_ms, reserve, settle
+from balance.burn import add_holds, available, first_expiry_ms, give_back, reserve, settle
 from ocs.charging.cdr import CdrFlag
 from ocs.charging.policy import COST_MAX, SILENCE_MARGIN_S, USED_MAX, QuotaPolicy
 from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer, Quantity
 from ocs.charging.session import GroupState
-from ocs.rating.price import cost_of, is_free, units_within
+from ocs.rating.price import Terms, cost_of, held_for, is_free, units_within
 from ocs.rating.units import UnitKind
 
 Granted: TypeAlias = tuple[Account, GroupState, GroupAnswer]
@@ -50,7 +50,11 @@ def report(
     if cost > COST_MAX:
         return None
     reservation = () if keeps_grant else state.reservation
-    account, debits = settle(account, reservation, cost - state.cost, now_ms)
+    if cost >= state.cost:
+        account, debits = settle(account, reservation, cost - state.cost, now_ms)
+        debits = add_holds(state.debits, debits)
+    else:  # the use has reached a tier that makes all of it cheaper
+        account, debits = give_back(account, reservation, state.debits, state.cost - cost)
     flags = state.flags
     if total - state.used > state.granted:
         flags |= CdrFlag.OVERUSED if state.granted_by >= 0 else CdrFlag.NEVER_GRANTED
@@ -59,7 +63,7 @@ def report(
         state.tariff,
         total,
         cost,
-        add_holds(state.debits, debits),
+        debits,
         state.granted if keeps_grant else 0,
         state.reservation if keeps_grant else (),
         state.granted_by,
@@ -87,6 +91,16 @@ def release(account: Account, state: GroupState, now_ms: int) -> tuple[Account, 
     )
 
 
+def ended(account: Account, state: GroupState, now_ms: int) -> tuple[Account, GroupState]:
+    """End the group for good: an attempt of which no use was ever reported is an attempt all the same."""
+    terms = state.tariff.price.terms
+    if terms.__class__ is Terms and not state.cost and cost_of(state.tariff.price, state.used):
+        reported = report(account, state, state.used, now_ms)
+        assert reported is not None, "what nothing costs can be booked"
+        return reported
+    return release(account, state, now_ms)
+
+
 def grant(
     account: Account,
     state: GroupState,
@@ -112,16 +126,16 @@ def grant(
             asked = quantity.value
     granted = policy.wish(price.kind, asked, all_affordable)
     spendable = available(account, now_ms)
-    cost = cost_of(price, used + granted)
-    if cost - paid > spendable and not free:
+    held_cost = held_for(price, used + granted)
+    if held_cost - paid > spendable and not free:
         granted = units_within(price, paid + spendable, used + granted) - used
-        cost = cost_of(price, used + granted)
+        held_cost = held_for(price, used + granted)
     if granted <= 0:
         return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)
-    held = reserve(account, cost - paid, now_ms)
+    held = reserve(account, held_cost - paid, now_ms)
     assert held is not None, "units_within() never promises more than there is"
     after, reservation = held
-    is_final = not free and cost_of(price, used + granted + 1) - paid > spendable
+    is_final = not free and held_for(price, used + granted + 1) - paid > spendable
     answer = GroupAnswer(
         state.key,
         ChargingStatus.SUCCESS,

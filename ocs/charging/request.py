@@ -94,6 +94,7 @@ class Parties(NamedTuple):
     destination: str = ""
     origin: str = ""
     lease_of: str = ""
+    network: str = ""
 
 
 class ChargingRequest(msgspec.Struct):
@@ -130,11 +131,12 @@ class ChargingRequest(msgspec.Struct):
     currency: str = ""  # of MONEY quantities; an account of another currency cannot be charged so
     counts_since_last: bool = False  # with cumulative: used is what came since the record before (Rf containers)
     refund_of: str = ""  # REFUND_ACCOUNT: the session key of the debit
+    network: str = ""  # where the user roams (MCC and MNC), where the client says so
 
     def complete(self) -> None:
         """Ask the gateway for what it left out."""
         if self.parties is not None:
-            self.identities, self.destination, self.origin, self.lease_of = self.parties()
+            self.identities, self.destination, self.origin, self.lease_of, self.network = self.parties()
             self.parties = None
 
 

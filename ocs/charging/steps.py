@@ -13,14 +13,13 @@ from balance.money import Amount
 from ocs.charging.cdr import Cdr, CdrFlag, CdrGroup, JournalEntry
 from ocs.charging.decision import Decision, Rates
 from ocs.charging.policy import SILENCE_MARGIN_S, QuotaPolicy
-from ocs.charging.quota import grant, release, report, total_used
+from ocs.charging.quota import ended, grant, release, report, total_used
 from ocs.charging.request import (
     ChargingAnswer,
     ChargingRequest,
     ChargingStatus,
     GroupAnswer,
     GroupKey,
-    GroupRequest,
     Quantity,
     RequestKind,
 )
@@ -35,6 +34,8 @@ from ocs.charging.session import (
     stored_answer,
     with_answer,
 )
+from ocs.rating.charge import whole_seconds
+from ocs.rating.origins import Origin
 from ocs.rating.ratebook import RatingFault
 from ocs.rating.units import UnitKind
 
@@ -76,7 +77,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
     final = finals.get(session.service) if finals and not (request.cumulative or request.lease_ms) else None
     answers: list[GroupAnswer] = []
     states = list(session.groups)
-    for group in _groups_of(request, session):
+    for group in request.groups:
         key, position = group.key, 0
         for position, known in enumerate(states):  # noqa: B007 - where it stands, or where a new one goes
             if known.key == key:
@@ -90,8 +91,11 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
             continue
         state = found
         keeps_grant = is_late and state.granted_by > number
-        if group.used is not None:
-            total = total_used(state, group.used, request.cumulative and not request.counts_since_last)
+        used = group.used
+        if request.duration_from_times:
+            used = _from_times(request, session, state)
+        if used is not None:
+            total = total_used(state, used, request.cumulative and not request.counts_since_last)
             reported = report(account, state, total, now_ms, keeps_grant) if total is not None else None
             if reported is None:
                 return None
@@ -113,27 +117,31 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
     return Charged(account, session, tuple(states), tuple(answers))
 
 
-def _groups_of(request: ChargingRequest, session: CreditSession) -> tuple[GroupRequest, ...]:
-    """The request's groups; a call whose switch sends no duration is charged from its times [R-64]."""
-    if not request.duration_from_times:
-        return request.groups
-    seconds = max(0, request.event_at_ms - session.opened_at_ms) // 1000
-    return tuple(
-        GroupRequest(group.key, group.requested, (Quantity(UnitKind.SECONDS, seconds),)) for group in request.groups
-    )
+def _from_times(request: ChargingRequest, session: CreditSession, state: GroupState) -> tuple[Quantity, ...]:
+    """A call whose switch sends no duration is charged from its times [R-64], by the tariff's rule for part seconds."""
+    seconds = whole_seconds(state.tariff.price, session.opened_at_ms, request.event_at_ms)
+    return (Quantity(UnitKind.SECONDS, seconds),)
 
 
 _RATING_STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BARRED}
 
 
 def new_state(case: Case, account: Account, session: CreditSession, key: GroupKey) -> GroupState | ChargingStatus:
-    if case.rates.currency_of(account.rate_plan) != account.currency:
-        return ChargingStatus.RATING_FAILED
+    """Find the tariff that a group is charged by from now on. An emergency number has no plan, and no currency."""
+    case.request.complete()
     tariff = case.rates.tariff_for(
-        account.rate_plan, session.service, key.rating_group, key.service_ids, session.destination, session.opened_at_ms
+        account.rate_plan,
+        session.service,
+        key.rating_group,
+        key.service_ids,
+        session.destination,
+        session.opened_at_ms,
+        Origin(session.origin, session.peer, case.request.network),
     )
     if isinstance(tariff, RatingFault):
         return _RATING_STATUS.get(tariff, ChargingStatus.RATING_FAILED)
+    if tariff.plan and case.rates.currency_of(account.rate_plan) != account.currency:
+        return ChargingStatus.RATING_FAILED
     return GroupState(key, tariff)
 
 
@@ -222,9 +230,12 @@ def released(case: Case, charged: Charged) -> Charged:
 
 def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> Answered:
     """The decision for a session that ends: reservations released, record written, a tombstone for late repeats."""
-    request, account, session = case.request, charged.account, charged.session.with_groups(charged.groups)
-    for state in session.groups:
-        account, _ = release(account, state, case.now_ms)
+    request, account = case.request, charged.account
+    states = []
+    for state in charged.groups:
+        account, last = ended(account, state, case.now_ms)
+        states.append(last)
+    session = charged.session.with_groups(tuple(states))
     number = account.entry_number + 1
     account = with_entry_number(account, number)
     answer = answer_of(account, session.groups, status, charged.answers, case.now_ms)

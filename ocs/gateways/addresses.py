@@ -23,10 +23,15 @@ def called_number(address: str) -> str:
     """The digits to rate, or the user of a SIP address that is no number; "" when there is nothing."""
     if address.isascii() and address.isdigit():
         return address
+    user = address_user(address)
+    return _digits(user) or user
+
+
+def address_user(address: str) -> str:
+    """The user of a SIP address, the number of a tel: address, or what is neither as it is."""
     scheme = _URI.match(address)
     rest = address[scheme.end() :] if scheme is not None else address
-    user = rest.partition("@")[0].partition(";")[0]
-    return _digits(user) or user
+    return rest.partition("@")[0].partition(";")[0]
 
 
 def _digits(user: str) -> str:

@@ -20,9 +20,10 @@ from ocs.charging.request import (
     Parties,
     RequestKind,
 )
-from ocs.gateways.addresses import called_number, nai_identity, number_identity, sip_identities
+from ocs.gateways.addresses import nai_identity, number_identity, sip_identities
 from ocs.gateways.gy_terms import Terms
 from ocs.gateways.gy_units import UNIT_CODES, UnitsFault, group_requests
+from ocs.gateways.numbering import PLAIN_NUMBERING, Numbering
 from ocs.rating.units import UnitKind
 from ocs.settings import CreditControl
 from protocols.diameter import avp, codes, gy_answer
@@ -31,7 +32,7 @@ from protocols.diameter.gy_answer import AnswerEncoder
 from protocols.diameter.message import Fault
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
-from protocols.diameter.service_information import Asking, party_addresses, subscriptions
+from protocols.diameter.service_information import Asking, party_addresses, subscriptions, visited_network
 
 # RFC 8506, section 9; for the whole request and for one group alike.
 RESULT_CODES: Final[Mapping[ChargingStatus, ResultCode]] = {
@@ -87,7 +88,7 @@ _TERMINATION_CAUSES: Final = {
 class GyConfig:
     """What translation needs to know of the operator: services by context, currencies by their numbers."""
 
-    __slots__ = ("_known", "_services", "currencies", "currencies_by_number", "encoder", "terms")
+    __slots__ = ("_known", "_services", "currencies", "currencies_by_number", "encoder", "numbering", "terms")
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class GyConfig:
         services: Mapping[str, str],
         currencies: Mapping[str, Currency],
         settings: CreditControl | None = None,
+        numbering: Numbering = PLAIN_NUMBERING,
     ) -> None:
         self._services = {context.lower(): service for context, service in services.items()}
         self._known: dict[str, str | None] = {}
@@ -102,6 +104,7 @@ class GyConfig:
         self.currencies_by_number = {currency.numeric: currency for currency in currencies.values()}
         self.terms = Terms(settings if settings is not None else CreditControl())
         self.encoder = AnswerEncoder(node, self.terms.opening)
+        self.numbering = numbering
 
     def service_of(self, context: str) -> str | None:
         """The service of a Service-Context-Id such as ``ext.01.001.8.32260@3gpp.org``.
@@ -138,7 +141,7 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         action = EventAction(ccr.requested_action)
     parties: Parties | None = None
     if kind in _OPENING:
-        parties = parties_of(ccr, service, config.terms)
+        parties = parties_of(ccr, service, config)
         if not parties.identities:
             return _missing(codes.SUBSCRIPTION_ID)
     try:
@@ -158,7 +161,8 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         groups=groups,
         destination=parties.destination if parties is not None else "",
         origin=parties.origin if parties is not None else "",
-        parties=partial(parties_of, ccr, service, config.terms) if parties is None else None,
+        network=parties.network if parties is not None else "",
+        parties=partial(parties_of, ccr, service, config) if parties is None else None,
         fingerprint=ccr.fingerprint,
         action=action,
         peer=ccr.origin_host,
@@ -212,13 +216,15 @@ def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
     return event_ms if now_ms - _PAST_MAX_MS <= event_ms <= now_ms + _FUTURE_MAX_MS else now_ms
 
 
-def parties_of(ccr: Asking, service: str, terms: Terms) -> Parties:
-    """Who is charged, and who calls whom."""
-    destination, origin = party_addresses(ccr)
+def parties_of(request: Asking, service: str, config: GyConfig) -> Parties:
+    """Who is charged, who calls whom, and where the user roams."""
+    destination, origin = party_addresses(request)
+    terms, numbering, peer = config.terms, config.numbering, request.origin_host
     return Parties(
-        _identities(ccr, terms.data_order if service == "data" else terms.order),
-        called_number(destination),
-        called_number(origin),
+        _identities(request, terms.data_order if service == "data" else terms.order),
+        numbering.called(peer, destination),
+        numbering.calling(peer, origin),
+        network=visited_network(request),
     )
 
 

@@ -49,7 +49,7 @@ def accounting_charge(acr: AccountingRequest, now_ms: int, config: GyConfig) -> 
     if service is None:
         context = avp.raw(acr.message.frame, acr.positions[codes.SERVICE_CONTEXT_ID])
         return Fault(ResultCode.INVALID_AVP_VALUE, context, "the service context is unknown")
-    parties = parties_of(acr, service, config.terms)
+    parties = parties_of(acr, service, config)
     kind = _KINDS[acr.record_type]
     sub_session = "" if acr.sub_session_id is None else f"#{acr.sub_session_id}"
     groups = _groups(acr, kind, service)
@@ -68,6 +68,7 @@ def accounting_charge(acr: AccountingRequest, now_ms: int, config: GyConfig) -> 
         peer=acr.origin_host,
         duration_from_times=_is_timed(acr, kind, service),
         counts_since_last=bool(acr.containers),
+        network=parties.network,
     )
 
 

@@ -24,6 +24,7 @@ from ocs.addresses import Address, parse_address
 from ocs.charging.request import ChargingAnswer, ChargingRequest
 from ocs.errors import StartRefusedError
 from ocs.gateways.gy import GyConfig
+from ocs.gateways.numbering import Numbering
 from ocs.net.diameter_accounting import Accounting
 from ocs.net.diameter_connection import DiameterConnection
 from ocs.net.diameter_dialler import Dialler
@@ -71,7 +72,9 @@ class DiameterServer:
         self.peers: PeerBook[DiameterConnection] = PeerBook(settings)
         self.reception = Reception(self.peers, self.counters, _loop_ms)
         self.node = LocalNode(settings.node.identity, settings.node.realm, settings.node.aliases)
-        self.gateway = GyConfig(self.node, settings.services, currencies)
+        self.gateway = GyConfig(
+            self.node, settings.services, currencies, settings.credit_control, Numbering.of(settings.numbering)
+        )
         self.process = f"{random.getrandbits(48):012x}"
         self.requests = ServerRequests(
             self.node,

@@ -13,11 +13,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ocs.rates.trace import tariff_name
 from ocs.rating.dated import FOREVER_MS
 from ocs.rating.price import Price
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
-from ocs.rating.tariffs import CodeTable, DeckRate, FlatRate, RateSource, RatingFault
+from ocs.rating.tariffs import CodeTable, DeckRate, FlatRate, RateSource, RatingFault, by_origin
 
 
 class ChangeKind(StrEnum):
@@ -32,6 +31,7 @@ class ChangeKind(StrEnum):
     FEE = "fee change"
     INCREMENT = "increment change"
     ROUNDING = "rounding change"
+    TERMS = "terms change"  # grace, fees for attempts, least and most, tax
     UNIT = "unit change"  # seconds became octets: no figures can be compared
     DATE = "date change"
     NAME = "renamed"
@@ -228,7 +228,9 @@ def money_kind(was: Price, now: Price) -> ChangeKind | None:
         return ChangeKind.FEE
     if (was.initial, was.next, was.minimum) != (now.initial, now.next, now.minimum):
         return ChangeKind.INCREMENT
-    return ChangeKind.ROUNDING if (was.quantum, was.rounding) != (now.quantum, now.rounding) else None
+    if (was.quantum, was.rounding) != (now.quantum, now.rounding):
+        return ChangeKind.ROUNDING
+    return ChangeKind.TERMS if was.terms != now.terms else None
 
 
 def permille(old: Price | RatingFault, new: Price | RatingFault) -> int | None:
@@ -261,10 +263,12 @@ def compare_plans(old: dict[str, PlanRates], new: dict[str, PlanRates], at_ms: i
 def _tariffs(plans: dict[str, PlanRates], at_ms: int) -> Iterator[tuple[tuple[str, str, str], tuple[str, RateSource]]]:
     for plan, rates in plans.items():
         for service, choices in rates.services.items():
-            for selects, timeline in _timelines(choices):
+            timelines = ((name, pair) for name, mixed in _timelines(choices) for pair in by_origin(mixed))
+            for name, (rule, timeline) in timelines:
+                selects = f"{name} from {rule.text}".lstrip() if rule.text else name
                 source = next((v.what for v in timeline if at_ms < v.to_ms), None)
                 if source is not None:
-                    yield (plan, service, selects), (tariff_name(source), source)
+                    yield (plan, service, selects), (source.name, source)
 
 
 def _timelines(choices: ServiceRates) -> Iterator[tuple[str, Timeline]]:

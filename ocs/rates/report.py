@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Any, Final
 
 import msgspec
@@ -13,9 +14,9 @@ from ocs.rates.difference import Change, Quote, TariffDifference, permille
 from ocs.rates.moments import moment_text
 from ocs.rates.trace import Trace
 from ocs.rates.wording import increment_text, price_lines
-from ocs.rating.explain import explain, parts_of
+from ocs.rating.explain import explain, parts_of, per_text
 from ocs.rating.price import Price, Tariff, billed_units, cost_of
-from ocs.rating.units import price_unit_name
+from ocs.rating.terms import Band, Grace, NextBand, SubSecond, Terms, terms_of
 
 Fields = dict[str, Any]
 NO_CURRENCY: Final = Currency("", 0, 9, 2)
@@ -26,14 +27,58 @@ def price_fields(price: Price, currency: Currency) -> Fields:
     return {
         "rate": _decimal(price.next_rate, currency),
         "initial_rate": _decimal(price.initial_rate, currency),
-        "per": price_unit_name(price.kind, price.per),
+        "per": per_text(price),
         "initial": price.initial,
         "next": price.next,
         "setup": _decimal(price.setup, currency),
         "minimum": price.minimum,
         "round_to": _decimal(price.quantum, currency),
-        "rounding": price.rounding.name.lower().replace("_", "-"),
+        "rounding": _name(price.rounding),
+        **_term_fields(terms_of(price), currency),
     }
+
+
+def _term_fields(terms: Terms, currency: Currency) -> Fields:
+    """What a price has beyond the ordinary, under the names of the rate files."""
+    amounts = {
+        "attempt_fee": terms.attempt_fee,
+        "minimum_charge": terms.charge_min,
+        "maximum_charge": terms.charge_max,
+    }
+    fields: Fields = {name: _decimal(amount, currency) for name, amount in amounts.items() if amount}
+    if terms.grace is Grace.ADDED_PERMILLE:
+        fields["added"] = f"{format_amount(terms.grace_units, 1, 0)} %"
+    elif terms.grace is not Grace.NONE:
+        fields[terms.grace.name.lower()] = terms.grace_units
+    if terms.sub_second is not SubSecond.UP:
+        fields["sub_second"] = _name(terms.sub_second)
+    if terms.band:
+        fields["band"] = terms.band
+    for name, bands in (("bands", terms.bands), ("switches", terms.switches)):
+        if bands:
+            fields[name] = [_band_fields(band, currency) for band in bands]
+    if terms.tiers:
+        fields["tiering"] = _name(terms.tiering)
+        fields["tiers"] = [
+            {"up_to": tier.up_to or None, "rate": _decimal(tier.rate, currency), "fee": _decimal(tier.fee, currency)}
+            for tier in terms.tiers
+        ]
+    if terms.tax:
+        fields |= {
+            "tax": f"{format_amount(terms.tax.rate, 4, 0)} %",
+            "tax_included": terms.tax.is_included,
+            "tax_code": terms.tax.code,
+        }
+    return fields
+
+
+def _band_fields(band: Band | NextBand, currency: Currency) -> Fields:
+    after = {"after_seconds": band.at_s} if isinstance(band, NextBand) else {}
+    return {"band": band.name, **after, **price_fields(band.price, currency)}
+
+
+def _name(member: IntEnum) -> str:
+    return member.name.lower().replace("_", "-")
 
 
 def trace_fields(found: Trace, currency: Currency) -> Fields:

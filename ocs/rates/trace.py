@@ -7,6 +7,7 @@ derived from the same tables, so an explanation cannot disagree with the price.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,9 +15,10 @@ from balance.money import Currency
 from ocs.rates.moments import moment_text
 from ocs.rates.wording import FAULT_WORDS, increment_text, rate_text
 from ocs.rating.dated import FOREVER_MS, Version
+from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, RateBook, Timeline
-from ocs.rating.tariffs import DeckRate, FlatRate, RateSource, RatingFault
+from ocs.rating.tariffs import DeckRate, RateSource, RatingFault, by_origin
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -28,6 +30,7 @@ class Query(msgspec.Struct, frozen=True):
     at_ms: int
     rating_group: int = NO_GROUP
     service_ids: tuple[int, ...] = ()
+    origin: Origin = NOWHERE
 
 
 class Considered(msgspec.Struct, frozen=True):
@@ -53,6 +56,7 @@ class Candidate(msgspec.Struct, frozen=True):
     to: str
     outcome: str
     is_chosen: bool = False
+    origin: str = ""
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -71,28 +75,49 @@ class Trace(msgspec.Struct, frozen=True):
         return FAULT_WORDS[self.answer] if isinstance(self.answer, RatingFault) else ""
 
 
-_Entry = tuple[int, str, Timeline, bool]  # rank, what it is for, its versions, whether it takes the request
+class _Entry(NamedTuple):
+    """The versions of one tariff: how specific it is (the least first), what it is for, whether it takes the request."""
+
+    rank: tuple[int, int]
+    selects: str
+    timeline: Timeline
+    takes: bool
 
 
 def trace(book: RateBook, currency: Currency | None, query: Query) -> Trace:
     """Ask the book, and say what else it looked at."""
     answer = book.tariff_for(
-        query.plan, query.service, query.rating_group, query.service_ids, query.number, query.at_ms
+        query.plan, query.service, query.rating_group, query.service_ids, query.number, query.at_ms, query.origin
     )
     code = book.currency_of(query.plan) or ""
     rates = book.rates_of(query.plan)
     if rates is None or currency is None:
         return Trace(query, book.version, code, answer)
-    entries = sorted(_entries(rates, query), key=lambda entry: entry[0])
-    chosen = next((entry for entry in entries if entry[3]), None)
-    source = next((v.what for v in chosen[2] if v.from_ms <= query.at_ms < v.to_ms), None) if chosen else None
-    tariffs = tuple(_considered(entry, version, chosen, query.at_ms) for entry in entries for version in entry[2])
+    entries = sorted(_entries(rates, query), key=lambda entry: entry.rank)
+    # Groups and identifiers choose, whatever is in force; an origin's tariff that is not in force has the next one's.
+    group = next((entry.rank[0] for entry in entries if entry.takes), None)
+    taken = [entry for entry in entries if entry.takes and entry.rank[0] == group]
+    chosen = next((entry for entry in taken if _source(entry, query.at_ms)), taken[0] if taken else None)
+    source = _source(chosen, query.at_ms) if chosen else None
+    tariffs = tuple(_considered(entry, version, chosen, query.at_ms) for entry in entries for version in entry.timeline)
     candidates = tuple(_candidates(source, query, currency)) if isinstance(source, DeckRate) else ()
     return Trace(query, book.version, code, answer, tariffs, candidates)
 
 
+def _source(entry: _Entry, at_ms: int) -> RateSource | None:
+    return next((version.what for version in entry.timeline if version.from_ms <= at_ms < version.to_ms), None)
+
+
 def _entries(rates: PlanRates, query: Query) -> Iterator[_Entry]:
-    """Go through the tariffs of the service, ranked as ``ServiceRates.timeline`` asks for them."""
+    """Go through the tariffs of the service, ranked as the book asks for them: group and identifier, then origin."""
+    for rank, selects, timeline, takes in _selectors(rates, query):
+        for rule, versions in by_origin(timeline):
+            fit = rule.rank(query.origin) if rule.text else 0
+            words = f"{selects}, from {rule.text}" if rule.text else selects
+            yield _Entry((rank, -fit), words, versions, takes and fit >= 0)
+
+
+def _selectors(rates: PlanRates, query: Query) -> Iterator[tuple[int, str, Timeline, bool]]:
     choices = rates.services.get(query.service)
     if choices is None:
         return
@@ -113,30 +138,21 @@ def _group_words(group: int) -> str:
 
 
 def _considered(entry: _Entry, version: Version[RateSource], chosen: _Entry | None, at_ms: int) -> Considered:
-    _, selects, _, takes = entry
     in_force = version.from_ms <= at_ms < version.to_ms
-    if not takes:
+    if not entry.takes:
         outcome = "not for this request"
     elif entry is not chosen:
         outcome = "a more specific tariff goes first"
     else:
         outcome = "applies" if in_force else _not_now(version.from_ms, version.to_ms, at_ms)
     return Considered(
-        name=tariff_name(version.what),
-        selects=selects,
+        name=version.what.name,
+        selects=entry.selects,
         from_=moment_text(version.from_ms),
         to=moment_text(version.to_ms),
         outcome=outcome,
         is_chosen=in_force and entry is chosen,
     )
-
-
-def tariff_name(source: RateSource) -> str:
-    """Give the name of the ``[[tariffs]]`` entry that a source was made of."""
-    if isinstance(source, DeckRate):
-        return source.labels.name
-    assert isinstance(source, FlatRate), "a source is a deck or one price"
-    return source.only.name
 
 
 def _not_now(from_ms: int, to_ms: int, at_ms: int) -> str:
@@ -145,24 +161,35 @@ def _not_now(from_ms: int, to_ms: int, at_ms: int) -> str:
 
 def _candidates(source: DeckRate, query: Query, currency: Currency) -> Iterator[Candidate]:
     codes = source.codes
-    winner = ""
-    for prefix, versions in codes.index.candidates(query.number):
+    chosen, _ = codes.index.find(query.number, query.at_ms, query.origin)
+    candidates, rules = codes.index.candidates(query.number), codes.index.rules(query.number)
+    winner = next((prefix for prefix, versions in candidates if chosen in {each.what for each in versions}), "")
+    for prefix, versions in candidates:
         for version in versions:
+            row = version.what
             in_force = version.from_ms <= query.at_ms < version.to_ms
-            price = source.price_of_row(version.what)
-            outcome = _outcome(price, winner) if in_force else _not_now(version.from_ms, version.to_ms, query.at_ms)
+            rule = rules[row]
+            price = source.price_of_row(row)
+            if not in_force:
+                outcome = _not_now(version.from_ms, version.to_ms, query.at_ms)
+            elif rule.text and rule.rank(query.origin) < 0:
+                outcome = "for another origin"
+            elif prefix == winner:
+                outcome = "a more specific origin goes first"
+            else:
+                outcome = _outcome(price, winner if row != chosen else "")
             yield Candidate(
                 prefix=prefix,
-                destination=codes.destinations[codes.destination_of[version.what]],
-                source=f"{codes.file}:{codes.line_of[version.what]}",
+                destination=codes.destinations[codes.destination_of[row]],
+                source=f"{codes.file}:{codes.line_of[row]}",
                 price=rate_text(price, currency) if isinstance(price, Price) else "",
                 increments=increment_text(price) if isinstance(price, Price) else "",
                 from_=moment_text(version.from_ms),
                 to="" if version.to_ms == FOREVER_MS else moment_text(version.to_ms),
                 outcome=outcome,
-                is_chosen=in_force and not winner,
+                is_chosen=in_force and row == chosen,
+                origin=rule.text,
             )
-            winner = winner or (prefix if in_force else "")
 
 
 def _outcome(price: Price | RatingFault, winner: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from balance.money import Amount, Currency, format_amount
+from ocs.rating.explain import per_text, tax_name, use_text
 from ocs.rating.price import Price, Rounding, is_free
 from ocs.rating.tariffs import RatingFault
-from ocs.rating.units import price_unit_name, quantity_text
+from ocs.rating.terms import Grace, Tiering, terms_of
 
 _MODES: Final = {Rounding.UP: "up", Rounding.HALF_UP: "half up", Rounding.DOWN: "down"}
 
@@ -28,10 +29,10 @@ def amount_text(amount: Amount, currency: Currency) -> str:
 
 def rate_text(price: Price, currency: Currency) -> str:
     """Write what a unit costs, and the first increment where it costs something else."""
-    rate = f"{amount_text(price.next_rate, currency)} per {price_unit_name(price.kind, price.per)}"
+    rate = f"{amount_text(price.next_rate, currency)} per {per_text(price)}"
     if price.initial_rate == price.next_rate:
         return rate
-    first = quantity_text(price.kind, price.initial)
+    first = use_text(price, price.initial)
     return f"{rate}; first {first} at {amount_text(price.initial_rate, currency)}"
 
 
@@ -44,7 +45,7 @@ def price_lines(price: Price, currency: Currency) -> list[str]:
     """Say all of a price: rate, increments, fee, minimum, rounding."""
     if is_free(price):
         return ["free of charge"]
-    initial, following = quantity_text(price.kind, price.initial), quantity_text(price.kind, price.next)
+    initial, following = use_text(price, price.initial), use_text(price, price.next)
     lines = [rate_text(price, currency)]
     if price.initial != price.next:
         lines.append(f"billed are the first {initial}, then every started {following}")
@@ -55,6 +56,42 @@ def price_lines(price: Price, currency: Currency) -> list[str]:
     if price.setup:
         lines.append(f"{amount_text(price.setup, currency)} setup fee with the first use")
     if price.minimum:
-        lines.append(f"a shorter use is billed as {quantity_text(price.kind, price.minimum)}")
+        lines.append(f"a shorter use is billed as {use_text(price, price.minimum)}")
+    lines += _term_lines(price, currency)
     lines.append(f"the amount is rounded once, {_MODES[price.rounding]}, to {amount_text(price.quantum, currency)}")
+    return lines
+
+
+_GRACES: Final = {
+    Grace.FREE_UP_TO: "a use of up to {} is free, with its fees",
+    Grace.DEDUCTED: "{} are taken off the use before the increments",
+    Grace.FREE_UNITS: "of what is billed, the first {} cost nothing",
+    Grace.ADDED: "{} are added to every use before the increments",
+    Grace.ADDED_PERMILLE: "{} are added to every use before the increments",
+}
+
+
+def _term_lines(price: Price, currency: Currency) -> list[str]:
+    terms = terms_of(price)
+    lines = [f"the price of the band {terms.band}"] if terms.band else []
+    if terms.attempt_fee:
+        lines.append(f"{amount_text(terms.attempt_fee, currency)} fee for every attempt, answered or not")
+    if terms.charge_min:
+        lines.append(f"an answered call costs at least {amount_text(terms.charge_min, currency)}")
+    if terms.charge_max:
+        lines.append(f"a call costs at most {amount_text(terms.charge_max, currency)}")
+    if terms.grace is Grace.ADDED_PERMILLE:
+        lines.append(_GRACES[terms.grace].format(f"{format_amount(terms.grace_units, 1, 0)} %"))
+    elif terms.grace is not Grace.NONE:
+        lines.append(_GRACES[terms.grace].format(use_text(price, terms.grace_units)))
+    for at, tier in enumerate(terms.tiers, start=1):
+        reach = f"up to {use_text(price, tier.up_to)}" if tier.up_to else "beyond"
+        whole = ", for the whole use" if terms.tiering is Tiering.VOLUME else ""
+        fee = f", fee {amount_text(tier.fee, currency)}" if tier.fee else ""
+        rate = f"{amount_text(tier.rate, currency)} per {per_text(price)}"
+        lines.append(f"tier {at}, {reach}: {rate}{whole}{fee}")
+    lines += [f"in {band.name}: {rate_text(band.price, currency)}" for band in terms.bands]
+    lines += [f"after {switch.at_s} s, {switch.name}: {rate_text(switch.price, currency)}" for switch in terms.switches]
+    if terms.tax:
+        lines.append(f"{tax_name(terms.tax)} is {'inside' if terms.tax.is_included else 'added'}")
     return lines

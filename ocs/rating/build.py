@@ -10,9 +10,12 @@ from typing import Final
 import msgspec
 
 from balance.money import Currency
+from ocs.rating.calendar import Calendar, parse_calendar
 from ocs.rating.currencies import CURRENCIES_FILE, parse_currencies
 from ocs.rating.deckfile import Deck, DeckReader, DeckTemplate
 from ocs.rating.faults import ConfigFault, FaultList
+from ocs.rating.numbers import NUMBERS_FILE, ZONES_FILE, parse_numbers, parse_zones
+from ocs.rating.origins import NO_ZONES, OriginRule
 from ocs.rating.planfile import Library, PlanReader
 from ocs.rating.price import Price
 from ocs.rating.ratebook import SHORT_VERSION_DIGITS, PlanRates, RateBook
@@ -23,6 +26,7 @@ from ocs.rating.units import UnitKind
 PLANS: Final = "rateplans"
 DECKS: Final = "decks"
 DESTINATIONS: Final = "destinations"
+CALENDARS: Final = "calendars"
 
 # A deck that no plan uses is read by this, so that its faults are seen before it is used.
 _UNUSED: Final = DeckTemplate(
@@ -60,14 +64,19 @@ class _Build:
         self._digest = digest_of(files)
         self._faults: dict[str, FaultList] = {}
         self._warnings: dict[str, FaultList] = {}
+        self._zones: Mapping[str, OriginRule] = NO_ZONES
+        self._calendars: Mapping[str, Calendar] = {}
         self._decks: dict[tuple[str, DeckTemplate | None], Deck] = {}
 
     def run(self) -> LoadResult:
         currencies = self._currencies()
+        numbers = parse_numbers(self._text(NUMBERS_FILE), self._faults_of(NUMBERS_FILE))
+        self._zones = parse_zones(self._text(ZONES_FILE), self._faults_of(ZONES_FILE))
+        self._calendars = self._read_calendars()
         plans = self._plans(currencies)
         self._check_unused()
         faults = _all(self._faults)
-        book = None if faults else RateBook(plans, self._digest)
+        book = None if faults else RateBook(plans, self._digest, numbers)
         return LoadResult(book, currencies, faults, _all(self._warnings))
 
     def _faults_of(self, file: str) -> FaultList:
@@ -75,7 +84,7 @@ class _Build:
 
     def _text(self, file: str) -> str:
         try:
-            return self._files[file].decode("utf-8-sig")
+            return self._files.get(file, b"").decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = self._files[file].count(b"\n", 0, error.start) + 1
             self._faults_of(file).add(line, "file", "is not UTF-8 text", "save it as UTF-8")
@@ -92,6 +101,15 @@ class _Build:
             return {}
         return parse_currencies(self._text(CURRENCIES_FILE), faults)
 
+    def _read_calendars(self) -> dict[str, Calendar]:
+        found: dict[str, Calendar] = {}
+        for name in self._names(CALENDARS, ".toml"):
+            file = f"{CALENDARS}/{name}.toml"
+            calendar = parse_calendar(name, TomlFile(self._text(file), self._faults_of(file)))
+            if calendar is not None:
+                found[name] = calendar
+        return found
+
     def _plans(self, currencies: dict[str, Currency]) -> dict[str, PlanRates]:
         library = Library(
             currencies,
@@ -100,6 +118,8 @@ class _Build:
             tuple(self._names(DECKS, ".csv")),
             tuple(self._names(DESTINATIONS, ".csv")),
             self._digest[:SHORT_VERSION_DIGITS],
+            self._zones,
+            self._calendars,
         )
         names = self._names(PLANS, ".toml")
         if not names:
@@ -126,9 +146,10 @@ class _Build:
             return None
         key = (file, template)
         if key not in self._decks:
-            deck = DeckReader(self._faults_of(file), template, self._now_ms).read(self._text(file))
+            deck = DeckReader(self._faults_of(file), template, self._now_ms, self._zones).read(self._text(file))
             self._decks[key] = deck
             self._warn_of_future(deck)
+            self._warn_of_cuts(deck)
         return self._decks[key]
 
     def _warn_of_future(self, deck: Deck) -> None:
@@ -142,6 +163,14 @@ class _Build:
             if deck.prices[deck.price_of[shorter]].next_rate < deck.prices[deck.price_of[row]].next_rate:
                 message = f"{prefix} is not in force yet; until then the cheaper line {codes.line_of[shorter]} applies"
                 warnings.add(codes.line_of[row], "from", message, "add a line for now, or forbid the prefix until then")
+
+    def _warn_of_cuts(self, deck: Deck) -> None:
+        """Warn where a written end lies after the next start: the newer line is taken, which may not be meant."""
+        codes = deck.codes
+        warnings = self._warnings.setdefault(codes.file, FaultList(codes.file))
+        for cut in deck.cuts:
+            message = f"is still in force when line {codes.line_of[cut.later]} begins, which then goes first"
+            warnings.add(codes.line_of[cut.earlier], "to", message, "end it where the other begins")
 
     def _check_unused(self) -> None:
         used = {file for file, _ in self._decks}

@@ -9,41 +9,58 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
 
-from ocs.rating.dated import EVER_MS, FOREVER_MS
+from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash
 from ocs.rating.faults import FaultList, Problem, did_you_mean
-from ocs.rating.prefixes import PrefixIndexBuilder
+from ocs.rating.origins import EVERYWHERE, NO_ZONES, ZONE, OriginRule, parse_rule
+from ocs.rating.prefixes import KEY_DIGITS, PrefixIndexBuilder
 from ocs.rating.price import Price
 from ocs.rating.pricing import interval, priced
-from ocs.rating.rateplan import PriceCells
+from ocs.rating.rateplan import BAND_CELLS, PriceCells
 from ocs.rating.tariffs import BARRED, CodeTable
+from ocs.rating.terms import Band
+from ocs.rating.timetable import banded
 
-PREFIX_DIGITS_MAX: Final = 24
+PREFIX_DIGITS_MAX: Final = KEY_DIGITS
 CODE_COLUMNS: Final = ("prefix", "destination", "from", "to")
 PRICE_COLUMNS: Final = (*PriceCells._fields, "forbidden")
+CHOICE_COLUMNS: Final = ("origin", "priority")
+DECK_COLUMNS: Final = CODE_COLUMNS + PRICE_COLUMNS + CHOICE_COLUMNS
+PRIORITY_MAX: Final = 1_000_000
 
 _SEPARATORS: Final = re.compile(r"[\s,;]+")
 _FLAGS: Final = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
 
 
 class DeckTemplate(NamedTuple):
-    """What a tariff gives to the lines of its deck: the price that empty cells inherit, and the currency's scale."""
+    """What a tariff gives to the lines of its deck: the price that empty cells inherit, scale, and bands to price."""
 
     price: Price
     scale: int
+    bands: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that a deck of this tariff may have."""
+        return DECK_COLUMNS + tuple(f"{cell}:{band}" for band in self.bands for cell in BAND_CELLS)
 
 
 class Deck(msgspec.Struct, frozen=True):
-    """``price_of`` is a place in ``prices`` by row number; both are empty for a list without prices."""
+    """``price_of`` is a place in ``prices`` by row number; both are empty for a list without prices.
+
+    ``cuts`` are pairs of rows of which the earlier one's written end reaches into the later one.
+    """
 
     codes: CodeTable
     prices: tuple[Price, ...]
-    price_of: array[int]
+    price_of: Sequence[int]
+    cuts: tuple[Clash[int], ...] = ()
 
 
 class _Columns(NamedTuple):
@@ -53,15 +70,20 @@ class _Columns(NamedTuple):
     destination: int
     from_: int
     to: int
-    prices: tuple[int, ...]
+    choice: tuple[int, int] | None  # origin and priority, where the file has one of them
+    price_names: tuple[str, ...]
+    prices: Callable[[list[str]], tuple[str, ...]]
 
 
 class DeckReader:
     """Reads one file for one tariff."""
 
-    def __init__(self, faults: FaultList, template: DeckTemplate | None, now_ms: int) -> None:
+    def __init__(
+        self, faults: FaultList, template: DeckTemplate | None, now_ms: int, zones: Mapping[str, OriginRule] = NO_ZONES
+    ) -> None:
         self._faults = faults
         self._template = template
+        self._zones = zones
         self._builder = PrefixIndexBuilder(now_ms)
         self._destinations: dict[str, int] = {}
         self._destination_of = array("I")
@@ -70,6 +92,7 @@ class DeckReader:
         self._prices: list[Price] = []
         self._price_of = array("I")
         self._price_read: dict[tuple[str, ...], tuple[int, list[Problem]]] = {}
+        self._choice_read: dict[tuple[str, str], tuple[OriginRule, int, list[Problem]]] = {}
         self._interval_read: dict[tuple[str, str], tuple[int, int, list[Problem]]] = {}
 
     def read(self, text: str) -> Deck:
@@ -83,13 +106,13 @@ class DeckReader:
                 Problem(
                     "prefix",
                     f"the same prefix as in line {self._line_of[clash.earlier]}, at the same time",
-                    "remove one of them, or end one before the other begins",
+                    "remove one of them, let one begin later, or give one an origin or a higher priority",
                 ),
             )
         codes = CodeTable(
             self._faults.file, index, tuple(self._destinations), self._destination_of, self._line_of, self._length_of
         )
-        return Deck(codes, tuple(self._prices), self._price_of)
+        return Deck(codes, tuple(self._prices), self._price_of, tuple(self._builder.cuts))
 
     def _fault(self, line: int, problem: Problem) -> None:
         self._faults.add(line, problem.field, problem.message, problem.cure)
@@ -125,7 +148,7 @@ class DeckReader:
 
     def _header(self, line: int, cells: list[str]) -> _Columns | None:
         names = [cell.strip().lower() for cell in cells]
-        known = CODE_COLUMNS if self._template is None else CODE_COLUMNS + PRICE_COLUMNS
+        known = CODE_COLUMNS if self._template is None else self._template.columns
         is_sound = True
         for at, name in enumerate(names):
             if name not in known:
@@ -142,18 +165,25 @@ class DeckReader:
                 is_sound = False
         if not is_sound:
             return None
-        place = {name: names.index(name) if name in names else len(names) for name in CODE_COLUMNS + PRICE_COLUMNS}
+        place = {name: names.index(name) if name in names else len(names) for name in DECK_COLUMNS}
+        prices = [name for name in names if name not in CODE_COLUMNS + CHOICE_COLUMNS]
+        places = [names.index(name) for name in prices]
         return _Columns(
             place["prefix"],
             place["destination"],
             place["from"],
             place["to"],
-            tuple(place[name] for name in PRICE_COLUMNS),
+            None if set(CHOICE_COLUMNS).isdisjoint(names) else (place["origin"], place["priority"]),
+            tuple(prices),
+            itemgetter(*places, len(names), len(names)),  # two empty cells: a tuple, whatever the columns
         )
 
     def _read_line(self, line: int, cells: list[str], columns: _Columns) -> None:
         from_ms, to_ms = self._interval(line, cells[columns.from_], cells[columns.to])
-        price = self._price(line, tuple(cells[place] for place in columns.prices)) if self._template else None
+        rule, priority = EVERYWHERE, 0
+        if columns.choice is not None:
+            rule, priority = self._choice(line, cells[columns.choice[0]], cells[columns.choice[1]])
+        price = self._price(line, columns, columns.prices(cells)) if self._template else None
         name = cells[columns.destination].strip()
         if not name:
             self._fault(line, Problem("destination", "is empty", "name it: bills and reports show it"))
@@ -163,7 +193,7 @@ class DeckReader:
             if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= PREFIX_DIGITS_MAX):
                 self._fault(line, _prefix_problem(prefix))
                 continue
-            self._builder.add(prefix, from_ms, to_ms)
+            self._builder.add(prefix, from_ms, to_ms, rule, priority)
             self._destination_of.append(destination)
             self._line_of.append(line)
             self._length_of.append(len(prefix))
@@ -181,27 +211,63 @@ class DeckReader:
             self._fault(line, problem)
         return found[0], found[1]
 
-    def _price(self, line: int, cells: tuple[str, ...]) -> int:
+    def _choice(self, line: int, origin: str, priority: str) -> tuple[OriginRule, int]:
+        found = self._choice_read.get((origin, priority))
+        if found is None:
+            found = self._choice_read[origin, priority] = _read_choice(origin, priority.strip(), self._zones)
+        for problem in found[2]:
+            self._fault(line, problem)
+        return found[0], found[1]
+
+    def _price(self, line: int, columns: _Columns, cells: tuple[str, ...]) -> int:
         found = self._price_read.get(cells)
         if found is None:
-            found = self._price_read[cells] = self._read_price([cell.strip() for cell in cells])
+            written = {name: cell.strip() for name, cell in zip(columns.price_names, cells, strict=False)}
+            found = self._price_read[cells] = self._read_price(written)
         for problem in found[1]:
             self._fault(line, problem)
         return found[0]
 
-    def _read_price(self, cells: list[str]) -> tuple[int, list[Problem]]:
+    def _read_price(self, written: dict[str, str]) -> tuple[int, list[Problem]]:
         assert self._template is not None
-        flag = _FLAGS.get(cells[-1].lower())
+        flag_text = written.pop("forbidden", "")
+        flag = _FLAGS.get(flag_text.lower())
         if flag is None:
-            return 0, [Problem("forbidden", f"{cells[-1]!r} is neither yes nor no", "write 1 or 0")]
-        written = PriceCells(*cells[:-1])
-        price, problems = priced(written, self._template.price, self._template.scale)
+            return 0, [Problem("forbidden", f"{flag_text!r} is neither yes nor no", "write 1 or 0")]
+        cells = {name: cell for name, cell in written.items() if ":" not in name}
+        price, problems = priced(PriceCells(**cells), self._template.price, self._template.scale)
         if flag:
             return BARRED, problems
-        if not written.rate:
+        if not written.get("rate"):
             problems.append(Problem("rate", "is empty", "write the price, 0 for free, or forbid the destination"))
+        price = self._with_bands(price, written, problems)
         self._prices.append(price)
         return len(self._prices) - 1, problems
+
+    def _with_bands(self, price: Price, written: dict[str, str], problems: list[Problem]) -> Price:
+        """Read the columns of bands; a band without any cell costs what the line says."""
+        assert self._template is not None
+        bands: list[Band] = []
+        for band in self._template.bands:
+            cells = {cell: written[name] for cell in BAND_CELLS if written.get(name := f"{cell}:{band}")}
+            if cells:
+                other, found = priced(PriceCells(**cells), price, self._template.scale)
+                problems += [problem._replace(field=f"{problem.field}:{band}") for problem in found]
+                bands.append(Band(band, other))
+        return banded(price, tuple(bands)) if bands else price
+
+
+def _read_choice(origin: str, priority: str, zones: Mapping[str, OriginRule]) -> tuple[OriginRule, int, list[Problem]]:
+    problems: list[Problem] = []
+    rule = EVERYWHERE
+    try:
+        rule = parse_rule(origin, zones)
+    except ValueError as error:
+        problems.append(Problem("origin", str(error), did_you_mean(origin.removeprefix(ZONE), zones) if zones else ""))
+    rank = int(priority) if priority.isascii() and priority.isdigit() else 0
+    if (priority and not priority.isdigit()) or rank > PRIORITY_MAX:
+        problems.append(Problem("priority", f"{priority!r} is no priority", f"0 to {PRIORITY_MAX}; the higher first"))
+    return rule, rank, problems
 
 
 def _prefix_problem(prefix: str) -> Problem:

@@ -7,14 +7,23 @@ from pathlib import Path
 from typing import Final
 
 from balance.money import Currency
-from ocs.rating.build import DECKS, DESTINATIONS, PLANS, LoadResult, build
+from ocs.rating.build import CALENDARS, DECKS, DESTINATIONS, PLANS, LoadResult, build
 from ocs.rating.currencies import CURRENCIES_FILE, parse_currencies
 from ocs.rating.dated import FOREVER_MS
 from ocs.rating.faults import ConfigFault, ConfigFaultsError, FaultList
+from ocs.rating.numbers import NUMBERS_FILE, ZONES_FILE
 
 __all__ = ["ConfigFault", "ConfigFaultsError", "LoadResult", "check_config", "load_currencies", "load_ratebook"]
 
-_PATTERNS: Final = (CURRENCIES_FILE, f"{PLANS}/*.toml", f"{DECKS}/*.csv", f"{DESTINATIONS}/*.csv")
+_PATTERNS: Final = (
+    CURRENCIES_FILE,
+    NUMBERS_FILE,
+    ZONES_FILE,
+    f"{CALENDARS}/*.toml",
+    f"{PLANS}/*.toml",
+    f"{DECKS}/*.csv",
+    f"{DESTINATIONS}/*.csv",
+)
 
 
 def load_ratebook(config_dir: Path, now_ms: int) -> LoadResult:

@@ -3,33 +3,57 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from balance.money import Currency
-from ocs.rating.dated import Clash, Version, settle
+from ocs.rating.calendar import Calendar
+from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash, Version, settle
 from ocs.rating.deckfile import Deck, DeckTemplate
 from ocs.rating.faults import Problem, did_you_mean
-from ocs.rating.price import Price, Rounding, Tariff
-from ocs.rating.pricing import interval, priced
+from ocs.rating.origins import EVERYWHERE, NO_ZONES, OriginRule, is_contradiction, parse_rule
+from ocs.rating.price import Price, Tariff
+from ocs.rating.pricing import finished, interval, priced, tiered
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
-from ocs.rating.rateplan import DestinationRate, PriceCells, RatePlan, TariffEntry
-from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, RateSource
+from ocs.rating.rateplan import BandRate, DestinationRate, Finish, Pricing, RatePlan, TariffEntry, TierEntry
+from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, OriginRate, RateSource
+from ocs.rating.terms import Band, Terms, terms_of, with_terms
+from ocs.rating.timetable import Timetable, banded
 from ocs.rating.tomlfile import Path, TomlFile
-from ocs.rating.units import PRICE_UNITS
+from ocs.rating.units import PRICE_UNITS, UnitKind
 
-_ROUNDINGS: Final = {"up": Rounding.UP, "half-up": Rounding.HALF_UP, "down": Rounding.DOWN}
-_SOURCES: Final = ("rate", "free", "deck", "destinations")
+_SOURCES: Final = ("rate", "free", "deck", "destinations", "tiers")
 
 _ANY_IDENTIFIER: Final = -1
 _Selector = tuple[str, int, int]  # service, rating group, service identifier
 
 
 class Entry(NamedTuple):
-    """One version of one selector: the source of its prices and the place of its ``[[tariffs]]``."""
+    """One version of one selector: the source of its prices, whom it is for, the place of its ``[[tariffs]]``."""
 
     source: RateSource
     at: int
+    rule: OriginRule
+    priority: int
+
+
+class _Terms(NamedTuple):
+    """What a tariff gives to its prices: the parts that they inherit, and when their bands hold."""
+
+    template: Price
+    timetable: Timetable | None
+
+
+class _Rate(NamedTuple):
+    """One ``[[tariffs.rates]]``: its place, what it says, and its bands and tiers as they are written."""
+
+    at: int
+    row: DestinationRate
+    bands: Any
+    tiers: Any
+
+
+NO_CALENDARS: Final[Mapping[str, Calendar]] = {}
 
 
 class Library(NamedTuple):
@@ -41,6 +65,8 @@ class Library(NamedTuple):
     deck_names: tuple[str, ...]
     destination_names: tuple[str, ...]
     version: str
+    zones: Mapping[str, OriginRule] = NO_ZONES
+    calendars: Mapping[str, Calendar] = NO_CALENDARS
 
 
 class PlanReader:
@@ -51,6 +77,7 @@ class PlanReader:
         self._library = library
         self._versions: dict[_Selector, list[Version[Entry]]] = {}
         self._plan = ""
+        self._finish = Finish()
         self._scale = 0
 
     def read(self) -> tuple[str, PlanRates] | None:
@@ -76,89 +103,161 @@ class PlanReader:
         if not head.name.strip():
             self._file.fault(("name",), "is empty", "accounts refer to the plan by it")
         self._plan = head.name
+        self._finish = head
         currency = self._library.currencies.get(head.currency)
         if currency is None:
             cure = did_you_mean(head.currency, self._library.currencies)
             self._file.fault(("currency",), f"{head.currency!r} is not in currencies.toml", cure)
         self._scale = currency.scale if currency else 9
+        plain = Price(UnitKind.EVENTS, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=1)
+        self._add_all((), finished(plain, head, self._scale)[1])
 
     def _read_entry(self, at: int, raw: Any) -> None:
         path: Path = ("tariffs", at)
         table = dict(raw) if isinstance(raw, dict) else {}
-        rates = table.pop("rates", [])
+        rates, bands, tiers = (table.pop(name, []) for name in ("rates", "bands", "tiers"))
         entry = self._file.decode(table, TariffEntry, path)
         if entry is None:
             return
-        template = self._template(entry, path)
-        source = self._source(entry, template, self._rates(rates, path), path)
+        timetable = self._timetable(entry, path)
+        template = self._with_bands(self._template(entry, path), bands, timetable, path)
+        template = self._with_tiers(template, tiers, entry, path)
+        source = self._source(entry, _Terms(template, timetable), self._rates(rates, path), path)
         from_ms, to_ms, problems = interval(entry.from_, entry.to)
         self._add_all(path, problems)
+        rule = EVERYWHERE
+        try:
+            rule = parse_rule(entry.origin, self._library.zones)
+        except ValueError as error:
+            self._file.fault((*path, "origin"), str(error), did_you_mean(entry.origin, self._library.zones))
         if source is not None:
+            version = Version(from_ms, to_ms, Entry(source, at, rule, entry.priority))
             for selector in self._selectors(entry, path):
-                self._versions.setdefault(selector, []).append(Version(from_ms, to_ms, Entry(source, at)))
+                self._versions.setdefault(selector, []).append(version)
 
     def _template(self, entry: TariffEntry, path: Path) -> Price:
         """Read the price of the tariff itself: whole, or what the lines of its deck inherit."""
         kind, units = PRICE_UNITS[entry.per]
         plain = Price(kind=kind, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=units)
-        price, problems = priced(entry.cells(), plain, self._scale)
-        self._add_all(path, problems)
-        rounding, problems = priced(PriceCells(rate=entry.round_to), plain, self._scale)
-        self._add_all(path, [problem._replace(field="round_to") for problem in problems])
-        if entry.round_to and not problems and rounding.next_rate == 0:
-            self._file.fault((*path, "round_to"), "is zero", 'leave it out to keep all decimals, or write "0.01"')
-        return Price(
-            kind=kind,
-            setup=price.setup,
-            initial=price.initial,
-            next=price.next,
-            initial_rate=price.initial_rate,
-            next_rate=price.next_rate,
-            per=units,
-            minimum=price.minimum,
-            quantum=rounding.next_rate or 1,
-            rounding=_ROUNDINGS[entry.rounding],
-        )
+        if entry.unit is not None:
+            if kind is not UnitKind.EVENTS or not all(entry.unit):
+                cure = 'per = "event" and unit = ["sticker", "stickers"]'
+                self._file.fault((*path, "unit"), "names events, one and several", cure)
+            plain = with_terms(plain, Terms(unit=entry.unit))
+        return self._read_price(entry, finished(plain, self._finish, self._scale)[0], path)
 
-    def _rates(self, raw: Any, path: Path) -> list[tuple[int, DestinationRate]]:
-        """Decode ``[[tariffs.rates]]``, each with its place."""
+    def _timetable(self, entry: TariffEntry, path: Path) -> Timetable | None:
+        if not entry.calendar:
+            if entry.price_at:
+                self._file.fault((*path, "price_at"), "stands without a calendar", 'add calendar = "..."')
+            return None
+        calendar = self._library.calendars.get(entry.calendar)
+        if calendar is None:
+            cure = did_you_mean(entry.calendar, self._library.calendars)
+            self._file.fault((*path, "calendar"), f"there is no calendars/{entry.calendar}.toml", cure)
+            return None
+        is_split = entry.price_at == "split"
+        if is_split and PRICE_UNITS[entry.per][0] is not UnitKind.SECONDS:
+            self._file.fault((*path, "price_at"), "only seconds can be split at a switch", 'write price_at = "start"')
+        return Timetable(calendar, is_split)
+
+    def _with_bands(self, price: Price, raw: Any, timetable: Timetable | None, path: Path) -> Price:
+        """Read ``[[tariffs.bands]]``, or those of a destination: what differs in a band of the calendar."""
+        if not isinstance(raw, list):
+            self._file.fault((*path, "bands"), "has to be a list of tables", "write [[tariffs.bands]]")
+            return price
+        bands: list[Band] = []
+        for at, each in enumerate(raw):
+            here: Path = (*path, "bands", at)
+            row = self._file.decode(each, BandRate, here)
+            if row is None:
+                continue
+            known = timetable.calendar.bands if timetable else ()
+            if row.band not in known:
+                cure = did_you_mean(row.band, known) if known else 'add calendar = "..." to the tariff'
+                self._file.fault((*here, "band"), f"{row.band!r} is no band of the tariff's calendar", cure)
+            if any(band.name == row.band for band in bands):
+                self._file.fault((*here, "band"), f"{row.band!r} has a price above", "keep one of them")
+            other, problems = priced(row.cells(), price, self._scale)
+            self._add_all(here, problems)
+            bands.append(Band(row.band, other))
+        return banded(price, tuple(bands)) if bands else price
+
+    def _with_tiers(self, price: Price, raw: Any, around: TariffEntry | DestinationRate, path: Path) -> Price:
+        """Read ``[[tariffs.tiers]]``, or those of a destination."""
+        if not isinstance(raw, list):
+            self._file.fault((*path, "tiers"), "has to be a list of tables", "write [[tariffs.tiers]]")
+            return price
+        decoded = [self._file.decode(each, TierEntry, (*path, "tiers", at)) for at, each in enumerate(raw)]
+        rows = [row for row in decoded if row is not None]
+        if len(rows) < len(raw):
+            return price
+        if rows and (around.initial_rate or terms_of(price).bands):
+            other = "initial_rate" if around.initial_rate else "bands"
+            self._file.fault(
+                (*path, "tiers"), f"tiers and {other} are two prices for the same units", "keep one of them"
+            )
+        price, problems = tiered(rows, around.tiering, price, self._scale)
+        for at, problem in problems:
+            self._add_all(path if at < 0 else (*path, "tiers", at), [problem])
+        return price
+
+    def _read_price(self, written: Pricing, template: Price, path: Path) -> Price:
+        """Read what is written at one place; all else is as in the template."""
+        price, problems = priced(written.cells(), template, self._scale)
+        self._add_all(path, problems)
+        price, problems = finished(price, written, self._scale)
+        self._add_all(path, problems)
+        return price
+
+    def _rates(self, raw: Any, path: Path) -> list[_Rate]:
+        """Decode ``[[tariffs.rates]]``, each with its place and its bands."""
         if not isinstance(raw, list):
             self._file.fault((*path, "rates"), "has to be a list of tables", "write [[tariffs.rates]]")
             return []
-        decoded = [(at, self._file.decode(row, DestinationRate, (*path, "rates", at))) for at, row in enumerate(raw)]
-        return [(at, row) for at, row in decoded if row is not None]
+        found: list[_Rate] = []
+        for at, each in enumerate(raw):
+            table = dict(each) if isinstance(each, dict) else each
+            bands, tiers = (table.pop(name, []) if isinstance(table, dict) else [] for name in ("bands", "tiers"))
+            row = self._file.decode(table, DestinationRate, (*path, "rates", at))
+            if row is not None:
+                found.append(_Rate(at, row, bands, tiers))
+        return found
 
-    def _source(
-        self, entry: TariffEntry, template: Price, rates: list[tuple[int, DestinationRate]], path: Path
-    ) -> RateSource | None:
-        named = [field for field in _SOURCES if getattr(entry, field)]
+    def _source(self, entry: TariffEntry, around: _Terms, rates: list[_Rate], path: Path) -> RateSource | None:
+        has_tiers = bool(terms_of(around.template).tiers)
+        named = [field for field in _SOURCES if (has_tiers if field == "tiers" else getattr(entry, field))]
         if len(named) != 1:
             message = f"{' and '.join(named)} contradict each other" if named else "the tariff has no price"
             self._file.fault(path, message, f"write exactly one of {', '.join(_SOURCES)}")
             return None
         if rates and named != ["destinations"]:
             self._file.fault((*path, "rates"), "stand without destinations", 'add destinations = "..."')
-        if entry.free and entry.setup:
-            self._file.fault((*path, "setup"), "a free tariff has a fee", 'write rate = "0" with the fee, or no fee')
+        for fee in ("setup", "attempt_fee", "minimum_charge") if entry.free else ():
+            if getattr(entry, fee):
+                self._file.fault((*path, fee), "a free tariff has a fee", 'write rate = "0" with the fee, or no fee')
         labels = Labels(self._plan, entry.name, self._library.version)
+        if (entry.deck or entry.destinations) and terms_of(around.template).bands:
+            cure = "write columns such as rate:off-peak" if entry.deck else "write [[tariffs.rates.bands]]"
+            self._file.fault((*path, "bands"), "the prices stand elsewhere, and so do those of the bands", cure)
         if entry.deck:
-            return self._deck(entry.deck, template, labels, path)
+            return self._deck(entry.deck, around, labels, path)
         if entry.destinations:
-            return self._zones(entry.destinations, template, labels, rates, path)
+            return self._zones(entry.destinations, around, labels, rates, path)
         source = f"{self._file.faults.file}:{self._file.line(path)}"
-        return FlatRate(Tariff(template, labels.plan, labels.name, "", "", source, labels.version))
+        tariff = Tariff(around.template, labels.plan, labels.name, "", "", source, labels.version)
+        return FlatRate(tariff, around.timetable)
 
-    def _deck(self, name: str, template: Price, labels: Labels, path: Path) -> RateSource | None:
-        deck = self._library.deck(name, DeckTemplate(template, self._scale))
+    def _deck(self, name: str, around: _Terms, labels: Labels, path: Path) -> RateSource | None:
+        bands = around.timetable.calendar.bands if around.timetable else ()
+        deck = self._library.deck(name, DeckTemplate(around.template, self._scale, bands))
         if deck is None:
             cure = did_you_mean(name, self._library.deck_names)
             self._file.fault((*path, "deck"), f"there is no decks/{name}.csv", cure)
             return None
-        return DeckRate(labels, deck.codes, deck.prices, deck.price_of)
+        return DeckRate(labels, deck.codes, deck.prices, deck.price_of, around.timetable)
 
-    def _zones(
-        self, name: str, template: Price, labels: Labels, rates: list[tuple[int, DestinationRate]], path: Path
-    ) -> RateSource | None:
+    def _zones(self, name: str, around: _Terms, labels: Labels, rates: list[_Rate], path: Path) -> RateSource | None:
         """Price a destination list by name; a name without a rate is not sold."""
         deck = self._library.destinations(name)
         if deck is None:
@@ -171,22 +270,23 @@ class PlanReader:
         place_of = {destination: place for place, destination in enumerate(codes.destinations)}
         prices: list[Price] = []
         price_of_place = [NO_PRICE] * len(place_of)
-        for at, row in rates:
+        for at, row, bands, tiers in rates:
             here = (*path, "rates", at)
             place = place_of.get(row.destination)
-            price, problems = priced(row.cells(), template, self._scale)
-            self._add_all(here, problems)
+            price = self._with_bands(self._read_price(row, around.template, here), bands, around.timetable, here)
+            price = self._with_tiers(price, tiers, row, here)
             if place is None:
                 message = f"{row.destination!r} is not in destinations/{name}.csv"
                 self._file.fault((*here, "destination"), message, did_you_mean(row.destination, place_of))
                 continue
             if price_of_place[place] != NO_PRICE:
                 self._file.fault((*here, "destination"), f"{row.destination!r} has a rate above", "keep one of them")
-            if not row.rate and not row.forbidden:
+            if not row.rate and not row.forbidden and not tiers:
                 self._file.fault(here, "the destination has no rate", 'write rate = "..." or forbidden = true')
             price_of_place[place] = BARRED if row.forbidden else len(prices)
             prices.append(price)
-        return DeckRate(labels, codes, tuple(prices), array("I", map(price_of_place.__getitem__, codes.destination_of)))
+        price_of = array("I", map(price_of_place.__getitem__, codes.destination_of))
+        return DeckRate(labels, codes, tuple(prices), price_of, around.timetable)
 
     def _selectors(self, entry: TariffEntry, path: Path) -> list[_Selector]:
         """List what the tariff is for. No group and no identifier: all that nothing else is for."""
@@ -205,10 +305,7 @@ class PlanReader:
     def _services(self) -> dict[str, ServiceRates]:
         services: dict[str, ServiceRates] = {}
         for (service, group, identifier), versions in self._versions.items():
-            settled, clashes = settle(versions)
-            for clash in clashes:
-                self._clash(clash, service, group, identifier)
-            timeline: Timeline = tuple(Version(v.from_ms, v.to_ms, v.what.source) for v in settled)
+            timeline = self._timeline(versions, (service, group, identifier))
             rates = services.setdefault(service, ServiceRates({}, {}))
             if identifier != _ANY_IDENTIFIER:
                 rates.by_service_id[group, identifier] = timeline
@@ -218,7 +315,27 @@ class PlanReader:
                 services[service] = ServiceRates(rates.by_service_id, rates.by_group, timeline)
         return services
 
-    def _clash(self, clash: Clash[Entry], service: str, group: int, identifier: int) -> None:
+    def _timeline(self, versions: list[Version[Entry]], selector: _Selector) -> Timeline:
+        """Settle the versions of each origin for themselves; a tariff without one is for all others."""
+        timelines: dict[OriginRule, Timeline] = {}
+        firsts: dict[OriginRule, Entry] = {}
+        for version in versions:
+            firsts.setdefault(version.what.rule, version.what)
+        for rule, first in firsts.items():
+            settled = settle((each for each in versions if each.what.rule == rule), lambda entry: entry.priority)
+            for clash in settled.clashes:
+                self._clash(clash, selector)
+            for other in timelines:
+                if is_contradiction(rule, other):
+                    self._clash(Clash(firsts[other], first), selector)
+            timelines[rule] = tuple(Version(v.from_ms, v.to_ms, v.what.source) for v in settled.versions)
+        otherwise = timelines.pop(EVERYWHERE, ())
+        if not timelines:
+            return otherwise
+        return (Version(EVER_MS, FOREVER_MS, OriginRate(tuple(timelines.items()), otherwise)),)
+
+    def _clash(self, clash: Clash[Entry], selector: _Selector) -> None:
+        service, group, identifier = selector
         what = {ANY_GROUP: "all rating groups", NO_GROUP: "requests without a rating group"}.get(
             group, f"rating group {group}"
         )
@@ -227,7 +344,7 @@ class PlanReader:
         self._file.fault(
             ("tariffs", clash.later.at),
             f"a second tariff for {service}, {what}{also}, beside line {other} at the same time",
-            "give them different rating_groups, or from and to",
+            "give them different rating_groups, origins, priorities, or from and to",
         )
 
     def _add_all(self, path: Path, problems: list[Problem]) -> None:

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from typing import Final
+
 import msgspec
 
 from balance.money import AmountError, parse_amount
 from ocs.rating.dated import EVER_MS, FOREVER_MS, instant_ms
 from ocs.rating.faults import Problem
-from ocs.rating.price import Price
-from ocs.rating.rateplan import PriceCells
+from ocs.rating.rateplan import Finish, PriceCells, TierEntry
+from ocs.rating.terms import (
+    TAX_UNIT,
+    Grace,
+    Price,
+    Rounding,
+    SubSecond,
+    Tax,
+    Terms,
+    Tier,
+    Tiering,
+    terms_of,
+    with_terms,
+)
 from ocs.rating.units import UnitKind, parse_quantity
+
+_ROUNDINGS: Final = {"up": Rounding.UP, "half-up": Rounding.HALF_UP, "down": Rounding.DOWN}
+_SUB_SECONDS: Final = {
+    "up": SubSecond.UP,
+    "half-up": SubSecond.HALF_UP,
+    "down": SubSecond.DOWN,
+    "calendar": SubSecond.CALENDAR,
+}
+_GRACES: Final = {
+    "free_up_to": Grace.FREE_UP_TO,
+    "deducted": Grace.DEDUCTED,
+    "free_units": Grace.FREE_UNITS,
+    "added": Grace.ADDED,
+}
+_PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d{1,4})?) ?%?", re.ASCII)
 
 
 class _Reader:
@@ -49,7 +80,7 @@ class _Reader:
 def priced(cells: PriceCells, template: Price, scale: int) -> tuple[Price, list[Problem]]:
     """Read a price whose empty cells are those of ``template``. With problems, the price is not to be used.
 
-    A rate of 0 makes the use free, without the template's setup fee: a toll-free number in a deck with a fee for each
+    A rate of 0 makes the use free, without the template's fees: a toll-free number in a deck with a fee for each
     call is meant to cost nothing. Who wants a fee and no rate, writes the fee beside the rate.
     """
     reader = _Reader(scale, template.kind)
@@ -69,7 +100,110 @@ def priced(cells: PriceCells, template: Price, scale: int) -> tuple[Price, list[
         reader.problems.append(
             Problem("initial_rate", "stands without a rate", "add rate, the price after the first increment")
         )
+    if template.terms.__class__ is Terms or any(cells[_FIRST_TERM:]):
+        price = with_terms(price, _terms(reader, cells, terms_of(template), is_free))
     return price, reader.problems
+
+
+_FIRST_TERM: Final = PriceCells._fields.index("attempt_fee")
+
+
+def _terms(reader: _Reader, cells: PriceCells, template: Terms, is_free: bool) -> Terms:
+    terms = msgspec.structs.replace(
+        template,
+        attempt_fee=reader.amount("attempt_fee", cells.attempt_fee, 0 if is_free else template.attempt_fee),
+        charge_min=reader.amount("minimum_charge", cells.minimum_charge, 0 if is_free else template.charge_min),
+        charge_max=reader.amount("maximum_charge", cells.maximum_charge, template.charge_max),
+    )
+    if 0 < terms.charge_max < terms.charge_min:
+        message = "is less than the minimum charge"
+        reader.problems.append(Problem("maximum_charge", message, "raise it, or lower minimum_charge"))
+    written = [name for name in _GRACES if getattr(cells, name)]
+    if not written:
+        return terms
+    if len(written) > 1:
+        message = f"{' and '.join(written)} are two rules for the same seconds"
+        reader.problems.append(Problem(written[1], message, "keep one of them"))
+    name, text = written[0], getattr(cells, written[0])
+    share = _permille(text) if name == "added" and "%" in text else None
+    if share is not None:
+        return msgspec.structs.replace(terms, grace=Grace.ADDED_PERMILLE, grace_units=share)
+    units = reader.units(name, text, 0, 0)
+    return msgspec.structs.replace(terms, grace=_GRACES[name] if units else Grace.NONE, grace_units=units)
+
+
+def _permille(text: str) -> int | None:
+    """Read ``2.5 %`` as 25 thousandths."""
+    rate = _millionths(text)
+    return None if rate is None or rate % 1000 else rate // 1000
+
+
+def _millionths(text: str) -> int | None:
+    match = _PERCENT.fullmatch(text.strip())
+    return None if match is None else parse_amount(match[1], 4)
+
+
+def finished(price: Price, finish: Finish, scale: int) -> tuple[Price, list[Problem]]:
+    """Give a price the rounding, sub-second rule and tax that are written here; what is not, stays."""
+    reader = _Reader(scale, price.kind)
+    terms = terms_of(price)
+    quantum = reader.amount("round_to", finish.round_to, price.quantum)
+    if not quantum:
+        cure = 'leave it out to keep all decimals, or write "0.01"'
+        reader.problems.append(Problem("round_to", "is zero", cure))
+    terms = msgspec.structs.replace(
+        terms,
+        rounding=_ROUNDINGS[finish.rounding] if finish.rounding else terms.rounding,
+        sub_second=_SUB_SECONDS[finish.sub_second] if finish.sub_second else terms.sub_second,
+        tax=_tax(reader, finish, terms.tax),
+    )
+    return with_terms(msgspec.structs.replace(price, quantum=quantum or 1), terms), reader.problems
+
+
+def _tax(reader: _Reader, finish: Finish, around: Tax | None) -> Tax | None:
+    rate, is_included, code = (around.rate, around.is_included, around.code) if around else (None, None, "")
+    rate = _millionths(finish.tax) if finish.tax else rate
+    is_included = is_included if finish.tax_included is None else finish.tax_included
+    if finish.tax and (rate is None or rate >= TAX_UNIT):
+        cure = 'write tax = "19 %", with at most four decimals'
+        reader.problems.append(Problem("tax", f"{finish.tax!r} is no rate below 100 per cent", cure))
+    elif finish.tax and is_included is None:
+        cure = "write tax_included = true if the prices have the tax inside, else false"
+        reader.problems.append(Problem("tax", "does not say whether the prices include it", cure))
+    elif rate is None and finish.tax_included is not None:
+        reader.problems.append(Problem("tax_included", "stands without a tax", 'add tax = "19 %"'))
+    elif rate:
+        return Tax(rate, bool(is_included), finish.tax_code or code)
+    return None
+
+
+def tiered(
+    written: Sequence[TierEntry], tiering: str, price: Price, scale: int
+) -> tuple[Price, list[tuple[int, Problem]]]:
+    """Give a price tiers in the place of its rates. Problems come with the place of their tier, -1 for all of them."""
+    problems: list[tuple[int, Problem]] = []
+    tiers: list[Tier] = []
+    below = 0
+    for at, entry in enumerate(written):
+        reader = _Reader(scale, price.kind)
+        end = reader.units("up_to", str(entry.up_to), 0, 1)
+        tier = Tier(end, reader.amount("rate", entry.rate, 0), reader.amount("fee", entry.fee, 0))
+        if at < len(written) - 1 and not end and not reader.problems:
+            reader.problems.append(Problem("up_to", "only the last tier has no end", "write how far this one goes"))
+        elif at == len(written) - 1 and end:
+            reader.problems.append(Problem("up_to", "what costs a use beyond the last tier?", "leave up_to out there"))
+        elif end and end <= below:
+            reader.problems.append(Problem("up_to", "is not above the tier before", "write the tiers in rising order"))
+        problems += [(at, problem) for problem in reader.problems]
+        tiers.append(tier)
+        below = end
+    if tiering and not tiers:
+        problems.append((-1, Problem("tiering", "stands without tiers", "add [[tariffs.tiers]]")))
+    if not tiers or problems:
+        return price, problems
+    price = msgspec.structs.replace(price, initial_rate=tiers[0].rate, next_rate=tiers[0].rate)
+    kind = Tiering.VOLUME if tiering == "volume" else Tiering.GRADUATED
+    return with_terms(price, msgspec.structs.replace(terms_of(price), tiering=kind, tiers=tuple(tiers))), []
 
 
 def interval(from_text: str, to_text: str) -> tuple[int, int, list[Problem]]:

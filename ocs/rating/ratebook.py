@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 
-from ocs.rating.dated import FOREVER_MS, Version
-from ocs.rating.price import Tariff
-from ocs.rating.tariffs import RateSource, RatingFault
+from ocs.rating.dated import FOREVER_MS
+from ocs.rating.numbers import NUMBERS_FILE
+from ocs.rating.origins import NOWHERE, Origin
+from ocs.rating.price import Price, Tariff
+from ocs.rating.rateplan import Numbers
+from ocs.rating.tariffs import RateSource, RatingFault, Timeline, ending
+from ocs.rating.units import PRICE_UNITS
 
-__all__ = ["ANY_GROUP", "NO_GROUP", "RateBook", "RatingFault", "ServiceRates"]
+__all__ = ["ANY_GROUP", "NO_GROUP", "RateBook", "RatingFault", "ServiceRates", "Timeline"]
 
 NO_GROUP: Final = -1  # a request that names no rating group
 ANY_GROUP: Final = -2  # a tariff that is for each of them
 SHORT_VERSION_DIGITS: Final = 12
-
-Timeline = tuple[Version[RateSource], ...]
+NO_NUMBERS: Final = Numbers()
 
 
 class ServiceRates(msgspec.Struct, frozen=True):
@@ -51,16 +54,29 @@ class PlanRates(msgspec.Struct, frozen=True):
 class RateBook:
     """Look-ups only. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
 
-    __slots__ = ("_plans", "digest", "version")
+    __slots__ = ("_emergency", "_plans", "digest", "version")
 
-    def __init__(self, plans: Mapping[str, PlanRates], digest: str) -> None:
+    def __init__(self, plans: Mapping[str, PlanRates], digest: str, numbers: Numbers = NO_NUMBERS) -> None:
         self._plans = dict(plans)
         self.digest: Final = digest
         self.version: Final = digest[:SHORT_VERSION_DIGITS]
+        self._emergency = {
+            (service, number): _emergency(number, unit, self.version)
+            for service, unit in numbers.services.items()
+            for number in numbers.emergency
+        }
 
     def plans(self) -> tuple[str, ...]:
         """Name the plans, sorted."""
         return tuple(sorted(self._plans))
+
+    def sources(self) -> Iterator[RateSource]:
+        """Go through the sources of all prices."""
+        for plan in self._plans.values():
+            for service in plan.services.values():
+                for timeline in (*service.by_service_id.values(), *service.by_group.values(), service.otherwise):
+                    for version in timeline:
+                        yield version.what
 
     def currency_of(self, plan: str) -> str | None:
         """Give the currency that a plan's prices are in."""
@@ -72,9 +88,22 @@ class RateBook:
         return self._plans.get(plan)
 
     def tariff_for(
-        self, plan: str, service: str, rating_group: int, service_ids: tuple[int, ...], destination: str, at_ms: int
+        self,
+        plan: str,
+        service: str,
+        rating_group: int,
+        service_ids: tuple[int, ...],
+        destination: str,
+        at_ms: int,
+        origin: Origin = NOWHERE,
     ) -> Tariff | RatingFault:
-        """Find what applies here and now; ``valid_until_ms`` says until when, 0 for no known end."""
+        """Find what applies here and now; ``valid_until_ms`` says until when, 0 for no known end.
+
+        Emergency numbers pass, whatever the plan says, and even if there is none.
+        """
+        emergency = self._emergency.get((service, destination))
+        if emergency is not None:
+            return emergency
         rates = self._plans.get(plan)
         if rates is None:
             return RatingFault.UNKNOWN_PLAN
@@ -86,12 +115,11 @@ class RateBook:
             return RatingFault.NO_RATING_GROUP
         for from_ms, to_ms, source in timeline:
             if from_ms <= at_ms < to_ms:
-                tariff = source.tariff(destination, at_ms)
-                return tariff if to_ms == FOREVER_MS else _ending(tariff, to_ms)
+                tariff = source.tariff(destination, at_ms, origin)
+                return tariff if to_ms == FOREVER_MS else ending(tariff, to_ms)
         return RatingFault.NOT_IN_FORCE
 
 
-def _ending(tariff: Tariff | RatingFault, to_ms: int) -> Tariff | RatingFault:
-    if isinstance(tariff, RatingFault) or 0 < tariff.valid_until_ms <= to_ms:
-        return tariff
-    return msgspec.structs.replace(tariff, valid_until_ms=to_ms)
+def _emergency(number: str, unit: str, version: str) -> Tariff:
+    price = Price(PRICE_UNITS[unit][0], setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=1)
+    return Tariff(price, "", "Emergency", "Emergency", number, NUMBERS_FILE, version)

@@ -6,7 +6,7 @@ events) or text with a unit ("60 s", "1 MiB"). See docs/rating.md for the meanin
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,8 @@ PriceUnit: TypeAlias = Literal[
     "second", "minute", "hour", "octet", "kB", "KiB", "MB", "MiB", "GB", "GiB", "event"
 ]  # the keys of units.PRICE_UNITS
 RoundingMode: TypeAlias = Literal["up", "half-up", "down"]
+TieringMode: TypeAlias = Literal["graduated", "volume"]
+SubSecondMode: TypeAlias = Literal["up", "half-up", "down", "calendar"]
 
 
 class PriceCells(NamedTuple):
@@ -25,9 +27,31 @@ class PriceCells(NamedTuple):
     next: str = ""
     setup: str = ""
     minimum: str = ""
+    attempt_fee: str = ""
+    minimum_charge: str = ""
+    maximum_charge: str = ""
+    free_up_to: str = ""
+    deducted: str = ""
+    free_units: str = ""
+    added: str = ""
 
 
-class Pricing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+BAND_CELLS: Final = PriceCells._fields[: PriceCells._fields.index("minimum") + 1]
+"""What may cost something else, or be billed otherwise, in a band; all else is the same in all bands."""
+
+
+class Finish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the amount of a call is finished. A plan says it for its tariffs, a tariff and a destination for themselves."""
+
+    round_to: str = ""
+    rounding: RoundingMode | Literal[""] = ""
+    sub_second: SubSecondMode | Literal[""] = ""
+    tax: str = ""
+    tax_included: bool | None = None
+    tax_code: str = ""
+
+
+class Pricing(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The parts of a price that a tariff sets and a destination may override."""
 
     rate: str = ""
@@ -36,11 +60,39 @@ class Pricing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     next: int | str = ""
     setup: str = ""
     minimum: int | str = ""
+    attempt_fee: str = ""
+    minimum_charge: str = ""
+    maximum_charge: str = ""
+    free_up_to: int | str = ""
+    deducted: int | str = ""
+    free_units: int | str = ""
+    added: int | str = ""
 
     def cells(self) -> PriceCells:
-        return PriceCells(
-            self.rate, self.initial_rate, str(self.initial), str(self.next), self.setup, str(self.minimum)
-        )
+        return PriceCells(*(str(getattr(self, name)) for name in PriceCells._fields))
+
+
+class BandRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[tariffs.bands]]``: what differs in one band of the tariff's calendar."""
+
+    band: str
+    rate: str = ""
+    initial_rate: str = ""
+    initial: int | str = ""
+    next: int | str = ""
+    setup: str = ""
+    minimum: int | str = ""
+
+    def cells(self) -> PriceCells:
+        return PriceCells(*(str(getattr(self, name)) for name in BAND_CELLS))
+
+
+class TierEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[tariffs.tiers]]``: units up to and with ``up_to`` at a rate; the last tier has no end."""
+
+    rate: str
+    up_to: int | str = ""
+    fee: str = ""
 
 
 class DestinationRate(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,6 +100,7 @@ class DestinationRate(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=
 
     destination: str
     forbidden: bool = False
+    tiering: TieringMode | Literal[""] = ""
 
 
 class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -61,14 +114,18 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     destinations: str = ""
     rating_groups: tuple[int, ...] = ()
     service_identifiers: tuple[int, ...] = ()
+    tiering: TieringMode | Literal[""] = ""
+    unit: tuple[str, str] | None = None
     default: bool = False
-    round_to: str = ""
-    rounding: RoundingMode = "up"
+    origin: str = ""
+    priority: int = 0
+    calendar: str = ""
+    price_at: Literal["start", "split", ""] = ""
     from_: str = msgspec.field(default="", name="from")
     to: str = ""
 
 
-class RatePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The head of a file of ``config/rateplans``; its ``[[tariffs]]`` are decoded one by one."""
 
     name: str
@@ -81,3 +138,33 @@ class CurrencyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     numeric: int
     scale: int
     digits: int
+
+
+class Zone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One table of ``config/zones.toml``: callers' prefixes, trunks, networks that are one origin."""
+
+    numbers: tuple[str, ...] = ()
+    trunks: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+
+
+class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``config/numbers.toml``: numbers that every plan lets through, free of charge, and the unit of each service."""
+
+    emergency: tuple[str, ...] = ()
+    services: dict[str, PriceUnit] = msgspec.field(default_factory=lambda: {"voice": "second", "sms": "event"})
+
+
+class CalendarFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The head of a file of ``config/calendars``; its ``[[bands]]`` are decoded one by one."""
+
+    zone: str
+    holidays: tuple[str, ...] = ()
+
+
+class BandEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[bands]]`` of a calendar: on which days at which times it holds; neither: all that is left."""
+
+    name: str
+    days: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()

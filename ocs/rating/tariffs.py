@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from array import array
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
-from ocs.rating.dated import FOREVER_MS
+from ocs.rating.dated import FOREVER_MS, Version
+from ocs.rating.origins import EVERYWHERE, NOWHERE, Origin, OriginRule
 from ocs.rating.prefixes import NOT_FOUND, NOT_IN_FORCE, PrefixIndex
 from ocs.rating.price import Price, Tariff
+from ocs.rating.timetable import Timetable
 
 NO_PRICE: Final = 0xFFFF_FFFF  # the destination has a name, but this tariff does not sell it
 BARRED: Final = 0xFFFF_FFFE
 
 # Tariffs kept once made: the prefixes in use are few, and what is beyond is made anew for half a microsecond.
 _KEPT_MAX: Final = 50_000
+_LET_GO_AT_ONCE: Final = 500
 
 
 class RatingFault(StrEnum):
@@ -36,25 +39,92 @@ _NO_ROW: Final = {NOT_FOUND: RatingFault.NO_DESTINATION, NOT_IN_FORCE: RatingFau
 class RateSource(Protocol):
     """What one ``[[tariffs]]`` entry of a plan became."""
 
-    def tariff(self, destination: str, at_ms: int) -> Tariff | RatingFault:
-        """Give the tariff for a destination at an instant."""
+    @property
+    def name(self) -> str:
+        """The name of the entry."""
+
+    def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
+        """Give the tariff for a destination at an instant, for a use that comes from somewhere."""
+
+    def let_go(self) -> Iterator[None]:
+        """Forget, a little at each step, what was made when it was asked for."""
+
+
+Timeline: TypeAlias = "tuple[Version[RateSource], ...]"
 
 
 class FlatRate:
     """One price, wherever it goes."""
 
-    __slots__ = ("_tariff",)
+    __slots__ = ("_tariff", "_timetable")
 
-    def __init__(self, tariff: Tariff) -> None:
+    def __init__(self, tariff: Tariff, timetable: Timetable | None = None) -> None:
         self._tariff = tariff
+        self._timetable = timetable
 
-    def tariff(self, destination: str, at_ms: int) -> Tariff:  # noqa: ARG002 the same for each
-        return self._tariff
+    def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff:  # noqa: ARG002 - one for all
+        """Give the one tariff, in the band of the instant."""
+        return self._tariff if self._timetable is None else self._timetable.pinned(self._tariff, at_ms)
+
+    @property
+    def name(self) -> str:
+        """The name of the entry."""
+        return self._tariff.name
+
+    def let_go(self) -> Iterator[None]:
+        """Forget nothing: there is one tariff."""
+        yield from ()
 
     @property
     def only(self) -> Tariff:
         """The one tariff: for tools that show and compare."""
         return self._tariff
+
+
+def by_origin(timeline: Timeline) -> list[tuple[OriginRule, Timeline]]:
+    """List whose tariffs a timeline holds: the more specific first where it tells origins apart, else one for all."""
+    if len(timeline) == 1 and isinstance(timeline[0].what, OriginRate):
+        choice = timeline[0].what
+        return [*choice.choices, (EVERYWHERE, choice.otherwise)] if choice.otherwise else list(choice.choices)
+    return [(EVERYWHERE, timeline)]
+
+
+class OriginRate:
+    """A tariff for some origins before the one for all others: the most specific that describes the origin."""
+
+    __slots__ = ("choices", "otherwise")
+
+    def __init__(self, choices: tuple[tuple[OriginRule, Timeline], ...], otherwise: Timeline) -> None:
+        self.choices = choices
+        self.otherwise = otherwise
+
+    @property
+    def name(self) -> str:
+        """The names of all the entries among which an origin chooses."""
+        return " / ".join(dict.fromkeys(version.what.name for _, timeline in self.choices for version in timeline))
+
+    def let_go(self) -> Iterator[None]:
+        """Forget what the tariffs of all origins have made."""
+        for timeline in (*(timeline for _, timeline in self.choices), self.otherwise):
+            for version in timeline:
+                yield from version.what.let_go()
+
+    def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
+        """Choose by origin, then by date; an origin whose tariff is not in force has that of all others."""
+        ranked = sorted(((rule.rank(origin), at) for at, (rule, _) in enumerate(self.choices)), reverse=True)
+        timelines = [self.choices[at][1] for rank, at in ranked if rank >= 0]
+        for timeline in (*timelines, self.otherwise):
+            for from_ms, to_ms, source in timeline:
+                if from_ms <= at_ms < to_ms:
+                    return ending(source.tariff(destination, at_ms, origin), to_ms)
+        return RatingFault.NOT_IN_FORCE
+
+
+def ending(tariff: Tariff | RatingFault, to_ms: int) -> Tariff | RatingFault:
+    """Say that a tariff ends at an instant, if it does not end before."""
+    if isinstance(tariff, RatingFault) or to_ms == FOREVER_MS or 0 < tariff.valid_until_ms <= to_ms:
+        return tariff
+    return msgspec.structs.replace(tariff, valid_until_ms=to_ms)
 
 
 class CodeTable(msgspec.Struct, frozen=True):
@@ -63,9 +133,9 @@ class CodeTable(msgspec.Struct, frozen=True):
     file: str
     index: PrefixIndex
     destinations: tuple[str, ...]
-    destination_of: array[int]
-    line_of: array[int]
-    length_of: array[int]
+    destination_of: Sequence[int]
+    line_of: Sequence[int]
+    length_of: Sequence[int]
 
 
 class Labels(msgspec.Struct, frozen=True):
@@ -79,18 +149,26 @@ class Labels(msgspec.Struct, frozen=True):
 class DeckRate:
     """A price per prefix. ``price_of`` holds by row number a place in ``prices``, or NO_PRICE, or BARRED."""
 
-    __slots__ = ("_codes", "_kept", "_labels", "_price_of", "_prices")
+    __slots__ = ("_codes", "_kept", "_labels", "_price_of", "_prices", "_timetable")
 
-    def __init__(self, labels: Labels, codes: CodeTable, prices: tuple[Price, ...], price_of: array[int]) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        codes: CodeTable,
+        prices: tuple[Price, ...],
+        price_of: Sequence[int],
+        timetable: Timetable | None = None,
+    ) -> None:
         self._labels = labels
+        self._timetable = timetable
         self._codes = codes
         self._prices = prices
         self._price_of = price_of
         self._kept: dict[int, Tariff] = {}
 
-    def tariff(self, destination: str, at_ms: int) -> Tariff | RatingFault:
+    def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
         """Choose by the longest prefix in force."""
-        row, until_ms = self._codes.index.find(destination, at_ms)
+        row, until_ms = self._codes.index.find(destination, at_ms, origin)
         tariff = self._kept.get(row)
         if tariff is None:
             made = self._make(row, destination)
@@ -98,13 +176,30 @@ class DeckRate:
                 return made
             tariff = made
         if until_ms != FOREVER_MS:
-            return msgspec.structs.replace(tariff, valid_until_ms=until_ms)
-        return tariff
+            tariff = msgspec.structs.replace(tariff, valid_until_ms=until_ms)
+        return tariff if self._timetable is None else self._timetable.pinned(tariff, at_ms)
+
+    @property
+    def name(self) -> str:
+        """The name of the entry."""
+        return self._labels.name
+
+    def let_go(self) -> Iterator[None]:
+        """Forget the tariffs that were made, some hundreds at each step."""
+        while self._kept:
+            for _ in range(min(_LET_GO_AT_ONCE, len(self._kept))):
+                self._kept.popitem()
+            yield
 
     @property
     def codes(self) -> CodeTable:
         """The prefixes: for tools that show and compare."""
         return self._codes
+
+    @property
+    def timetable(self) -> Timetable | None:
+        """When the bands of the prices hold, if they have any."""
+        return self._timetable
 
     @property
     def labels(self) -> Labels:

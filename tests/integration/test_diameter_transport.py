@@ -16,7 +16,7 @@ async def test_b35_no_delay_and_keepalive() -> None:
     async with running_server() as (server, port, _):
         client = await RawClient.connect(port)
         await client.open()
-        transport = server.peers.connected["client.example.net"]._transport
+        transport = server.peers.connected("client.example.net")[0]._transport
         assert transport is not None
         sock = transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

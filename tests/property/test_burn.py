@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from balance.account import MAIN_BUCKET, Account, Hold
-from balance.burn import add_holds, available, burn_order, expire, is_expired, reserve, settle, total_of
+from balance.burn import add_holds, available, burn_order, expire, give_back, is_expired, reserve, settle, total_of
 from tests.strategies import NOW_MS, accounts, amounts
 
 
@@ -43,6 +44,26 @@ def test_settling_debits_the_cost_and_releases_the_rest(account: Account, amount
     assert total_of(debits) == cost
     assert _booked(settled) == _booked(account) - cost
     assert _reserved(settled) == _reserved(account)
+
+
+@given(accounts(), amounts, amounts, st.data())
+def test_what_comes_back_was_debited(account: Account, held: int, cost: int, data: st.DataObject) -> None:
+    """Booked rises by what comes back, and the debits that are left say what the account has paid."""
+    paid, debits = settle(account, (), cost, NOW_MS)
+    held_now = reserve(paid, held, NOW_MS)
+    after, holds = held_now if held_now is not None else (paid, ())
+    amount = data.draw(st.integers(0, cost))
+    gone = data.draw(st.sampled_from([0, *(b.bucket_id for b in after.buckets if b.bucket_id != MAIN_BUCKET)]))
+    if any(hold.bucket_id == gone for hold in holds):
+        gone = 0
+    rest = msgspec.structs.replace(after, buckets=tuple(b for b in after.buckets if b.bucket_id != gone or not gone))
+    back, left = give_back(rest, holds, debits, amount)
+    assert total_of(left) == cost - amount
+    assert _booked(back) == _booked(rest) + amount
+    assert _reserved(back) == _reserved(rest) - total_of(holds)
+    for bucket in back.buckets:
+        was = next(each.balance for each in account.buckets if each.bucket_id == bucket.bucket_id)
+        assert bucket.balance == was - sum(hold.amount for hold in left if hold.bucket_id == bucket.bucket_id)
 
 
 @given(accounts(), amounts, amounts)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from balance.money import Currency, parse_amount
+from ocs.rating.charge import charge_of
 from ocs.rating.explain import explain, parts_of
-from ocs.rating.price import Price, Rounding, billed_units, cost_of, is_free, next_step, units_within
+from ocs.rating.price import Price, Rounding, billed_units, cost_of, held_for, is_free, units_within
+from ocs.rating.terms import Grace, NextBand, Tax, Terms, Tier, Tiering, terms_of, with_terms
+from ocs.rating.timetable import begun_later
 from ocs.rating.units import UnitKind
 
 USE_MAX = 400
@@ -17,7 +22,7 @@ USE_MAX = 400
 @st.composite
 def prices(draw: st.DrawFn) -> Price:
     """Small numbers, so that every boundary is near and brute force can judge."""
-    return Price(
+    price = Price(
         kind=UnitKind.SECONDS,
         setup=draw(st.sampled_from([0, 0, 1, 7, 50])),
         initial=draw(st.sampled_from([0, 1, 6, 10, 30, 60])),
@@ -27,28 +32,83 @@ def prices(draw: st.DrawFn) -> Price:
         per=draw(st.sampled_from([1, 3, 60, 100])),
         minimum=draw(st.sampled_from([0, 0, 5, 30, 61])),
         quantum=draw(st.sampled_from([1, 1, 5, 10])),
-        rounding=draw(st.sampled_from(list(Rounding))),
+        terms=draw(st.sampled_from(list(Rounding))),
+    )
+    if not draw(st.booleans()):
+        return price
+    more = draw(terms(price.rounding))
+    if draw(st.booleans()):
+        found = draw(tiers())
+        price = msgspec.structs.replace(price, initial_rate=found[0].rate, next_rate=found[0].rate)
+        return with_terms(price, msgspec.structs.replace(more, tiers=found, tiering=draw(st.sampled_from(Tiering))))
+    return with_terms(price, msgspec.structs.replace(more, switches=draw(switches(price))))
+
+
+@st.composite
+def tiers(draw: st.DrawFn) -> tuple[Tier, ...]:
+    """Rising ends, an open last tier, any rates and fees: volume tiers may get cheaper, or dearer."""
+    ends = [*sorted(draw(st.sets(st.integers(1, 200), max_size=3))), 0]
+    return tuple(Tier(end, draw(st.integers(0, 40)), draw(st.sampled_from([0, 0, 9]))) for end in ends)
+
+
+@st.composite
+def switches(draw: st.DrawFn, price: Price) -> tuple[NextBand, ...]:
+    """Bands to come, with increments and rates of their own."""
+    instants = sorted(draw(st.sets(st.integers(1, 200), max_size=3)))
+    return tuple(
+        NextBand(
+            at_s,
+            f"band {at_s}",
+            msgspec.structs.replace(
+                price, next=draw(st.sampled_from([1, 7, 60])), next_rate=draw(st.integers(0, 40)), terms=Rounding.UP
+            ),
+        )
+        for at_s in instants
+    )
+
+
+@st.composite
+def terms(draw: st.DrawFn, rounding: Rounding) -> Terms:
+    """Every rule that a price may have, most of them absent."""
+    least = draw(st.sampled_from([0, 0, 30, 200]))
+    return Terms(
+        rounding=rounding,
+        attempt_fee=draw(st.sampled_from([0, 0, 3])),
+        charge_min=least,
+        charge_max=draw(st.sampled_from([0, 0, 250, 900])),
+        grace=draw(st.sampled_from(list(Grace))),
+        grace_units=draw(st.sampled_from([0, 1, 5, 70, 333])),
+        tax=draw(st.sampled_from([None, None, Tax(190_000, is_included=False), Tax(77_000, is_included=True)])),
     )
 
 
 @given(prices(), st.integers(-5, USE_MAX))
 def test_cost_is_monotone(price: Price, used: int) -> None:
-    """One more unit never costs less, and a use that is not there costs nothing."""
-    assert 0 <= cost_of(price, used) <= cost_of(price, used + 1)
-    assert used > 0 or cost_of(price, used) == 0
+    """One more unit never costs less, and a use that is not there costs nothing but the fee for the attempt."""
+    assert 0 <= cost_of(price, used) <= held_for(price, used) <= held_for(price, used + 1)
+    if terms_of(price).tiering is Tiering.GRADUATED:
+        assert held_for(price, used) == cost_of(price, used) <= cost_of(price, used + 1)
+    assert used > 0 or cost_of(price, used) == cost_of(price, 0)
+    assert cost_of(price, 0) == 0 or terms_of(price).attempt_fee
+
+
+@given(prices(), st.integers(0, USE_MAX))
+def test_what_is_held_is_the_most_that_any_shorter_use_costs(price: Price, used: int) -> None:
+    """A client may stop anywhere within its grant: what was set aside pays for it."""
+    assert held_for(price, used) == max(cost_of(price, units) for units in range(used + 1))
 
 
 @given(prices(), st.integers(-10, 500), st.integers(-2, USE_MAX))
 def test_units_within_is_the_exact_inverse(price: Price, budget: int, limit: int) -> None:
     """units_within agrees with trying every use from the limit down."""
-    brute = max((units for units in range(max(limit, 0) + 1) if cost_of(price, units) <= budget), default=0)
+    brute = max((units for units in range(max(limit, 0) + 1) if held_for(price, units) <= budget), default=0)
     assert units_within(price, budget, limit) == brute
 
 
 @given(prices(), st.lists(st.integers(0, 90), max_size=8))
 def test_the_number_of_updates_cannot_change_the_price(price: Price, reports: list[int]) -> None:
     """The debits C(new) - C(old) of any series of reports add up to the price of the whole call (statement 58) [R-62]."""
-    used = debited = 0
+    used, debited = 0, cost_of(price, 0)
     for report in reports:
         debited += cost_of(price, used + report) - cost_of(price, used)
         used += report
@@ -56,21 +116,54 @@ def test_the_number_of_updates_cannot_change_the_price(price: Price, reports: li
 
 
 @given(prices(), st.integers(0, USE_MAX))
-def test_next_step_ends_the_next_increment(price: Price, used: int) -> None:
-    """The step leads to the end of an increment, and from there the paid units are used up."""
-    step = next_step(price, used)
-    assert step > 0
-    assert billed_units(price, used + step) == used + step
-    paid = billed_units(price, used)
-    assert billed_units(price, paid) == paid
-    assert cost_of(price, paid + 1) == cost_of(price, used + step)
+def test_a_paid_increment_may_be_used_to_its_end(price: Price, used: int) -> None:
+    """What is billed costs as much as what was used, and billing it again changes nothing."""
+    ordinary = msgspec.structs.replace(price, terms=price.rounding)
+    paid = billed_units(ordinary, used)
+    assert billed_units(ordinary, paid) == paid
+    assert cost_of(ordinary, paid) == cost_of(ordinary, used)
+
+
+@given(prices().filter(lambda price: price.quantum == 1 and not terms_of(price).tiers), st.integers(0, USE_MAX))
+def test_splitting_at_a_switch_is_the_sum_of_its_parts(price: Price, used: int) -> None:
+    """Increments laid one after another, each at the price of the band in which it begins, come to the same amount."""
+    terms = terms_of(price)
+    plain = msgspec.structs.replace(terms, attempt_fee=0, charge_min=0, charge_max=0, tax=None, grace=Grace.NONE)
+    price = with_terms(price, plain)
+    at = exact = 0
+    while at < max(used, price.minimum) and used:
+        current = [price, *(switch.price for switch in plain.switches if switch.at_s <= at)][-1]
+        units, rate = (
+            (current.next, current.next_rate) if at or not price.initial else (price.initial, price.initial_rate)
+        )
+        exact += units * rate
+        at += units
+    expected = Fraction(exact, price.per) + (price.setup if used else 0)
+    assert -1 < cost_of(price, used) - expected < 1
+    assert billed_units(price, used) == at
+
+
+@given(prices(), st.integers(0, USE_MAX), st.integers(0, 150))
+def test_a_call_that_begins_later_is_moved_whole(price: Price, used: int, later: int) -> None:
+    """Moving twice is moving once by the sum, and prices of bands that have passed are gone."""
+    once = begun_later(begun_later(price, later), 17)
+    assert cost_of(once, used) == cost_of(begun_later(price, later + 17), used)
 
 
 @given(prices())
 def test_free_means_that_nothing_ever_costs(price: Price) -> None:
     """is_free says exactly whether the price stays at zero."""
-    exactly = msgspec.structs.replace(price, quantum=1, rounding=Rounding.UP)
+    exactly = msgspec.structs.replace(price, quantum=1)
+    exactly = with_terms(exactly, msgspec.structs.replace(terms_of(price), rounding=Rounding.UP))
     assert is_free(price) == (cost_of(exactly, 1_000_000) == 0)
+
+
+@given(prices(), st.integers(-5, USE_MAX))
+def test_both_ways_to_an_ordinary_price_agree(price: Price, used: int) -> None:
+    """The short formula of the hot path and the steps of the explanation come to the same amount."""
+    ordinary = msgspec.structs.replace(price, terms=price.rounding)
+    assert cost_of(ordinary, used) == charge_of(ordinary, used).total
+    assert billed_units(ordinary, used) == charge_of(ordinary, used).billed
 
 
 @given(prices(), st.integers(0, 300), st.integers(0, 300))

@@ -36,11 +36,15 @@ TARIFFS = {
     "T1": ("voice", "100", -1, UnitKind.SECONDS),
     "T2": ("voice", "200", -1, UnitKind.SECONDS),
     "T3": ("voice", "300", -1, UnitKind.SECONDS),
+    "attempts": ("voice", "400", -1, UnitKind.SECONDS),
+    "TT": ("voice", "500", -1, UnitKind.SECONDS),
+    "trunks": ("voice", "600", -1, UnitKind.SECONDS),
     "free": ("voice", "112", -1, UnitKind.SECONDS),
     "barred": ("voice", "900", -1, UnitKind.SECONDS),
     "nowhere": ("voice", "777", -1, UnitKind.SECONDS),
     "D1": ("data", "", 10, UnitKind.OCTETS),
     "D2": ("data", "", 20, UnitKind.OCTETS),
+    "V1": ("stickers", "", -1, UnitKind.EVENTS),
     "S1": ("sms", "", -1, UnitKind.EVENTS),
 }
 KINDS = {"I": RequestKind.INITIAL, "U": RequestKind.UPDATE, "T": RequestKind.TERMINATION, "E": RequestKind.EVENT}

@@ -9,11 +9,25 @@ from hypothesis import strategies as st
 
 from ocs.billing.groups import decode_groups, encode_groups
 from ocs.charging.cdr import CdrGroup
+from ocs.rating.terms import NextBand, Price, Rounding, Tax, Terms
+from ocs.rating.units import UnitKind
 
 words = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
 
+amounts = st.integers(0, 2**60)
+ordinary = st.builds(Price, terms=st.sampled_from(Rounding))
+terms = st.builds(
+    Terms,
+    rounding=st.sampled_from(Rounding),
+    attempt_fee=amounts,
+    tax=st.none() | st.builds(Tax, code=words),
+    band=words,
+    switches=st.lists(st.builds(NextBand, name=words, price=ordinary), max_size=2).map(tuple),
+)
+groups_of_records = st.builds(CdrGroup, price=ordinary | st.builds(Price, terms=terms))
 
-@given(st.lists(st.from_type(CdrGroup).map(lambda group: group), max_size=3).map(tuple))
+
+@given(st.lists(groups_of_records, max_size=3).map(tuple))
 def test_groups_come_back_as_they_went(groups: tuple[CdrGroup, ...]) -> None:
     """decode(encode(x)) == x, NUL apart: PostgreSQL cannot hold it."""
     again = decode_groups(encode_groups(groups))
@@ -46,4 +60,13 @@ def test_a_record_of_an_older_version_is_still_read() -> None:
     }
     (read,) = decode_groups(json.dumps([group]))
     assert read.price.minimum == 0
+    assert read.price.terms is Rounding.UP
     assert read.price.initial == 60
+
+
+def test_the_rounding_of_an_older_record_is_the_last_word_of_its_price() -> None:
+    """Before prices had terms, the field was called rounding."""
+    group = CdrGroup(1, (), 1, 61, 4, "t", "d", "49", "f:1", Price(UnitKind.SECONDS, 0, 1, 1, 3, 3, 60))
+    written = encode_groups((group,)).replace('"terms":1', '"rounding":3')
+    (read,) = decode_groups(written)
+    assert read.price.rounding is Rounding.DOWN

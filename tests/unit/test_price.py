@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from balance.money import parse_amount
-from ocs.rating.price import Price, Rounding, billed_units, cost_of, is_free, next_step, units_within
+from ocs.rating.price import Price, Rounding, billed_units, cost_of, is_free, units_within
 from ocs.rating.units import UnitKind
 
 SCALE = 9
@@ -105,27 +105,7 @@ def test_3_17_units_within(price: Price, budget: str, limit: int, units: int) ->
     """The largest quota that the money pays for, and the next increment is not affordable."""
     assert units_within(price, eur(budget), limit) == units
     if 0 < units < limit:
-        assert cost_of(price, units) <= eur(budget) < cost_of(price, units + next_step(price, units))
-
-
-@pytest.mark.parametrize(
-    ("price", "used", "step"),
-    [
-        (T1, 0, 1),
-        (T1, 30, 1),
-        (T2, 0, 60),
-        (T2, 60, 60),
-        (T2, 30, 90),
-        (per_minute("0.1", "60/1"), 0, 60),
-        (per_minute("0.1", "60/1"), 60, 1),
-        (D1, MIB, MIB),
-        (S1, 0, 1),
-        (T1, -5, 1),
-    ],
-)
-def test_next_step(price: Price, used: int, step: int) -> None:
-    """The step reaches the end of the first increment that is not paid yet."""
-    assert next_step(price, used) == step
+        assert cost_of(price, units) <= eur(budget) < cost_of(price, billed_units(price, units) + 1)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +114,7 @@ def test_next_step(price: Price, used: int, step: int) -> None:
 )
 def test_3_11_rounding_modes(rounding: Rounding, expected: str) -> None:
     """A call of 3 s at 0.1003 per minute is 0.005015: up is the next digit, half up the nearest, down the lower."""
-    rounded = msgspec.structs.replace(per_minute("0.1003", "1/1"), quantum=eur("0.0001"), rounding=rounding)
+    rounded = msgspec.structs.replace(per_minute("0.1003", "1/1"), quantum=eur("0.0001"), terms=rounding)
     assert cost_of(rounded, 3) == eur(expected)
 
 

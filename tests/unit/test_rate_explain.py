@@ -83,7 +83,7 @@ FREE = Price(UnitKind.SECONDS, 0, 1, 1, 0, 0, 60)
             ],
         ),
         (
-            msgspec.structs.replace(CENTS, rounding=Rounding.DOWN),
+            msgspec.structs.replace(CENTS, terms=Rounding.DOWN),
             7,
             [
                 "used 7 s, billed 7 s",

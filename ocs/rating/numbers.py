@@ -1,0 +1,50 @@
+"""The files about numbers that every plan obeys: emergency numbers and named zones of origin."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ocs.rating.faults import FaultList
+from ocs.rating.origins import ZONE, OriginRule, parse_member
+from ocs.rating.prefixes import KEY_DIGITS
+from ocs.rating.rateplan import Numbers, Zone
+from ocs.rating.tomlfile import TomlFile
+
+NUMBERS_FILE: Final = "numbers.toml"
+ZONES_FILE: Final = "zones.toml"
+
+
+def parse_numbers(text: str, faults: FaultList) -> Numbers:
+    """Read the emergency numbers; with faults, what is returned is not to be used."""
+    file = TomlFile(text, faults)
+    numbers = file.decode(file.table, Numbers, ()) if file.is_sound else None
+    if numbers is None:
+        return Numbers()
+    for number in numbers.emergency:
+        if not (number.isascii() and number.isdigit() and len(number) <= KEY_DIGITS):
+            file.fault(("emergency",), f"{number!r} is no number", 'digits in quotes, as they are dialled: "112"')
+    if len(set(numbers.emergency)) != len(numbers.emergency):
+        file.fault(("emergency",), "names a number twice", "name it once")
+    return numbers
+
+
+def parse_zones(text: str, faults: FaultList) -> dict[str, OriginRule]:
+    """Read the zones; one with faults is left out."""
+    file = TomlFile(text, faults)
+    zones: dict[str, OriginRule] = {}
+    for name, raw in file.table.items():
+        zone = file.decode(raw, Zone, (name,))
+        if zone is None:
+            continue
+        members: list[tuple[int, str]] = []
+        for field, label in (("numbers", ""), ("trunks", "trunk:"), ("networks", "network:")):
+            for value in getattr(zone, field):
+                try:
+                    members.append(parse_member(label + value))
+                except ValueError:
+                    cure = "digits in quotes" if field != "trunks" else "the peer's or client's name in quotes"
+                    file.fault((name, field), f"{value!r} is none of these", cure)
+        if not members:
+            file.fault((name,), "the zone has no members", 'add numbers = ["49", "33"], trunks or networks')
+        zones[name] = OriginRule(ZONE + name, tuple(members))
+    return zones

@@ -1,0 +1,182 @@
+"""The records that say a price, as sessions and call detail records keep them. They only ever gain fields at their end.
+
+The ordinary price is compact: ten numbers, of which the last is how its amount is rounded. A price with more to it has
+``Terms`` in that place, which name only what differs from the ordinary. So the many sessions of ordinary tariffs stay
+small, and the fast path of ``price.cost_of`` does not know that there is anything else.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+from balance.money import Amount
+from ocs.rating.units import UnitKind
+
+
+class Rounding(IntEnum):
+    """How the amount of a call, rounded once, is brought to its digits."""
+
+    UP = 1
+    HALF_UP = 2
+    DOWN = 3
+
+
+class SubSecond(IntEnum):
+    """How an answered call that is known in milliseconds comes to whole seconds."""
+
+    UP = 1  # every started second counts
+    HALF_UP = 2
+    DOWN = 3  # a call of 0.9 s is a call of 0 s
+    CALENDAR = 4  # the second of the end minus the second of the beginning
+
+
+class Grace(IntEnum):
+    """Four rules that the trade calls "grace" or "free seconds". A price has one of them at most."""
+
+    NONE = 0
+    FREE_UP_TO = 1  # so short a use is free with its fees; a longer one is charged whole
+    DEDUCTED = 2  # taken off the use before the increments; the setup fee stays
+    FREE_UNITS = 3  # of the billed units the first ones cost nothing; the setup fee stays
+    ADDED = 4  # added to every use before the increments
+    ADDED_PERMILLE = 5  # the same, in thousandths of the use
+
+
+TAX_UNIT: Final = 1_000_000
+"""Tax rates are counted in millionths: 19 % is 190,000."""
+
+
+class Tax(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """``rate`` in millionths of the net amount; whether the prices have it inside; the code for invoices."""
+
+    rate: int
+    is_included: bool
+    code: str = ""
+
+
+class Band(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a tariff costs in one band of its calendar, without terms: those of the tariff hold in all of them."""
+
+    name: str
+    price: Price
+
+
+class NextBand(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """After so many seconds of the session, increments that begin have this price; no other setup fee is due."""
+
+    at_s: int
+    name: str
+    price: Price
+
+
+class Tier(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Units up to and with ``up_to`` (0: all further ones) at a rate; ``fee`` is due once the tier is reached."""
+
+    up_to: int
+    rate: Amount
+    fee: Amount = 0
+
+
+class Tiering(IntEnum):
+    """What the tiers of a price are for."""
+
+    GRADUATED = 1  # each slice of the use has the price of its tier
+    VOLUME = 2  # the whole use has the price of the tier that it reaches
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What makes a price more than increments, rates and rounding.
+
+    ``attempt_fee`` is due for every attempt, answered or not. ``charge_min`` and ``charge_max`` bound what an answered
+    call costs, without that fee and before tax; 0 is no bound. ``grace_units`` is in units, or in thousandths.
+    ``bands`` are those of a tariff in the book. A session has ``band``, the one it began in, and ``switches``, those to
+    come where the price is split (``timetable.py``). ``tiers`` take the place of the rates: the billed units of the use are
+    laid into them, counted from its first. ``unit`` is what an event is called, one and several.
+    """
+
+    rounding: Rounding = Rounding.UP
+    sub_second: SubSecond = SubSecond.UP
+    attempt_fee: Amount = 0
+    charge_min: Amount = 0
+    charge_max: Amount = 0
+    grace: Grace = Grace.NONE
+    grace_units: int = 0
+    tax: Tax | None = None
+    bands: tuple[Band, ...] = ()
+    band: str = ""
+    switches: tuple[NextBand, ...] = ()
+    tiering: Tiering = Tiering.GRADUATED
+    tiers: tuple[Tier, ...] = ()
+    unit: tuple[str, str] | None = None
+
+
+class Price(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Use u > 0 is billed as ``initial`` units, then in steps of ``next`` units, never less than ``minimum``.
+
+    ``initial_rate`` and ``next_rate`` are amounts per ``per`` units (60 for a price per minute). ``setup`` is due
+    with the first use. ``quantum`` is what the total is rounded to: 1 is the currency's full scale.
+    ``terms`` is the rounding alone, or all that is not ordinary.
+    """
+
+    kind: UnitKind
+    setup: Amount
+    initial: int
+    next: int
+    initial_rate: Amount
+    next_rate: Amount
+    per: int
+    minimum: int = 0
+    quantum: int = 1
+    terms: Rounding | Terms = Rounding.UP
+
+    @property
+    def rounding(self) -> Rounding:
+        """How the amount is brought to its digits."""
+        return self.terms.rounding if isinstance(self.terms, Terms) else self.terms
+
+
+class Tariff(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The price that applies, and where it comes from: plan, tariff name, destination, matched prefix, file:line."""
+
+    price: Price
+    plan: str
+    name: str
+    destination: str
+    prefix: str
+    source: str
+    version: str
+    valid_until_ms: int = 0
+
+
+def terms_of(price: Price) -> Terms:
+    """Give a price's terms; those of an ordinary price have nothing but its rounding."""
+    return price.terms if isinstance(price.terms, Terms) else Terms(rounding=price.terms)
+
+
+def with_terms(price: Price, terms: Terms) -> Price:
+    """Give the price other terms; where nothing in them is out of the ordinary, the price is an ordinary one."""
+    is_ordinary = terms == Terms(rounding=terms.rounding)
+    return msgspec.structs.replace(price, terms=terms.rounding if is_ordinary else terms)
+
+
+def increments(price: Price, units: int) -> int:
+    """Fill up the increments of a price: the initial one whole, then every started following one."""
+    if units <= 0:
+        return 0
+    initial = price.initial
+    units = max(units, price.minimum)
+    if units <= initial:
+        return initial
+    step = price.next
+    return initial - (initial - units) // step * step
+
+
+def rounded(exact: int, divisor: int, rounding: Rounding) -> int:
+    """Divide, and round as the price says."""
+    if rounding is Rounding.UP:
+        return -(-exact // divisor)
+    if rounding is Rounding.DOWN:
+        return exact // divisor
+    return (2 * exact + divisor) // (2 * divisor)

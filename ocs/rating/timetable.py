@@ -1,0 +1,84 @@
+"""A price by the time of day: the bands of a tariff, brought to what one session is charged by.
+
+A session pins its tariff when it begins. So it gets the price of the band it begins in, and where the tariff is split at
+the switch, the bands to come with the second at which each takes over. From then on its cost depends on its use alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ocs.rating.calendar import Calendar
+from ocs.rating.dated import FOREVER_MS
+from ocs.rating.terms import Band, NextBand, Price, Tariff, Terms, terms_of, with_terms
+
+HORIZON_MS: Final = 3 * 86_400_000
+"""So far ahead are switches pinned. A session that lasts longer keeps the last price."""
+
+
+class Timetable(NamedTuple):
+    """When the bands of a tariff's prices hold, and whether a session that runs into the next band changes its price."""
+
+    calendar: Calendar
+    is_split: bool
+
+    def pinned(self, tariff: Tariff, at_ms: int) -> Tariff:
+        """Give the tariff that a session is charged by which begins at an instant."""
+        terms = tariff.price.terms
+        if not isinstance(terms, Terms) or not terms.bands:
+            return tariff
+        switches = self.calendar.switches(at_ms, at_ms + HORIZON_MS)
+        name = self.calendar.band_at(at_ms)
+        price, to_come = _priced(tariff.price, terms, name), []
+        until_ms = 0
+        for switch in switches:
+            if not self.is_split:
+                until_ms = switch.at_ms
+                break
+            after_s = -(-(switch.at_ms - at_ms) // 1000)
+            to_come.append(NextBand(after_s, switch.band, _plain(_priced(tariff.price, terms, switch.band))))
+        pinned = msgspec.structs.replace(terms, bands=(), band=name, switches=tuple(to_come))
+        valid_until_ms = min(until_ms or FOREVER_MS, tariff.valid_until_ms or FOREVER_MS)
+        return msgspec.structs.replace(
+            tariff,
+            price=with_terms(price, pinned),
+            valid_until_ms=0 if valid_until_ms == FOREVER_MS else valid_until_ms,
+        )
+
+
+def begun_later(price: Price, seconds: int) -> Price:
+    """Move the beginning of a pinned price: a call was answered so long after it was authorized."""
+    terms = price.terms
+    if seconds <= 0 or not isinstance(terms, Terms) or not terms.switches:
+        return price
+    passed = [switch for switch in terms.switches if switch.at_s <= seconds]
+    to_come = tuple(
+        NextBand(switch.at_s - seconds, switch.name, switch.price) for switch in terms.switches[len(passed) :]
+    )
+    if not passed:
+        return with_terms(price, msgspec.structs.replace(terms, switches=to_come))
+    begun = msgspec.structs.replace(terms, band=passed[-1].name, switches=to_come)
+    return with_terms(passed[-1].price, begun)
+
+
+def in_band(price: Price, name: str) -> Price:
+    """Give the price that holds in one band."""
+    terms = terms_of(price)
+    return with_terms(_priced(price, terms, name), msgspec.structs.replace(terms, bands=(), band=name))
+
+
+def _priced(price: Price, terms: Terms, name: str) -> Price:
+    return next((band.price for band in terms.bands if band.name == name), price)
+
+
+def _plain(price: Price) -> Price:
+    """Give a price without its terms: those of the price it follows go on."""
+    return msgspec.structs.replace(price, terms=price.rounding)
+
+
+def banded(price: Price, bands: tuple[Band, ...]) -> Price:
+    """Give a price others for some bands."""
+    terms = msgspec.structs.replace(terms_of(price), bands=tuple(Band(band.name, _plain(band.price)) for band in bands))
+    return with_terms(price, terms)

@@ -1,0 +1,102 @@
+"""Tariffs that know more than a price per second, played through the charging core: attempts, hours, trunks, emergency."""
+
+from __future__ import annotations
+
+import pytest
+
+from ocs.charging.request import ChargingRequest, ChargingStatus, GroupKey, GroupRequest, Quantity, RequestKind
+from ocs.rating.ratebook import RateBook
+from ocs.rating.rateplan import Numbers
+from ocs.rating.units import UnitKind
+from tests.scenario.table import Table, outcome_of
+from tests.scenario.world import IDENTITY, START_MS, World, amount
+
+# The world's clock starts on a Monday at 16:13:20 in Berlin; 6390 s later it is 17:59:50, ten seconds of peak are left.
+SCENARIOS = {
+    "82 a call over the switch, reported in three parts": """
+        balance 2.00
+        wait 6390
+        I s1 TT ask 30          -> 30       | B 2.00 R 0.40
+        wait 8
+        U s1 used 8 ask 22      -> 22       | B 1.84 R 0.24
+        wait 4
+        U s1 used 4 ask 18      -> 18       | B 1.78 R 0.18
+        wait 18
+        T s1 used 18            -> ok       | B 1.60 R 0
+    """,
+    "82 a call over the switch, reported once": """
+        balance 2.00
+        wait 6390
+        I s1 TT ask 30          -> 30       | R 0.40
+        wait 30
+        T s1 used 30            -> ok       | B 1.60 R 0
+    """,
+    "83 the last money goes over the switch": """
+        balance 0.25
+        wait 6390
+        I s1 TT ask             -> 15 final | R 0.25
+        T s1 used 15            -> ok       | B 0.00 R 0
+    """,
+    "3.6 an attempt that is not answered has its fee": """
+        balance 1.00
+        I s1 attempts ask       -> 30       | R 0.35
+        T s1                    -> ok       | B 0.95 R 0
+    """,
+    "3.6 the fee for the attempt is charged once": """
+        balance 1.00
+        I s1 attempts ask       -> 30       | R 0.35
+        U s1 used 0 ask         -> 30       | B 0.95 R 0.30
+        U s1 used 5 ask         -> 30       | B 0.95 R 0.35
+        T s1 used 1             -> ok       | B 0.89 R 0
+    """,
+    "3.6 what the server refuses costs nothing": """
+        balance 0.04
+        I s1 attempts ask       -> CREDIT_LIMIT_REACHED   | B 0.04 R 0
+    """,
+    "3.6 a silent attempt has its fee when it is given up": """
+        balance 1.00
+        I s1 attempts ask       -> 30       | R 0.35
+        wait 601
+        close silent sessions               | B 0.95 R 0
+    """,
+    "3.8 the eleventh makes all of them cheaper, and what was too much comes back": """
+        balance 2.00
+        I s1 V1 ask             -> 1        | R 0.10
+        U s1 used 10 ask        -> 1        | B 1.00 R 0
+        U s1 used 1 ask         -> 1        | B 1.45 R 0.45
+        T s1 used 1             -> ok       | B 1.40 R 0
+    """,
+    "3.5 within the grace the attempt is all that is charged": """
+        balance 0.05
+        I s1 attempts ask       -> 5 final  | R 0.05
+        T s1 used 5             -> ok       | B 0.00 R 0
+    """,
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_scenario(world: World, name: str) -> None:
+    """The table's every line comes true, and the books balance afterwards."""
+    await Table(world).play(SCENARIOS[name])
+
+
+def call(name: str, destination: str, peer: str, kind: RequestKind = RequestKind.INITIAL) -> ChargingRequest:
+    groups = (GroupRequest(GroupKey(-1), (Quantity(UnitKind.SECONDS, 10),)),)
+    return ChargingRequest(kind, f"gy:{name}", 0, (IDENTITY,), "voice", START_MS, groups, destination, peer=peer)
+
+
+@pytest.mark.parametrize(("peer", "reserved"), [("pgw.example.net", "0.10"), ("sbc2.example.net", "0.30")])
+async def test_3_8_the_trunk_chooses_the_price(world: World, peer: str, reserved: str) -> None:
+    """The peer that a call comes in by is its trunk."""
+    await world.open("1.00")
+    assert outcome_of(await world.charge(call("s1", "600123", peer))) == "10"
+    assert (await world.figures())[1] == amount(reserved)
+
+
+async def test_41_emergency_calls_pass_for_an_account_whose_plan_is_gone(world: World) -> None:
+    """No money, no plan, no tariff: the call is let through, and costs nothing."""
+    await world.open("0")
+    world.charging.rates = RateBook({}, "0" * 64, Numbers(emergency=("112",)))
+    assert outcome_of(await world.charge(call("s1", "112", "pgw.example.net"))) == "10"
+    assert (await world.charge(call("s2", "100", "pgw.example.net"))).groups[0].status is ChargingStatus.RATING_FAILED
+    assert await world.figures() == (0, 0, 0)

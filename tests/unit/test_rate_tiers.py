@@ -1,0 +1,163 @@
+"""Prices by quantity [3.8, 3.18, 5]: graduated and volume tiers, packages, fair use, and events with names of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+from balance.money import Currency, parse_amount
+from ocs.rating.build import LoadResult, build
+from ocs.rating.explain import explain
+from ocs.rating.price import Price, cost_of, held_for, is_free, units_within
+from ocs.rating.terms import Tariff
+
+CURRENCY = Currency("EUR", 978, 9, 2)
+NOW_MS = 1_790_000_000_000
+
+
+def eur(text: str) -> int:
+    return parse_amount(text, 9)
+
+
+def load(lines: str, per: str, more: dict[str, str] | None = None) -> LoadResult:
+    plan = f'name = "p"\ncurrency = "EUR"\n[[tariffs]]\nservice = "x"\nname = "X"\nper = "{per}"\n{lines}\n'
+    texts = {"currencies.toml": "EUR = { numeric = 978, scale = 9, digits = 2 }\n", "rateplans/p.toml": plan}
+    return build({name: text.encode() for name, text in (texts | (more or {})).items()}, NOW_MS)
+
+
+def tariff(lines: str, per: str, more: dict[str, str] | None = None) -> Price:
+    result = load(lines, per, more)
+    assert result.book is not None, result.faults
+    found = result.book.tariff_for("p", "x", -1, (), "49", NOW_MS)
+    assert isinstance(found, Tariff)
+    return found.price
+
+
+def tiers(*rows: tuple[str, str, str]) -> str:
+    lines = ""
+    for up_to, rate, fee in rows:
+        lines += "[[tariffs.tiers]]\n" + (f'up_to = "{up_to}"\n' if up_to else "") + f'rate = "{rate}"\n'
+        lines += f'fee = "{fee}"\n' if fee else ""
+    return lines
+
+
+GRADUATED = tiers(("60", "0.12", ""), ("", "0.06", ""))
+HUNDRED = tiers(("100", "1", ""), ("200", "0.5", ""), ("", "0.25", ""))
+PACKAGE = tiers(("60", "0", "2"), ("", "0.10", ""))
+FAIR_USE = tiers(("2 GB", "0.001", ""), ("", "0.0005", ""))
+
+
+@pytest.mark.parametrize(
+    ("lines", "per", "costs"),
+    [
+        ("initial = 30\nnext = 6\n" + GRADUATED, "minute", {95: "0.156", 60: "0.12", 61: "0.126", 0: "0"}),  # 3.18
+        (HUNDRED, "event", {100: "100", 101: "100.5", 200: "150", 300: "175"}),
+        ('tiering = "volume"\n' + HUNDRED, "event", {100: "100", 101: "50.5", 200: "100", 201: "50.25"}),
+        (PACKAGE, "minute", {0: "0", 1: "2", 60: "2", 120: "2.1"}),
+        ('tiering = "volume"\n' + PACKAGE, "minute", {60: "2", 120: "0.2"}),
+        (FAIR_USE, "MB", {10**9: "1", 2 * 10**9: "2", 3 * 10**9: "2.5"}),
+        ("free_units = 70\n" + GRADUATED, "minute", {60: "0", 70: "0", 130: "0.06"}),
+        ("deducted = 60\n" + GRADUATED, "minute", {60: "0", 120: "0.12", 180: "0.18"}),
+        ('setup = "0.5"\ntax = "20 %"\ntax_included = false\n' + GRADUATED, "minute", {120: "0.816"}),
+        # A package of started hundreds beyond a hundred free ones: increments say it, no tier is needed.
+        ('rate = "0.05"\ndeducted = 100\ninitial = 100\nnext = 100', "event", {100: "0", 101: "5", 201: "10"}),
+    ],
+)
+def test_3_8_tiers(lines: str, per: str, costs: dict[int, str]) -> None:
+    """Each slice at its price, or all at the price of the tier that is reached; the end of a tier belongs to it."""
+    price = tariff(lines, per)
+    assert {used: cost_of(price, used) for used in costs} == {used: eur(cost) for used, cost in costs.items()}
+
+
+@pytest.mark.parametrize(
+    ("lines", "budget", "units"),
+    [
+        (HUNDRED, "100", 100),
+        (HUNDRED, "100.49", 100),
+        (HUNDRED, "100.5", 101),
+        ('tiering = "volume"\n' + HUNDRED, "99", 99),  # the hundredth is not paid, though a hundred and one would be
+        ('tiering = "volume"\n' + HUNDRED, "100", 400),
+        (PACKAGE.replace('"0"', '"0.01"'), "2", 0),
+    ],
+)
+def test_3_17_quota_within_tiers(lines: str, budget: str, units: int) -> None:
+    """No use within a grant costs more than there is, wherever the client stops."""
+    price = tariff(lines, "event")
+    assert units_within(price, eur(budget), 10_000) == units
+    assert all(cost_of(price, used) <= eur(budget) for used in range(1, units + 1))
+
+
+def test_what_volume_tiers_hold() -> None:
+    """A grant beyond the first tier holds the price of the first tier's last unit, which is the dearest use in it."""
+    price = tariff('tiering = "volume"\n' + HUNDRED, "event")
+    assert (held_for(price, 99), held_for(price, 150), held_for(price, 300)) == (eur("99"), eur("100"), eur("100"))
+
+
+def test_destinations_have_tiers_too() -> None:
+    """A named destination may be priced by quantity as well as by a rate."""
+    more = {"destinations/d.csv": "prefix,destination\n49,Germany\n"}
+    lines = 'destinations = "d"\n[[tariffs.rates]]\ndestination = "Germany"\n' + GRADUATED.replace(
+        "tariffs.", "tariffs.rates."
+    )
+    assert cost_of(tariff(lines, "minute", more), 120) == eur("0.18")
+
+
+def test_tiers_that_are_free_at_first_are_not_free() -> None:
+    """Only a price that can never come to anything needs no credit control."""
+    assert not is_free(tariff(tiers(("60", "0", ""), ("", "1", "")), "minute"))
+    assert not is_free(tariff(tiers(("60", "0", "1"), ("", "0", "")), "minute"))
+    assert is_free(tariff(tiers(("60", "0", ""), ("", "0", "")), "minute"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "per", "used", "words"),
+    [
+        (
+            "initial = 30\nnext = 6\n" + tiers(("60", "0.12", ""), ("", "0.06", "0.01")),
+            "minute",
+            95,
+            [
+                "used 95 s, billed 96 s: 30 s, then every started 6 s",
+                "0.12 EUR 60 s (10 x 6 s) at 0.12 EUR per minute, tier 1",
+                "0.036 EUR 36 s (6 x 6 s) at 0.06 EUR per minute, tier 2",
+                "0.01 EUR fee of tier 2",
+                "0.166 EUR in all",
+            ],
+        ),
+        (
+            'tiering = "volume"\nunit = ["sticker", "stickers"]\n' + HUNDRED,
+            "event",
+            150,
+            [
+                "used 150 stickers, billed 150 stickers",
+                "75.00 EUR 150 stickers at 0.50 EUR per sticker, all in tier 2",
+                "75.00 EUR in all",
+            ],
+        ),
+    ],
+)
+def test_explanations_of_tiers(lines: str, per: str, used: int, words: list[str]) -> None:
+    """Each tier has a line, and units have the name that the tariff gives them."""
+    price = tariff(lines, per)
+    assert explain(price, used, cost_of(price, used), CURRENCY) == words
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (
+            tiers(("60", "1", ""), ("30", "1", ""), ("", "1", "")),
+            "11: tariffs.tiers.up_to: is not above the tier before",
+        ),
+        (tiers(("60", "1", ""), ("90", "1", "")), "11: tariffs.tiers.up_to: what costs a use beyond the last tier?"),
+        (tiers(("", "1", ""), ("", "2", "")), "7: tariffs.tiers.up_to: only the last tier has no end"),
+        (tiers(("1 MB", "1", ""), ("", "2", "")), "8: tariffs.tiers.up_to: 'MB' is not a unit of seconds"),
+        ('rate = "1"\n' + GRADUATED, "3: tariffs: rate and tiers contradict each other"),
+        ('rate = "1"\ntiering = "volume"\n', "8: tariffs.tiering: stands without tiers"),
+        ('initial_rate = "1"\n' + GRADUATED, "8: tariffs.tiers: tiers and initial_rate are two prices"),
+        ('rate = "1"\nunit = ["a", "b"]\n', "8: tariffs.unit: names events, one and several"),
+    ],
+)
+def test_faults_of_tiers(lines: str, fault: str) -> None:
+    """What leaves a unit without a price, or with two, has its place and cure."""
+    faults = [str(each) for each in load(lines, "minute").faults]
+    assert any(fault in each for each in faults), faults
