@@ -27,7 +27,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-COMMANDS = ["run", "serve", "flush", "migrate", "demo", "account show", "session show", "session list", "config check"]
+COMMANDS = [
+    *("run", "serve", "flush", "migrate", "demo", "account show", "session show", "session list", "config check"),
+    *("rates explain", "rates diff", "rates import", "rates staged", "rates activate", "rates rollback"),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
