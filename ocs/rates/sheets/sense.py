@@ -13,7 +13,7 @@ from ocs.rates.sheets.values import Status
 from ocs.rating.price import Price
 from ocs.rating.tariffs import DeckRate
 
-FAR_BELOW: Final = 5  # a price so many times below its country's middle has probably lost a digit
+FAR_BELOW: Final = 8  # a price so many times below its country's middle has probably lost a digit
 FAR_ABOVE: Final = 50
 NAMES_MIN: Final = 3  # of a country's destinations, before their middle means anything
 SHOWN_MAX: Final = 10
