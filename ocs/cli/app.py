@@ -7,7 +7,20 @@ from typing import Final
 
 import typer
 
-from ocs.cli import audit, configuration, demo, flush, inspect, keys, migrate, rates, rates_import, run, serve
+from ocs.cli import (
+    audit,
+    configuration,
+    demo,
+    flush,
+    inspect,
+    keys,
+    migrate,
+    rates,
+    rates_import,
+    rates_simulate,
+    run,
+    serve,
+)
 
 COMMANDS: Final[tuple[ModuleType, ...]] = (
     run,
@@ -20,6 +33,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     keys,
     rates,
     rates_import,
+    rates_simulate,
     configuration,
 )
 

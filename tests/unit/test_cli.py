@@ -29,7 +29,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 COMMANDS = [
     *("run", "serve", "flush", "migrate", "demo", "account show", "session show", "session list", "config check"),
-    *("rates explain", "rates diff", "rates import", "rates staged", "rates activate", "rates rollback"),
+    *(
+        "rates explain",
+        "rates diff",
+        "rates import",
+        "rates staged",
+        "rates activate",
+        "rates rollback",
+        "rates simulate",
+    ),
 ]
 
 
