@@ -35,6 +35,7 @@ from ocs.net.diameter_server import DiameterServer
 from ocs.net.http_server import HttpServer
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
+from ocs.rate_desk import RateDesk
 from ocs.rating.load import load_ratebook
 from ocs.rating.ratebook import RateBook
 from ocs.settings import Settings
@@ -74,6 +75,7 @@ class Daemon:
             store, book, quota_policy(settings), now_ms, self._count_conflict, asyncio.get_running_loop().call_soon
         )
         self._supervision = Supervision(self._online, store, now_ms)
+        self._rates = RateDesk(endpoints.config_dir, self._online, now_ms)
         self._stop = asyncio.Event()
 
     @classmethod
@@ -111,7 +113,10 @@ class Daemon:
             (Gauge.IN_FLIGHT, "radius", lambda: radius.in_flight),
         ):
             context.metrics.watch(gauge, protocol, read)
-        supervision = asyncio.create_task(self._supervision.run(), name="supervision")
+        background = [
+            asyncio.create_task(self._supervision.run(), name="supervision"),
+            asyncio.create_task(self._rates.run(), name="scheduled rates"),
+        ]
         try:
             if self._endpoints.admin_key is not None:
                 await ensure_admin_key(self._store.client, self._endpoints.admin_key)
@@ -124,9 +129,10 @@ class Daemon:
             await asyncio.gather(
                 diameter.close(limits.DRAIN_S), radius.close(limits.DRAIN_S), http.close(limits.DRAIN_S)
             )
-            supervision.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await supervision
+            for task in background:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             await history.close()
             await self._store.close()
             log.info("daemon_stopped")
@@ -136,22 +142,8 @@ class Daemon:
 
     def reload(self) -> None:
         """SIGHUP: read the rate files again; swap whole, or keep what is there and say every fault."""
-        task = asyncio.get_running_loop().create_task(self._reload(), name="reload")
+        task = asyncio.get_running_loop().create_task(self._rates.reload(), name="reload")
         task.add_done_callback(lambda done: done.exception())
-
-    async def _reload(self) -> None:
-        try:
-            book, _ = await asyncio.to_thread(load_rates, self._endpoints.config_dir)
-        except StartRefusedError as error:
-            log.warning("rates_kept", reason=str(error), version=self._book_version())
-            return
-        self._online.rates = book
-        gc.freeze()
-        log.info("rates_swapped", version=book.version)
-
-    def _book_version(self) -> str:
-        rates = self._online.rates
-        return rates.version if isinstance(rates, RateBook) else ""
 
     def _count_conflict(self) -> None:
         self._counters.post_conflicts += 1
@@ -164,6 +156,7 @@ class Daemon:
             keys=KeyRing(self._store.client, now_ms),
             metrics=metrics,
             currencies=currencies,
+            rates=self._rates,
             clock=now_ms,
             checks={"valkey": self._check_store, "rates": self._check_rates},
             requests_per_minute=self._settings.http.requests_per_minute,
@@ -177,7 +170,7 @@ class Daemon:
         return "" if self._store.is_ready else "the posting connection to Valkey is down"
 
     async def _check_rates(self) -> str:
-        return "" if self._book_version() else "no rate book is loaded"
+        return "" if self._rates.book() else "no rate book is loaded"
 
 
 def load_rates(config_dir: Path) -> tuple[RateBook, dict[str, Currency]]:

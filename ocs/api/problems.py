@@ -53,6 +53,12 @@ class Kind(Enum):
     )
     NO_ROUTE = KindFacts("no-such-route", 404, "There is nothing at this address", "See /openapi.json for the routes.")
     ACCOUNT_UNKNOWN = KindFacts("account-unknown", 404, "There is no such account", "Check the account_id.")
+    CDR_UNKNOWN = KindFacts(
+        "cdr-unknown",
+        404,
+        "There is no such CDR",
+        "Check the account and the entry_number; a record arrives a moment after the call.",
+    )
     SUBSCRIBER_UNKNOWN = KindFacts(
         "subscriber-unknown", 404, "There is no such subscriber", "Check the subscriber_id or the identity."
     )
@@ -70,6 +76,12 @@ class Kind(Enum):
     )
     ACCOUNT_CLOSED = KindFacts(
         "account-closed", 409, "The account is closed", "A closed account takes no more money and is not opened again."
+    )
+    RATES_REFUSED = KindFacts(
+        "rates-refused",
+        409,
+        "The rates cannot be put in place",
+        "Nothing was changed; each entry of `errors` or detail says what to repair.",
     )
     TOO_LARGE = KindFacts("too-large", 413, "The request body is too large", "A body may have 65,536 octets.")
     INVALID = KindFacts(

@@ -9,6 +9,7 @@ import typer
 
 from ocs.cli import (
     audit,
+    cdr,
     configuration,
     demo,
     flush,
@@ -30,6 +31,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     demo,
     audit,
     inspect,
+    cdr,
     keys,
     rates,
     rates_import,

@@ -35,6 +35,7 @@ from ocs.observe.metrics import Counters, Metrics
 from ocs.outbox.flusher import Flusher
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.reader import OutboxReader, connect
+from ocs.rate_desk import RateDesk
 from ocs.rating.load import load_ratebook
 from ocs.rating.units import UnitKind
 from ocs.settings import Http, Settings
@@ -108,6 +109,7 @@ async def world(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncI
         keys=KeyRing(store.client, now_ms),
         metrics=Metrics(counters, store.client, now_ms),
         currencies=result.currencies,
+        rates=RateDesk(project_root / "config", online, now_ms),
         clock=now_ms,
         checks={},
     )
@@ -258,6 +260,7 @@ async def test_history_without_postgres_is_503(world: World, free_port: Any) -> 
         keys=KeyRing(world.store.client, now_ms),
         metrics=Metrics(Counters(), world.store.client, now_ms),
         currencies={},
+        rates=RateDesk(Path(), world.online, now_ms),
         clock=now_ms,
         checks={},
     )
