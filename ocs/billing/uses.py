@@ -8,7 +8,7 @@ from typing import Final
 import asyncpg
 
 from balance.money import Currency
-from balance.store import BackendUnavailable
+from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.moments import moment
 
 CONNECT_S_MAX: Final = 10
@@ -44,6 +44,6 @@ async def export_uses(dsn: str, path: Path, since_ms: int, until_ms: int, curren
             )
         finally:
             await connection.close()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise BackendUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
+    except FAILURES as error:
+        raise unavailable(error) from error
     return int(status.removeprefix("COPY "))

@@ -19,6 +19,7 @@ from ocs.cli import (
     rates,
     rates_import,
     rates_simulate,
+    rerate,
     run,
     serve,
 )
@@ -32,6 +33,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     audit,
     inspect,
     cdr,
+    rerate,
     keys,
     rates,
     rates_import,
