@@ -165,7 +165,7 @@ def _last_date(text: str) -> int:
     from ocs.clock import now_ms
     from ocs.rates.sheets.merge import read_lines
 
-    starts = (version.from_ms for versions in read_lines(text)[1].values() for version in versions)
+    starts = (version.from_ms for versions in read_lines(text).live.values() for version in versions)
     return max(now_ms(), *starts, 0)
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from ocs.rates.sheets.codes import CodeReader, Hyphen
 from ocs.rates.sheets.faults import CellError
+from ocs.rates.sheets.merge import merge
 from ocs.rates.sheets.supplier import IncrementException, Supplier, read_supplier, write_supplier
 from ocs.rates.sheets.values import per_minute, price_text
-from tests.unit.test_rates_import_layouts import imported, lines, refused
+from tests.unit.test_rates_import_layouts import AT_MS, imported, lines, refused
 
 
 @pytest.mark.parametrize(
@@ -179,6 +180,18 @@ def test_a_later_sheet_replaces_what_was_to_come() -> None:
     assert lines(found)[1:] == ["49,Germany,0.02,2026-01-01", "49,Germany,0.03,2026-11-01"]
     kept = imported(HEAD + "49,Germany,0.02,2026-01-01\n", live, currency="EUR")
     assert "1 codes keep a later change of the deck that the sheet does not mention" in kept.notes
+
+
+def test_lines_for_some_origins_and_other_columns_stay() -> None:
+    """What no supplier's sheet can know of is kept: lines by origin as they are, other cells with the price that follows."""
+    live = "prefix,destination,rate,origin,tax_code\n49,Germany,0.02,,A\n49,Germany,0.09,48,B\n"
+    reading = imported(HEAD + "49,Germany,0.03,2026-11-01\n", currency="EUR").reading
+    assert merge(live, reading, AT_MS, "partial", "forbid").text.splitlines() == [
+        "prefix,destination,rate,from,origin,tax_code",
+        "49,Germany,0.02,,,A",
+        "49,Germany,0.03,2026-11-01,,A",
+        "49,Germany,0.09,,48,B",
+    ]
 
 
 @pytest.mark.parametrize(

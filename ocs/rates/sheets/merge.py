@@ -2,7 +2,8 @@
 
 For each code of the sheet, the lines in force now and before are kept; what the sheet says begins at its date, or at
 the instant of the import where the date has passed: nobody is charged a price that was not known. Later lines of the
-same code give way to what the sheet says. A sheet that repeats what is in force changes nothing.
+same code give way to what the sheet says. A sheet that repeats what is in force changes nothing. Lines for some origins
+alone, or with a priority, are ours and no supplier's: they stay as they are.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ COLUMNS: Final = (
     "prefix", "destination", "rate", "initial_rate", "initial", "next", "setup", "minimum", "from", "to", "forbidden",
 )  # fmt: skip
 _ALWAYS: Final = COLUMNS[:3]
+_OURS: Final = ("origin", "priority")
 _PLACE: Final = {name: at for at, name in enumerate(COLUMNS)}
 _DESTINATION, _RATE, _INITIAL_RATE, _INITIAL, _NEXT, _SETUP, _MINIMUM, _FROM, _TO, _FORBIDDEN = (
     _PLACE[name] for name in COLUMNS[1:]
@@ -50,7 +52,7 @@ class Merged(NamedTuple):
 
 def merge(deck: str, reading: Reading, at_ms: int, kind: Kind, withdrawn: Withdrawn) -> Merged:
     """Merge a sheet into a deck. Raises SheetFaultsError on two prices for one code, or when ``kind`` is needed."""
-    others, live = read_lines(deck)
+    others, live, aside = read_lines(deck)
     said = _by_code(reading)
     missing = [code for code in live if code not in said and _is_open(live[code], at_ms)]
     gone = _gone(missing, said, kind)
@@ -66,16 +68,25 @@ def merge(deck: str, reading: Reading, at_ms: int, kind: Kind, withdrawn: Withdr
         merged[code] = after
     for code in gone:
         merged[code] = _closed(live[code], at_ms, withdrawn)
-    return Merged(_write(others, merged), len(gone), past, kept)
+    return Merged(_write(others, merged, aside), len(gone), past, kept)
 
 
-def read_lines(deck: str) -> tuple[tuple[str, ...], dict[str, list[_Version]]]:
-    """Read a deck that has no faults as lines by code; also the names of its columns beyond COLUMNS."""
+class Lines(NamedTuple):
+    """A deck as lines: the names of its columns beyond COLUMNS, the lines by code, and those that are set aside."""
+
+    others: tuple[str, ...]
+    live: dict[str, list[_Version]]
+    aside: list[Line]
+
+
+def read_lines(deck: str) -> Lines:
+    """Read a deck that has no faults."""
     head = deck.partition("\n")[0]
     reader = csv.reader(StringIO(deck, newline=""), delimiter=";" if ";" in head and "," not in head else ",")
     live: dict[str, list[_Version]] = {}
     header: list[str] | None = None
     others: tuple[str, ...] = ()
+    aside: list[Line] = []
     for cells in reader:
         if not any(cells) or cells[0].startswith("#"):
             continue
@@ -83,6 +94,10 @@ def read_lines(deck: str) -> tuple[tuple[str, ...], dict[str, list[_Version]]]:
             header = [cell.strip().lower() for cell in cells]
             others = tuple(name for name in header if name not in COLUMNS)
             place = [header.index(name) if name in header else -1 for name in (*COLUMNS, *others)]
+            ours = [header.index(name) for name in _OURS if name in header]
+            continue
+        if any(cells[at].strip() for at in ours):
+            aside.append(tuple(cells[at].strip() if at >= 0 else "" for at in place))
             continue
         line = [cells[at].strip() if at >= 0 else "" for at in place]
         ends = instant_ms(line[_FROM]) if line[_FROM] else EVER_MS, instant_ms(line[_TO]) if line[_TO] else FOREVER_MS
@@ -90,7 +105,7 @@ def read_lines(deck: str) -> tuple[tuple[str, ...], dict[str, list[_Version]]]:
             live.setdefault(code, []).append(_Version(*ends, (code, *line[1:])))
     for versions in live.values():
         versions.sort(key=lambda version: version.from_ms)
-    return others, live
+    return Lines(others, live, aside)
 
 
 def _by_code(reading: Reading) -> dict[str, list[SheetRate]]:
@@ -250,9 +265,10 @@ def _closed(
     return [*kept, _dated(tuple(cells), at_ms, FOREVER_MS)]
 
 
-def _write(others: tuple[str, ...], merged: Mapping[str, list[_Version]]) -> str:
+def _write(others: tuple[str, ...], merged: Mapping[str, list[_Version]], aside: list[Line]) -> str:
     """Write a deck: a line per code and time, by code; columns that nothing uses are left out."""
     lines = [version.cells for code in sorted(merged) for version in merged[code]]
+    lines = sorted([*lines, *aside], key=lambda line: line[0]) if aside else lines
     names = (*COLUMNS, *others)
     used = [at for at, name in enumerate(names) if name in _ALWAYS or any(line[at] for line in lines)]
     out = StringIO()
