@@ -181,7 +181,9 @@ def test_cells_of_a_spreadsheet_keep_what_they_show() -> None:
     sheet["C2"].number_format = "00"
     out = BytesIO()
     book.save(out)
-    assert lines(imported(out.getvalue(), currency="EUR"))[1:] == ["3906,Italy Rome,0.3,2026-10-01"]
+    for decimal in ("", "comma"):
+        found = imported(out.getvalue(), currency="EUR", decimal=decimal)
+        assert lines(found)[1:] == ["3906,Italy Rome,0.3,2026-10-01"], "a number is no text with a mark"
 
 
 def test_removed_codes_on_another_sheet() -> None:

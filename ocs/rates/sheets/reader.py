@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -244,12 +245,12 @@ class _TableReader:
                 text("increment"), text("initial"), text("next"), str(row[names[0]]) if names else ""
             )
             field = "price"
-            price = self._price(text("price"), increments, is_optional=is_closed)
-            initial = self._price(text("initial_price"), increments, is_optional=True)
+            price = self._price(cell("price"), increments, is_optional=is_closed)
+            initial = self._price(cell("initial_price"), increments, is_optional=True)
             field = "setup"
-            setup = self._price(text("setup"), Increments(), is_optional=True, is_rate=False)
+            setup = self._price(cell("setup"), Increments(), is_optional=True, is_rate=False)
             field = "old_price"
-            old = self._price(text("old_price"), increments, is_optional=True)
+            old = self._price(cell("old_price"), increments, is_optional=True)
             field = "effective"
             from_ms = self._from(cell("effective"), columns["effective"] >= 0 and status is not Status.UNCHANGED)
             field = "end"
@@ -312,15 +313,18 @@ class _TableReader:
                 return increments_of(each.increments)
         return increments_of(self._supplier.increments) if self._supplier.increments else Increments()
 
-    def _price(self, written: str, increments: Increments, *, is_optional: bool, is_rate: bool = True) -> str:
+    def _price(self, written: Cell, increments: Increments, *, is_optional: bool, is_rate: bool = True) -> str:
         if not written:
             if not is_optional:
                 raise CellError("the price is empty", "write the price, or Closed in the status")
             return ""
-        key = ("price", f"{written}\0{increments.next if is_rate and self._supplier.per == 'increment' else is_rate}")
+        key = ("price", f"{written!r}\0{increments.next if is_rate and self._supplier.per == 'increment' else is_rate}")
         found = self._known.get(key)
         if not isinstance(found, str):
-            found = price_text(written_price(written).digits, self._supplier.decimal)
+            # A spreadsheet's number has no mark that could be read in two ways.
+            is_text = not isinstance(written, Decimal)
+            digits = written_price(str(written)).digits if is_text else str(written)
+            found = price_text(digits, self._supplier.decimal if is_text else "point")
             found = per_minute(found, self._supplier.per, int(increments.next or 0)) if is_rate else found
             if len(found.partition(".")[2]) > self._scale:
                 raise CellError(f"{found} has more than {self._scale} decimals", "the currency keeps no more")

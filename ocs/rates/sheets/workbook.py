@@ -6,12 +6,13 @@ import csv
 import zipfile
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from io import BytesIO, StringIO
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ocs.rates.sheets.faults import Place, SheetFault, SheetFaultsError
 
-Cell: TypeAlias = str | date
+Cell: TypeAlias = str | date | Decimal
 Row: TypeAlias = list[Cell]
 
 DELIMITERS: Final = (",", ";", "\t", "|")
@@ -20,7 +21,7 @@ _BOMS: Final = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xb
 
 
 class Sheet(NamedTuple):
-    """A table; the row with index 0 is row 1. A cell is text, or a date where a spreadsheet holds one."""
+    """A table; the row with index 0 is row 1. A cell is text; a date or a fraction where a spreadsheet holds one."""
 
     name: str
     rows: list[Row]
@@ -86,16 +87,8 @@ def _cell(cell: Any) -> Cell:
         return _padded(str(value), cell.number_format)
     if isinstance(value, float):
         # A double has fifteen decimal digits that can be trusted: 0.1 + 0.2 is 0.3 again.
-        return _padded(str(int(value)), cell.number_format) if value.is_integer() else _plain(value)
+        return _padded(str(int(value)), cell.number_format) if value.is_integer() else Decimal(f"{value:.15g}")
     return value if isinstance(value, date) else str(value)
-
-
-def _plain(value: float) -> str:
-    from decimal import Decimal
-
-    from ocs.rates.sheets.values import decimal_text
-
-    return decimal_text(Decimal(f"{value:.15g}"))
 
 
 def _padded(digits: str, number_format: str) -> str:
