@@ -342,7 +342,8 @@ class _TableReader:
         key = ("moment", cell)
         found = self._known.get(key)
         if not isinstance(found, int):
-            found = self._known[key] = moment_of(cell, self._supplier.dates, self._zone)
+            date = str(cell) if isinstance(cell, Decimal) else cell
+            found = self._known[key] = moment_of(date, self._supplier.dates, self._zone)
         return found
 
 
