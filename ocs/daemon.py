@@ -32,11 +32,12 @@ from ocs.charging.service import OnlineCharging
 from ocs.charging.supervision import Supervision
 from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG, StartRefusedError
-from ocs.handover import let_go, load_apart
+from ocs.handover import load_apart
 from ocs.net.diameter_server import DiameterServer
 from ocs.net.http_server import HttpServer
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
+from ocs.rate_desk import RateDesk
 from ocs.rating.load import load_ratebook
 from ocs.rating.ratebook import RateBook
 from ocs.settings import Settings
@@ -84,6 +85,10 @@ class Daemon:
             store, book, quota_policy(settings), now_ms, self._count_conflict, asyncio.get_running_loop().call_soon
         )
         self._supervision = Supervision(self._online, store, now_ms)
+        books = Path(settings.node.data_dir) / "rates"
+        self._rates = RateDesk(
+            endpoints.config_dir, self._online, now_ms, lambda: load_apart(endpoints.config_dir, books)
+        )
         self._stop = asyncio.Event()
 
     @classmethod
@@ -130,6 +135,7 @@ class Daemon:
         beside = [
             asyncio.create_task(self._supervision.run(), name="supervision"),
             asyncio.create_task(diameter.requests.run(), name="notices"),
+            asyncio.create_task(self._rates.run(), name="scheduled rates"),
         ]
         try:
             if self._endpoints.admin_key is not None:
@@ -156,27 +162,8 @@ class Daemon:
 
     def reload(self) -> None:
         """SIGHUP: read the rate files again; swap whole, or keep what is there and say every fault."""
-        task = asyncio.get_running_loop().create_task(self._reload(), name="reload")
+        task = asyncio.get_running_loop().create_task(self._rates.reload(), name="reload")
         task.add_done_callback(lambda done: done.exception())
-
-    async def _reload(self) -> None:
-        """Another process reads the files; here the book is only mapped, and the old one taken apart by and by."""
-        old = self._online.rates
-        try:
-            result = await load_apart(self._endpoints.config_dir, Path(self._settings.node.data_dir) / "rates")
-        except StartRefusedError as error:
-            log.warning("rates_kept", reason=str(error), version=self._book_version())
-            return
-        assert result.book is not None, "load_apart() refuses files without a book"
-        self._online.rates = result.book
-        gc.freeze()
-        log.info("rates_swapped", version=result.book.version)
-        for _ in let_go(old) if isinstance(old, RateBook) else ():
-            await asyncio.sleep(0)
-
-    def _book_version(self) -> str:
-        rates = self._online.rates
-        return rates.version if isinstance(rates, RateBook) else ""
 
     def _count_conflict(self) -> None:
         self._counters.post_conflicts += 1
@@ -189,6 +176,7 @@ class Daemon:
             keys=KeyRing(self._store.client, now_ms),
             metrics=metrics,
             currencies=currencies,
+            rates=self._rates,
             clock=now_ms,
             checks={"valkey": self._check_store, "rates": self._check_rates},
             requests_per_minute=self._settings.http.requests_per_minute,
@@ -202,7 +190,7 @@ class Daemon:
         return "" if self._store.is_ready else "the posting connection to Valkey is down"
 
     async def _check_rates(self) -> str:
-        return "" if self._book_version() else "no rate book is loaded"
+        return "" if self._rates.book() else "no rate book is loaded"
 
 
 def load_rates(config_dir: Path) -> tuple[RateBook, dict[str, Currency]]:

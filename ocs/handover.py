@@ -26,9 +26,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.rating.build import LoadResult, build, digest_of
+from ocs.rating.faults import ConfigFault, ConfigFaultsError
 from ocs.rating.load import read_files
 from ocs.rating.ratebook import RateBook
 
@@ -36,6 +39,7 @@ FORMAT: Final = 1  # raise it whenever a record of a book changes
 _HEADER: Final = struct.Struct("<8sQQ")
 _MAGIC: Final = b"ocsrates"
 _KEPT_FILES: Final = 3
+FAULTY: Final = 3  # the child's exit status: the files have faults, and its output lists them
 
 
 class _Pickler(pickle.Pickler):
@@ -99,12 +103,14 @@ def book_file(folder: Path, digest: str) -> Path:
 
 
 async def load_apart(config_dir: Path, folder: Path) -> LoadResult:
-    """Have the rate files read by a child process. Raises StartRefusedError with every fault on a line of its own."""
+    """Have the rate files read by a child process. Raises StartRefusedError when the book cannot be kept."""
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "ocs.handover", str(config_dir), str(folder),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, complaints = await child.communicate()
+    if child.returncode == FAULTY:
+        return LoadResult(None, {}, msgspec.json.decode(out, type=tuple[ConfigFault, ...]))
     if child.returncode != 0:
         raise StartRefusedError(complaints.decode(errors="replace").strip(), EXIT_CONFIG)
     return await asyncio.to_thread(read_book, Path(out.decode().strip()))
@@ -117,7 +123,7 @@ def let_go(book: RateBook) -> Iterator[None]:
 
 
 def make(config_dir: Path, folder: Path) -> Path:
-    """Read the files and write the book, unless another worker has. Raises StartRefusedError with the faults."""
+    """Read the files and write the book, unless another worker has. Raises ConfigFaultsError."""
     files, unread = read_files(config_dir)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = book_file(folder, digest_of(files))
@@ -128,8 +134,7 @@ def make(config_dir: Path, folder: Path) -> Path:
             return path
         result = build(files, now_ms()) if not unread else LoadResult(None, {}, tuple(unread))
         if result.book is None:
-            faults = "\n".join(map(str, result.faults))
-            raise StartRefusedError(f"the rate files have {len(result.faults)} faults:\n{faults}", EXIT_CONFIG)
+            raise ConfigFaultsError(result.faults)
         write_book(result, path)
         _tidy(folder)
     return path
@@ -147,9 +152,9 @@ def main() -> int:
     """Make a book and print where it is: what the child process does."""
     try:
         sys.stdout.write(str(make(Path(sys.argv[1]), Path(sys.argv[2]))))
-    except StartRefusedError as error:
-        sys.stderr.write(str(error))
-        return EXIT_CONFIG
+    except ConfigFaultsError as error:
+        sys.stdout.write(msgspec.json.encode(error.faults).decode())
+        return FAULTY
     except OSError as error:
         sys.stderr.write(f"the rate book cannot be kept in {sys.argv[2]}: {error}: make it a folder of this user's")
         return EXIT_CONFIG

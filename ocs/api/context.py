@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from balance.money import Amount, AmountError, Currency, parse_amount
 from ocs.api.keys import ApiKey, KeyRing, Scope, parse_token
 from ocs.api.limiter import RateLimiter
-from ocs.api.ports import Accounts, Check, History
+from ocs.api.ports import Accounts, Check, History, Rates
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.observe.metrics import Metrics
 
@@ -30,6 +30,7 @@ class Context:
     keys: KeyRing
     metrics: Metrics
     currencies: Mapping[str, Currency]
+    rates: Rates
     clock: Callable[[], int]
     checks: Mapping[str, Check]
     requests_per_minute: int = 6000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 from litestar import get
@@ -12,11 +12,16 @@ from balance.money import Currency, format_amount
 from ocs.api.context import Given
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
-from ocs.api.problems import invalid
+from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import DecimalString, Instant, instant, milliseconds
-from ocs.billing.cdrs import FAR_FUTURE_MS, PAGE_MAX, CdrRow, CursorError, JournalRow
+from ocs.billing.cdrs import ENTRY_MAX, FAR_FUTURE_MS, PAGE_MAX, CdrRow, CursorError, JournalRow
 from ocs.charging.cdr import CdrFlag, CdrGroup
-from ocs.rating.explain import explain
+from ocs.rates.report import price_fields
+from ocs.rates.trace import Candidate, Considered, Query, trace
+from ocs.rates.wording import price_lines
+from ocs.rating.explain import explain, parts_of
+from ocs.rating.price import billed_units
+from ocs.rating.ratebook import RateBook
 from ocs.rating.units import UnitKind
 
 Limit: TypeAlias = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
@@ -111,7 +116,7 @@ async def list_cdrs(
         )
     except CursorError as error:
         raise invalid("cursor", str(error)) from error
-    views = tuple(_cdr_view(row, context.currencies[row.currency], explained) for row in page.items)
+    views = tuple(cdr_view(row, context.currencies[row.currency], explained) for row in page.items)
     return CdrList(cdrs=views, next_cursor=page.next_cursor)
 
 
@@ -126,7 +131,23 @@ async def list_journal(account_id: FromPath[str], context: Given, limit: Limit =
     return EntryList(entries=views, next_cursor=page.next_cursor)
 
 
-def _cdr_view(cdr: CdrRow, currency: Currency, is_explained: bool) -> CdrView:
+@get(
+    "/accounts/{account_id:str}/cdrs/{entry_number:int}",
+    tags=["history"],
+    **operation("explain_cdr", Scope.CDRS_READ, Kind.CDR_UNKNOWN),
+)
+async def explain_cdr(account_id: FromPath[str], entry_number: FromPath[int], context: Given) -> ExplainedCdr:
+    """One CDR with all that made its price: which rates were in question, increments, fees, rounding, buckets."""
+    found = await context.history.find_cdr(account_id, entry_number) if 0 < entry_number <= ENTRY_MAX else None
+    if found is None:
+        raise Problem(Kind.CDR_UNKNOWN)
+    cdr, entry = found
+    account = await context.accounts.account(account_id)
+    plan = account.rate_plan if account is not None else ""
+    return explained(cdr, entry, context.rates.book(), plan, context.currencies[cdr.currency])
+
+
+def cdr_view(cdr: CdrRow, currency: Currency, is_explained: bool) -> CdrView:
     return CdrView(
         entry_number=cdr.entry_number,
         session_id=cdr.session_id,
@@ -179,4 +200,74 @@ def _entry_view(row: JournalRow, currency: Currency) -> EntryView:
     )
 
 
-ROUTES: Final = (list_cdrs, list_journal)
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One summand of a cost."""
+
+    amount: DecimalString
+    words: str
+
+
+class ExplainedGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """``parts`` add up to the group's cost. ``tariffs`` and ``candidates`` are what was in question, each with its outcome.
+
+    They come from the rates in force now; ``note`` says where that is another version than the one that made the price.
+    """
+
+    rating_group: int | None
+    billed: int
+    price: dict[str, Any]
+    price_words: tuple[str, ...]
+    parts: tuple[Part, ...]
+    tariffs: tuple[Considered, ...]
+    candidates: tuple[Candidate, ...]
+    note: str
+
+
+class ExplainedCdr(msgspec.Struct, frozen=True, kw_only=True):
+    """``buckets`` are those that paid, as the journal has it."""
+
+    account_id: str
+    cdr: CdrView
+    groups: tuple[ExplainedGroup, ...]
+    buckets: tuple[ChangeView, ...]
+
+
+def explained(cdr: CdrRow, entry: JournalRow, book: RateBook | None, plan: str, currency: Currency) -> ExplainedCdr:
+    """Say all of a record's price. ``book`` and ``plan`` are those of now, empty where they are not known."""
+    return ExplainedCdr(
+        account_id=cdr.account_id,
+        cdr=cdr_view(cdr, currency, is_explained=True),
+        groups=tuple(_explained_group(cdr, group, book, plan, currency) for group in cdr.groups),
+        buckets=_entry_view(entry, currency).changes,
+    )
+
+
+def _explained_group(
+    cdr: CdrRow, group: CdrGroup, book: RateBook | None, plan: str, currency: Currency
+) -> ExplainedGroup:
+    found = None
+    if book is not None and plan:
+        query = Query(cdr.destination, plan, cdr.service, cdr.started_at_ms, group.rating_group, group.service_ids)
+        found = trace(book, currency, query)
+    if found is None:
+        note = "the account's plan and the rates of now are not known here"
+    elif found.version != cdr.rate_version:
+        note = f"priced by version {cdr.rate_version}; what was in question is shown as version {found.version} has it"
+    else:
+        note = ""
+    return ExplainedGroup(
+        rating_group=None if group.rating_group < 0 else group.rating_group,
+        billed=billed_units(group.price, group.used),
+        price=price_fields(group.price, currency),
+        price_words=tuple(price_lines(group.price, currency)),
+        parts=tuple(
+            Part(amount=format_amount(part.amount, currency.scale, currency.digits), words=part.words)
+            for part in parts_of(group.price, group.used, group.cost, currency)
+        ),
+        tariffs=found.tariffs if found else (),
+        candidates=found.candidates if found else (),
+        note=note,
+    )
+
+
+ROUTES: Final = (list_cdrs, explain_cdr, list_journal)

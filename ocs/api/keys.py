@@ -42,6 +42,8 @@ class Scope(StrEnum):
     ACCOUNTS_WRITE = "accounts:write"
     TOPUP = "topup"
     CDRS_READ = "cdrs:read"
+    RATES_READ = "rates:read"
+    RATES_WRITE = "rates:write"
     ADMIN = "admin"
 
 

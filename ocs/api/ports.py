@@ -14,6 +14,8 @@ from balance.store import Subscriber
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.charging.operations import AccountFault, BucketOptions, RechargeResult
 from ocs.charging.recharge import SessionView, SubscriberFault
+from ocs.rating.faults import ConfigFault
+from ocs.rating.ratebook import RateBook
 
 # "" if all is well, else what is missing, in words for the operator. Must not write and must not take long.
 Check: TypeAlias = Callable[[], Awaitable[str]]
@@ -80,3 +82,18 @@ class History(Protocol):
     ) -> Page[CdrRow]: ...
 
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]: ...
+
+    async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None: ...
+
+
+class Rates(Protocol):
+    """The rates in force and their change (ocs.rate_desk)."""
+
+    def book(self) -> RateBook | None:
+        """What requests are priced by now."""
+
+    async def reload(self) -> tuple[ConfigFault, ...]:
+        """Read the files again and swap whole; with faults nothing is swapped."""
+
+    async def activate(self, deck: str, version: str, at_ms: int) -> tuple[ConfigFault, ...]:
+        """Put a staged version in place, now (0) or at an instant. Raises VersionError."""

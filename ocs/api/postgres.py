@@ -38,3 +38,6 @@ class PostgresHistory:
 
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]:
         return await cdrs.list_journal(self._pool, account_id, cursor, limit)
+
+    async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None:
+        return await cdrs.find_cdr(self._pool, account_id, entry_number)

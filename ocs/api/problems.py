@@ -59,6 +59,12 @@ class Kind(Enum):
         "There is no such open session",
         "List the account's sessions; it may have ended by now.",
     )
+    CDR_UNKNOWN = KindFacts(
+        "cdr-unknown",
+        404,
+        "There is no such CDR",
+        "Check the account and the entry_number; a record arrives a moment after the call.",
+    )
     SUBSCRIBER_UNKNOWN = KindFacts(
         "subscriber-unknown", 404, "There is no such subscriber", "Check the subscriber_id or the identity."
     )
@@ -76,6 +82,12 @@ class Kind(Enum):
     )
     ACCOUNT_CLOSED = KindFacts(
         "account-closed", 409, "The account is closed", "A closed account takes no more money and is not opened again."
+    )
+    RATES_REFUSED = KindFacts(
+        "rates-refused",
+        409,
+        "The rates cannot be put in place",
+        "Nothing was changed; each entry of `errors` or detail says what to repair.",
     )
     TOO_LARGE = KindFacts("too-large", 413, "The request body is too large", "A body may have 65,536 octets.")
     INVALID = KindFacts(

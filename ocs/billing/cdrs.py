@@ -79,6 +79,8 @@ CDR_PAGE: Final = """
     ORDER BY started_at DESC, entry_number DESC LIMIT $5
 """
 CDR_OF_SESSION: Final = "SELECT * FROM cdr WHERE session_id = $1 ORDER BY started_at, entry_number LIMIT $2"
+CDR_ONE: Final = "SELECT * FROM cdr WHERE account_id = $1 AND entry_number = $2"
+JOURNAL_ONE: Final = "SELECT * FROM journal WHERE account_id = $1 AND entry_number = $2"
 JOURNAL_PAGE: Final = """
     SELECT * FROM journal WHERE account_id = $1 AND entry_number < $2 ORDER BY entry_number DESC LIMIT $3
 """
@@ -105,6 +107,13 @@ async def list_cdrs(
 async def cdrs_of_session(pool: Any, session_id: str, limit: int = 100) -> tuple[CdrRow, ...]:
     """All records of one Session-Id: more than one when a client opened it anew."""
     return tuple([cdr_from_row(row) for row in await _fetch(pool, CDR_OF_SESSION, session_id, min(limit, PAGE_MAX))])
+
+
+async def find_cdr(pool: Any, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None:
+    """One record with the entry that it stands in: the same key in both tables."""
+    cdrs = await _fetch(pool, CDR_ONE, account_id, entry_number)
+    entries = await _fetch(pool, JOURNAL_ONE, account_id, entry_number)
+    return (cdr_from_row(cdrs[0]), journal_from_row(entries[0])) if cdrs and entries else None
 
 
 async def list_journal(pool: Any, account_id: str, cursor: str = "", limit: int = 100) -> Page[JournalRow]:

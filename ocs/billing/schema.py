@@ -83,3 +83,41 @@ Index(
     cdr.c.started_at,
     postgresql_ops={"destination_start": "text_pattern_ops"},
 )
+
+rerating = Table(
+    "rerating",
+    metadata,
+    Column("run_id", Text(collation="C"), primary_key=True),
+    Column("created_at", Moment, nullable=False),
+    Column("selection", Text, nullable=False),
+    Column("rate_version", Text, nullable=False),
+    Column("state", Text, nullable=False),
+)
+
+# One line for each record that costs something else; what the record costs now is its own cost and all applied lines.
+rerating_line = Table(
+    "rerating_line",
+    metadata,
+    Column("run_id", Text(collation="C"), primary_key=True),
+    Column("account_id", AccountId, primary_key=True),
+    Column("entry_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("cost_before", BigInteger, nullable=False),
+    Column("cost_after", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Index("rerating_line_record", "account_id", "entry_number"),
+)
+
+# The lines of an account are applied together or not at all. An entry is the adjustment's number in the journal;
+# 0 where the lines add up to nothing.
+rerating_account = Table(
+    "rerating_account",
+    metadata,
+    Column("run_id", Text(collation="C"), primary_key=True),
+    Column("account_id", AccountId, primary_key=True),
+    Column("currency", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("applied_entry", BigInteger),
+    Column("undone_entry", BigInteger),
+    Column("refusal", Text, nullable=False, server_default=""),
+)

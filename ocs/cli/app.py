@@ -7,7 +7,23 @@ from typing import Final
 
 import typer
 
-from ocs.cli import audit, configuration, demo, diameter, flush, inspect, keys, migrate, rates, run, serve
+from ocs.cli import (
+    audit,
+    cdr,
+    configuration,
+    demo,
+    diameter,
+    flush,
+    inspect,
+    keys,
+    migrate,
+    rates,
+    rates_import,
+    rates_simulate,
+    rerate,
+    run,
+    serve,
+)
 
 COMMANDS: Final[tuple[ModuleType, ...]] = (
     run,
@@ -17,8 +33,12 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     demo,
     audit,
     inspect,
+    cdr,
+    rerate,
     keys,
     rates,
+    rates_import,
+    rates_simulate,
     configuration,
     diameter,
 )

@@ -48,8 +48,7 @@ def print_trace(fields: Fields) -> None:
     number = fields["number"] or "no number"
     out.print(Text(f"{number}: plan {fields['plan']}, {fields['service']}{group}, at {fields['at']}"))
     out.print(Text(f"rates of version {fields['version']}, in {fields['currency']}"))
-    _print_rows(out, "tariffs of the service", fields["tariffs"])
-    _print_rows(out, "prefixes of the number, the longest first", fields["candidates"])
+    print_choices(fields["tariffs"], fields["candidates"])
     if "refused" in fields:
         out.print(Text(f"no price: {fields['because']}"))
         return
@@ -59,6 +58,13 @@ def print_trace(fields: Fields) -> None:
     out.print(Text(f"{tariff['name']}{where}, from {tariff['source']}{until}"))
     for line in (*tariff["words"], *_use_lines(fields)):
         out.print(Text(f"  {line}"))
+
+
+def print_choices(tariffs: Sequence[Fields], candidates: Sequence[Fields]) -> None:
+    """What was in question, and what became of each."""
+    out = console()
+    _print_rows(out, "tariffs of the service", tariffs)
+    _print_rows(out, "prefixes of the number, the longest first", candidates)
 
 
 def _use_lines(fields: Fields) -> Sequence[str]:

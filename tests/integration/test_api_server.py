@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ from ocs.observe.metrics import Counters, Metrics
 from ocs.outbox.flusher import Flusher
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.reader import OutboxReader, connect
-from ocs.rating.load import load_ratebook
+from ocs.rate_desk import RateDesk
+from ocs.rating.load import LoadResult, load_ratebook
 from ocs.rating.units import UnitKind
 from ocs.settings import Http, Settings
 
@@ -43,6 +44,15 @@ pytestmark = pytest.mark.integration
 
 PARTITIONS = 4
 SECONDS = UnitKind.SECONDS
+
+
+def _loader(folder: Path) -> Callable[[], Awaitable[LoadResult]]:
+    """What reads the rate files, without a process of its own."""
+
+    async def load() -> LoadResult:
+        return load_ratebook(folder, now_ms())
+
+    return load
 
 
 @dataclass
@@ -108,6 +118,7 @@ async def world(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncI
         keys=KeyRing(store.client, now_ms),
         metrics=Metrics(counters, store.client, now_ms),
         currencies=result.currencies,
+        rates=RateDesk(project_root / "config", online, now_ms, _loader(project_root / "config")),
         clock=now_ms,
         checks={},
     )
@@ -258,6 +269,7 @@ async def test_history_without_postgres_is_503(world: World, free_port: Any) -> 
         keys=KeyRing(world.store.client, now_ms),
         metrics=Metrics(Counters(), world.store.client, now_ms),
         currencies={},
+        rates=RateDesk(Path(), world.online, now_ms, _loader(Path())),
         clock=now_ms,
         checks={},
     )

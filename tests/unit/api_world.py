@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -21,6 +23,10 @@ from ocs.billing.cdrs import CdrRow, CursorError, JournalRow, Page
 from ocs.charging.operations import AccountFault, BucketOptions, RechargeResult, RechargeStatus
 from ocs.charging.recharge import SessionView, SubscriberFault
 from ocs.observe.metrics import Counters, Metrics
+from ocs.rates.versions import VersionError
+from ocs.rating.faults import ConfigFault
+from ocs.rating.load import load_ratebook
+from ocs.rating.ratebook import RateBook
 
 CURRENCIES = {
     "EUR": Currency("EUR", 978, 9, 2),
@@ -228,6 +234,41 @@ class MemoryHistory:
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]:
         return _page([row for row in self.journal if row.account_id == account_id], cursor, limit)
 
+    async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None:
+        keys = (account_id, entry_number)
+        cdrs = [row for row in self.cdrs if (row.account_id, row.entry_number) == keys]
+        entries = [row for row in self.journal if (row.account_id, row.entry_number) == keys]
+        return (cdrs[0], entries[0]) if cdrs and entries else None
+
+
+SAMPLE_CONFIG = Path(__file__).parents[2] / "config"
+
+
+@dataclass
+class MemoryRates:
+    """The sample's rates; ``faults`` are what the files have when they are read again."""
+
+    faults: tuple[ConfigFault, ...] = ()
+    activated: list[tuple[str, str, int]] = field(default_factory=list)
+
+    def book(self) -> RateBook | None:
+        return sample_book()
+
+    async def reload(self) -> tuple[ConfigFault, ...]:
+        return self.faults
+
+    async def activate(self, deck: str, version: str, at_ms: int) -> tuple[ConfigFault, ...]:
+        if deck == "unknown":
+            raise VersionError("unknown has no version")
+        self.activated.append((deck, version, at_ms))
+        return self.faults
+
+
+@cache
+def sample_book() -> RateBook | None:
+    """The book of the sample configuration."""
+    return load_ratebook(SAMPLE_CONFIG, NOW_MS).book
+
 
 Row = TypeVar("Row", CdrRow, JournalRow)
 
@@ -247,6 +288,7 @@ class World:
 
     accounts: MemoryAccounts
     history: MemoryHistory
+    rates: MemoryRates
     redis: FakeRedis
     counters: Counters
     context: Context
@@ -270,6 +312,7 @@ class World:
 
 def make_world(requests_per_minute: int = 60_000) -> World:
     redis, accounts, history, counters = FakeRedis(), MemoryAccounts(), MemoryHistory(), Counters()
+    rates = MemoryRates()
 
     def clock() -> int:
         return world.now_ms
@@ -291,11 +334,12 @@ def make_world(requests_per_minute: int = 60_000) -> World:
         keys=KeyRing(client_redis, clock),
         metrics=Metrics(counters, client_redis, clock),
         currencies=CURRENCIES,
+        rates=rates,
         clock=clock,
         checks={"valkey": store_check, "rates": rates_check},
         requests_per_minute=requests_per_minute,
     )
     transport = httpx.ASGITransport(app=cast(Any, create_app(context)))
     client = httpx.AsyncClient(transport=transport, base_url="http://ocs.test")
-    world = World(accounts, history, redis, counters, context, client)
+    world = World(accounts, history, rates, redis, counters, context, client)
     return world

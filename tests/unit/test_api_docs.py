@@ -14,6 +14,8 @@ from ocs.api.problems import Kind
 from ocs.charging.recharge import SessionView
 from tests.unit.api_world import NOW_MS, make_world
 
+_EXAMPLES = {"account_id": "alice", "subscriber_id": "s1", "entry_number": "17", "deck": "acme-usd"}
+
 
 @pytest.fixture
 def page(project_root: Path) -> str:
@@ -39,8 +41,7 @@ def test_the_page_has_a_call_for_every_route(page: str) -> None:
     missing = [
         path
         for path in paths
-        if path.startswith("/v1/")
-        and path.replace("{account_id}", "alice").replace("{subscriber_id}", "s1") not in page
+        if path.startswith("/v1/") and re.sub(r"\{(\w+)\}", lambda name: _EXAMPLES[name[1]], path) not in page
     ]
 
     assert missing == []
@@ -60,7 +61,7 @@ async def test_the_examples_are_accepted(page: str) -> None:
         answer = await world.client.request(method, path, json=json.loads(body), headers=headers)
         statuses.append(answer.status_code)
 
-    assert statuses == [201, 200, 200, 200, 200, 202, 201]
+    assert statuses == [201, 200, 200, 200, 200, 202, 201, 200]
 
 
 def test_the_page_names_the_limits(page: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from balance.account import Hold
+from balance.account import Account, AccountState, Bucket, Hold
 from ocs.api.keys import Scope
 from ocs.billing.cdrs import FAR_FUTURE_MS, CdrRow, JournalRow
 from ocs.charging.cdr import CdrFlag, CdrGroup
@@ -53,6 +53,11 @@ def entry(number: int) -> JournalRow:
         actor="api:abc",
         reason="voucher",
     )
+
+
+def account(account_id: str) -> Account:
+    """A subscriber's account on the sample's plan."""
+    return Account(account_id, 1, "EUR", "retail-eur", AccountState.ACTIVE, 0, 0, 1, (Bucket(0, 0),), NOW_MS)
 
 
 @pytest.fixture
@@ -159,3 +164,31 @@ async def test_the_interval_is_passed_on_in_milliseconds(world: World, query: st
     assert (await world.client.get(f"/v1/accounts/alice/cdrs{query}")).status_code == 200
 
     assert world.history.asked == [asked]
+
+
+async def test_one_cdr_is_explained(world: World) -> None:
+    """[R] Price, parts that add up, buckets that paid, and what was in question by the rates of now."""
+    world.accounts.accounts["alice"] = account("alice")
+    found = (await world.client.get("/v1/accounts/alice/cdrs/3")).json()
+
+    (group,) = found["groups"]
+    assert [part["amount"] for part in group["parts"]] == ["0.60"]
+    assert (group["billed"], group["price"]["rate"], group["rating_group"]) == (120, "0.30", None)
+    assert "billed is every started 60 s" in group["price_words"]
+    assert found["buckets"] == [{"bucket_id": 0, "amount": "10.00"}]
+    assert found["cdr"]["groups"][0]["explanation"][-1] == "0.60 EUR in all"
+    assert group["candidates"][0]["outcome"] == "applies: the longest prefix in force"
+    assert group["note"].startswith("priced by version abc; what was in question is shown as version ")
+
+
+async def test_a_cdr_of_an_unknown_account_is_explained_without_candidates(world: World) -> None:
+    """The price is in the record; only what else was in question is not known."""
+    (group,) = (await world.client.get("/v1/accounts/alice/cdrs/3")).json()["groups"]
+    assert (group["candidates"], group["note"]) == ([], "the account's plan and the rates of now are not known here")
+
+
+@pytest.mark.parametrize("number", ["99", "0", "-1", str(2**63)])
+async def test_a_cdr_that_is_not_there(world: World, number: str) -> None:
+    """404 with a problem of its own."""
+    answer = await world.client.get(f"/v1/accounts/alice/cdrs/{number}")
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/cdr-unknown")

@@ -27,7 +27,12 @@ ROUTES = [
     ("GET", "/v1/accounts/alice/sessions", Scope.ACCOUNTS_READ),
     ("POST", "/v1/accounts/alice/session-closures", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/accounts/alice/cdrs", Scope.CDRS_READ),
+    ("GET", "/v1/accounts/alice/cdrs/17", Scope.CDRS_READ),
     ("GET", "/v1/accounts/alice/journal", Scope.CDRS_READ),
+    ("GET", "/v1/rates", Scope.RATES_READ),
+    ("GET", "/v1/rates/explanation?plan=retail-eur&number=49", Scope.RATES_READ),
+    ("POST", "/v1/rates/reload", Scope.RATES_WRITE),
+    ("POST", "/v1/rates/decks/acme-usd/activations", Scope.RATES_WRITE),
     ("POST", "/v1/subscribers", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/subscribers/s1", Scope.ACCOUNTS_READ),
     ("GET", "/v1/subscribers?identity=e164:49", Scope.ACCOUNTS_READ),
@@ -67,9 +72,10 @@ def test_the_table_above_knows_every_route(world: World) -> None:
     """A route that is added must be added to the table of scopes."""
     paths = create_litestar(world.context).openapi_schema.to_schema()["paths"]
     guarded = {(method.upper(), path) for path, item in paths.items() for method in item if path.startswith("/v1/")}
+    examples = {"alice": "account_id", "s1": "subscriber_id", "17": "entry_number", "acme-usd": "deck"}
     named = {
-        (method, path.partition("?")[0].replace("alice", "{account_id}").replace("s1", "{subscriber_id}"))
-        for method, path, _ in ROUTES
+        (method, "/".join(f"{{{examples[part]}}}" if part in examples else part for part in path.split("/")))
+        for method, path in ((method, path.partition("?")[0]) for method, path, _ in ROUTES)
     }
     assert named == guarded
 

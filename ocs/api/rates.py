@@ -1,0 +1,106 @@
+"""Rates over HTTP: why a number costs what it costs, reading the files again, putting a staged deck in place."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import get, post
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import Meta
+
+from ocs.api.context import Context, Given
+from ocs.api.keys import Scope
+from ocs.api.operations import operation
+from ocs.api.problems import Kind, Problem, invalid
+from ocs.api.schemas import Instant, milliseconds
+from ocs.gateways.addresses import called_number
+from ocs.rates.report import trace_fields, use_fields
+from ocs.rates.trace import Query, trace
+from ocs.rates.versions import VersionError
+from ocs.rating.faults import ConfigFault
+from ocs.rating.price import Tariff
+from ocs.rating.ratebook import NO_GROUP
+
+
+class RatesView(msgspec.Struct, frozen=True, kw_only=True):
+    """``version`` is what sessions and CDRs carry; empty: no rates are loaded."""
+
+    version: str
+    plans: tuple[str, ...]
+
+
+class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``version`` is the hash that `ocs rates import` gave; ``at`` left out: now."""
+
+    version: Annotated[str, Meta(pattern="^[0-9a-f]{12}$", examples=["494421f43d60"])]
+    at: Instant | None = None
+
+
+@get("/rates", tags=["rates"], **operation("read_rates", Scope.RATES_READ))
+async def read_rates(context: Given) -> RatesView:
+    """The version in force, and its plans."""
+    return _view(context)
+
+
+@get("/rates/explanation", tags=["rates"], **operation("explain_rate", Scope.RATES_READ, Kind.RATE_PLAN_UNKNOWN))
+async def explain_rate(
+    context: Given,
+    plan: FromQuery[str],
+    number: FromQuery[str] = "",
+    service: FromQuery[str] = "voice",
+    at: FromQuery[Instant | None] = None,
+    used: Annotated[int | None, QueryParameter(ge=0, description="Price this much: seconds, octets, events")] = None,
+    rating_group: Annotated[int, QueryParameter(ge=-1, description="-1: the request names none")] = NO_GROUP,
+) -> dict[str, Any]:
+    """What a number costs: the tariffs and prefixes in question, why each lost, and the price in words."""
+    book = context.rates.book()
+    currency = context.currencies.get(book.currency_of(plan) or "") if book else None
+    if book is None or currency is None:
+        raise Problem(Kind.RATE_PLAN_UNKNOWN, plan)
+    query = Query(called_number(number), plan, service, milliseconds("at", at) or context.clock(), rating_group)
+    found = trace(book, currency, query)
+    fields = trace_fields(found, currency)
+    if used is not None and isinstance(found.answer, Tariff):
+        fields["use"] = use_fields(found.answer.price, used, currency)
+    return fields
+
+
+@post(
+    "/rates/reload", tags=["rates"], status_code=200, **operation("reload_rates", Scope.RATES_WRITE, Kind.RATES_REFUSED)
+)
+async def reload_rates(context: Given) -> RatesView:
+    """Read the rate files again and swap them whole; with one fault in them nothing is swapped."""
+    _refuse_faults(await context.rates.reload())
+    return _view(context)
+
+
+@post(
+    "/rates/decks/{deck:str}/activations",
+    tags=["rates"],
+    status_code=200,
+    **operation("activate_deck", Scope.RATES_WRITE, Kind.RATES_REFUSED),
+)
+async def activate_deck(deck: FromPath[str], data: JSONBody[Activation], context: Given) -> RatesView:
+    """Put a staged version of a deck in place, now or at an instant; then read the files again."""
+    if not deck.replace("-", "").replace("_", "").replace(".", "").isalnum() or deck.startswith("."):
+        raise invalid("deck", "letters, digits, dash, underscore and dot")
+    try:
+        _refuse_faults(await context.rates.activate(deck, data.version, milliseconds("at", data.at)))
+    except VersionError as error:
+        raise Problem(Kind.RATES_REFUSED, str(error)) from error
+    return _view(context)
+
+
+def _view(context: Context) -> RatesView:
+    book = context.rates.book()
+    return RatesView(version=book.version if book else "", plans=book.plans() if book else ())
+
+
+def _refuse_faults(faults: tuple[ConfigFault, ...]) -> None:
+    if faults:
+        errors = [{"field": f"{fault.file}:{fault.line}: {fault.field}", "detail": fault.message} for fault in faults]
+        raise Problem(Kind.RATES_REFUSED, f"{len(faults)} faults; the old rates stay in force", errors=errors)
+
+
+ROUTES: Final = (read_rates, explain_rate, reload_rates, activate_deck)

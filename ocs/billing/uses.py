@@ -1,0 +1,49 @@
+"""Rated uses as CSV, one line for each group of a record, made by PostgreSQL itself: for exports and simulations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from balance.money import Currency
+from ocs.billing.failures import FAILURES, unavailable
+from ocs.billing.moments import moment
+
+CONNECT_S_MAX: Final = 10
+
+USES: Final = """
+    SELECT c.account_id, c.destination AS number, c.service, c.started_at, (g->>'used')::bigint AS used,
+           trim_scale((g->>'cost')::numeric * $4::numeric) AS amount, c.currency,
+           g->>'destination' AS destination, g->>'source' AS source
+    FROM cdr c CROSS JOIN LATERAL jsonb_array_elements(c.groups) AS g
+    WHERE c.started_at >= $1 AND c.started_at < $2 AND c.currency = $3 AND starts_with(g->>'source', $5)
+"""
+
+
+async def export_uses(dsn: str, path: Path, since_ms: int, until_ms: int, currency: Currency, source: str = "") -> int:
+    """Write the uses that started in ``[since_ms, until_ms)`` and were priced by files whose names begin with ``source``.
+
+    The number of lines. Raises BackendUnavailable.
+    """
+    unit = f"0.{'1'.rjust(currency.scale, '0')}" if currency.scale else "1"
+    try:
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_S_MAX)
+        try:
+            status: str = await connection.copy_from_query(
+                USES,
+                moment(since_ms),
+                moment(until_ms),
+                currency.code,
+                unit,
+                source,
+                output=str(path),
+                format="csv",
+                header=True,
+            )
+        finally:
+            await connection.close()
+    except FAILURES as error:
+        raise unavailable(error) from error
+    return int(status.removeprefix("COPY "))

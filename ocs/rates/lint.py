@@ -1,0 +1,142 @@
+"""What is lawful in rate files and probably not meant. Each warning has its file, line and cure. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Final
+
+from ocs.rates.moments import moment_text
+from ocs.rates.sheets.sense import far_prices
+from ocs.rates.sheets.supplier import SUPPLIERS, read_supplier
+from ocs.rating.build import LoadResult
+from ocs.rating.dated import EVER_MS, FOREVER_MS
+from ocs.rating.faults import ConfigFault, FaultList
+from ocs.rating.prefixes import Versions
+from ocs.rating.price import Price
+from ocs.rating.ratebook import RateBook
+from ocs.rating.tariffs import DeckRate, RatingFault
+
+STALE_DAYS: Final = 365
+_DAY_MS: Final = 86_400_000
+_NO_OFFSET: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?=[\s,;\"']|$)")
+
+
+def lint(files: Mapping[str, bytes], loaded: LoadResult, now_ms: int) -> list[ConfigFault]:
+    """List the warnings of rate files; those of decks only where a book could be made."""
+    found = list(loaded.warnings)
+    for file, data in sorted(files.items()):
+        found += _times_without_offset(file, data)
+    if loaded.book is not None:
+        decks = _decks(loaded.book)
+        for file, uses in sorted(decks.items()):
+            found += _DeckLint(file, uses[0][1], now_ms).warnings()
+            found += _currencies(file, uses, loaded.book)
+    return sorted(found)
+
+
+def check_suppliers(files: Mapping[str, bytes]) -> list[ConfigFault]:
+    """List the faults of suppliers' files, by their names relative to the configuration directory."""
+    return [
+        fault
+        for file, data in sorted(files.items())
+        if file.startswith(f"{SUPPLIERS}/")
+        for fault in read_supplier(file, data.decode("utf-8", "replace"))[1]
+    ]
+
+
+def _decks(book: RateBook) -> dict[str, list[tuple[str, DeckRate]]]:
+    """The decks by file, with the plans that use them."""
+    decks: dict[str, list[tuple[str, DeckRate]]] = {}
+    for plan in book.plans():
+        rates = book.rates_of(plan)
+        assert rates is not None, "the book has the plans that it names"
+        for service in rates.services.values():
+            timelines = (*service.by_service_id.values(), *service.by_group.values(), service.otherwise)
+            for source in (version.what for timeline in timelines for version in timeline):
+                if isinstance(source, DeckRate):
+                    decks.setdefault(source.codes.file, []).append((plan, source))
+    return decks
+
+
+def _times_without_offset(file: str, data: bytes) -> Iterator[ConfigFault]:
+    faults = FaultList(file)
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
+        match = None if line.startswith("#") else _NO_OFFSET.search(line)
+        if match:
+            cure = f"write {match[0]}Z, or the offset that is meant, such as +02:00"
+            faults.add(number, "from, to", f"{match[0]} says no offset and is read as UTC", cure)
+    yield from faults.sorted()
+
+
+def _currencies(file: str, uses: list[tuple[str, DeckRate]], book: RateBook) -> Iterator[ConfigFault]:
+    by_currency = {book.currency_of(plan): plan for plan, _ in uses}
+    if len(by_currency) > 1:
+        told = " and ".join(f"{currency} by {plan}" for currency, plan in sorted(by_currency.items(), key=str))
+        yield ConfigFault(
+            file, 0, "currency", f"the same figures are read in {told}", "give each currency its own deck"
+        )
+
+
+class _DeckLint:
+    """One deck as its first user reads it."""
+
+    def __init__(self, file: str, source: DeckRate, now_ms: int) -> None:
+        self._faults = FaultList(file)
+        self._source = source
+        self._codes = source.codes
+        self._now_ms = now_ms
+
+    def warnings(self) -> list[ConfigFault]:
+        newest_ms = EVER_MS
+        quotes: list[tuple[str, str, int, int]] = []
+        for prefix, versions in self._codes.index.entries():
+            newest_ms = max(
+                newest_ms, *(v.from_ms for v in versions), *(v.to_ms for v in versions if v.to_ms != FOREVER_MS)
+            )
+            self._gaps(prefix, versions)
+            for version in versions:
+                price = self._source.price_of_row(version.what)
+                if version.from_ms <= self._now_ms < version.to_ms and isinstance(price, Price):
+                    quotes.append((prefix, self._name(version.what), price.next_rate, version.what))
+        self._far(quotes)
+        self._stale(newest_ms)
+        return self._faults.sorted()
+
+    def _name(self, row: int) -> str:
+        return self._codes.destinations[self._codes.destination_of[row]]
+
+    def _gaps(self, prefix: str, versions: Versions) -> None:
+        """Between two lines of a prefix, and after its last: what answers there is hardly ever meant."""
+        for earlier, later in pairwise(versions):
+            if earlier.to_ms < later.from_ms and later.from_ms > self._now_ms:
+                self._gap(prefix, earlier.what, earlier.to_ms, later.from_ms)
+        last = versions[-1]
+        if last.to_ms != FOREVER_MS and not isinstance(self._source.price_of_row(last.what), RatingFault):
+            shorter, _ = self._codes.index.find(prefix[:-1], last.to_ms)
+            if shorter >= 0 and isinstance(self._source.price_of_row(shorter), Price):
+                self._gap(prefix, last.what, last.to_ms, FOREVER_MS)
+
+    def _gap(self, prefix: str, row: int, from_ms: int, to_ms: int) -> None:
+        until = "" if to_ms == FOREVER_MS else f" until {moment_text(to_ms)}"
+        shorter, _ = self._codes.index.find(prefix[:-1], from_ms)
+        answers = (
+            f"line {self._codes.line_of[shorter]} ({prefix[: self._codes.length_of[shorter]]})"
+            if shorter >= 0
+            else "nothing"
+        )
+        message = f"{prefix} ends {moment_text(from_ms)}; from then{until} {answers} answers"
+        self._faults.add(self._codes.line_of[row], "to", message, "add a line from then on, or forbid the prefix")
+
+    def _far(self, quotes: list[tuple[str, str, int, int]]) -> None:
+        for row, rate, middle in far_prices(quotes):
+            times = f"{middle // rate} times below" if rate < middle else f"{rate // middle} times above"
+            message = f"{self._name(row)} is {times} the middle of its country's destinations"
+            self._faults.add(self._codes.line_of[row], "rate", message, "look for a lost or added digit")
+
+    def _stale(self, newest_ms: int) -> None:
+        days = (self._now_ms - newest_ms) // _DAY_MS
+        if newest_ms != EVER_MS and days > STALE_DAYS:
+            message = f"no line begins or ends after {moment_text(newest_ms)}, {days} days ago"
+            self._faults.add(0, "from", message, "ask the supplier for the present list")

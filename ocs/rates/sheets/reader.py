@@ -1,0 +1,350 @@
+"""From a supplier's file to lines of rates: sniff, map, expand, normalize. What is not certain stops it, with its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ocs.rates.sheets.codes import CodeReader
+from ocs.rates.sheets.faults import CellError, Place, SheetFault, SheetFaultsError
+from ocs.rates.sheets.header import FIELDS, Table, choose, find_table, name_columns
+from ocs.rates.sheets.questions import Answers, flags
+from ocs.rates.sheets.supplier import Supplier
+from ocs.rates.sheets.values import (
+    AS_SOON_AS_POSSIBLE,
+    Increments,
+    Status,
+    increments_of,
+    moment_of,
+    per_minute,
+    price_text,
+    status_of,
+    written_price,
+)
+from ocs.rates.sheets.workbook import DELIMITERS, Cell, Row, Sheet, csv_sheet, is_workbook, text_of, workbook_sheets
+
+Progress = Callable[[str, int, int], None]
+
+_PROGRESS_ROWS: Final = 5000
+_REMOVALS: Final = re.compile(r"remov|delet|clos|withdraw|discontinu|cancel", re.IGNORECASE)
+
+
+class SheetRate(NamedTuple):
+    """What one row says of one code. Texts are as decks write them; empty: the sheet does not say.
+
+    Instants are UTC milliseconds, AS_SOON_AS_POSSIBLE, or 0 for "not said".
+    """
+
+    row: int
+    code: str
+    name: str
+    price: str
+    initial_price: str
+    setup: str
+    increments: Increments
+    from_ms: int
+    to_ms: int
+    increments_from_ms: int
+    is_closed: bool
+    status: Status
+    old_price: str
+
+
+class Reading(msgspec.Struct):
+    """All that a file says, and the supplier with what was concluded from it."""
+
+    rates: list[SheetRate]
+    supplier: Supplier
+    notes: list[str]
+    sheet: str = ""
+
+
+def read_file(data: bytes, supplier: Supplier, scale: int, progress: Progress = lambda *_: None) -> Reading:
+    """Read a supplier's file. ``scale`` is how many decimals a price may have. Raises SheetFaultsError."""
+    progress("opening", 0, 0)
+    tables, notes = _tables(data, supplier)
+    rating, removing = _sorted_out(tables, supplier)
+    reading = _TableReader(rating, supplier, scale, progress).read()
+    for table in removing:
+        notes.append(f"the codes of sheet {table.sheet.name!r} are taken as withdrawn")
+        known = msgspec.structs.replace(reading.supplier, columns={})
+        reading.rates += _TableReader(table, known, scale, progress, is_removal=True).read().rates
+    reading.notes[:0] = notes
+    return reading
+
+
+def _tables(data: bytes, supplier: Supplier) -> tuple[list[Table], list[str]]:
+    notes: list[str] = []
+    if is_workbook(data):
+        sheets = workbook_sheets(data)
+        found = [table for sheet in sheets if (table := find_table(sheet, supplier.columns))]
+    else:
+        text, encoding = text_of(data)
+        if encoding == "cp1252":
+            notes.append("the text is no UTF-8; it is read as Windows-1252")
+        head = "".join(text.splitlines(keepends=True)[:100])
+        tries = [(table, mark) for mark in DELIMITERS if (table := find_table(csv_sheet(head, mark), supplier.columns))]
+        best = max(tries, key=lambda each: len(each[0].fields), default=None)
+        whole = find_table(csv_sheet(text, best[1]), supplier.columns) if best else None
+        found = [whole] if whole else []
+    if not found:
+        words = "a header with a column of dial codes and one of prices has to be in the first 60 rows"
+        raise SheetFaultsError(
+            [SheetFault(Place(), f"no table was found: {words}", "--column code=... --column price=...")]
+        )
+    return found, notes
+
+
+def _sorted_out(tables: list[Table], supplier: Supplier) -> tuple[Table, list[Table]]:
+    """Choose the table with the rates; sheets that list removed codes go with it."""
+    removing = [table for table in tables if _REMOVALS.search(table.sheet.name)]
+    rating = [table for table in tables if table.has_prices and table not in removing]
+    if supplier.sheet:
+        rating = [table for table in tables if table.sheet.name == supplier.sheet]
+        removing = [table for table in removing if table not in rating]
+    if len(rating) == 1:
+        return rating[0], removing
+    names = ", ".join(repr(table.sheet.name) for table in (rating or tables))
+    if rating:
+        fault = SheetFault(Place(), f"several sheets hold rates: {names}", "choose one with --sheet")
+    elif supplier.sheet:
+        fault = SheetFault(Place(), f"there is no sheet {supplier.sheet!r} with rates: {names}", "correct --sheet")
+    else:
+        place = tables[0].place(tables[0].header_row)
+        fault = SheetFault(place, "the header names no price", f"--column price=...{_has(tables[0])}")
+        if title := supplier.columns.get("price"):
+            fault = _lost(tables[0], "price", title)
+    raise SheetFaultsError([fault])
+
+
+def _lost(table: Table, field: str, title: str) -> SheetFault:
+    """A supplier's sheet has changed: what a column was called is not there any more."""
+    cure = f"correct [columns] of the supplier, or --column {field}=...{_has(table)}"
+    return SheetFault(table.place(table.header_row), f"the column {title!r} for the {field} is not there", cure)
+
+
+def _has(table: Table) -> str:
+    return f"; the header has {', '.join(str(cell) for cell in table.header if cell)}"
+
+
+class _TableReader:
+    """Reads one table. Cells that are alike are read once."""
+
+    def __init__(
+        self, table: Table, supplier: Supplier, scale: int, progress: Progress, *, is_removal: bool = False
+    ) -> None:
+        self._table = table
+        self._supplier = supplier
+        self._scale = scale
+        self._progress = progress
+        self._is_removal = is_removal
+        self._faults: list[SheetFault] = []
+        self._fault_count = 0
+        self._unknown_words: dict[str, int] = {}
+        self._known: dict[tuple[str, Cell], object] = {}
+
+    def read(self) -> Reading:
+        """Read all rows. Raises SheetFaultsError with every fault that was found."""
+        columns = self._columns()
+        answers = Answers(self._table, self._supplier, columns)
+        supplier = answers.settle() if not self._is_removal else self._supplier
+        self._faults += answers.faults
+        self._stop_on_faults()
+        self._supplier = supplier
+        self._zone = ZoneInfo(supplier.zone)
+        codes = CodeReader(supplier.hyphen, supplier.prepend)
+        names = name_columns(self._table)
+        rates: list[SheetRate] = []
+        rows = self._table.sheet.rows
+        for at in range(self._table.header_row, len(rows)):
+            if rows[at] and any(rows[at]):
+                rates += self._row(at + 1, rows[at], columns, names, codes)
+            if at % _PROGRESS_ROWS == 0:
+                self._progress("reading", at, len(rows))
+        self._stop_on_faults()
+        return Reading(rates, self._remembered(columns), [*answers.notes, *self._notes()], self._table.sheet.name)
+
+    def _notes(self) -> list[str]:
+        words = [
+            f"{count} times {word!r} in the status column says nothing to us"
+            for word, count in self._unknown_words.items()
+        ]
+        unread = self._table.unread
+        return words + ([f"not read: {', '.join(unread)}"] if unread else [])
+
+    def _columns(self) -> dict[str, int]:
+        columns: dict[str, int] = {}
+        for field in FIELDS:
+            columns[field], fault = choose(self._table, field)
+            self._faults += [fault] if fault else []
+        for field, title in self._supplier.columns.items():
+            if field not in self._table.fields:
+                self._faults.append(_lost(self._table, field, title))
+        if columns["country_code"] < 0 and columns["code"] < 0:
+            columns["code"], columns["area_code"] = columns["area_code"], -1
+        if columns["code"] < 0 and columns["country_code"] >= 0:
+            columns["code"] = columns["area_code"]
+        if columns["origin"] >= 0:
+            place = self._table.place(self._table.header_row, columns["origin"])
+            cure = "import each origin from a sheet of its own"
+            self._faults.append(SheetFault(place, "prices depend on the origin", cure))
+        return columns
+
+    def _remembered(self, columns: dict[str, int]) -> Supplier:
+        """Keep which column was what: the next sheet has to have the same."""
+        if self._is_removal:
+            return self._supplier
+        used = {
+            field: self._table.title(place)
+            for field, place in columns.items()
+            if place >= 0 and field not in {"name", "status", "area_code"}
+        }
+        if columns["country_code"] >= 0:
+            used["area_code"] = used.pop("code", "")
+        elif self._table.fields.get("area_code"):
+            used = {"code": used["code"], **used}
+        return msgspec.structs.replace(self._supplier, columns={field: title for field, title in used.items() if title})
+
+    def _stop_on_faults(self) -> None:
+        if self._faults:
+            raise SheetFaultsError(self._faults, max(self._fault_count, len(self._faults)))
+
+    def _fault(self, row: int, column: int, error: CellError) -> None:
+        self._fault_count += 1
+        if len(self._faults) < 100:
+            self._faults.append(SheetFault(self._table.place(row, column), str(error), error.cure))
+
+    # --- rows -------------------------------------------------------------------------------------------------------
+
+    def _row(
+        self, number: int, row: Row, columns: dict[str, int], names: list[int], codes: CodeReader
+    ) -> list[SheetRate]:
+        width = len(row)
+
+        def cell(field: str) -> Cell:
+            place = columns[field]
+            return row[place] if 0 <= place < width else ""
+
+        def text(field: str) -> str:
+            return str(cell(field))
+
+        if self._is_footnote(row, text("code") or text("country_code")):
+            return []
+        try:
+            field = "code"
+            found = codes.read(text("code"), text("country_code"))
+            field = "status"
+            status, is_closed = self._status(text("status"), text("forbidden"), text("discontinued"))
+            field = "increment"
+            increments = self._increments(
+                text("increment"), text("initial"), text("next"), str(row[names[0]]) if names else ""
+            )
+            field = "price"
+            price = self._price(cell("price"), increments, is_optional=is_closed)
+            initial = self._price(cell("initial_price"), increments, is_optional=True)
+            field = "setup"
+            setup = self._price(cell("setup"), Increments(), is_optional=True, is_rate=False)
+            field = "old_price"
+            old = self._price(cell("old_price"), increments, is_optional=True)
+            field = "effective"
+            from_ms = self._from(cell("effective"), columns["effective"] >= 0 and status is not Status.UNCHANGED)
+            field = "end"
+            to_ms = self._moment(cell("end")) if cell("end") else 0
+            field = "increment_effective"
+            increments_ms = self._moment(cell("increment_effective")) if cell("increment_effective") else 0
+        except CellError as error:
+            self._fault(number, columns[field], error)
+            return []
+        name = next((str(row[at]) for at in names if at < width and row[at]), "")
+        return [
+            SheetRate(
+                number,
+                code,
+                name,
+                price,
+                initial,
+                setup,
+                increments,
+                from_ms,
+                to_ms,
+                increments_ms,
+                is_closed,
+                status,
+                old,
+            )
+            for code in found
+        ]
+
+    def _is_footnote(self, row: Row, code: str) -> bool:
+        """A row with one text and no code is for people."""
+        filled = [value for value in row if value]
+        return len(filled) == 1 and not any(letter.isdigit() for letter in code[:1].removeprefix("+"))
+
+    def _status(self, word: str, *flag_cells: str) -> tuple[Status, bool]:
+        flag = flags(flag_cells)
+        if flag is None:
+            raise CellError(f"{' '.join(flag_cells)!r} is neither yes nor no", "write 1 or 0")
+        status = status_of(word)
+        if status is None:
+            self._unknown_words[word] = self._unknown_words.get(word, 0) + 1
+        is_closed = flag or status is Status.CLOSED or self._is_removal
+        return status or Status.NONE, is_closed
+
+    def _increments(self, both: str, initial: str, following: str, name: str) -> Increments:
+        key = ("increments", f"{both}\0{initial}\0{following}\0{name if self._supplier.exceptions else ''}")
+        found = self._known.get(key)
+        if not isinstance(found, Increments):
+            found = self._known[key] = self._read_increments(both, initial, following, name)
+        return found
+
+    def _read_increments(self, both: str, initial: str, following: str, name: str) -> Increments:
+        if initial and (following or both):
+            return increments_of(f"{initial}/{following or both}")
+        written = both or following or initial
+        if written:
+            return increments_of(written)
+        for each in self._supplier.exceptions:
+            if name.lower().startswith(each.destination.lower()):
+                return increments_of(each.increments)
+        return increments_of(self._supplier.increments) if self._supplier.increments else Increments()
+
+    def _price(self, written: Cell, increments: Increments, *, is_optional: bool, is_rate: bool = True) -> str:
+        if not written:
+            if not is_optional:
+                raise CellError("the price is empty", "write the price, or Closed in the status")
+            return ""
+        key = ("price", f"{written!r}\0{increments.next if is_rate and self._supplier.per == 'increment' else is_rate}")
+        found = self._known.get(key)
+        if not isinstance(found, str):
+            # A spreadsheet's number has no mark that could be read in two ways.
+            is_text = not isinstance(written, Decimal)
+            digits = written_price(str(written)).digits if is_text else str(written)
+            found = price_text(digits, self._supplier.decimal if is_text else "point")
+            found = per_minute(found, self._supplier.per, int(increments.next or 0)) if is_rate else found
+            if len(found.partition(".")[2]) > self._scale:
+                raise CellError(f"{found} has more than {self._scale} decimals", "the currency keeps no more")
+            self._known[key] = found
+        return found
+
+    def _from(self, cell: Cell, is_needed: bool) -> int:
+        if cell:
+            return self._moment(cell)
+        if is_needed:
+            raise CellError("the date is empty", "write the date from which the price holds, or ASAP")
+        return AS_SOON_AS_POSSIBLE
+
+    def _moment(self, cell: Cell) -> int:
+        key = ("moment", cell)
+        found = self._known.get(key)
+        if not isinstance(found, int):
+            date = str(cell) if isinstance(cell, Decimal) else cell
+            found = self._known[key] = moment_of(date, self._supplier.dates, self._zone)
+        return found
+
+
+__all__ = ["Progress", "Reading", "Sheet", "SheetRate", "read_file"]

@@ -1,0 +1,67 @@
+"""JSON Schemas of the configuration files, for editors: from the records that read them into config/schema/.
+
+python scripts/schemas.py            write them
+python scripts/schemas.py --check    say which are not current, and end with 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ocs.rates.sheets.supplier import Supplier
+from ocs.rating.rateplan import CurrencyEntry, DestinationRate, RatePlan, TariffEntry
+from ocs.settings import Settings
+
+FOLDER: Final = Path(__file__).parents[1] / "config" / "schema"
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Tariff(TariffEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one use of a service costs. Exactly one of rate, free, deck, destinations says it."""
+
+    rates: tuple[DestinationRate, ...] = ()
+
+
+class Plan(RatePlan, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is sold: one plan a file. docs/rating.md says what each field means."""
+
+    tariffs: tuple[Tariff, ...]
+
+
+FILES: Final[dict[str, tuple[str, Any]]] = {
+    "ocs.json": ("Settings of the server (ocs.toml)", Settings),
+    "rateplan.json": ("A rate plan (rateplans/*.toml)", Plan),
+    "currencies.json": ("Currencies (currencies.toml)", dict[str, CurrencyEntry]),
+    "supplier.json": ("What was settled for a supplier's sheets (suppliers/*.toml)", Supplier),
+}
+
+
+def schemas() -> dict[str, bytes]:
+    """Each file's content by its name."""
+    found = {}
+    for name, (title, shape) in FILES.items():
+        schema = {"$schema": DIALECT, "title": title, **msgspec.json.schema(shape)}
+        found[name] = msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    is_check = parser.parse_args().check
+    FOLDER.mkdir(exist_ok=True)
+    for name, content in schemas().items():
+        path = FOLDER / name
+        if is_check and (not path.exists() or path.read_bytes() != content):
+            sys.exit(f"{path} is not current: run python scripts/schemas.py")
+        if not is_check:
+            path.write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()
