@@ -98,7 +98,7 @@ class Daemon:
             charging,
             currencies,
             now_ms,
-            self._endpoints.config_dir / self._settings.radius.dictionaries,
+            self._endpoints.config_dir,
             counters=self._counters,
             is_ready=lambda: self._store.is_ready,
         )

@@ -57,9 +57,10 @@ class RadiusClient(_Section, frozen=True):
     require_message_authenticator: Literal["yes", "auto", "no"] = "yes"
     limit_proxy_state: bool = True
     credentials: Literal["required", "none"] = "required"
-    account_from: Literal["user-name", "calling-station-id"] = "user-name"
-    charged_leg: Literal["answer", "originate", "any"] = "any"
-    credit_time_prefix: bool = True
+    profile: str = "generic"
+    account_from: tuple[str, ...] = ()  # attributes; empty: as the profile says
+    charged_leg: Literal["", "answer", "originate", "any"] = ""  # "": as the profile says
+    language: str = ""  # h323-preferred-lang
     interim_s: int = 300
 
 
@@ -67,6 +68,7 @@ class Radius(_Section, frozen=True):
     authentication: tuple[str, ...] = ("127.0.0.1:1812",)
     accounting: tuple[str, ...] = ("127.0.0.1:1813",)
     dictionaries: str = "dictionaries"
+    profiles: str = "profiles"
     in_flight_max: int = 4096
     reply_cache_s: int = 30
     session_max_s: int = 14_400

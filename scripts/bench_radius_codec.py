@@ -23,13 +23,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupAnswer, GroupKey
 from ocs.gateways.radius import accounting_request, profile_of
+from ocs.gateways.radius_products import load_products
 from ocs.gateways.radius_reply import authorization_reply
 from ocs.net.radius_server import RadiusServer
 from ocs.settings import Radius, RadiusClient, Settings
 from protocols.radius.authenticators import has_valid_request_authenticator, sign_reply
 from protocols.radius.dedup import ReplyCache
 from protocols.radius.packet import Packet, decode
-from protocols.radius.records import accounting_record
 from protocols.radius.responder import Peer, Responder, Role
 from tests.wire import radius_packets as p
 
@@ -60,20 +60,18 @@ def microseconds(work: Callable[[], object], rounds: int) -> float:
 
 
 def measure_codec(rounds: int) -> None:
-    names = p.voice_names()
-    profile = profile_of(CLIENT, Radius())
+    profile = profile_of(CLIENT, Radius(), load_products(p.CONFIG, Radius()).dialect_of(CLIENT))
+    reader = profile.dialect.reader
     peer = Peer(p.SECRET)
     for title, is_rich in (("plain accounting", False), ("with eight vendor attributes", True)):
         octets = record_octets(1, 1, is_voice_rich=is_rich)
         packet = decode(octets)
-        record = accounting_record(packet, names)
         responder = Responder(Role.ACCOUNTING, ReplyCache(1))
         ticks = iter(range(1, 10**9, 2))
         steps: dict[str, Callable[[], object]] = {
             "decode": lambda octets=octets: decode(octets),  # type: ignore[misc]
             "authenticator": lambda packet=packet: has_valid_request_authenticator(packet, p.SECRET),  # type: ignore[misc]
-            "typed record": lambda packet=packet: accounting_record(packet, names),  # type: ignore[misc]
-            "charging request": lambda record=record: accounting_request(record, profile, "127.0.0.1", NOW_MS),  # type: ignore[misc]
+            "charging request": lambda packet=packet: accounting_request(reader.open(packet, "::1"), profile, NOW_MS),  # type: ignore[misc]
             "answer": lambda packet=packet: sign_reply(5, packet, b"", p.SECRET, with_message_authenticator=False),  # type: ignore[misc]
             "responder (decode, authenticator, cache)": lambda o=octets, r=responder, t=ticks: r.receive(  # type: ignore[misc]
                 o, ("127.0.0.1", 1), peer, next(t)
@@ -108,7 +106,7 @@ async def measure_server(datagrams: int) -> None:
     """Send in bursts; between them let the loop serve. The client's own CPU is measured alone and taken off."""
     radius = Radius(authentication=(), accounting=("127.0.0.1:0",), clients=(CLIENT,))
     clock_ms = [NOW_MS]
-    server = RadiusServer(Settings(radius=radius), AtOnce(), {}, lambda: clock_ms[0], p.DICTIONARIES)
+    server = RadiusServer(Settings(radius=radius), AtOnce(), {}, lambda: clock_ms[0], p.CONFIG)
     (address,) = await server.start()
     target = ("127.0.0.1", int(address.rpartition(":")[2]))
     packets = [record_octets(number % 256, number, is_voice_rich=False) for number in range(datagrams)]

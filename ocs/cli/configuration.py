@@ -30,17 +30,20 @@ def check(
         Path, typer.Argument(metavar="DIR", help="Folder with ocs.toml and the rate files.")
     ] = DEFAULT_CONFIG.parent,
 ) -> None:
-    """Check ocs.toml, currencies, rate plans, destinations and decks.
+    """Check ocs.toml, currencies, rate plans, destinations, decks, and RADIUS profiles and dictionaries.
 
     All faults are listed at once, as `file:line: field: what is wrong (cure)`. Nothing that runs is touched.
 
     Example: `ocs config check /etc/ocs`
     """
+    from ocs.gateways.radius_products import check_products
     from ocs.rating.load import check_config
 
     settings = load_settings(folder / DEFAULT_CONFIG.name)
     faults = [] if isinstance(settings, Settings) else [str(fault) for fault in settings]
     faults += [f"{folder}/{fault}" for fault in check_config(folder)]
+    if isinstance(settings, Settings):
+        faults += check_products(folder, settings.radius)
     for fault in faults:
         print(fault)
     if faults:

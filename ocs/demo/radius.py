@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from ocs.addresses import Address
 from ocs.demo.errors import PlayError
 from protocols.radius import attributes as a
+from protocols.radius.attributes import sub_attributes
 from protocols.radius.authenticators import has_valid_message_authenticator, hide_password, md5
 from protocols.radius.packet import (
     ACCESS_ACCEPT,
@@ -26,7 +27,6 @@ from protocols.radius.packet import (
     attribute,
     decode,
 )
-from protocols.radius.voice import sub_attributes
 
 ATTEMPTS: Final = 3
 TIMEOUT_S: Final = 2.0

@@ -9,6 +9,7 @@ import msgspec
 
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.gateways.radius import Profile, profile_of
+from ocs.gateways.radius_products import Products
 from ocs.settings import Radius, RadiusClient
 from protocols.radius.responder import Peer
 
@@ -32,8 +33,8 @@ class Client(msgspec.Struct):
 class ClientTable:
     """The longest network that holds the address wins. What was found is kept, also that nothing was."""
 
-    def __init__(self, settings: Radius) -> None:
-        self.clients = [_client(client, settings) for client in settings.clients]
+    def __init__(self, settings: Radius, products: Products) -> None:
+        self.clients = [_client(client, settings, products) for client in settings.clients]
         self._networks = sorted(
             ((network, client) for client in self.clients for network in _networks(client.profile.client)),
             key=lambda entry: -entry[0].prefixlen,
@@ -63,10 +64,10 @@ def _address(text: str) -> IPv4Address | IPv6Address:
     return mapped or parsed
 
 
-def _client(client: RadiusClient, settings: Radius) -> Client:
+def _client(client: RadiusClient, settings: Radius, products: Products) -> Client:
     if not client.secret:
         raise StartRefusedError(f"radius client {client.name}: the secret is empty; set one", EXIT_CONFIG)
-    profile = profile_of(client, settings)
+    profile = profile_of(client, settings, products.dialect_of(client))
     return Client(profile, Peer(profile.secret, client.require_message_authenticator, client.limit_proxy_state))
 
 

@@ -19,7 +19,7 @@ import structlog
 from balance.money import Currency
 from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
-from ocs.errors import EXIT_CONFIG, StartRefusedError
+from ocs.errors import StartRefusedError
 from ocs.gateways.radius import (
     CloseSessions,
     Uncharged,
@@ -27,9 +27,9 @@ from ocs.gateways.radius import (
     authorization_request,
 )
 from ocs.gateways.radius_names import identities_of
+from ocs.gateways.radius_products import load_products
+from ocs.gateways.radius_profile import Reason
 from ocs.gateways.radius_reply import (
-    RETURN_ACCOUNT_INVALID,
-    RETURN_PASSWORD_INVALID,
     UNANSWERED,
     AccessReply,
     authorization_reply,
@@ -40,21 +40,18 @@ from ocs.net.datagrams import DatagramSocket, Local, Source
 from ocs.net.radius_clients import Client, ClientTable
 from ocs.observe.metrics import Counters
 from ocs.settings import Settings
+from protocols.radius.attributes import ACCT_STATUS_TYPE
 from protocols.radius.dedup import ReplyCache
-from protocols.radius.dictionary import Dictionary, read_dictionary
 from protocols.radius.packet import ACCESS_REQUEST, ACCOUNTING_RESPONSE, Packet
+from protocols.radius.reading import Reading
 from protocols.radius.records import (
-    CallRecord,
     Credentials,
     StatusType,
-    access_record,
-    accounting_record,
     credentials_of,
     is_password_right,
     is_secret_suspect,
 )
 from protocols.radius.responder import Discard, Responder, Role
-from protocols.radius.voice import VoiceNames
 
 log = structlog.get_logger()
 
@@ -129,7 +126,7 @@ class RadiusServer:
         charging: Charging,
         currencies: dict[str, Currency],
         clock: Callable[[], int],
-        dictionary_dir: Path,
+        config_dir: Path,
         *,
         counters: Counters | None = None,
         is_ready: Callable[[], bool] = _always,
@@ -139,8 +136,7 @@ class RadiusServer:
         self._currencies = currencies
         self._clock = clock
         self._is_ready = is_ready
-        self._names = VoiceNames(_load_dictionary(dictionary_dir))
-        self._clients = ClientTable(settings.radius)
+        self._clients = ClientTable(settings.radius, load_products(config_dir, settings.radius))
         self._listeners: dict[DatagramSocket, _Listener] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._logged_at_ms: dict[tuple[str, str], int] = {}
@@ -247,9 +243,10 @@ class RadiusServer:
     # --- accounting -------------------------------------------------------------------------------------------------
 
     def _on_accounting(self, work: _Work, now_ms: int) -> None:
-        record = accounting_record(work.packet, self._names)
-        work.kind = _KINDS.get(record.status_type or 0, "other")
-        request = accounting_request(record, work.client.profile, work.source[0], now_ms)
+        profile = work.client.profile
+        reading = profile.dialect.reader.open(work.packet, work.source[0])
+        work.kind = _KINDS.get(reading.number(ACCT_STATUS_TYPE) or 0, "other")
+        request = accounting_request(reading, profile, now_ms)
         if isinstance(request, ChargingRequest):
             self._charging.submit(request, lambda answer: self._on_charged(work, request, answer))
         elif isinstance(request, Uncharged):
@@ -293,33 +290,33 @@ class RadiusServer:
     # --- access -----------------------------------------------------------------------------------------------------
 
     def _on_access(self, work: _Work, now_ms: int) -> None:
-        record = access_record(work.packet, self._names)
         profile = work.client.profile
+        reading = profile.dialect.reader.open(work.packet, work.source[0])
         if profile.client.credentials == "none":
-            self._authorize(work, record, now_ms)
+            self._authorize(work, reading, now_ms)
         elif credentials_of(work.packet) in {Credentials.PASSWORD, Credentials.CHAP}:
-            identities = identities_of(record, profile.client.account_from)
-            self._charging.find_subscriber(identities, lambda found: self._on_subscriber(work, record, found, now_ms))
+            identities = identities_of(reading)
+            self._charging.find_subscriber(identities, lambda found: self._on_subscriber(work, reading, found, now_ms))
         else:
-            self._refuse(work, RETURN_PASSWORD_INVALID, "no_credentials")
+            self._refuse(work, Reason.WRONG_PASSWORD, "no_credentials")
 
     def _on_subscriber(
-        self, work: _Work, record: CallRecord, found: Subscriber | BackendUnavailable | None, now_ms: int
+        self, work: _Work, reading: Reading, found: Subscriber | BackendUnavailable | None, now_ms: int
     ) -> None:
         secret = work.client.peer.secret
         if isinstance(found, BackendUnavailable):
             self._stay_silent(work, "unavailable")
         elif found is None:
-            self._refuse(work, RETURN_ACCOUNT_INVALID, "user_unknown")
+            self._refuse(work, Reason.UNKNOWN_ACCOUNT, "user_unknown")
         elif is_password_right(work.packet, secret, found.password.encode()):
-            self._authorize(work, record, now_ms)
+            self._authorize(work, reading, now_ms)
         else:
             if is_secret_suspect(work.packet, secret):
                 self._log_seldom("radius_secret_suspect", work.client.name, "", now_ms)
-            self._refuse(work, RETURN_PASSWORD_INVALID, "wrong_password")
+            self._refuse(work, Reason.WRONG_PASSWORD, "wrong_password")
 
-    def _authorize(self, work: _Work, record: CallRecord, now_ms: int) -> None:
-        request = authorization_request(record, work.client.profile, work.source[0], work.packet.authenticator, now_ms)
+    def _authorize(self, work: _Work, reading: Reading, now_ms: int) -> None:
+        request = authorization_request(reading, work.client.profile, work.packet.authenticator, now_ms)
         self._charging.submit(request, lambda answer: self._on_authorized(work, request, answer))
 
     def _on_authorized(self, work: _Work, request: ChargingRequest, answer: ChargingAnswer) -> None:
@@ -330,8 +327,8 @@ class RadiusServer:
         else:
             self._reply(work, reply.code, reply.attributes, result)
 
-    def _refuse(self, work: _Work, return_code: int, result: str) -> None:
-        reply: AccessReply = rejection(return_code, work.client.profile)
+    def _refuse(self, work: _Work, reason: Reason, result: str) -> None:
+        reply: AccessReply = rejection(reason, work.client.profile)
         self._reply(work, reply.code, reply.attributes, result)
 
     # --- out --------------------------------------------------------------------------------------------------------
@@ -366,16 +363,3 @@ class RadiusServer:
             self._logged_at_ms.clear()
         self._logged_at_ms[key] = now_ms
         log.warning(event, client=who, reason=reason, again_after_s=LOG_EVERY_MS // 1000)
-
-
-def _load_dictionary(folder: Path) -> Dictionary:
-    """Read ``folder/dictionary`` and what it includes. Raises StartRefusedError with all faults."""
-
-    def read_text(path: str) -> str | None:
-        file = folder / path
-        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
-
-    dictionary, faults = read_dictionary("dictionary", read_text)
-    if faults:
-        raise StartRefusedError("\n".join(f"{folder}/{fault}" for fault in faults), EXIT_CONFIG)
-    return dictionary

@@ -67,6 +67,26 @@ def address(value: bytes) -> str:
     return ""
 
 
+def sub_attributes(value: bytes, layout: tuple[int, int]) -> list[tuple[int, bytes]]:
+    """The (number, content) pairs of one Vendor-Specific value; empty if its lengths do not agree [R-6] [R-9].
+
+    ``layout``: octets of a sub-attribute's number and of its length, 1 and 1 for nearly all vendors.
+    """
+    type_octets, length_octets = layout
+    head = type_octets + length_octets
+    end = len(value)
+    found = []
+    offset = 4
+    while offset < end:
+        length_at = offset + type_octets
+        size = int.from_bytes(value[length_at : length_at + length_octets], "big") if length_octets else end - offset
+        if size < head or offset + size > end:
+            return []
+        found.append((int.from_bytes(value[offset:length_at], "big"), value[offset + head : offset + size]))
+        offset += size
+    return found
+
+
 def integer_attribute(kind: int, value: int) -> bytes:
     return bytes((kind, 6)) + value.to_bytes(4, "big")
 

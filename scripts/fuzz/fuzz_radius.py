@@ -14,11 +14,11 @@ from structures import damaged_packet
 from ocs.charging.request import ChargingRequest
 from ocs.gateways.radius import Profile, accounting_request, authorization_request, profile_of
 from ocs.gateways.radius_names import identities_of
+from ocs.gateways.radius_products import load_products
 from ocs.settings import Radius, RadiusClient
 from protocols.radius import attributes as a
 from protocols.radius.attributes import integer_attribute, text_attribute, vendor_attribute
 from protocols.radius.dedup import ReplyCache
-from protocols.radius.dictionary import read_dictionary
 from protocols.radius.packet import (
     ACCESS_ACCEPT,
     ACCESS_REQUEST,
@@ -29,9 +29,8 @@ from protocols.radius.packet import (
     attribute,
     decode,
 )
-from protocols.radius.records import access_record, accounting_record, is_password_right, is_secret_suspect
+from protocols.radius.records import is_password_right, is_secret_suspect
 from protocols.radius.responder import Discard, Peer, Responder, Role
-from protocols.radius.voice import VoiceNames
 
 NOW_MS: Final = 1_790_000_000_000
 SECRET: Final = b"testing123"
@@ -100,28 +99,17 @@ def _signed(data: bytearray) -> bytes:
     return bytes(data)
 
 
-def _names() -> VoiceNames:
-    folder = CONFIG / "dictionaries"
-
-    def read_text(path: str) -> str | None:
-        return (folder / path).read_text(encoding="utf-8") if (folder / path).is_file() else None
-
-    dictionary, faults = read_dictionary("dictionary", read_text)
-    assert not faults, faults
-    return VoiceNames(dictionary)
-
-
 class RadiusTarget:
     """Most inputs are signed again after the damage, as those of a broken client are."""
 
     def __init__(self) -> None:
         self._corpus = _corpus()
-        self._names = _names()
+        products = load_products(CONFIG, Radius())
         clients = [
-            RadiusClient("a", ("127.0.0.1",), SECRET.decode(), charged_leg="any"),
-            RadiusClient("b", ("127.0.0.2",), SECRET.decode(), account_from="calling-station-id"),
+            RadiusClient("a", ("127.0.0.1",), SECRET.decode(), profile="mera"),
+            RadiusClient("b", ("127.0.0.2",), SECRET.decode(), account_from=("Calling-Station-Id",)),
         ]
-        self._profiles = [profile_of(client, Radius()) for client in clients]
+        self._profiles = [profile_of(client, Radius(), products.dialect_of(client)) for client in clients]
         self._now_ms = NOW_MS
         self._responders = [
             Responder(role, ReplyCache(30_000, 1000)) for role in (Role.AUTHENTICATION, Role.ACCOUNTING)
@@ -157,14 +145,14 @@ class RadiusTarget:
 
     def _work(self, packet: Packet, profile: Profile) -> str:
         if packet.code == ACCESS_REQUEST:
-            access = access_record(packet, self._names)
+            access = profile.dialect.reader.open(packet, "127.0.0.1")
             is_password_right(packet, SECRET, b"secret")
             is_secret_suspect(packet, SECRET)
-            identities_of(access, profile.client.account_from)
-            _check_request(authorization_request(access, profile, "127.0.0.1", packet.authenticator, NOW_MS))
+            identities_of(access)
+            _check_request(authorization_request(access, profile, packet.authenticator, NOW_MS))
             return "authorization"
-        record = accounting_record(packet, self._names)
-        request = accounting_request(record, profile, "127.0.0.1", NOW_MS)
+        record = profile.dialect.reader.open(packet, "127.0.0.1")
+        request = accounting_request(record, profile, NOW_MS)
         if not isinstance(request, ChargingRequest):
             return f"accounting, {type(request).__name__}"
         _check_request(request)

@@ -5,26 +5,15 @@ Prefix 100 costs 0.01 per second (T1), prefix 200 costs 0.30 per started minute 
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from balance.memory import MemoryStore
-from ocs.charging.cdr import Cdr
-from ocs.net.radius_server import RadiusServer
-from ocs.rating.load import load_currencies
-from ocs.settings import Radius, RadiusClient, Settings
-from protocols.radius.attributes import integer
-from protocols.radius.packet import decode
-from protocols.radius.voice import sub_attributes
-from tests.scenario.world import CONFIG, START_MS, Clock, World, amount
-from tests.wire.radius_packets import DICTIONARIES, access_request, accounting_request, attributes_of, cisco
+from tests.integration.radius_world import playing
+from tests.scenario.world import START_MS, amount
+from tests.wire.radius_packets import cisco
 
 pytestmark = pytest.mark.integration
 
@@ -33,85 +22,6 @@ START, STOP, INTERIM, ON, FAILED = 1, 2, 3, 7, 15
 WHO = {1: USER, 31: USER, 32: "gw1"}
 CALL = {**WHO, 30: "100555"}
 T0_S = START_MS // 1000
-
-
-class Charging:
-    """The core as the daemon shows it to the server."""
-
-    def __init__(self, world: World) -> None:
-        self.submit = world.charging.submit
-        self.find_subscriber = world.charging.find_subscriber
-        self.close_sessions = world.supervision.close_sessions
-
-
-class Gateway:
-    """A switch that speaks RADIUS, and a look at the account behind it."""
-
-    def __init__(self, world: World, ports: list[int], sender: socket.socket) -> None:
-        self.world = world
-        self._ports = ports
-        self._sender = sender
-        self._identifiers = itertools.count()
-
-    async def access(self, values: dict[int, Any]) -> dict[str, Any]:
-        """An Access-Request; the Accept's or Reject's figures."""
-        reply = await self._exchange(0, access_request(attributes_of(values), next(self._identifiers) % 256))
-        found = decode(reply).attributes
-        cisco_texts = {
-            number: text.decode().partition("=")[2]
-            for value in found.get(26, [])
-            for number, text in sub_attributes(value, (1, 1))
-        }
-        return {
-            "code": reply[0],
-            "seconds": integer(found[27][0]) if 27 in found else None,
-            "class": found.get(25, [b""])[0],
-            "return_code": cisco_texts.get(103),
-            "amount": cisco_texts.get(101),
-        }
-
-    async def account(self, status: int, values: dict[int, Any]) -> None:
-        """An Accounting-Request in a packet of its own; it must be answered."""
-        body = attributes_of({40: status, **values})
-        assert (await self._exchange(1, accounting_request(body, next(self._identifiers) % 256)))[0] == 5
-
-    async def _exchange(self, port: int, octets: bytes) -> bytes:
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendto(self._sender, octets, ("127.0.0.1", self._ports[port]))
-        return await asyncio.wait_for(loop.sock_recv(self._sender, 4096), 2)
-
-    async def figures(self) -> tuple[int, int]:
-        """Booked and reserved, in cents; the books are checked on the way."""
-        await self.world.check_books()
-        booked, reserved, _ = await self.world.figures()
-        return booked // amount("0.01"), reserved // amount("0.01")
-
-    async def records(self) -> list[Cdr]:
-        return [entry.cdr for entry in await self.world.entries() if entry.cdr is not None]
-
-
-@asynccontextmanager
-async def playing(balance: str = "10.00", **client: Any) -> AsyncIterator[Gateway]:
-    options: dict[str, Any] = {"name": "sbc", "networks": ("127.0.0.1",), "secret": "s3cret", "credentials": "none"}
-    radius = Radius(
-        authentication=("127.0.0.1:0",),
-        accounting=("127.0.0.1:0",),
-        session_max_s=3600,
-        clients=(RadiusClient(**(options | client)),),
-    )
-    clock = Clock()
-    world = World(MemoryStore(clock), clock)
-    await world.open(balance)
-    currencies = load_currencies(CONFIG / "currencies.toml")
-    server = RadiusServer(Settings(radius=radius), Charging(world), currencies, clock, DICTIONARIES)
-    ports = [int(address.rpartition(":")[2]) for address in await server.start()]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.setblocking(False)
-        sender.bind(("127.0.0.1", 0))
-        try:
-            yield Gateway(world, ports, sender)
-        finally:
-            await server.close(0.5)
 
 
 async def test_a_call_with_class_interims_and_stop() -> None:
@@ -193,16 +103,6 @@ async def test_statement_26_any_order_ends_in_the_same_money(order: tuple[int, .
             await gateway.account(status, {**CALL, 44: "s1", **RECORDS[status]})
         assert await gateway.figures() == (939, 0)
         assert len(await gateway.records()) == 1
-
-
-async def test_a_stop_alone_is_charged() -> None:
-    """Asterisk's cdr_radius: the account in a vendor attribute, the numbers too, User-Name a channel's name."""
-    async with playing() as gateway:
-        digium = (22736).to_bytes(4, "big")
-        fields = {101: USER.encode(), 102: USER.encode(), 103: b"200555", 114: (61).to_bytes(4, "big")}
-        values = [digium + bytes((number, len(value) + 2)) + value for number, value in fields.items()]
-        await gateway.account(STOP, {1: "SIP/trunk-0001", 44: "1535845879.560741", 26: values})
-        assert await gateway.figures() == (940, 0)
 
 
 async def test_a_failed_attempt_gives_the_reservation_back() -> None:

@@ -30,7 +30,14 @@ from ocs.net.radius_server import RadiusServer
 from ocs.rating.units import UnitKind
 from ocs.settings import Radius, RadiusClient, Settings
 from protocols.radius.authenticators import chap_response
-from tests.wire.radius_packets import DICTIONARIES, access_request, accounting_request, attributes_of, status_server
+from tests.wire.radius_packets import (
+    CONFIG,
+    DICTIONARIES,
+    access_request,
+    accounting_request,
+    attributes_of,
+    status_server,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -133,7 +140,7 @@ async def running(listen: str = "127.0.0.1:0", in_flight_max: int = 100, **clien
     )
     core = Core()
     currencies = {"EUR": Currency("EUR", 978, 9, 2)}
-    server = RadiusServer(Settings(radius=radius), core, currencies, lambda: NOW_MS, DICTIONARIES)
+    server = RadiusServer(Settings(radius=radius), core, currencies, lambda: NOW_MS, CONFIG)
     addresses = await server.start()
     everything = Running(server, core, addresses)
     try:
@@ -412,7 +419,7 @@ async def test_an_address_that_is_taken_is_one_clear_line() -> None:
     """Both sockets are closed again."""
     async with running() as server:
         radius = Radius(authentication=("127.0.0.1:0",), accounting=(f"127.0.0.1:{server.ports[1]}",))
-        second = RadiusServer(Settings(radius=radius), server.core, {}, lambda: NOW_MS, DICTIONARIES)
+        second = RadiusServer(Settings(radius=radius), server.core, {}, lambda: NOW_MS, CONFIG)
         with pytest.raises(StartRefusedError, match=r"RADIUS cannot listen on 127\.0\.0\.1:\d+: .*in use"):
             await second.start()
 
@@ -432,12 +439,13 @@ def test_wrong_clients_are_refused_at_start(clients: list[dict[str, Any]], messa
     defaults: dict[str, Any] = {"name": "sbc", "networks": ("192.0.2.1",), "secret": "s"}
     radius = Radius(clients=tuple(RadiusClient(**(defaults | client)) for client in clients))
     with pytest.raises(StartRefusedError, match=message):
-        RadiusServer(Settings(radius=radius), Core(), {}, lambda: NOW_MS, DICTIONARIES)
+        RadiusServer(Settings(radius=radius), Core(), {}, lambda: NOW_MS, CONFIG)
 
 
 def test_a_faulty_dictionary_is_refused_with_file_and_line(tmp_path: Path) -> None:
     """All faults at once."""
-    (tmp_path / "dictionary").write_text("ATTRIBUTE One 1 strange\n$INCLUDE nowhere\n")
+    (tmp_path / "dictionaries").mkdir()
+    (tmp_path / "dictionaries" / "dictionary").write_text("ATTRIBUTE One 1 strange\n$INCLUDE nowhere\n")
     with pytest.raises(StartRefusedError, match=r"dictionary:1: .*\n.*dictionary:2: "):
         RadiusServer(Settings(), Core(), {}, lambda: NOW_MS, tmp_path)
 
@@ -451,7 +459,7 @@ def test_r2_the_longest_network_chooses_the_client() -> None:
             RadiusClient(name="one", networks=("192.0.2.7",), **options),
         )
     )
-    server = RadiusServer(Settings(radius=radius), Core(), {}, lambda: NOW_MS, DICTIONARIES)
+    server = RadiusServer(Settings(radius=radius), Core(), {}, lambda: NOW_MS, CONFIG)
     for address, name in (
         ("192.0.2.6", "net"),
         ("192.0.2.7", "one"),
