@@ -61,6 +61,9 @@ class RadiusClient(_Section, frozen=True):
     account_from: tuple[str, ...] = ()  # attributes; empty: as the profile says
     charged_leg: Literal["", "answer", "originate", "any"] = ""  # "": as the profile says
     language: str = ""  # h323-preferred-lang
+    realms: tuple[str, ...] = ()  # of digests; the first one stands in our challenges. Empty: any
+    nonces: Literal["any", "ours"] = "any"  # "any": SIP proxies make their own
+    status_server: bool = True
     interim_s: int = 300
 
 
@@ -73,6 +76,8 @@ class Radius(_Section, frozen=True):
     reply_cache_s: int = 30
     session_max_s: int = 14_400
     ring_s: int = 180
+    attempts_max: int = 10  # wrong passwords from one line, then it has to wait
+    lockout_s: int = 300
     clients: tuple[RadiusClient, ...] = ()
 
 

@@ -68,7 +68,10 @@ def _client(client: RadiusClient, settings: Radius, products: Products) -> Clien
     if not client.secret:
         raise StartRefusedError(f"radius client {client.name}: the secret is empty; set one", EXIT_CONFIG)
     profile = profile_of(client, settings, products.dialect_of(client))
-    return Client(profile, Peer(profile.secret, client.require_message_authenticator, client.limit_proxy_state))
+    peer = Peer(
+        profile.secret, client.require_message_authenticator, client.limit_proxy_state, client.status_server
+    )  # fmt: skip
+    return Client(profile, peer)
 
 
 def _networks(client: RadiusClient) -> list[_Network]:

@@ -84,21 +84,34 @@ class Credentials(IntEnum):
     NONE = 0
     PASSWORD = 1
     CHAP = 2
-    UNSUPPORTED = 3  # both at once, a Digest, or EAP: refused [R-13]
+    DIGEST = 3
+    UNSUPPORTED = 4  # two kinds at once, or EAP: refused [R-13]
 
 
 def credentials_of(packet: Packet) -> Credentials:
     found = packet.attributes
-    if a.EAP_MESSAGE in found or has_digest(packet):
+    kinds = [kind for kind, attribute in _KINDS if attribute in found]
+    if a.EAP_MESSAGE in found or len(kinds) > 1:
         return Credentials.UNSUPPORTED
-    if a.USER_PASSWORD in found:
-        return Credentials.UNSUPPORTED if a.CHAP_PASSWORD in found else Credentials.PASSWORD
-    return Credentials.CHAP if a.CHAP_PASSWORD in found else Credentials.NONE
+    if kinds:
+        return kinds[0]
+    # A client that has no digest yet asks for a challenge by naming what it would be for (RFC 5090, section 2.1.1).
+    wants_challenge = a.DIGEST_METHOD in found and a.DIGEST_URI in found
+    return Credentials.DIGEST if wants_challenge else Credentials.NONE
+
+
+_KINDS: Final = (
+    (Credentials.PASSWORD, a.USER_PASSWORD),
+    (Credentials.CHAP, a.CHAP_PASSWORD),
+    (Credentials.DIGEST, a.DIGEST_RESPONSE),
+    (Credentials.DIGEST, a.DIGEST_RESPONSE_OF_DRAFT),
+)
 
 
 def has_digest(packet: Packet) -> bool:
+    """Of RFC 5090, which demands a Message-Authenticator. The clients of its draft do not know that one."""
     found = packet.attributes
-    return a.DIGEST_RESPONSE in found or a.DIGEST_RESPONSE_OF_DRAFT in found
+    return a.DIGEST_RESPONSE in found or (a.DIGEST_METHOD in found and a.DIGEST_URI in found)
 
 
 def is_password_right(packet: Packet, secret: bytes, password: bytes) -> bool:

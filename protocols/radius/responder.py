@@ -64,6 +64,7 @@ class Peer(msgspec.Struct):
     secret: bytes
     requirement: Requirement = "yes"
     limit_proxy_state: bool = True
+    has_status_server: bool = True  # whether it may ask whether we are alive [R-101]
     insecure: int = 0  # Access-Requests that were taken without Message-Authenticator [R-26]
 
 
@@ -118,6 +119,8 @@ class Responder:
 
     def _status(self, packet: Packet, peer: Peer) -> Received:
         """Status-Server changes nothing and is never a repeat (RFC 5997, section 4.2)."""
+        if not peer.has_status_server:
+            return Discard.WRONG_CODE
         if MESSAGE_AUTHENTICATOR not in packet.attributes:
             return Discard.NO_MESSAGE_AUTHENTICATOR
         if not has_valid_message_authenticator(packet, peer.secret, packet.authenticator):

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
-from pyrad.client import Client, Timeout
-from pyrad.dictionary import Dictionary
-from pyrad.packet import Packet
+from pyrad.client import Timeout
 
-from balance.money import Currency
-from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import (
-    ChargingAnswer,
-    ChargingRequest,
-    ChargingStatus,
-    GroupAnswer,
     GroupKey,
-    RequestKind,
 )
 from ocs.errors import StartRefusedError
 from ocs.net.radius_server import RadiusServer
-from ocs.rating.units import UnitKind
 from ocs.settings import Radius, RadiusClient, Settings
 from protocols.radius.authenticators import chap_response
+from tests.integration.radius_standin import NOW_MS, Core, access, accounting, exchange, running
 from tests.wire.radius_packets import (
     CONFIG,
-    DICTIONARIES,
     access_request,
     accounting_request,
     attributes_of,
@@ -40,135 +28,6 @@ from tests.wire.radius_packets import (
 )
 
 pytestmark = pytest.mark.integration
-
-SECRET = "s3cret"
-NOW_MS = 1_700_000_000_000
-ALICE = Subscriber("alice", "acc-alice", ("e164:49151", "name:alice"), password="wonder")
-STATUS = ChargingStatus
-
-
-class Core:
-    """A stand-in for the charging core: knows Alice, grants 540 s, remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.requests: list[ChargingRequest] = []
-        self.closed: list[tuple[str, int, str]] = []
-        self.status = STATUS.SUCCESS
-        self.is_away = False
-        self.held: list[Callable[[], None]] | None = None
-
-    def submit(self, request: ChargingRequest, reply: Callable[[ChargingAnswer], None]) -> None:
-        request.complete()
-        self.requests.append(request)
-        answer = self._answer(request)
-        if self.held is None:
-            reply(answer)
-        else:
-            self.held.append(lambda: reply(answer))
-
-    def _answer(self, request: ChargingRequest) -> ChargingAnswer:
-        if self.is_away:
-            return ChargingAnswer(STATUS.UNAVAILABLE)
-        if not set(ALICE.identities) & set(request.identities):
-            return ChargingAnswer(STATUS.USER_UNKNOWN)
-        granted = 540 if request.kind != RequestKind.TERMINATION else 0
-        groups = tuple(GroupAnswer(group.key, self.status, UnitKind.SECONDS, granted) for group in request.groups)
-        return ChargingAnswer(self.status, groups, currency="EUR", available=5_400_000_000)
-
-    def find_subscriber(
-        self, identities: tuple[str, ...], done: Callable[[Subscriber | BackendUnavailable | None], None]
-    ) -> None:
-        if self.is_away:
-            done(BackendUnavailable())
-        else:
-            done(ALICE if set(ALICE.identities) & set(identities) else None)
-
-    async def close_sessions(self, prefix: str, before_ms: int, cause: str) -> None:
-        await asyncio.sleep(0)
-        if self.is_away:
-            raise BackendUnavailable
-        self.closed.append((prefix, before_ms, cause))
-
-
-class Running:
-    def __init__(self, server: RadiusServer, core: Core, addresses: list[str]) -> None:
-        self.server = server
-        self.core = core
-        self.pyrad_clients: list[Client] = []
-        self.ports = [int(address.rpartition(":")[2]) for address in addresses]
-
-    def client(self, *, timeout_s: float = 2.0, secret: str = SECRET) -> Client:
-        client = Client(
-            "127.0.0.1",
-            authport=self.ports[0],
-            acctport=self.ports[1],
-            secret=secret.encode(),
-            dict=Dictionary(str(DICTIONARIES / "dictionary")),
-        )
-        client.timeout, client.retries = timeout_s, 1
-        self.pyrad_clients.append(client)
-        return client
-
-    async def raw(self, octets: bytes, port: int, *, times: int = 1, wait_s: float = 0.3) -> list[bytes]:
-        """Send the same octets from one socket, and gather what comes back."""
-        loop = asyncio.get_running_loop()
-        replies: list[bytes] = []
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)
-            sender.connect(("127.0.0.1", self.ports[port]))
-            for _ in range(times):
-                await loop.sock_sendall(sender, octets)
-            try:
-                while len(replies) < times:
-                    replies.append(await asyncio.wait_for(loop.sock_recv(sender, 4096), wait_s))
-            except TimeoutError:
-                pass
-        return replies
-
-    def counted(self, kind: str, result: str) -> int:
-        return self.server.counters.requests["radius", kind, result]
-
-
-@asynccontextmanager
-async def running(listen: str = "127.0.0.1:0", in_flight_max: int = 100, **client: Any) -> AsyncIterator[Running]:
-    options = {"name": "sbc", "networks": ("127.0.0.0/8", "::1"), "secret": SECRET} | client
-    radius = Radius(
-        authentication=(listen,),
-        accounting=(listen,),
-        in_flight_max=in_flight_max,
-        clients=(RadiusClient(**options),),
-    )
-    core = Core()
-    currencies = {"EUR": Currency("EUR", 978, 9, 2)}
-    server = RadiusServer(Settings(radius=radius), core, currencies, lambda: NOW_MS, CONFIG)
-    addresses = await server.start()
-    everything = Running(server, core, addresses)
-    try:
-        yield everything
-    finally:
-        await server.close(0.5)
-        for used in everything.pyrad_clients:
-            used._CloseSocket()
-
-
-async def exchange(client: Client, request: Packet) -> Packet:
-    return await asyncio.to_thread(client.SendPacket, request)
-
-
-def access(client: Client, *, sign: bool = True, **attributes: Any) -> Packet:
-    request = client.CreateAuthPacket(code=1, message_authenticator=sign)
-    for name, value in attributes.items():
-        request[name.replace("_", "-")] = value
-    return request
-
-
-def accounting(client: Client, status: str, **attributes: Any) -> Packet:
-    request = client.CreateAcctPacket()
-    request["Acct-Status-Type"] = status
-    for name, value in attributes.items():
-        request[name.replace("_", "-")] = value
-    return request
-
 
 CALL: dict[str, Any] = {"User_Name": "49151", "Called_Station_Id": "442012345", "Calling_Station_Id": "49151"}
 
