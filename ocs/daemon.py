@@ -60,6 +60,7 @@ class Charging:
         self.submit = online.submit
         self.find_subscriber = online.find_subscriber
         self.close_sessions = supervision.close_sessions
+        self.find_session = supervision.find_session
 
 
 class Daemon:
@@ -102,6 +103,7 @@ class Daemon:
             counters=self._counters,
             is_ready=lambda: self._store.is_ready,
         )
+        self._supervision.on_silent = radius.on_silent
         context = self._context(history, currencies)
         http = HttpServer(self._settings.http, create_app(context))
         for gauge, protocol, read in (

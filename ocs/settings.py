@@ -64,6 +64,7 @@ class RadiusClient(_Section, frozen=True):
     realms: tuple[str, ...] = ()  # of digests; the first one stands in our challenges. Empty: any
     nonces: Literal["any", "ours"] = "any"  # "any": SIP proxies make their own
     status_server: bool = True
+    dynamic_authorization: str = ""  # host:port for Disconnect and CoA; "": the gateway's own address
     interim_s: int = 300
 
 

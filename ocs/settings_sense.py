@@ -139,6 +139,9 @@ def _check_radius_clients(settings: Settings, fault: Fault) -> None:
             fault((*path, "secret"), "is too short", f"{limits.SECRET_OCTETS_MIN} octets or more; 16 are good")
         if client.interim_s and client.interim_s < limits.INTERIM_S_MIN:
             fault((*path, "interim_s"), f"is {client.interim_s}", f"{limits.INTERIM_S_MIN} or more, or 0 for none")
+        if client.dynamic_authorization and parse_address(client.dynamic_authorization) is None:
+            cure = "write host:port, such as 10.0.0.7:3799"
+            fault((*path, "dynamic_authorization"), f"{client.dynamic_authorization!r} is no address", cure)
         if not client.networks:
             fault((*path, "networks"), "is empty", 'name where it sends from, such as ["10.0.0.7"]')
         for text in client.networks:

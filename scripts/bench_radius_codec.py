@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupAnswer, GroupKey
+from ocs.charging.session import CreditSession
 from ocs.gateways.radius import accounting_request, profile_of
 from ocs.gateways.radius_products import load_products
 from ocs.gateways.radius_reply import authorization_reply
@@ -96,6 +97,9 @@ class AtOnce:
     def find_subscriber(
         self, identities: tuple[str, ...], done: Callable[[Subscriber | BackendUnavailable | None], None]
     ) -> None:
+        raise NotImplementedError
+
+    def find_session(self, session_key: str) -> Awaitable[CreditSession | None]:
         raise NotImplementedError
 
     def close_sessions(self, prefix: str, before_ms: int, cause: str) -> Awaitable[object]:

@@ -38,12 +38,19 @@ class Supervision:
     """Runs beside the servers, once a second."""
 
     def __init__(
-        self, charging: OnlineCharging, store: SupervisedStore, clock: Callable[[], int], grace_s: float = 60.0
+        self,
+        charging: OnlineCharging,
+        store: SupervisedStore,
+        clock: Callable[[], int],
+        grace_s: float = 60.0,
+        on_silent: Callable[[CreditSession], None] = lambda _: None,
     ) -> None:
+        """``on_silent`` is told of each session that is given up, so that a client that can be asked ends it, too."""
         self._charging = charging
         self._store = store
         self._clock = clock
         self._grace_s = grace_s
+        self.on_silent = on_silent
         self.closed = 0
 
     async def run(self) -> None:
@@ -79,6 +86,7 @@ class Supervision:
                 await self._store.file_deadline(due, session.deadline_ms)
             else:
                 count += await self._close(session, "no sign of the client", is_forced=False)
+                self.on_silent(session)
         self.closed += count
         return count
 
@@ -114,3 +122,17 @@ class Supervision:
         )
         self._charging.submit_for(session.account_id, request, future.set_result)
         return (await future).status is ChargingStatus.SUCCESS
+
+    async def find_session(self, key: str) -> CreditSession | None:
+        """The open session of that key, as it stands in the store. Raises BackendUnavailable."""
+        value = await self._locate(key)
+        record = decode_session(value) if value is not None else None
+        return record if isinstance(record, CreditSession) else None
+
+    async def _locate(self, key: str) -> bytes | None:
+        future: asyncio.Future[bytes | BackendUnavailable | None] = asyncio.get_running_loop().create_future()
+        self._store.locate(key, future.set_result)
+        found = await future
+        if isinstance(found, BackendUnavailable):
+            raise found
+        return found

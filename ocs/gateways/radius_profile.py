@@ -63,6 +63,17 @@ RETURN_CODES: Final[dict[Reason, tuple[int, str]]] = {
 }
 assert RETURN_CODES.keys() == set(Reason), "every reason has a code and a sentence"
 
+# What a call can be named by in a Disconnect-Request or a CoA-Request.
+IDENTIFIERS: Final = (
+    "Acct-Session-Id",
+    "User-Name",
+    "NAS-Identifier",
+    "NAS-IP-Address",
+    "NAS-IPv6-Address",
+    "Calling-Station-Id",
+    "Called-Station-Id",
+)
+
 PLACEHOLDERS: Final = ("seconds", "amount", "currency", "return_code", "billing_model", "language", "reason")
 
 
@@ -185,8 +196,8 @@ def _compiled(name: str, shape: ProfileFile, dictionary: Dictionary, file: TomlF
     reject = _replies(shape.reject, "reject", dictionary, file)
     codes = {reason: code for reason, (code, _) in RETURN_CODES.items()} | _codes(shape, file)
     for wanted in shape.dynamic.identify:
-        if dictionary.attribute(wanted) is None:
-            file.fault(("dynamic", "identify"), f"{wanted} is in no dictionary", "write an attribute's name")
+        if wanted not in IDENTIFIERS:
+            file.fault(("dynamic", "identify"), f"{wanted} cannot name a call", did_you_mean(wanted, IDENTIFIERS))
     if file.faults.sorted():
         return None
     words = {word.lower(): leg for leg in ("answer", "originate") for word in getattr(shape.legs, leg)}

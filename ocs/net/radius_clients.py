@@ -19,11 +19,14 @@ _Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class Client(msgspec.Struct):
-    """One client: how the protocol and how charging see it, and the datagrams that got no answer."""
+    """One client: how the protocol and how charging see it, the datagrams that got no answer, and what it was asked
+    (RFC 5176) with which result.
+    """
 
     profile: Profile
     peer: Peer
     discarded: int = 0
+    asked: dict[str, int] = {}
 
     @property
     def name(self) -> str:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
 from balance.money import Currency
 from balance.store import BackendUnavailable, Subscriber
-from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
+from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.gateways.radius import CloseSessions, Uncharged, accounting_request, authorization_request
 from ocs.gateways.radius_credentials import Attempts, Check, UsedNonces, first_look, second_look, who_tries
 from ocs.gateways.radius_names import identities_of
 from ocs.gateways.radius_profile import Reason
 from ocs.gateways.radius_reply import UNANSWERED, authorization_reply, is_charged, rejection
+from ocs.net.radius_watch import GrantWatch
 from ocs.net.radius_work import Charging, SeldomLog, Work
 from ocs.observe.metrics import Counters
 from ocs.settings import Radius
@@ -35,6 +36,11 @@ log = structlog.get_logger()
 ACCESS_SHARE: Final = (3, 4)
 NONCE_OCTETS: Final = 8
 
+_OVER: Final = frozenset((
+    ChargingStatus.CREDIT_LIMIT_REACHED,
+    ChargingStatus.SERVICE_DENIED,
+    ChargingStatus.DESTINATION_BARRED,
+))  # fmt: skip
 _KINDS: Final[dict[int, str]] = {
     StatusType.START: "start",
     StatusType.INTERIM_UPDATE: "interim",
@@ -55,6 +61,8 @@ class RadiusDesk:
         currencies: dict[str, Currency],
         counters: Counters,
         seldom: SeldomLog,
+        watch: GrantWatch,
+        clock: Callable[[], int],
     ) -> None:
         self._charging = charging
         self._currencies = currencies
@@ -65,6 +73,8 @@ class RadiusDesk:
         self._tasks: set[asyncio.Task[None]] = set()
         self._counters = counters
         self._seldom = seldom
+        self._watch = watch
+        self._clock = clock
         self._drained: asyncio.Event | None = None
         self.in_flight = 0
 
@@ -116,7 +126,15 @@ class RadiusDesk:
             self._stay_silent(work, result)
             return
         self._reply(work, ACCOUNTING_RESPONSE, b"", result)
-        if request.kind == RequestKind.TERMINATION and not is_charged(answer):
+        if request.kind is not RequestKind.TERMINATION:
+            if work.client.profile.dialect.dynamic.disconnect and answer.groups:
+                group = answer.groups[0]
+                # Refused and yet under way: the gateway started without asking, or the money ended.
+                if group.granted or group.status in _OVER:
+                    self._watch.granted(request.session_key, self._clock() + group.granted * 1000)
+            return
+        self._watch.ended(request.session_key)
+        if not is_charged(answer):
             # The client will not say it again: this line is what is left of the call.
             log.warning(
                 "radius_use_not_charged",

@@ -13,11 +13,14 @@ from typing import Final
 import structlog
 
 from balance.money import Currency
+from ocs.charging.session import CreditSession
 from ocs.errors import StartRefusedError
 from ocs.gateways.radius_products import load_products
 from ocs.net.datagrams import DatagramSocket, Local, Source
 from ocs.net.radius_clients import Client, ClientTable
 from ocs.net.radius_desk import RadiusDesk
+from ocs.net.radius_dynamic import DynamicAuthorization
+from ocs.net.radius_watch import GrantWatch
 from ocs.net.radius_work import Charging, SeldomLog, Work
 from ocs.observe.metrics import Counters
 from ocs.settings import Settings
@@ -28,6 +31,7 @@ log = structlog.get_logger()
 
 # Accounting is repeated for longer than authorization, so its replies are kept for longer [R-31].
 ACCOUNTING_KEEP_FACTOR: Final = 2
+KEY_PREFIX: Final = "ra:"
 
 
 class _Listener:
@@ -63,11 +67,15 @@ class RadiusServer:
         self._settings = settings.radius
         self._clock = clock
         self._is_ready = is_ready
-        self._clients = ClientTable(settings.radius, load_products(config_dir, settings.radius))
+        products = load_products(config_dir, settings.radius)
+        self._clients = ClientTable(settings.radius, products)
         self._listeners: dict[DatagramSocket, _Listener] = {}
         self._seldom = SeldomLog()
         self.counters = counters if counters is not None else Counters()
-        self.desk = RadiusDesk(settings.radius, charging, currencies, self.counters, self._seldom)
+        self.dynamic = DynamicAuthorization(self._clients, products.dictionary, charging.submit, self.counters, clock)
+        self.watch = GrantWatch(charging.find_session, self._cut_off, clock)
+        self.desk = RadiusDesk(settings.radius, charging, currencies, self.counters, self._seldom, self.watch, clock)
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def clients(self) -> list[Client]:
@@ -96,6 +104,7 @@ class RadiusServer:
         for client in self.clients:
             if client.peer.requirement == "no":
                 log.warning("radius_client_insecure", client=client.name, cure="require_message_authenticator")
+        self._watching = asyncio.create_task(self.watch.run(), name="radius grants")
         addresses = [datagrams.address for datagrams in self._listeners]
         log.info("radius_listening", addresses=addresses)
         return addresses
@@ -106,6 +115,10 @@ class RadiusServer:
         for datagrams in self._listeners:
             datagrams.stop_reading(loop)
         await self.desk.drained(drain_s)
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self.dynamic.close()
         self._close_sockets()
 
     def _add(self, listen: str, role: Role, keep_ms: int) -> None:
@@ -116,6 +129,14 @@ class RadiusServer:
         for datagrams in self._listeners:
             datagrams.close()
         self._listeners.clear()
+
+    def on_silent(self, session: CreditSession) -> None:
+        """The session was given up: should its call go on nevertheless, it is to end."""
+        if session.session_key.startswith(KEY_PREFIX):
+            self.dynamic.disconnect(session, "no sign of the gateway")
+
+    def _cut_off(self, session: CreditSession) -> None:
+        self.dynamic.disconnect(session, "the granted time is over")
 
     # --- in ---------------------------------------------------------------------------------------------------------
 

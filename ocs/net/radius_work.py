@@ -9,6 +9,7 @@ import structlog
 
 from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest
+from ocs.charging.session import CreditSession
 from ocs.net.datagrams import Local, Source
 from ocs.net.radius_clients import Client
 from protocols.radius.packet import Packet
@@ -30,6 +31,9 @@ class Charging(Protocol):
         self, identities: tuple[str, ...], done: Callable[[Subscriber | BackendUnavailable | None], None]
     ) -> None:
         """The subscriber of the first identity that is known."""
+
+    def find_session(self, session_key: str) -> Awaitable[CreditSession | None]:
+        """The open session of that key, as it stands in the store."""
 
     def close_sessions(self, prefix: str, before_ms: int, cause: str) -> Awaitable[object]:
         """Close, at their last known use, the sessions whose key begins so and that were opened before."""

@@ -21,6 +21,7 @@ from ocs.charging.request import (
     GroupAnswer,
     RequestKind,
 )
+from ocs.charging.session import CreditSession
 from ocs.net.radius_server import RadiusServer
 from ocs.rating.units import UnitKind
 from ocs.settings import Radius, RadiusClient, Settings
@@ -71,6 +72,9 @@ class Core:
             done(BackendUnavailable())
         else:
             done(ALICE if set(ALICE.identities) & set(identities) else None)
+
+    async def find_session(self, session_key: str) -> CreditSession | None:
+        raise NotImplementedError
 
     async def close_sessions(self, prefix: str, before_ms: int, cause: str) -> None:
         await asyncio.sleep(0)

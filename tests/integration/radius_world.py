@@ -7,16 +7,18 @@ import itertools
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from balance.memory import MemoryStore
 from ocs.charging.cdr import Cdr
+from ocs.charging.policy import QuotaPolicy
 from ocs.net.radius_server import RadiusServer
 from ocs.rating.load import load_currencies
 from ocs.settings import Radius, RadiusClient, Settings
 from protocols.radius.attributes import integer, sub_attributes
 from protocols.radius.packet import decode
-from tests.scenario.world import CONFIG, Clock, World, amount
+from tests.scenario.world import CONFIG, POLICY, Clock, World, amount
 from tests.wire.radius_packets import access_request, accounting_request, attributes_of
 
 
@@ -27,13 +29,15 @@ class Charging:
         self.submit = world.charging.submit
         self.find_subscriber = world.charging.find_subscriber
         self.close_sessions = world.supervision.close_sessions
+        self.find_session = world.supervision.find_session
 
 
 class Gateway:
     """A switch that speaks RADIUS, and a look at the account behind it."""
 
-    def __init__(self, world: World, ports: list[int], sender: socket.socket) -> None:
+    def __init__(self, world: World, server: RadiusServer, ports: list[int], sender: socket.socket) -> None:
         self.world = world
+        self.server = server
         self._ports = ports
         self._sender = sender
         self._identifiers = itertools.count()
@@ -88,7 +92,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def playing(balance: str = "10.00", **client: Any) -> AsyncIterator[Gateway]:
+async def playing(
+    balance: str = "10.00", policy: QuotaPolicy = POLICY, config: Path = CONFIG, **client: Any
+) -> AsyncIterator[Gateway]:
     options: dict[str, Any] = {"name": "sbc", "networks": ("127.0.0.1",), "secret": "s3cret", "credentials": "none"}
     radius = Radius(
         authentication=("127.0.0.1:0",),
@@ -97,15 +103,15 @@ async def playing(balance: str = "10.00", **client: Any) -> AsyncIterator[Gatewa
         clients=(RadiusClient(**(options | client)),),
     )
     clock = Clock()
-    world = World(MemoryStore(clock), clock)
+    world = World(MemoryStore(clock), clock, policy)
     await world.open(balance)
     currencies = load_currencies(CONFIG / "currencies.toml")
-    server = RadiusServer(Settings(radius=radius), Charging(world), currencies, clock, CONFIG)
+    server = RadiusServer(Settings(radius=radius), Charging(world), currencies, clock, config)
     ports = [int(address.rpartition(":")[2]) for address in await server.start()]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         sender.bind(("127.0.0.1", 0))
         try:
-            yield Gateway(world, ports, sender)
+            yield Gateway(world, server, ports, sender)
         finally:
             await server.close(0.5)
