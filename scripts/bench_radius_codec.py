@@ -1,6 +1,7 @@
-"""Measure RADIUS: the codec step by step, and the whole server over loopback with a core that answers at once.
+"""Measure RADIUS: the codec step by step, the whole server over loopback with a core that answers at once, and the
+road of accounting records through server and charging core, with a store in memory.
 
-    python scripts/bench_radius_codec.py [--rounds 20000] [--datagrams 20000]
+    python scripts/bench_radius_codec.py [--rounds 20000] [--datagrams 20000] [--profile]
 
 Figures are CPU microseconds per packet, the best of several runs.
 """
@@ -9,6 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import cProfile
+import gc
+import pstats
 import socket
 import sys
 import time
@@ -20,13 +24,20 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench_road import ACCOUNTS, PackingStore
+
+from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
 from balance.store import BackendUnavailable, Subscriber
+from ocs.charging.policy import quota_policy
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupAnswer, GroupKey
+from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession
+from ocs.charging.supervision import Supervision
 from ocs.gateways.radius import accounting_request, profile_of
 from ocs.gateways.radius_products import load_products
 from ocs.gateways.radius_reply import authorization_reply
 from ocs.net.radius_server import RadiusServer
+from ocs.rating.load import load_ratebook
 from ocs.settings import Radius, RadiusClient, Settings
 from protocols.radius.authenticators import has_valid_request_authenticator, sign_reply
 from protocols.radius.dedup import ReplyCache
@@ -136,15 +147,92 @@ async def measure_server(datagrams: int) -> None:
     print(f"whole server, bursts of 64 over loopback: {spent_s / max(1, answered) * 1e6:.1f} us, {answered} answered")
 
 
+def call_octets(status: int, number: int, seconds: int) -> bytes:
+    """Start (1), Interim-Update (3) or Stop (2) of one call, as the load generator sends them."""
+    subscriber = f"4915{number % ACCOUNTS:08d}"
+    values = {
+        40: status, 44: f"{number:08x}-call@sbc.example.net", 1: subscriber, 30: "442012345678", 31: subscriber,
+        32: "sbc1", 4: bytes((192, 0, 2, 1)), 55: 1_700_000_000 + seconds,
+    } | ({} if status == 1 else {46: seconds})  # fmt: skip
+    return p.accounting_request(p.attributes_of(values), number % 256)
+
+
+class Core:
+    """The charging core on a store in memory, as the server sees it."""
+
+    def __init__(self, store: PackingStore, clock: Callable[[], int]) -> None:
+        book = load_ratebook(p.CONFIG, NOW_MS).book
+        assert book is not None, "the shipped rates are sound"
+        soon = asyncio.get_running_loop().call_soon
+        online = OnlineCharging(store, book, quota_policy(Settings()), clock, soon=soon)
+        supervision = Supervision(online, store, clock)
+        self.submit, self.find_subscriber = online.submit, online.find_subscriber
+        self.close_sessions, self.find_session = supervision.close_sessions, supervision.find_session
+
+
+async def measure_road(calls: int, *, is_profiled: bool) -> None:
+    """Start, two interims, Stop, 64 in flight; each record is answered once its posting is durable."""
+    store = PackingStore(lambda: NOW_MS)
+    for place in range(ACCOUNTS):
+        name, number = f"A{place}", f"4915{place:08d}"
+        bucket = Bucket(MAIN_BUCKET, 10**17)
+        store.accounts[name] = Account(name, 1, "EUR", "retail-eur", AccountState.ACTIVE, 0, 0, 0, (bucket,))
+        await store.put_subscriber(Subscriber(number, name, (f"e164:{number}",)))
+    radius = Radius(authentication=(), accounting=("127.0.0.1:0",), clients=(CLIENT,))
+    server = RadiusServer(Settings(radius=radius), Core(store, lambda: NOW_MS), {}, lambda: NOW_MS, p.CONFIG)
+    (address,) = await server.start()
+    profiler = cProfile.Profile()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)  # as the daemon does
+    spent_us: dict[str, float] = {}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        sender.connect(("127.0.0.1", int(address.rpartition(":")[2])))
+        for name, status, seconds in (("start", 1, 0), ("interim", 3, 60), ("interim", 3, 120), ("stop", 2, 150)):
+            packets = [call_octets(status, number, seconds) for number in range(calls)]
+            gc.collect()
+            spent_s = 0.0
+            for at in range(0, calls, 64):
+                for packet in packets[at : at + 64]:
+                    sender.send(packet)
+                spent_s += await _turns(store, profiler if is_profiled else None)
+                for _ in packets[at : at + 64]:
+                    sender.recv(4096)
+            spent_us[name] = min(spent_us.get(name, 1e9), spent_s / calls * 1e6)
+    await server.close(1.0)
+    print("road of a record with the charging core, over loopback")
+    for name, figure in spent_us.items():
+        print(f"  {name:<44}{figure:6.1f} us")
+    print(f"  {'S,I,I,S':<44}{(spent_us['start'] + 2 * spent_us['interim'] + spent_us['stop']) / 4:6.1f} us")
+    if is_profiled:
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(60)
+
+
+async def _turns(store: PackingStore, profiler: cProfile.Profile | None) -> float:
+    """Let the server read, the lanes decide and post, and the answers leave."""
+    begin_s = time.process_time()
+    if profiler is not None:
+        profiler.enable()
+    for _ in range(4):
+        await asyncio.sleep(0)
+        store.answer()
+    if profiler is not None:
+        profiler.disable()
+    return time.process_time() - begin_s
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20_000)
     parser.add_argument("--datagrams", type=int, default=20_000)
+    parser.add_argument("--profile", action="store_true", help="where the road's time goes")
     options = parser.parse_args()
     assert isinstance(decode(record_octets(1, 1, is_voice_rich=True)), Packet)
     measure_codec(options.rounds)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(measure_server(options.datagrams))
+        runner.run(measure_road(max(options.datagrams // 10, 512), is_profiled=options.profile))
 
 
 if __name__ == "__main__":

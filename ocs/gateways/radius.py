@@ -104,12 +104,14 @@ def authorization_request(reading: Reading, profile: Profile, nonce: bytes, now_
     callee = reading.text(Field.CALLEE)
     if not callee or is_framed(reading):
         return _balance_check(reading, profile, nonce, now_ms)
-    has_session = bool(reading.text(Field.SESSION))
+    session_id = reading.text(Field.SESSION)
     caller = reading.text(Field.CALLER)
     content = f"{reading.text(Field.ACCOUNT)}\0{callee}\0{caller}"
     return ChargingRequest(
         kind=RequestKind.INITIAL,
-        session_key=_call_key(reading, profile) if has_session else authorization_key(reading, profile.prefix),
+        session_key=_call_key(reading, profile, session_id)
+        if session_id
+        else authorization_key(reading, profile.prefix),
         request_number=0,
         identities=identities_of(reading),
         service="voice",
@@ -158,9 +160,10 @@ def accounting_request(reading: Reading, profile: Profile, now_ms: int) -> Accou
         is_on_off = status_type in _ON_OFF
         return _close_sessions(reading, profile, status_type, now_ms) if is_on_off else Uncharged.UNKNOWN_STATUS_TYPE
     kind, number = known
-    if not reading.text(Field.SESSION):
+    session_id = reading.text(Field.SESSION)
+    if not session_id:
         return Uncharged.NO_SESSION_ID
-    leg = _leg(reading, profile)
+    leg = _leg(reading, profile) if reading.has(Field.LEG) else ""
     is_other_leg = bool(leg) and profile.charged_leg not in ("any", leg)
     if is_other_leg and (kind is not RequestKind.TERMINATION or not profile.dialect.legs.own_sessions):
         return Uncharged.OTHER_LEG
@@ -170,14 +173,13 @@ def accounting_request(reading: Reading, profile: Profile, now_ms: int) -> Accou
     group = _group(reading, profile, kind, used_s, is_framed=framed)
     return ChargingRequest(
         kind=kind,
-        session_key=_call_key(reading, profile, leg),
+        session_key=_call_key(reading, profile, session_id, leg),
         request_number=number if number >= 0 else _interim_number(used_s, at_ms),
         identities=(),
         service="data" if framed else "voice",
         event_at_ms=at_ms,
         groups=(group,),
-        fingerprint=_fingerprint(kind, group),
-        cumulative=True,
+        cumulative=True,  # so a repeat is known by its number alone
         peer=profile.client.name,
         cause=_cause(reading, profile, status_type) if kind is RequestKind.TERMINATION else "",
         duration_from_times=used_s is None and not framed and kind is not RequestKind.INITIAL,
@@ -226,7 +228,7 @@ def _used_s(reading: Reading, kind: RequestKind) -> int | None:
     """The call's duration from the first source that exists; None if only the events' times can tell [R-64]."""
     if kind is RequestKind.INITIAL:
         return None
-    seconds = _whole_number(reading.text(Field.SECONDS))
+    seconds = reading.count(Field.SECONDS)
     if seconds is not None:
         return seconds
     ended = reading.text(Field.DISCONNECT_TIME)
@@ -237,10 +239,6 @@ def _used_s(reading: Reading, kind: RequestKind) -> int | None:
             return max(0, -(-(ended_at.at_ms - connected_at.at_ms) // 1000))  # a second that began counts
     # An h323 record without a connect time is of a call nobody answered, however long it rang [R-65].
     return 0 if not connected and (ended or reading.text(Field.SETUP_TIME)) else None
-
-
-def _whole_number(text: str) -> int | None:
-    return int(text[:10]) if text.isascii() and text.isdigit() else None
 
 
 def _event_at_ms(reading: Reading, profile: Profile, used_s: int | None, now_ms: int) -> int:
@@ -263,10 +261,6 @@ def _interim_number(used_s: int | None, event_at_ms: int) -> int:
     return max(1, min(said, INTERIM_NUMBER_MAX))
 
 
-def _fingerprint(kind: RequestKind, group: GroupRequest) -> int:
-    return zlib.crc32(repr((int(kind), [(int(q.kind), q.value) for q in group.used or ()])).encode())
-
-
 def _close_sessions(reading: Reading, profile: Profile, status_type: int, now_ms: int) -> CloseSessions:
     names = reading.texts(Field.NAS) or [reading.source]
     return CloseSessions(
@@ -279,12 +273,10 @@ def _close_sessions(reading: Reading, profile: Profile, status_type: int, now_ms
 # --- both -------------------------------------------------------------------------------------------------------
 
 
-def _call_key(reading: Reading, profile: Profile, leg: str = "") -> str:
-    nas = reading.text(Field.NAS) or reading.source
-    key = nas_prefix(profile.prefix, nas) + reading.text(Field.SESSION)
-    tags = reading.texts(Field.TAGS)
-    if tags:  # the two change places when the callee hangs up: they are a set [R-75]
-        key = ";".join((key, *sorted(tags)))
+def _call_key(reading: Reading, profile: Profile, session_id: str, leg: str = "") -> str:
+    key = nas_prefix(profile.prefix, reading.text(Field.NAS) or reading.source) + session_id
+    if reading.has(Field.TAGS):  # the two change places when the callee hangs up: they are a set [R-75]
+        key = ";".join((key, *sorted(reading.texts(Field.TAGS))))
     # Where every leg is charged, both legs of a B2BUA may bear the same Acct-Session-Id [R-60] [R-69].
     return key + ":originate" if leg == "originate" and not profile.dialect.legs.own_sessions else key
 
@@ -314,8 +306,7 @@ def _cause(reading: Reading, profile: Profile, status_type: int) -> str:
     said = TERMINATE_CAUSES[number] if number < len(TERMINATE_CAUSES) else ""
     if status_type == StatusType.FAILED:
         said = said or "call attempt failed"
-    text = reading.text(Field.CAUSE)
-    if not text:
+    if not reading.has(Field.CAUSE):
         return said
-    cause = cause_of_hex(text) if profile.dialect.is_cause_hex else _whole_number(text)
+    cause = cause_of_hex(reading.text(Field.CAUSE)) if profile.dialect.is_cause_hex else reading.count(Field.CAUSE)
     return said if cause is None else f"{said}, Q.850 cause {cause}".removeprefix(", ")

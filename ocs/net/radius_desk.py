@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -25,10 +26,8 @@ from ocs.net.radius_watch import GrantWatch
 from ocs.net.radius_work import Charging, SeldomLog, Work
 from ocs.observe.metrics import Counters
 from ocs.settings import Radius
-from protocols.radius.attributes import ACCT_STATUS_TYPE
 from protocols.radius.packet import ACCESS_ACCEPT, ACCESS_CHALLENGE, ACCESS_REQUEST, ACCOUNTING_RESPONSE
 from protocols.radius.reading import Reading
-from protocols.radius.records import StatusType
 
 log = structlog.get_logger()
 
@@ -41,14 +40,12 @@ _OVER: Final = frozenset((
     ChargingStatus.SERVICE_DENIED,
     ChargingStatus.DESTINATION_BARRED,
 ))  # fmt: skip
-_KINDS: Final[dict[int, str]] = {
-    StatusType.START: "start",
-    StatusType.INTERIM_UPDATE: "interim",
-    StatusType.STOP: "stop",
-    StatusType.FAILED: "failed",
-    StatusType.ACCOUNTING_ON: "on_off",
-    StatusType.ACCOUNTING_OFF: "on_off",
+_KINDS: Final = {
+    RequestKind.INITIAL: "start",
+    RequestKind.UPDATE: "interim",
+    RequestKind.TERMINATION: "stop",
 }
+_RESULTS: Final = {status: status.name.lower() for status in ChargingStatus}
 
 
 class RadiusDesk:
@@ -75,25 +72,38 @@ class RadiusDesk:
         self._seldom = seldom
         self._watch = watch
         self._clock = clock
+        self._charged: list[tuple[Work, ChargingRequest, ChargingAnswer]] = []
+        self._is_flush_due = False
         self._drained: asyncio.Event | None = None
         self.in_flight = 0
 
-    def take(self, work: Work, now_ms: int) -> None:
-        """Answer it now, in a later turn, or never."""
-        is_access = work.packet.code == ACCESS_REQUEST
-        if self.in_flight >= (self._access_max if is_access else self._in_flight_max):
-            work.channel.responder.forget(work.packet, work.source)
-            self._counters.count("radius", "access" if is_access else "accounting", "overload")
-            return
-        self.in_flight += 1
-        try:
-            if is_access:
-                self._on_access(work, now_ms)
-            else:
-                self._on_accounting(work, now_ms)
-        except Exception:
-            log.exception("radius_request_failed", client=work.client.name)
-            self._stay_silent(work, "internal_fault")
+    def take(self, works: list[Work], now_ms: int) -> None:
+        """Answer them now, in a later turn, or never. All are read before the first is submitted: each step's code and
+        tables stay in the processor's caches so (docs/adr/0015-steps.md).
+        """
+        asked: list[tuple[Work, ChargingRequest]] = []
+        for work in works:
+            is_access = work.packet.code == ACCESS_REQUEST
+            if self.in_flight >= (self._access_max if is_access else self._in_flight_max):
+                work.channel.responder.forget(work.packet, work.source)
+                self._counters.count("radius", "access" if is_access else "accounting", "overload")
+                continue
+            self.in_flight += 1
+            try:
+                if is_access:
+                    self._on_access(work, now_ms)
+                elif (request := self._read_accounting(work, now_ms)) is not None:
+                    asked.append((work, request))
+            except Exception:
+                log.exception("radius_request_failed", client=work.client.name)
+                self._stay_silent(work, "internal_fault")
+        submit = self._charging.submit
+        for work, request in asked:
+            try:
+                submit(request, partial(self._on_charged, work, request))
+            except Exception:
+                log.exception("radius_request_failed", client=work.client.name)
+                self._stay_silent(work, "internal_fault")
 
     async def drained(self, within_s: float) -> None:
         """Wait for what is in work; what takes longer is given up."""
@@ -108,24 +118,42 @@ class RadiusDesk:
 
     # --- accounting -------------------------------------------------------------------------------------------------
 
-    def _on_accounting(self, work: Work, now_ms: int) -> None:
+    def _read_accounting(self, work: Work, now_ms: int) -> ChargingRequest | None:
+        """What the record asks of charging; None if it asks nothing and is answered already, or in a later turn."""
         profile = work.client.profile
         reading = profile.dialect.reader.open(work.packet, work.source[0])
-        work.kind = _KINDS.get(reading.number(ACCT_STATUS_TYPE) or 0, "other")
         request = accounting_request(reading, profile, now_ms)
-        if isinstance(request, ChargingRequest):
-            self._charging.submit(request, lambda answer: self._on_charged(work, request, answer))
-        elif isinstance(request, Uncharged):
+        if type(request) is ChargingRequest:
+            work.kind = _KINDS[request.kind]
+            return request
+        if isinstance(request, Uncharged):
+            work.kind = "other"
             self._reply(work, ACCOUNTING_RESPONSE, b"", request.value)
-        else:
+        elif isinstance(request, CloseSessions):
+            work.kind = "on_off"
             self._spawn(self._close_sessions(work, request))
+        return None
 
     def _on_charged(self, work: Work, request: ChargingRequest, answer: ChargingAnswer) -> None:
-        result = answer.status.name.lower()
-        if answer.status in UNANSWERED:
-            self._stay_silent(work, result)
-            return
-        self._reply(work, ACCOUNTING_RESPONSE, b"", result)
+        """What is durable may be said; it is, with all the others of this turn."""
+        self._charged.append((work, request, answer))
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        charged, self._charged = self._charged, []
+        for work, request, answer in charged:
+            result = _RESULTS[answer.status]
+            if answer.status in UNANSWERED:
+                self._stay_silent(work, result)
+            else:
+                self._reply(work, ACCOUNTING_RESPONSE, b"", result)
+                self._keep_an_eye_on(work, request, answer)
+
+    def _keep_an_eye_on(self, work: Work, request: ChargingRequest, answer: ChargingAnswer) -> None:
+        """A call that goes on may outlive its grant; of one that ended and was not paid, a line is all that is left."""
         if request.kind is not RequestKind.TERMINATION:
             if work.client.profile.dialect.dynamic.disconnect and answer.groups:
                 group = answer.groups[0]
@@ -134,13 +162,12 @@ class RadiusDesk:
                     self._watch.granted(request.session_key, self._clock() + group.granted * 1000)
             return
         self._watch.ended(request.session_key)
-        if not is_charged(answer):
-            # The client will not say it again: this line is what is left of the call [R-61].
+        if not is_charged(answer):  # the client will not say it again [R-61]
             log.warning(
                 "radius_use_not_charged",
                 client=work.client.name,
                 session=request.session_key,
-                result=result,
+                result=_RESULTS[answer.status],
                 used=[(quantity.kind.name.lower(), quantity.value) for quantity in request.groups[0].used or ()],
             )
 
@@ -210,7 +237,7 @@ class RadiusDesk:
         self._charging.submit(request, lambda answer: self._on_authorized(work, request, answer))
 
     def _on_authorized(self, work: Work, request: ChargingRequest, answer: ChargingAnswer) -> None:
-        result = answer.status.name.lower()
+        result = _RESULTS[answer.status]
         reply = authorization_reply(request, answer, work.client.profile, self._currencies)
         if reply is None:
             self._stay_silent(work, result)

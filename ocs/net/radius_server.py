@@ -25,6 +25,7 @@ from ocs.net.radius_work import Charging, SeldomLog, Work
 from ocs.observe.metrics import Counters
 from ocs.settings import Settings
 from protocols.radius.dedup import ReplyCache
+from protocols.radius.packet import Packet
 from protocols.radius.responder import Discard, Responder, Role
 
 log = structlog.get_logger()
@@ -143,25 +144,25 @@ class RadiusServer:
     def _on_turn(self, datagrams: DatagramSocket, received: list[tuple[bytes, Source, Local]]) -> None:
         listener = self._listeners[datagrams]
         now_ms = self._clock()
+        works: list[Work] = []
         for octets, source, local in received:
             client = self._clients.find(source[0])
             if client is None:
                 self.counters.count("radius", "datagram", "unknown_client")
                 self._seldom.warn("radius_unknown_client", source[0], "", now_ms)
-            else:
-                self._on_datagram(listener, client, octets, source, local, now_ms)
+                continue
+            result = listener.responder.receive(octets, source, client.peer, now_ms)
+            if type(result) is Packet:
+                works.append(Work(listener, client, result, source, local))
+            elif isinstance(result, bytes):
+                self.counters.count("radius", "datagram", "answered_at_once")
+                datagrams.send(result, source, local)
+            elif isinstance(result, Discard):
+                self._discarded(client, result, now_ms)
+        self.desk.take(works, now_ms)
 
-    def _on_datagram(
-        self, listener: _Listener, client: Client, octets: bytes, source: Source, local: Local, now_ms: int
-    ) -> None:
-        result = listener.responder.receive(octets, source, client.peer, now_ms)
-        if isinstance(result, bytes):
-            self.counters.count("radius", "datagram", "answered_at_once")
-            listener.datagrams.send(result, source, local)
-        elif isinstance(result, Discard):
-            client.discarded += 1
-            self.counters.count("radius", "datagram", result.value)
-            if result is not Discard.REPEAT_IN_WORK:
-                self._seldom.warn("radius_discarded", client.name, result.value, now_ms)
-        else:
-            self.desk.take(Work(listener, client, result, source, local), now_ms)
+    def _discarded(self, client: Client, why: Discard, now_ms: int) -> None:
+        client.discarded += 1
+        self.counters.count("radius", "datagram", why.value)
+        if why is not Discard.REPEAT_IN_WORK:
+            self._seldom.warn("radius_discarded", client.name, why.value, now_ms)

@@ -46,7 +46,7 @@ class Channel(Protocol):
     is_protected: bool
 
     def send(self, octets: bytes, source: Source, local: Local) -> None:
-        """Send now; whether it arrives nobody knows."""
+        """Whether it arrives nobody knows."""
 
 
 class Work:

@@ -51,8 +51,9 @@ SERVICE_TYPE_AUTHORIZE_ONLY: Final = 17
 
 def text(value: bytes) -> str:
     """UTF-8 without trailing NULs (RFC 2865, section 5). Octets that are no UTF-8 show as ``\\xff``: never a fault."""
-    stripped = value.rstrip(b"\0") if value.endswith(b"\0") else value
-    return stripped.decode("utf-8", "backslashreplace")
+    if value[-1:] == b"\0":
+        value = value.rstrip(b"\0")
+    return value.decode("utf-8", "backslashreplace")
 
 
 def integer(value: bytes) -> int | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
-from protocols.radius.attributes import VENDOR_SPECIFIC, address, integer, sub_attributes, text
+from protocols.radius.attributes import VENDOR_SPECIFIC, address, sub_attributes, text
 from protocols.radius.dictionary import INTEGER_TYPES, Attribute, Dictionary
 from protocols.radius.packet import Packet
 
@@ -61,6 +61,7 @@ _Found: TypeAlias = Mapping[bytes, bytes]
 _NOTHING: Final[_Found] = {}
 _PAIRS: Final = "-avpair"
 _NUMBERED: Final = "Attr-"
+DIGITS_MAX: Final = 10  # of a count: more than 32 bits have
 SOURCE_ADDRESS: Final = "Packet-Src-IP-Address"
 """FreeRADIUS's name for where the packet came from: no attribute, but a source like one."""
 
@@ -145,23 +146,23 @@ class Reading:
     def text(self, field: Field) -> str:
         """The field's first value; "" if no attribute has one."""
         reader = self._reader
-        attributes = self.attributes
         found = self._found
         for kind, key, names, read in reader.sources[field] if found else reader.plain_sources[field]:
             if kind:
-                values = attributes.get(kind)
+                values = self.attributes.get(kind)
                 value = read(values[0]) if values is not None else ""
             else:
                 content = found.get(key)
                 value = _without_name(content, names, read) if content is not None else ""
             if value:
-                return self._rewritten(field, value)
-        return self._rewritten(field, self.source) if field in reader.from_address else ""
+                rewrites = reader.rewrites[field]
+                return _rewritten(rewrites, value) if rewrites else value
+        return _rewritten(reader.rewrites[field], self.source) if field in reader.from_address else ""
 
     def texts(self, field: Field) -> list[str]:
         """All the values that the field's attributes have, the profile's first in front."""
         reader = self._reader
-        values = []
+        values: list[str] = []
         for kind, key, names, read in reader.sources[field]:
             if kind:
                 values += [read(value) for value in self.attributes.get(kind, ())]
@@ -169,17 +170,39 @@ class Reading:
                 values.append(_without_name(self._found[key], names, read))
         if field in reader.from_address:
             values.append(self.source)
-        return list(dict.fromkeys(self._rewritten(field, value) for value in values if value))
+        rewrites = reader.rewrites[field]
+        return list(dict.fromkeys(_rewritten(rewrites, value) for value in values if value))
+
+    def count(self, field: Field) -> int | None:
+        """The field as a whole number, from the first attribute that has a value; None if that is no number."""
+        if not self._found:
+            # As nearly always: a standard 32-bit number is read without becoming a text first.
+            for kind, _, _, read in self._reader.plain_sources[field]:
+                values = self.attributes.get(kind)
+                if values is not None:
+                    if read is _integer_text and len(values[0]) == 4 and not self._reader.rewrites[field]:
+                        return int.from_bytes(values[0], "big")
+                    break
+        said = self.text(field)
+        return int(said[:DIGITS_MAX]) if said.isascii() and said.isdigit() else None
 
     def number(self, kind: int) -> int | None:
         """A standard 32-bit number; None if it is not there or has another length."""
         values = self.attributes.get(kind)
-        return integer(values[0]) if values is not None else None
+        if values is None or len(values[0]) != 4:
+            return None
+        return int.from_bytes(values[0], "big")
 
-    def _rewritten(self, field: Field, value: str) -> str:
-        for _, pattern, replacement in self._reader.rewrites[field]:
-            value = pattern.sub(replacement, value, 1)
-        return value
+    def has(self, field: Field) -> bool:
+        """Whether the profile looks for the field at all in such a packet."""
+        reader = self._reader
+        return bool(reader.sources[field] if self._found else reader.plain_sources[field])
+
+
+def _rewritten(rewrites: tuple[Rewrite, ...], value: str) -> str:
+    for _, pattern, replacement in rewrites:
+        value = pattern.sub(replacement, value, 1)
+    return value
 
 
 def _by_number(name: str) -> Attribute | None:

@@ -102,8 +102,10 @@ class Running:
         self.pyrad_clients.append(client)
         return client
 
-    async def raw(self, octets: bytes, port: int, *, times: int = 1, wait_s: float = 0.3) -> list[bytes]:
-        """Send the same octets from one socket, and gather what comes back."""
+    async def raw(
+        self, octets: bytes, port: int, *, times: int = 1, wait_s: float = 0.3, in_turn: bool = False
+    ) -> list[bytes]:
+        """Send the same octets from one socket, all at once or each after an answer, and gather what comes back."""
         loop = asyncio.get_running_loop()
         replies: list[bytes] = []
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -111,6 +113,8 @@ class Running:
             sender.connect(("127.0.0.1", self.ports[port]))
             for _ in range(times):
                 await loop.sock_sendall(sender, octets)
+                if in_turn:
+                    replies.append(await asyncio.wait_for(loop.sock_recv(sender, 4096), wait_s))
             try:
                 while len(replies) < times:
                     replies.append(await asyncio.wait_for(loop.sock_recv(sender, 4096), wait_s))
