@@ -76,6 +76,7 @@ class Daemon:
         )
         self._supervision = Supervision(self._online, store, now_ms)
         self._stop = asyncio.Event()
+        self._on_reload: list[Callable[[], None]] = []
 
     @classmethod
     async def open(cls, settings: Settings, endpoints: Endpoints) -> Daemon:
@@ -104,6 +105,7 @@ class Daemon:
             is_ready=lambda: self._store.is_ready,
         )
         self._supervision.on_silent = radius.on_silent
+        self._on_reload.append(radius.reload)
         context = self._context(history, currencies)
         http = HttpServer(self._settings.http, create_app(context))
         for gauge, protocol, read in (
@@ -137,7 +139,9 @@ class Daemon:
         self._stop.set()
 
     def reload(self) -> None:
-        """SIGHUP: read the rate files again; swap whole, or keep what is there and say every fault."""
+        """SIGHUP: read the rate files again; swap whole, or keep what is there and say every fault. Certificates, too."""
+        for read_anew in self._on_reload:
+            read_anew()
         task = asyncio.get_running_loop().create_task(self._reload(), name="reload")
         task.add_done_callback(lambda done: done.exception())
 

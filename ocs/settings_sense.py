@@ -54,6 +54,7 @@ def check_sense(settings: Settings, fault: Fault) -> None:
     _check_addresses(settings, fault)
     _check_peers(settings, fault)
     _check_radius_clients(settings, fault)
+    _check_radius_tls(settings, fault)
 
 
 def _check_ranges(settings: Settings, fault: Fault) -> None:
@@ -95,6 +96,10 @@ def listening(settings: Settings) -> Iterator[tuple[Path, str, str]]:
         yield ("radius", "authentication"), "udp", text
     for text in settings.radius.accounting:
         yield ("radius", "accounting"), "udp", text
+    for text in settings.radius.radsec:
+        yield ("radius", "radsec"), "tcp", text
+    for text in settings.radius.tcp:
+        yield ("radius", "tcp"), "tcp", text
     yield ("http", "listen"), "tcp", settings.http.listen
 
 
@@ -122,6 +127,16 @@ def _check_peers(settings: Settings, fault: Fault) -> None:
         seen.add(peer.identity.lower())
         for text in peer.addresses:
             _check_network(text, (*path, "addresses"), fault)
+
+
+def _check_radius_tls(settings: Settings, fault: Fault) -> None:
+    tls = settings.radius.tls
+    for name in ("certificate", "key", "authorities") if settings.radius.radsec else ():
+        if not getattr(tls, name):
+            fault(("radius", "tls", name), "is missing, and radius.radsec needs it", "name a PEM file")
+    if settings.radius.radsec and not any(client.certificate_names for client in settings.radius.clients):
+        cure = "give certificate_names to the clients that use it"
+        fault(("radius", "radsec"), "nobody could connect: no client has a certificate name", cure)
 
 
 def _check_radius_clients(settings: Settings, fault: Fault) -> None:

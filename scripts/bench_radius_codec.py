@@ -150,10 +150,12 @@ async def measure_server(datagrams: int) -> None:
 def call_octets(status: int, number: int, seconds: int) -> bytes:
     """Start (1), Interim-Update (3) or Stop (2) of one call, as the load generator sends them."""
     subscriber = f"4915{number % ACCOUNTS:08d}"
-    values = {
+    values: dict[int, bytes | str | int | list[bytes]] = {
         40: status, 44: f"{number:08x}-call@sbc.example.net", 1: subscriber, 30: "442012345678", 31: subscriber,
         32: "sbc1", 4: bytes((192, 0, 2, 1)), 55: 1_700_000_000 + seconds,
-    } | ({} if status == 1 else {46: seconds})  # fmt: skip
+    }  # fmt: skip
+    if status != 1:
+        values[46] = seconds
     return p.accounting_request(p.attributes_of(values), number % 256)
 
 

@@ -109,17 +109,15 @@ def first_look(packet: Packet, profile: Profile, chance: bytes, now_ms: int) -> 
 
 
 def second_look(
-    packet: Packet, subscriber: Subscriber, profile: Profile, used: UsedNonces, *, is_protected: bool
+    packet: Packet, subscriber: Subscriber, secret: bytes, used: UsedNonces, *, is_protected: bool
 ) -> Check:
     """Judge by the subscriber's password. ``is_protected``: the connection hides what is said on it."""
     digest = digest_of(packet.attributes)
     if digest is not None:
         return _judged(digest, subscriber, used, is_protected=is_protected)
-    if is_password_right(packet, profile.secret, subscriber.password.encode()):
+    if is_password_right(packet, secret, subscriber.password.encode()):
         return LET_IN
-    return Check(
-        Reason.WRONG_PASSWORD, "wrong_password", is_secret_suspect=is_secret_suspect(packet, profile.secret)
-    )  # fmt: skip
+    return Check(Reason.WRONG_PASSWORD, "wrong_password", is_secret_suspect=is_secret_suspect(packet, secret))
 
 
 def _first_look_at_digest(digest: Digest, packet: Packet, profile: Profile, chance: bytes, now_ms: int) -> Check | None:

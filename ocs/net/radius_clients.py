@@ -43,6 +43,9 @@ class ClientTable:
             key=lambda entry: -entry[0].prefixlen,
         )
         self._found: dict[str, Client | None] = {}
+        self._by_name = {
+            name.lower(): client for client in self.clients for name in client.profile.client.certificate_names
+        }
         _refuse_doubles(self.clients, [network for network, _ in self._networks])
 
     def find(self, address: str) -> Client | None:
@@ -50,6 +53,15 @@ class ClientTable:
             return self._found[address]
         except KeyError:
             return self._look_up(address)
+
+    def find_by_names(self, names: tuple[str, ...]) -> Client | None:
+        """The client that has one of a certificate's names."""
+        return next((self._by_name[name] for name in names if name in self._by_name), None)
+
+    def holds(self, client: Client, address: str) -> bool:
+        """Whether the address is in one of the client's networks."""
+        parsed = _address(address)
+        return any(parsed in network for network, owner in self._networks if owner is client)
 
     def _look_up(self, address: str) -> Client | None:
         if len(self._found) >= ADDRESSES_MAX:  # somebody sends from forged addresses
@@ -65,6 +77,11 @@ def _address(text: str) -> IPv4Address | IPv6Address:
     parsed = ip_address(text.partition("%")[0])
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return mapped or parsed
+
+
+def plain_address(text: str) -> str:
+    """An address as a client's networks write it."""
+    return str(_address(text))
 
 
 def _client(client: RadiusClient, settings: Radius, products: Products) -> Client:

@@ -213,8 +213,9 @@ class RadiusDesk:
         if found is None:
             check = Check(Reason.UNKNOWN_ACCOUNT, "user_unknown")
         else:
-            is_protected = work.channel.is_protected
-            check = second_look(work.packet, found, profile, self._used_nonces, is_protected=is_protected)
+            check = second_look(
+                work.packet, found, work.peer.secret, self._used_nonces, is_protected=work.channel.is_protected
+            )  # fmt: skip
         if check.reason is None:
             self._attempts.was_right(who)
         else:
@@ -254,7 +255,7 @@ class RadiusDesk:
     def _reply(self, work: Work, code: int, attributes: bytes, result: str) -> None:
         if self._end(work, result):
             channel = work.channel
-            octets = channel.responder.reply(work.packet, work.source, work.client.peer, code, attributes)
+            octets = channel.responder.reply(work.packet, work.source, work.peer, code, attributes)
             if octets is not None:
                 channel.send(octets, work.source, work.local)
 

@@ -11,7 +11,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 
 import structlog
 
@@ -44,6 +44,7 @@ from protocols.radius.packet import PACKET_OCTETS_MAX
 
 log = structlog.get_logger()
 
+ON_LINE_WAIT_MS: Final = 30_000
 NOT_AGAIN_MS: Final = 3_600_000
 WAITING_MAX: Final = 10_000
 _NAMES: Final = {DISCONNECT_REQUEST: "disconnect", COA_REQUEST: "coa"}
@@ -63,17 +64,32 @@ class Outcome(Enum):
     NOT_ASKED = "not_asked"  # it did not know the last one
 
 
+class Line(Protocol):
+    """A connection that the client opened and on which it can be asked, too (RFC 6614, section 2.5)."""
+
+    @property
+    def secret(self) -> bytes: ...
+
+    def send(self, octets: bytes) -> None: ...
+
+
+Way: TypeAlias = Line | Address
+
+
 class _Sent:
-    """One request that is out. ``transmissions`` counts the first one, too."""
+    """One request that is out. ``asked`` is where to as it was set, ``way`` where that led."""
 
-    __slots__ = ("asked", "client", "octets", "session_key", "timer", "transmissions", "where")
+    __slots__ = ("asked", "client", "octets", "secret", "session_key", "timer", "transmissions", "way")
 
-    def __init__(self, client: Client, session_key: str, octets: bytes, asked: Address, where: Address) -> None:
-        self.asked = asked  # as it was set, and where that led
+    def __init__(
+        self, client: Client, session_key: str, octets: bytes, secret: bytes, asked: Address | None, way: Way
+    ) -> None:
         self.client = client
         self.session_key = session_key
         self.octets = octets
-        self.where = where
+        self.secret = secret
+        self.asked = asked
+        self.way = way
         self.transmissions = 0
         self.timer: asyncio.TimerHandle | None = None
 
@@ -81,11 +97,11 @@ class _Sent:
 class _Socket(asyncio.DatagramProtocol):
     """Answers come to ``on_answer`` with the address they came from."""
 
-    def __init__(self, on_answer: Callable[[bytes, Address], None]) -> None:
+    def __init__(self, on_answer: Callable[[Address, bytes], None]) -> None:
         self._on_answer = on_answer
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self._on_answer(data, Address(addr[0], addr[1]))
+        self._on_answer(Address(addr[0], addr[1]), data)
 
 
 class DynamicAuthorization:
@@ -100,10 +116,10 @@ class DynamicAuthorization:
         self._counters = counters
         self._clock = clock
         self._sockets: dict[socket.AddressFamily, asyncio.DatagramTransport] = {}
-        self._sent: dict[tuple[Address, int], _Sent] = {}
-        self._next_identifier: dict[Address, int] = {}
+        self._sent: dict[tuple[Way, int], _Sent] = {}
         self._not_before_ms: dict[tuple[str, int, int], int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.line_to: Callable[[Client], Line | None] = lambda _: None
 
     @property
     def unanswered(self) -> int:
@@ -156,58 +172,68 @@ class DynamicAuthorization:
             self._ask(client, session, request, cause)
 
     def _ask(self, client: Client, session: CreditSession, request: DynamicRequest, cause: str) -> None:
-        name = _NAMES[request.code]
-        key = session.session_key
-        if request.where is None or len(self._sent) >= WAITING_MAX:
-            self._count(client, name, Outcome.NO_WAY)
-            log.warning("radius_request_not_sent", request=name, client=client.name, session=key,
-                        cure="set dynamic_authorization of this client")  # fmt: skip
-        elif self._not_before_ms.get((*request.where, request.code), 0) > self._clock():
+        name, key = _NAMES[request.code], session.session_key
+        line = self.line_to(client)
+        if line is None and request.where is not None and self._is_left_alone(request.where, request.code):
             self._count(client, name, Outcome.NOT_ASKED)
-        else:
-            log.info(
-                "radius_request_sent", request=name, client=client.name, session=key, to=str(request.where), cause=cause
-            )
-            task = asyncio.get_running_loop().create_task(self._begin(client, key, request, request.where))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            return
+        if len(self._sent) >= WAITING_MAX or (line is None and request.where is None):
+            self._count(client, name, Outcome.NO_WAY)
+            cure = "set dynamic_authorization of this client"
+            log.warning("radius_request_not_sent", request=name, client=client.name, session=key, cure=cure)
+            return
+        to = "its connection" if line is not None else str(request.where)
+        log.info("radius_request_sent", request=name, client=client.name, session=key, to=to, cause=cause)
+        if line is not None:
+            self._send(client, key, request, line, line.secret)
+            return
+        task = asyncio.get_running_loop().create_task(self._look_up_and_send(client, key, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _begin(self, client: Client, session_key: str, request: DynamicRequest, where: Address) -> None:
-        """Find the address and a free identifier, then send for the first time."""
+    def _is_left_alone(self, where: Address, code: int) -> bool:
+        return self._not_before_ms.get((*where, code), 0) > self._clock()
+
+    async def _look_up_and_send(self, client: Client, session_key: str, request: DynamicRequest) -> None:
+        assert request.where is not None, "that has been looked at"
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(where.host, where.port, type=socket.SOCK_DGRAM)
+            found = await loop.getaddrinfo(*request.where, type=socket.SOCK_DGRAM)
             family, address = found[0][0], Address(*found[0][4][:2])
             await self._open(family)
         except OSError as error:
             self._count(client, _NAMES[request.code], Outcome.NO_WAY)
             log.warning("radius_request_not_sent", client=client.name, session=session_key, reason=str(error))
             return
-        identifier = self._free_identifier(address)
-        octets = dynamic_request(request.code, identifier, request.attributes, client.profile.secret)
-        self._sent[address, identifier] = _Sent(client, session_key, octets, where, address)
-        self._transmit((address, identifier))
+        self._send(client, session_key, request, address, client.profile.secret)
+
+    def _send(self, client: Client, session_key: str, request: DynamicRequest, way: Way, secret: bytes) -> None:
+        identifier = self._free_identifier(way)
+        octets = dynamic_request(request.code, identifier, request.attributes, secret)
+        self._sent[way, identifier] = _Sent(client, session_key, octets, secret, request.where, way)
+        self._transmit((way, identifier))
 
     async def _open(self, family: socket.AddressFamily) -> None:
         if family not in self._sockets:
             loop = asyncio.get_running_loop()
-            transport, _ = await loop.create_datagram_endpoint(lambda: _Socket(self._on_answer), family=family,
+            transport, _ = await loop.create_datagram_endpoint(lambda: _Socket(self.answered), family=family,
                                                                local_addr=_ANY[family])  # fmt: skip
             if family in self._sockets:  # somebody else was faster
                 transport.close()
             else:
                 self._sockets[family] = transport
 
-    def _free_identifier(self, address: Address) -> int:
-        """The next one that is not out; with all of them out, the oldest request is given up."""
-        start = self._next_identifier.get(address, secrets.randbelow(256))
-        identifier = next((n % 256 for n in range(start, start + 256) if (address, n % 256) not in self._sent), start)
-        self._next_identifier[address] = (identifier + 1) % 256
-        if (address, identifier) in self._sent:
-            self._end((address, identifier), Outcome.UNANSWERED)
+    def _free_identifier(self, way: Way) -> int:
+        """One that is not out on this way, by chance, since an answer may come late; with all of them out, the request
+        that has one is given up.
+        """
+        start = secrets.randbelow(256)
+        identifier = next((n % 256 for n in range(start, start + 256) if (way, n % 256) not in self._sent), start)
+        if (way, identifier) in self._sent:
+            self._end((way, identifier), Outcome.UNANSWERED)
         return identifier
 
-    def _transmit(self, key: tuple[Address, int]) -> None:
+    def _transmit(self, key: tuple[Way, int]) -> None:
         sent = self._sent.get(key)
         if sent is None:
             return
@@ -215,31 +241,36 @@ class DynamicAuthorization:
             self._end(key, Outcome.UNANSWERED)
             return
         sent.transmissions += 1
-        family = socket.AF_INET6 if ":" in sent.where.host else socket.AF_INET
-        self._sockets[family].sendto(sent.octets, sent.where)
-        wait_s = delay_ms(sent.transmissions, secrets.randbelow(1001)) / 1000
-        sent.timer = asyncio.get_running_loop().call_later(wait_s, self._transmit, key)
+        wait_ms = delay_ms(sent.transmissions, secrets.randbelow(1001))
+        if isinstance(sent.way, Address):
+            family = socket.AF_INET6 if ":" in sent.way.host else socket.AF_INET
+            self._sockets[family].sendto(sent.octets, sent.way)
+        else:  # a connection loses nothing: nothing is repeated on it [R-113]
+            sent.way.send(sent.octets)
+            sent.transmissions, wait_ms = TRANSMISSIONS_MAX, ON_LINE_WAIT_MS
+        sent.timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self._transmit, key)
 
-    def _on_answer(self, datagram: bytes, source: Address) -> None:
+    def answered(self, way: Way, datagram: bytes) -> None:
+        """What came back on a way; anything but the answer to what is out on it is passed over."""
         if not 2 <= len(datagram) <= PACKET_OCTETS_MAX:
             return
-        key = source, datagram[1]
+        key = way, datagram[1]
         sent = self._sent.get(key)
         if sent is None:
             return
-        answer = read_answer(datagram, sent.octets, sent.client.profile.secret)
+        answer = read_answer(datagram, sent.octets, sent.secret)
         if answer is None:
             sent.client.discarded += 1
             self._counters.count("radius", "datagram", "wrong_authenticator")
         else:
             self._end(key, outcome_of(answer))
 
-    def _end(self, key: tuple[Address, int], outcome: Outcome) -> None:
+    def _end(self, key: tuple[Way, int], outcome: Outcome) -> None:
         sent = self._sent.pop(key)
         if sent.timer is not None:
             sent.timer.cancel()
         code = sent.octets[0]
-        if outcome in (Outcome.UNSUPPORTED, Outcome.UNANSWERED):
+        if outcome in (Outcome.UNSUPPORTED, Outcome.UNANSWERED) and sent.asked is not None:
             self._not_before_ms[*sent.asked, code] = self._clock() + NOT_AGAIN_MS
         self._count(sent.client, _NAMES[code], outcome)
         say = log.info if outcome is Outcome.ACKED else log.warning

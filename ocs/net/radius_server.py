@@ -1,4 +1,4 @@
-"""RADIUS over UDP: sockets, clients, and the end. What a record means is the gateway's business.
+"""RADIUS: sockets, clients, and the end; UDP here, connections in ``radius_streams``. What a record means is the gateway's business.
 
 datagram -> client by address -> responder (genuine? seen before?) -> desk (gateway, charging) -> reply
 """
@@ -20,6 +20,8 @@ from ocs.net.datagrams import DatagramSocket, Local, Source
 from ocs.net.radius_clients import Client, ClientTable
 from ocs.net.radius_desk import RadiusDesk
 from ocs.net.radius_dynamic import DynamicAuthorization
+from ocs.net.radius_streams import RadiusStreams
+from ocs.net.radius_tls import TlsFiles
 from ocs.net.radius_watch import GrantWatch
 from ocs.net.radius_work import Charging, SeldomLog, Work
 from ocs.observe.metrics import Counters
@@ -76,6 +78,12 @@ class RadiusServer:
         self.dynamic = DynamicAuthorization(self._clients, products.dictionary, charging.submit, self.counters, clock)
         self.watch = GrantWatch(charging.find_session, self._cut_off, clock)
         self.desk = RadiusDesk(settings.radius, charging, currencies, self.counters, self._seldom, self.watch, clock)
+        tls = TlsFiles(config_dir, settings.radius.tls) if settings.radius.radsec else None
+        self.streams = RadiusStreams(
+            settings.radius, self._clients, self.desk, self.counters, self._seldom, clock, is_ready, tls
+        )
+        self.streams.on_answer = self.dynamic.answered
+        self.dynamic.line_to = self.streams.line_to
         self._watching: asyncio.Task[None] | None = None
 
     @property
@@ -96,7 +104,9 @@ class RadiusServer:
                 self._add(listen, Role.AUTHENTICATION, keep_ms)
             for listen in self._settings.accounting:
                 self._add(listen, Role.ACCOUNTING, keep_ms * ACCOUNTING_KEEP_FACTOR)
+            streams = await self.streams.start()
         except StartRefusedError:
+            self.streams.stop_reading()
             self._close_sockets()
             raise
         loop = asyncio.get_running_loop()
@@ -106,7 +116,7 @@ class RadiusServer:
             if client.peer.requirement == "no":
                 log.warning("radius_client_insecure", client=client.name, cure="require_message_authenticator")
         self._watching = asyncio.create_task(self.watch.run(), name="radius grants")
-        addresses = [datagrams.address for datagrams in self._listeners]
+        addresses = [*(datagrams.address for datagrams in self._listeners), *streams]
         log.info("radius_listening", addresses=addresses)
         return addresses
 
@@ -115,21 +125,27 @@ class RadiusServer:
         loop = asyncio.get_running_loop()
         for datagrams in self._listeners:
             datagrams.stop_reading(loop)
+        self.streams.stop_reading()
         await self.desk.drained(drain_s)
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.dynamic.close()
+        self.streams.close()
         self._close_sockets()
 
     def _add(self, listen: str, role: Role, keep_ms: int) -> None:
-        datagrams = DatagramSocket(listen, self._on_turn)
+        datagrams = DatagramSocket(listen, self._on_turn, is_shared=self._settings.share_ports)
         self._listeners[datagrams] = _Listener(datagrams, Responder(role, ReplyCache(keep_ms), self._is_ready))
 
     def _close_sockets(self) -> None:
         for datagrams in self._listeners:
             datagrams.close()
         self._listeners.clear()
+
+    def reload(self) -> None:
+        """Read certificates anew."""
+        self.streams.reload()
 
     def on_silent(self, session: CreditSession) -> None:
         """The session was given up: should its call go on nevertheless, it is to end."""
@@ -153,7 +169,7 @@ class RadiusServer:
                 continue
             result = listener.responder.receive(octets, source, client.peer, now_ms)
             if type(result) is Packet:
-                works.append(Work(listener, client, result, source, local))
+                works.append(Work(listener, client, client.peer, result, source, local))
             elif isinstance(result, bytes):
                 self.counters.count("radius", "datagram", "answered_at_once")
                 datagrams.send(result, source, local)

@@ -13,7 +13,7 @@ from ocs.charging.session import CreditSession
 from ocs.net.datagrams import Local, Source
 from ocs.net.radius_clients import Client
 from protocols.radius.packet import Packet
-from protocols.radius.responder import Responder
+from protocols.radius.responder import Peer, Responder
 
 log: Any = structlog.get_logger()
 
@@ -50,13 +50,18 @@ class Channel(Protocol):
 
 
 class Work:
-    """One request between its arrival and its reply. ``extra`` are attributes that an Accept gets in addition."""
+    """One request between its arrival and its reply. ``peer`` is the client as this channel knows it: its secret and
+    its policies. ``extra`` are attributes that an Accept gets in addition.
+    """
 
-    __slots__ = ("channel", "client", "extra", "is_done", "kind", "local", "packet", "source")
+    __slots__ = ("channel", "client", "extra", "is_done", "kind", "local", "packet", "peer", "source")
 
-    def __init__(self, channel: Channel, client: Client, packet: Packet, source: Source, local: Local) -> None:
+    def __init__(
+        self, channel: Channel, client: Client, peer: Peer, packet: Packet, source: Source, local: Local
+    ) -> None:
         self.channel = channel
         self.client = client
+        self.peer = peer
         self.packet = packet
         self.source = source
         self.local = local

@@ -127,17 +127,20 @@ class Running:
 
 
 @asynccontextmanager
-async def running(listen: str = "127.0.0.1:0", in_flight_max: int = 100, **client: Any) -> AsyncIterator[Running]:
+async def running(
+    listen: str = "127.0.0.1:0", in_flight_max: int = 100, radius: dict[str, Any] | None = None, **client: Any
+) -> AsyncIterator[Running]:
     options = {"name": "sbc", "networks": ("127.0.0.0/8", "::1"), "secret": SECRET} | client
-    radius = Radius(
+    settings = Radius(
         authentication=(listen,),
         accounting=(listen,),
         in_flight_max=in_flight_max,
         clients=(RadiusClient(**options),),
+        **(radius or {}),
     )
     core = Core()
     currencies = {"EUR": Currency("EUR", 978, 9, 2)}
-    server = RadiusServer(Settings(radius=radius), core, currencies, lambda: NOW_MS, CONFIG)
+    server = RadiusServer(Settings(radius=settings), core, currencies, lambda: NOW_MS, CONFIG)
     addresses = await server.start()
     everything = Running(server, core, addresses)
     try:
