@@ -6,9 +6,10 @@ settings, rate files, Valkey -> charging core -> Diameter, RADIUS and HTTP serve
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
+import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -33,6 +34,7 @@ from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.net.diameter_server import DiameterServer
 from ocs.net.http_server import HttpServer
+from ocs.net.radius_report import ClientReports
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
 from ocs.rating.load import load_ratebook
@@ -116,6 +118,9 @@ class Daemon:
         ):
             context.metrics.watch(gauge, protocol, read)
         supervision = asyncio.create_task(self._supervision.run(), name="supervision")
+        process = f"{socket.gethostname()}:{os.getpid()}"
+        reports = ClientReports(self._store.client, process, radius.reports)
+        reporting = asyncio.create_task(reports.run(), name="radius reports")
         try:
             if self._endpoints.admin_key is not None:
                 await ensure_admin_key(self._store.client, self._endpoints.admin_key)
@@ -129,8 +134,8 @@ class Daemon:
                 diameter.close(limits.DRAIN_S), radius.close(limits.DRAIN_S), http.close(limits.DRAIN_S)
             )
             supervision.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await supervision
+            reporting.cancel()
+            await asyncio.gather(supervision, reporting, return_exceptions=True)
             await history.close()
             await self._store.close()
             log.info("daemon_stopped")

@@ -7,9 +7,22 @@ from typing import Final
 
 import typer
 
-from ocs.cli import audit, configuration, demo, flush, inspect, keys, migrate, rates, run, serve
+from ocs.cli import audit, clients, configuration, demo, flush, inspect, keys, migrate, radius, rates, run, serve
 
-COMMANDS: Final[tuple[ModuleType, ...]] = (run, serve, flush, migrate, demo, audit, inspect, keys, rates, configuration)
+COMMANDS: Final[tuple[ModuleType, ...]] = (
+    run,
+    serve,
+    flush,
+    migrate,
+    demo,
+    audit,
+    inspect,
+    clients,
+    radius,
+    keys,
+    rates,
+    configuration,
+)
 
 HELP: Final = """\
 Online charging server: calls, messages and data are charged while they last.

@@ -19,18 +19,22 @@ _Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class Client(msgspec.Struct):
-    """One client: how the protocol and how charging see it, the datagrams that got no answer, and what it was asked
-    (RFC 5176) with which result.
+    """One client: how the protocol and how charging see it, how many requests it made, the packets that got no answer
+    by reason, and what it was asked (RFC 5176) with which result.
     """
 
     profile: Profile
     peer: Peer
-    discarded: int = 0
+    requests: int = 0
+    discarded: dict[str, int] = {}
     asked: dict[str, int] = {}
 
     @property
     def name(self) -> str:
         return self.profile.client.name
+
+    def discard(self, reason: str) -> None:
+        self.discarded[reason] = self.discarded.get(reason, 0) + 1
 
 
 class ClientTable:

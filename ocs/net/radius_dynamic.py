@@ -260,7 +260,7 @@ class DynamicAuthorization:
             return
         answer = read_answer(datagram, sent.octets, sent.secret)
         if answer is None:
-            sent.client.discarded += 1
+            sent.client.discard("wrong_authenticator")
             self._counters.count("radius", "datagram", "wrong_authenticator")
         else:
             self._end(key, outcome_of(answer))

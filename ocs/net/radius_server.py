@@ -20,6 +20,7 @@ from ocs.net.datagrams import DatagramSocket, Local, Source
 from ocs.net.radius_clients import Client, ClientTable
 from ocs.net.radius_desk import RadiusDesk
 from ocs.net.radius_dynamic import DynamicAuthorization
+from ocs.net.radius_report import ClientReport, report_of
 from ocs.net.radius_streams import RadiusStreams
 from ocs.net.radius_tls import TlsFiles
 from ocs.net.radius_watch import GrantWatch
@@ -143,6 +144,10 @@ class RadiusServer:
             datagrams.close()
         self._listeners.clear()
 
+    def reports(self) -> list[ClientReport]:
+        """What each client has done so far."""
+        return [report_of(client, self.streams.count_of(client)) for client in self.clients]
+
     def reload(self) -> None:
         """Read certificates anew."""
         self.streams.reload()
@@ -169,6 +174,7 @@ class RadiusServer:
                 continue
             result = listener.responder.receive(octets, source, client.peer, now_ms)
             if type(result) is Packet:
+                client.requests += 1
                 works.append(Work(listener, client, client.peer, result, source, local))
             elif isinstance(result, bytes):
                 self.counters.count("radius", "datagram", "answered_at_once")
@@ -178,7 +184,7 @@ class RadiusServer:
         self.desk.take(works, now_ms)
 
     def _discarded(self, client: Client, why: Discard, now_ms: int) -> None:
-        client.discarded += 1
+        client.discard(why.value)
         self.counters.count("radius", "datagram", why.value)
         if why is not Discard.REPEAT_IN_WORK:
             self._seldom.warn("radius_discarded", client.name, why.value, now_ms)

@@ -235,6 +235,7 @@ class RadiusStream(asyncio.Protocol):
             return None
         result = self.responder.receive(frame, self._source, self._peer, now_ms)
         if type(result) is Packet:
+            client.requests += 1
             return Work(self, client, self._peer, result, self._source, [])
         if isinstance(result, bytes):
             self._streams.counters.count("radius", "datagram", "answered_at_once")
@@ -242,7 +243,7 @@ class RadiusStream(asyncio.Protocol):
         elif result is Discard.WRONG_CODE and frame[0] in _REFUSALS:
             self._refuse(frame)
         elif isinstance(result, Discard):
-            client.discarded += 1
+            client.discard(result.value)
             self._streams.counters.count("radius", "datagram", result.value)
             if result in _OUT_OF_STEP:
                 raise RemoteProtocolError(result.value)

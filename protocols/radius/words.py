@@ -93,6 +93,14 @@ def _text_of(known: Attribute, value: bytes, dictionary: Dictionary) -> str:
     return f"0x{value.hex()}"
 
 
+def line_octets(line: str, dictionary: Dictionary) -> bytes:
+    """One attribute from a line ``Name = value``. Raises WordsError."""
+    name, equals, text = line.partition("=")
+    if not equals:
+        raise WordsError(f"{line!r} is no attribute: write Name = value")
+    return attribute_octets(name.strip(), text.strip(), dictionary)
+
+
 def attribute_octets(name: str, text: str, dictionary: Dictionary) -> bytes:
     """One attribute from its name and its value as written. Raises WordsError."""
     by_number = _BY_NUMBER.fullmatch(name)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from protocols.radius.words import attribute_octets
+from protocols.radius.words import line_octets
 from tests.integration.radius_world import Gateway, playing
 from tests.scenario.world import CONFIG, amount
 from tests.wire.radius_packets import dictionary
@@ -39,8 +39,7 @@ async def play(lines: list[str], gateway: Gateway) -> None:
         elif line.startswith("wait "):
             gateway.world.clock.now_ms += 1000 * int(line.removeprefix("wait "))
         elif line.startswith(" "):
-            name, _, value = line.partition(" = ")
-            octets += attribute_octets(name.strip(), value, dictionary())
+            octets += line_octets(line, dictionary())
         else:
             code, octets = line, b""
 

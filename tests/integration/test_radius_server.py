@@ -126,7 +126,7 @@ async def test_a_wrong_secret_gets_silence() -> None:
         client = server.client(timeout_s=0.2, secret="other")
         with pytest.raises(Timeout):
             await exchange(client, accounting(client, "Start", Acct_Session_Id="s1"))
-        assert server.server.clients[0].discarded == 1
+        assert server.server.clients[0].discarded == {"wrong_authenticator": 1}
         assert server.core.requests == []
 
 

@@ -27,7 +27,20 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-COMMANDS = ["run", "serve", "flush", "migrate", "demo", "account show", "session show", "session list", "config check"]
+COMMANDS = [
+    "run",
+    "serve",
+    "flush",
+    "migrate",
+    "demo",
+    "clients",
+    "radius decode",
+    "radius send",
+    "account show",
+    "session show",
+    "session list",
+    "config check",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
