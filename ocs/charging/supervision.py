@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from balance.store import Due, Store
+from balance.store import BackendUnavailable, Due, Store
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession, decode_session
@@ -125,14 +125,10 @@ class Supervision:
 
     async def find_session(self, key: str) -> CreditSession | None:
         """The open session of that key, as it stands in the store. Raises BackendUnavailable."""
-        value = await self._locate(key)
-        record = decode_session(value) if value is not None else None
-        return record if isinstance(record, CreditSession) else None
-
-    async def _locate(self, key: str) -> bytes | None:
-        future: asyncio.Future[bytes | BackendUnavailable | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[bytes] | BackendUnavailable] = asyncio.get_running_loop().create_future()
         self._store.locate(key, future.set_result)
         found = await future
         if isinstance(found, BackendUnavailable):
             raise found
-        return found
+        records = (decode_session(value) for value in found)
+        return next((record for record in records if isinstance(record, CreditSession)), None)
