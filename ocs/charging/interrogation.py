@@ -284,5 +284,6 @@ def _taken_over(case: Case, lease: CreditSession) -> CreditSession:
         filed_ms=lease.filed_ms if lease.session_key == request.session_key else 0,
         seen=Seen(),
         answers=(),
+        details=request.details or lease.details,
     )
     return taken

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -87,13 +87,19 @@ class GroupRequest(msgspec.Struct, array_like=True, frozen=True, gc=False):
     used: tuple[Quantity, ...] | None = None
 
 
+Details: TypeAlias = tuple[tuple[str, str], ...]
+
+
 class Parties(NamedTuple):
-    """Who is charged (identities, to be tried in order), between which numbers, by which authorization (RADIUS)."""
+    """Who is charged (identities, to be tried in order), between which numbers, by which authorization (RADIUS), and
+    what else the client said that is to be kept with the session.
+    """
 
     identities: tuple[str, ...] = ()
     destination: str = ""
     origin: str = ""
     lease_of: str = ""
+    details: Details = ()
 
 
 class ChargingRequest(msgspec.Struct):
@@ -127,12 +133,14 @@ class ChargingRequest(msgspec.Struct):
     parties: Callable[[], Parties] | None = None
     is_forced: bool = False  # EXPIRY: close it whatever its deadline says
     all_affordable: bool = False  # RADIUS: grant all that the balance pays for, up to the maximum [R-46]
+    details: Details = ()  # what the client said, by its attributes' names: kept with the session, then in its record
+    flags: int = 0  # CdrFlag: what a biller should know of this report
     currency: str = ""  # of MONEY quantities; an account of another currency cannot be charged so
 
     def complete(self) -> None:
         """Ask the gateway for what it left out."""
         if self.parties is not None:
-            self.identities, self.destination, self.origin, self.lease_of = self.parties()
+            self.identities, self.destination, self.origin, self.lease_of, self.details = self.parties()
             self.parties = None
 
 

@@ -14,7 +14,7 @@ import msgspec
 from balance.account import Reservation
 from balance.burn import add_holds
 from balance.money import Amount
-from ocs.charging.request import ChargingAnswer, GroupKey, RequestKind
+from ocs.charging.request import ChargingAnswer, Details, GroupKey, RequestKind
 from ocs.rating.price import Tariff
 
 STORED_ANSWERS: Final = 2
@@ -100,6 +100,7 @@ class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     groups: tuple[GroupState, ...] = ()
     answers: tuple[StoredAnswer, ...] = ()
     flags: int = 0  # CdrFlag
+    details: Details = ()
 
     @property
     def is_open(self) -> bool:

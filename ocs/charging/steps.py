@@ -169,6 +169,7 @@ def new_session(case: Case, account: Account) -> CreditSession:
         0,
         account.currency,
         Seen(),
+        details=request.details,
     )
 
 
@@ -195,7 +196,8 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
         session.seen.with_number(request.request_number),
         charged.groups,
         with_answer(session.answers, stored),
-        session.flags,
+        session.flags | request.flags,
+        session.details,
     )
     decision: Answered = Decision(answer, account, ((session.session_key, session),))
     return decision if case.lease is None else with_lease_gone(case, decision)
@@ -270,7 +272,10 @@ def closing_record(case: Case, session: CreditSession, flags: int) -> Cdr:
             for state in session.groups
         ),
         case.request.cause,
-        session.flags | flags,
+        session.flags | flags | case.request.flags,
+        tuple((dict(session.details) | dict(case.request.details)).items())
+        if case.request.details
+        else session.details,
     )
 
 

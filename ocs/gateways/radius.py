@@ -15,8 +15,10 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from ocs.charging.cdr import CdrFlag
 from ocs.charging.request import (
     ChargingRequest,
+    Details,
     EventAction,
     GroupKey,
     GroupRequest,
@@ -46,6 +48,8 @@ DELAY_S_MAX: Final = 7 * 86_400  # one switch sends an epoch time as Acct-Delay-
 EVENT_AGE_MS_MAX: Final = 7 * 86_400_000
 EVENT_AHEAD_MS_MAX: Final = 300_000
 SILENCE_MARGIN_S: Final = 60
+DIFFERENCE_S_MAX: Final = 2  # or a hundredth: what two clocks of one gateway may differ by [R-64]
+DETAIL_LENGTH_MAX: Final = 253  # what fits one attribute
 
 _ONE_GROUP: Final = GroupKey()
 _ZERO_SECONDS: Final = (Quantity(UnitKind.SECONDS, 0),)
@@ -123,6 +127,7 @@ def authorization_request(reading: Reading, profile: Profile, nonce: bytes, now_
         peer=profile.client.name,
         lease_ms=profile.lease_ms,
         all_affordable=True,
+        details=details_of(reading, profile) if profile.dialect.kept else (),
     )
 
 
@@ -171,6 +176,7 @@ def accounting_request(reading: Reading, profile: Profile, now_ms: int) -> Accou
     used_s = 0 if is_other_leg or status_type == StatusType.FAILED else _used_s(reading, kind)
     at_ms = _event_at_ms(reading, profile, used_s if kind is RequestKind.TERMINATION else None, now_ms)
     group = _group(reading, profile, kind, used_s, is_framed=framed)
+    flags = 0 if kind is not RequestKind.TERMINATION else _flags(reading, used_s, at_ms)
     return ChargingRequest(
         kind=kind,
         session_key=_call_key(reading, profile, session_id, leg),
@@ -184,6 +190,8 @@ def accounting_request(reading: Reading, profile: Profile, now_ms: int) -> Accou
         cause=_cause(reading, profile, status_type) if kind is RequestKind.TERMINATION else "",
         duration_from_times=used_s is None and not framed and kind is not RequestKind.INITIAL,
         all_affordable=not framed,
+        details=details_of(reading, profile) if kind is RequestKind.TERMINATION and profile.dialect.kept else (),
+        flags=flags,
         # Who calls whom, and by which authorization, is only asked for a call that is not known yet.
         parties=lambda: _parties(reading, profile),
     )
@@ -195,7 +203,18 @@ def _parties(reading: Reading, profile: Profile) -> Parties:
         "" if is_framed(reading) else _destination(reading.text(Field.CALLEE)),
         normal_number(reading.text(Field.CALLER)),
         _lease_of(reading, profile),
+        details_of(reading, profile),
     )
+
+
+def details_of(reading: Reading, profile: Profile) -> Details:
+    """What the profile keeps of a record beside what charging asks for."""
+    found = {}
+    for name, source in profile.dialect.kept:
+        value = reading.value(source)
+        if value and name not in found:
+            found[name] = value[:DETAIL_LENGTH_MAX]
+    return tuple(found.items())
 
 
 def _group(
@@ -231,14 +250,12 @@ def _used_s(reading: Reading, kind: RequestKind) -> int | None:
     seconds = reading.count(Field.SECONDS)
     if seconds is not None:
         return seconds
-    ended = reading.text(Field.DISCONNECT_TIME)
-    connected = reading.text(Field.CONNECT_TIME)
-    if connected and ended:
-        connected_at, ended_at = parse_time(connected), parse_time(ended)
-        if connected_at is not None and ended_at is not None:
-            return max(0, -(-(ended_at.at_ms - connected_at.at_ms) // 1000))  # a second that began counts
+    lasted_s = _lasted_s(reading)
+    if lasted_s is not None:
+        return lasted_s
     # An h323 record without a connect time is of a call nobody answered, however long it rang [R-65].
-    return 0 if not connected and (ended or reading.text(Field.SETUP_TIME)) else None
+    is_timed = reading.text(Field.DISCONNECT_TIME) or reading.text(Field.SETUP_TIME)
+    return 0 if is_timed and not reading.text(Field.CONNECT_TIME) else None
 
 
 def _event_at_ms(reading: Reading, profile: Profile, used_s: int | None, now_ms: int) -> int:
@@ -253,6 +270,29 @@ def _event_at_ms(reading: Reading, profile: Profile, used_s: int | None, now_ms:
     if used_s and profile.dialect.is_stop_at_start:
         at_ms += 1000 * used_s
     return at_ms if now_ms - EVENT_AGE_MS_MAX <= at_ms <= now_ms + EVENT_AHEAD_MS_MAX else now_ms
+
+
+def _flags(reading: Reading, used_s: int | None, at_ms: int) -> int:
+    """What a biller should look at in a Stop [R-64] [R-68]."""
+    flags = 0
+    said_ms = event_at_ms(reading)
+    if said_ms is not None and used_s is None and said_ms != at_ms:
+        flags |= CdrFlag.CLOCK_ADJUSTED  # the duration is made of these times
+    lasted_s = _lasted_s(reading) if used_s and reading.has(Field.CONNECT_TIME) else None
+    if lasted_s is not None and used_s is not None and abs(lasted_s - used_s) > max(DIFFERENCE_S_MAX, used_s // 100):
+        flags |= CdrFlag.DURATIONS_DIFFER
+    return flags
+
+
+def _lasted_s(reading: Reading) -> int | None:
+    """From connect to disconnect; a second that began counts."""
+    connected, ended = reading.text(Field.CONNECT_TIME), reading.text(Field.DISCONNECT_TIME)
+    if not connected or not ended:
+        return None
+    connected_at, ended_at = parse_time(connected), parse_time(ended)
+    if connected_at is None or ended_at is None:
+        return None
+    return max(0, -(-(ended_at.at_ms - connected_at.at_ms) // 1000))
 
 
 def _interim_number(used_s: int | None, event_at_ms: int) -> int:

@@ -15,11 +15,12 @@ from ocs.addresses import Address, parse_address
 from ocs.charging.request import ChargingAnswer, ChargingRequest, GroupKey, GroupRequest, Quantity, RequestKind
 from ocs.charging.session import CreditSession
 from ocs.gateways.radius import Profile
+from ocs.gateways.radius_profile import IDENTIFIERS
 from ocs.rating.units import UnitKind
 from protocols.radius.attributes import SESSION_TIMEOUT, integer_attribute
 from protocols.radius.dictionary import Dictionary
 from protocols.radius.dynauth import COA_REQUEST, DISCONNECT_REQUEST
-from protocols.radius.words import attribute_octets
+from protocols.radius.words import attribute_octets, quoted
 
 CUT_OFF_MARGIN_MS: Final = 5_000
 """A gateway ends the call by itself at its Session-Timeout; we only ask when it did not."""
@@ -96,11 +97,12 @@ def grant_ends_ms(session: CreditSession) -> int:
 
 def _identity(session: CreditSession, profile: Profile, dictionary: Dictionary) -> bytes:
     names = names_of(session.session_key, profile)
+    kept = dict(session.details)
     octets = b""
     for name in profile.dialect.dynamic.identify:
-        said = _SAID[name](session, names) if name in _SAID else ""
+        said = _SAID[name](session, names) if name in _SAID else kept.get(name, "")
         if said:
-            octets += attribute_octets(name, f'"{said}"' if name not in _ADDRESSES else said, dictionary)
+            octets += attribute_octets(name, said if name in _ADDRESSES else quoted(said), dictionary)
     return octets
 
 
@@ -119,7 +121,7 @@ _SAID: Final[dict[str, Callable[[CreditSession, Named], str]]] = {
     "Calling-Station-Id": lambda session, _: session.origin,
     "Called-Station-Id": lambda session, _: session.destination,
 }
-IDENTIFIERS: Final = frozenset(_SAID)
+assert _SAID.keys() == set(IDENTIFIERS), "what need not be kept is known from the session"
 _ADDRESSES: Final = frozenset(("NAS-IP-Address", "NAS-IPv6-Address"))
 
 

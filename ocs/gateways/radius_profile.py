@@ -19,7 +19,7 @@ from ocs.settings_file import decode_table
 from protocols.radius.attributes import integer_attribute, text_attribute, vendor_attribute
 from protocols.radius.dictionary import INTEGER_TYPES, Attribute, Dictionary
 from protocols.radius.packet import VALUE_OCTETS_MAX
-from protocols.radius.reading import Field, Reader, Rewrite
+from protocols.radius.reading import Field, Reader, Rewrite, Source, sources_named
 
 Names: TypeAlias = tuple[str, ...]
 Templates: TypeAlias = dict[str, str | tuple[str, ...]]
@@ -63,10 +63,9 @@ RETURN_CODES: Final[dict[Reason, tuple[int, str]]] = {
 }
 assert RETURN_CODES.keys() == set(Reason), "every reason has a code and a sentence"
 
-# What a call can be named by in a Disconnect-Request or a CoA-Request.
+# What a call can be named by, in a Disconnect-Request or a CoA-Request, without having been kept for it.
 IDENTIFIERS: Final = (
     "Acct-Session-Id",
-    "User-Name",
     "NAS-Identifier",
     "NAS-IP-Address",
     "NAS-IPv6-Address",
@@ -136,6 +135,7 @@ class ProfileFile(_Section, frozen=True):
     accept: Templates = {}
     reject: Templates = {}
     return_codes: dict[str, int] = {}
+    keep: Names = ()  # attributes that stand with the session and in its record, by their names
     dynamic: Dynamic = Dynamic()
 
 
@@ -164,6 +164,7 @@ class Dialect(msgspec.Struct, frozen=True):
     accept: tuple[Reply, ...]
     reject: tuple[Reply, ...]
     return_codes: dict[Reason, int]
+    kept: tuple[tuple[str, Source], ...]
     dynamic: Dynamic
 
     def with_account(self, names: Names, dictionary: Dictionary) -> Dialect:
@@ -196,14 +197,23 @@ def _compiled(name: str, shape: ProfileFile, dictionary: Dictionary, file: TomlF
     reject = _replies(shape.reject, "reject", dictionary, file)
     codes = {reason: code for reason, (code, _) in RETURN_CODES.items()} | _codes(shape, file)
     for wanted in shape.dynamic.identify:
-        if wanted not in IDENTIFIERS:
-            file.fault(("dynamic", "identify"), f"{wanted} cannot name a call", did_you_mean(wanted, IDENTIFIERS))
+        if dictionary.attribute(wanted) is None:
+            cure = did_you_mean(wanted, (attribute.name for attribute in dictionary.attributes.values()))
+            file.fault(("dynamic", "identify"), f"{wanted} is in no dictionary", cure)
+    # What a call is to be named by and cannot be told from its key is kept as well.
+    names = dict.fromkeys(
+        (
+            *shape.keep,
+            *(name for name in shape.dynamic.identify if name not in IDENTIFIERS and dictionary.attribute(name)),
+        )
+    )
+    kept = tuple((name, source) for name in names for source in _kept(name, dictionary, file))
     if file.faults.sorted():
         return None
     words = {word.lower(): leg for leg in ("answer", "originate") for word in getattr(shape.legs, leg)}
     return Dialect(
         name, shape.title, reader, fields, rewrites, shape.legs, words, shape.cause_form == "hex",
-        shape.times_are_seconds_of_start, accept, reject, codes, shape.dynamic,
+        shape.times_are_seconds_of_start, accept, reject, codes, kept, shape.dynamic,
     )  # fmt: skip
 
 
@@ -220,6 +230,14 @@ def _rewrite(rule: RewriteRule, at: int, file: TomlFile) -> Rewrite | None:
         file.fault((*path, "match"), f"is no usable pattern: {error}", "a regular expression of Python's re module")
         return None
     return Rewrite(fields[rule.field], pattern, rule.replace)
+
+
+def _kept(name: str, dictionary: Dictionary, file: TomlFile) -> list[Source]:
+    sources = sources_named(name, dictionary)
+    if sources is None:
+        cure = did_you_mean(name, (attribute.name for attribute in dictionary.attributes.values()))
+        file.fault(("keep",), f"{name} is in no dictionary", cure)
+    return sources or []
 
 
 def _codes(shape: ProfileFile, file: TomlFile) -> dict[Reason, int]:

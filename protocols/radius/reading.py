@@ -55,7 +55,7 @@ class ReadFault(NamedTuple):
 
 # The number of a standard attribute or 0, the key of a vendor's or of a pair, names that may stand before the value,
 # and how octets become text.
-_Source: TypeAlias = tuple[int, bytes, tuple[bytes, ...], Callable[[bytes], str]]
+Source: TypeAlias = tuple[int, bytes, tuple[bytes, ...], Callable[[bytes], str]]
 _Found: TypeAlias = Mapping[bytes, bytes]
 
 _NOTHING: Final[_Found] = {}
@@ -93,19 +93,15 @@ class Reader:
         values = packet.attributes.get(VENDOR_SPECIFIC)
         return Reading(packet.attributes, self, _NOTHING if values is None else self._vendor_values(values), source)
 
-    def _sources(self, dictionary: Dictionary, field: Field, names: Sequence[str]) -> tuple[_Source, ...]:
-        found: list[_Source] = []
+    def _sources(self, dictionary: Dictionary, field: Field, names: Sequence[str]) -> tuple[Source, ...]:
+        found: list[Source] = []
         for name in names:
             if name == SOURCE_ADDRESS:
                 continue
-            base, colon, pair = name.partition(":")
-            attribute = _by_number(base) or dictionary.attribute(base)
-            if attribute is None or len(attribute.path) != 1:
-                self.faults.append(ReadFault(field, name, "is in no dictionary", base))
-            elif colon:
-                found.append((0, b"pair:" + pair.lower().encode(), (), text))
-            else:
-                found += _sources_of(attribute)
+            sources = sources_named(name, dictionary)
+            if sources is None:
+                self.faults.append(ReadFault(field, name, "is in no dictionary", name.partition(":")[0]))
+            found += sources or []
         return tuple(found)
 
     def _vendor_values(self, values: list[bytes]) -> _Found:
@@ -173,6 +169,15 @@ class Reading:
         rewrites = reader.rewrites[field]
         return list(dict.fromkeys(_rewritten(rewrites, value) for value in values if value))
 
+    def value(self, source: Source) -> str:
+        """What stands in one place; "" if nothing does."""
+        kind, key, names, read = source
+        if kind:
+            values = self.attributes.get(kind)
+            return read(values[0]) if values is not None else ""
+        content = self._found.get(key)
+        return _without_name(content, names, read) if content is not None else ""
+
     def count(self, field: Field) -> int | None:
         """The field as a whole number, from the first attribute that has a value; None if that is no number."""
         if not self._found:
@@ -213,7 +218,16 @@ def _by_number(name: str) -> Attribute | None:
     return Attribute(name, 0, (int(number),), "string")
 
 
-def _sources_of(attribute: Attribute) -> list[_Source]:
+def sources_named(name: str, dictionary: Dictionary) -> list[Source] | None:
+    """Where an attribute's value may stand; None for a name that no dictionary has."""
+    base, colon, pair = name.partition(":")
+    attribute = _by_number(base) or dictionary.attribute(base)
+    if attribute is None or len(attribute.path) != 1:
+        return None
+    return [(0, b"pair:" + pair.lower().encode(), (), text)] if colon else _sources_of(attribute)
+
+
+def _sources_of(attribute: Attribute) -> list[Source]:
     read = _reading_of(attribute.type)
     if not attribute.vendor:
         return [(attribute.path[0], b"", (), read)]

@@ -82,7 +82,7 @@ def _word(vendor: int, number: int, value: bytes, dictionary: Dictionary) -> Nam
 
 def _text_of(known: Attribute, value: bytes, dictionary: Dictionary) -> str:
     if known.type in ("string", "text") and not known.encryption:
-        return '"' + a.text(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+        return quoted(a.text(value))
     if known.type == "date" and len(value) == 4:
         return datetime.fromtimestamp(int.from_bytes(value, "big"), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if known.type in INTEGER_TYPES and len(value) == _SIZES.get(known.type, 4):
@@ -99,6 +99,11 @@ def line_octets(line: str, dictionary: Dictionary) -> bytes:
     if not equals:
         raise WordsError(f"{line!r} is no attribute: write Name = value")
     return attribute_octets(name.strip(), text.strip(), dictionary)
+
+
+def quoted(text: str) -> str:
+    """A text as it is written, whatever is in it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def attribute_octets(name: str, text: str, dictionary: Dictionary) -> bytes:

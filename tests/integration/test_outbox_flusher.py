@@ -47,6 +47,7 @@ def session_entry(account_id: str, number: int, cost: int = 5, session_id: str =
         (group,),
         "normal",
         2,
+        (("release-source", "2"), ("h323-ivr-out", "a\x00b")),
     )
     return JournalEntry(account_id, number, NOW_MS, "session", "EUR", (Hold(0, -cost),), cdr=cdr)
 

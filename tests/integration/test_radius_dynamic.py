@@ -22,6 +22,7 @@ from ocs.charging.session import CreditSession
 from ocs.net import radius_dynamic
 from tests.integration.radius_world import Gateway, playing
 from tests.scenario.world import CONFIG
+from tests.wire.radius_packets import cisco
 
 pytestmark = pytest.mark.integration
 
@@ -108,6 +109,17 @@ async def test_a_call_that_outlives_its_grant_is_disconnected() -> None:
         assert await gateway.figures() == (1000, 1000)  # [R-95]: only the report debits
         await gateway.account(STOP, {**CALL, 46: 1008})
         assert await gateway.figures() == (-8, 0)
+
+
+async def test_a_gateway_is_asked_by_the_names_its_profile_wants() -> None:
+    """What cannot be told from the call's key was kept with the session, for whichever process asks."""
+    async with cut_off_world(profile="cisco") as (gateway, nas):
+        await gateway.account(START, {**CALL, 26: [cisco(23, "h323-remote-address=192.0.2.8")]})
+        gateway.server.dynamic.disconnect(await session_of(gateway), "test")
+        assert in_words(await nas.next()) == {"Acct-Session-Id": ["s1"], "User-Name": [USER]}
+        await gateway.account(STOP, {**CALL, 46: 5, 26: [cisco(115, "release-source=2")]})
+        (record,) = await gateway.records()
+        assert dict(record.details) == {"h323-remote-address": "192.0.2.8", "User-Name": USER, "release-source": "2"}
 
 
 async def test_an_interim_moves_the_end_and_a_stop_takes_it_away() -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
+from ocs.charging.cdr import CdrFlag
 from ocs.charging.request import ChargingRequest, EventAction, GroupKey, Quantity, RequestKind
 from ocs.errors import StartRefusedError
 from ocs.gateways.radius import (
@@ -401,3 +402,36 @@ def test_the_client_may_say_where_its_account_is() -> None:
     for wrong in ({"account_from": "Caling-Station-Id"}, {"name": "cisko"}):
         with pytest.raises(StartRefusedError, match="did you mean"):
             profile(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "flags"),
+    [
+        ({"Acct-Session-Time": 61, **TIMES}, 0),
+        ({"Acct-Session-Time": 63, **TIMES}, 0),
+        ({"Acct-Session-Time": 64, **TIMES}, CdrFlag.DURATIONS_DIFFER),
+        (TIMES, 0),
+        ({"Event-Timestamp": 5}, CdrFlag.CLOCK_ADJUSTED),
+        ({"Event-Timestamp": 5, "Acct-Session-Time": 61}, 0),
+        ({"Event-Timestamp": NOW_S - 61}, 0),
+    ],
+)
+def test_r64_r68_what_a_biller_should_look_at_is_flagged(values: dict[str, Any], flags: int) -> None:
+    """Two sources of a duration that differ, and times out of the window where the duration is made of them."""
+    request = charged(STOP, profile("cisco"), **values)
+    assert request.flags == flags
+    if "Acct-Session-Time" in values:
+        assert request.groups[0].used == (seconds(values["Acct-Session-Time"]),)
+
+
+def test_what_the_profile_keeps_goes_with_the_call() -> None:
+    """By the attributes' names; what a gateway wants a call to be named by is kept as well. Interims bring nothing."""
+    values: dict[str, Any] = {"h323-remote-address": "h323-remote-address=192.0.2.8", "release-source": "2", "User-Name": "49151"}
+    kept = (("h323-remote-address", "192.0.2.8"), ("release-source", "2"), ("User-Name", "49151"))
+    of = profile("cisco")
+    assert charged(START, of, **values).details == kept
+    assert charged(STOP, of, Acct_Session_Time=5, **values).details == kept
+    interim = accounting_request(accounting(INTERIM, of, **values), of, NOW_MS)
+    assert isinstance(interim, ChargingRequest)
+    assert interim.details == ()
+    assert charged(START, **values).details == ()

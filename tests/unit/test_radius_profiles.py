@@ -47,7 +47,11 @@ HEAD = 'title = "x"\n'
         (HEAD + '[accept]\nReply-Message = "{"\n', "accept.Reply-Message: is no template"),
         (HEAD + '[accept]\nIdle-Timeout = "s{seconds}"\n', "accept.Idle-Timeout: is no number"),
         (HEAD + "[return_codes]\nno_mony = 4\n", "return_codes.no_mony: is no reason (did you mean no_money?)"),
-        (HEAD + '[dynamic]\nidentify = ["Nobody"]\n', "dynamic.identify: Nobody cannot name a call"),
+        (HEAD + '[dynamic]\nidentify = ["Nobody"]\n', "dynamic.identify: Nobody is in no dictionary"),
+        (
+            HEAD.replace("title", 'keep = ["Calld-Station-Id"]\ntitle'),
+            "x.toml:1: keep: Calld-Station-Id is in no dictionary",
+        ),
         (HEAD + '[legs]\ncharged = "both"\n', "x.toml:3: legs.charged: invalid enum value 'both'"),
     ],
 )
