@@ -98,7 +98,7 @@ class Parties(NamedTuple):
     identities: tuple[str, ...] = ()
     destination: str = ""
     origin: str = ""
-    lease_of: str = ""
+    leases: tuple[str, ...] = ()
     details: Details = ()
 
 
@@ -107,7 +107,7 @@ class ChargingRequest(msgspec.Struct):
 
     ``session_key`` is globally unique and prefixed by its protocol (``gy:...``, ``ra:...``).
     ``identities`` are tried in order. ``destination`` holds the normalized digits (or the SIP user) to rate, or "".
-    ``parties`` gives identities, destination, origin and ``lease_of`` when they are wanted: an update of a session that is known
+    ``parties`` gives identities, destination, origin and ``leases`` when they are wanted: an update of a session that is known
     does without, and the gateway need not take the request apart that far.
     ``fingerprint`` is a checksum of what was asked and reported: the same number with another one is no repeat.
     ``event_at_ms`` is the event's time at the client, already forced into the sane window; ``now`` if it gave none.
@@ -127,7 +127,7 @@ class ChargingRequest(msgspec.Struct):
     cumulative: bool = False  # RADIUS: used is the total so far
     peer: str = ""  # Origin-Host or the RADIUS client's name
     cause: str = ""  # why the session ended, for the record
-    lease_of: str = ""  # RADIUS: the key of the authorization that this session takes over
+    leases: tuple[str, ...] = ()  # RADIUS: the authorization that this session takes over has one of these keys
     lease_ms: int = 0  # how long the reservation may wait for the next sign; 0: by policy
     duration_from_times: bool = False  # RADIUS: used is the time from the session's start to this event [R-64]
     parties: Callable[[], Parties] | None = None
@@ -140,7 +140,7 @@ class ChargingRequest(msgspec.Struct):
     def complete(self) -> None:
         """Ask the gateway for what it left out."""
         if self.parties is not None:
-            self.identities, self.destination, self.origin, self.lease_of, self.details = self.parties()
+            self.identities, self.destination, self.origin, self.leases, self.details = self.parties()
             self.parties = None
 
 

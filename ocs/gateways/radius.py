@@ -202,7 +202,7 @@ def _parties(reading: Reading, profile: Profile) -> Parties:
         identities_of(reading),
         "" if is_framed(reading) else _destination(reading.text(Field.CALLEE)),
         normal_number(reading.text(Field.CALLER)),
-        _lease_of(reading, profile),
+        _leases_of(reading, profile),
         details_of(reading, profile),
     )
 
@@ -327,13 +327,16 @@ def _leg(reading: Reading, profile: Profile) -> str:
     return profile.dialect.leg_words.get(said.lower(), "") if said else ""
 
 
-def _lease_of(reading: Reading, profile: Profile) -> str:
-    """The authorization this call may have: the one Class names, else the one that fits it [R-44]."""
-    for value in reading.attributes.get(a.CLASS, ()):
-        key = key_of_class(value, profile.secret)
-        if key is not None:
-            return key
-    return authorization_key(reading, profile.prefix)
+def _leases_of(reading: Reading, profile: Profile) -> tuple[str, ...]:
+    """The authorizations this call may have, the surest first: the one that Class names, the one of the same call, the
+    one between the same parties that named no call [R-44].
+    """
+    signed = (key_of_class(value, profile.secret) for value in reading.attributes.get(a.CLASS, ()))
+    keys = [key for key in signed if key is not None][:1]
+    keys.append(authorization_key(reading, profile.prefix))
+    if reading.text(Field.CALL):
+        keys.append(authorization_key(reading, profile.prefix, is_named=False))
+    return tuple(keys)
 
 
 def _destination(callee: str) -> str:

@@ -112,10 +112,12 @@ def call_reference(reading: Reading) -> str:
     return normal_conf_id(reading.text(Field.CALL))
 
 
-def authorization_key(reading: Reading, client: str) -> str:
-    """The name of an authorization that has no Acct-Session-Id: who calls whom, and the call's reference [R-35]."""
+def authorization_key(reading: Reading, client: str, *, is_named: bool = True) -> str:
+    """The name of an authorization that has no Acct-Session-Id: who calls whom, and (``is_named``) the call's reference
+    [R-35].
+    """
     names = (reading.text(Field.ACCOUNT), reading.text(Field.CALLEE), reading.text(Field.CALLER))
-    digest = hashlib.sha256("\0".join((*names, call_reference(reading))).encode()).hexdigest()[:32]
+    digest = hashlib.sha256("\0".join((*names, call_reference(reading) if is_named else "")).encode()).hexdigest()[:32]
     return f"{client}auth:{digest}"
 
 

@@ -57,6 +57,27 @@ async def test_kamailio_without_class_session_time_and_numbers_in_the_stop() -> 
         assert await gateway.figures() == (939, 0)
 
 
+async def test_r44_a_start_that_names_its_call_finds_the_authorization_that_did_not() -> None:
+    """Between the same parties; so the money is reserved once."""
+    async with playing() as gateway:
+        assert (await gateway.access(CALL))["seconds"] == 1000
+        await gateway.account(START, {**CALL, 44: "s1", 26: [cisco(24, "1 2 3 4")]})
+        assert await gateway.figures() == (1000, 1000)
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 10})
+        assert await gateway.figures() == (990, 0)
+
+
+async def test_r44_a_call_is_no_authorization_whatever_class_says() -> None:
+    """Both legs bring the Class of one authorization: the second one is a call of its own, and the first one stays."""
+    async with playing("20.00") as gateway:
+        accept = await gateway.access({**CALL, 44: "s1"})
+        await gateway.account(START, {**CALL, 44: "s1", 25: accept["class"]})
+        await gateway.account(START, {**CALL, 44: "s2", 25: accept["class"]})
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 10})
+        await gateway.account(STOP, {**CALL, 44: "s2", 46: 20})
+        assert await gateway.figures() == (1970, 0)
+
+
 async def test_r35_a_repeated_authorization_reserves_once_and_a_later_call_anew() -> None:
     """The same Access-Request in another packet; then, after the call, the same parties talk again."""
     async with playing() as gateway:

@@ -54,7 +54,7 @@ async def test_a_call_from_authorization_to_stop() -> None:
             assert (await exchange(client, record)).code == 5
         authorization, start, interim, stop = server.core.requests
         assert authorization.lease_ms == 240_000
-        assert {start.lease_of, interim.lease_of, stop.lease_of} == {authorization.session_key}
+        assert {start.leases[0], interim.leases[0], stop.leases[0]} == {authorization.session_key}
         assert {start.session_key, interim.session_key, stop.session_key} == {"ra:sbc:gw1:s1"}
         assert [r.kind for r in (start, interim, stop)] == [1, 2, 3]
         assert stop.groups[0].key == GroupKey()

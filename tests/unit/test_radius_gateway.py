@@ -155,7 +155,7 @@ def test_start_opens_and_takes_an_authorization_over() -> None:
     assert (request.kind, request.request_number) == (RequestKind.INITIAL, 0)
     assert request.cumulative
     assert request.all_affordable
-    assert request.lease_of == authorization_key(access(), "ra:sbc:")
+    assert request.leases == (authorization_key(access(), "ra:sbc:"),)
     assert request.lease_ms == 0
     assert [(group.requested, group.used) for group in request.groups] == [((seconds(3600),), None)]
 
@@ -166,8 +166,8 @@ def test_r44_class_comes_before_everything_else() -> None:
     assert ours is not None
     forged = class_of_key("ra:sbc:auth:y", b"guess")
     assert forged is not None
-    assert charged(START, Class=["theirs", f"0x{forged.hex()}", f"0x{ours.hex()}"]).lease_of == "ra:sbc:auth:x"
-    assert charged(STOP, Class=f"0x{forged.hex()}").lease_of == authorization_key(access(), "ra:sbc:")
+    assert charged(START, Class=["theirs", f"0x{forged.hex()}", f"0x{ours.hex()}"]).leases[0] == "ra:sbc:auth:x"
+    assert charged(STOP, Class=f"0x{forged.hex()}").leases == (authorization_key(access(), "ra:sbc:"),)
 
 
 def test_interim_reports_the_total_and_asks_for_the_rest() -> None:
@@ -211,7 +211,7 @@ def test_failed_ends_an_attempt_at_no_cost() -> None:
     assert (request.kind, request.request_number) == (RequestKind.TERMINATION, STOP_NUMBER)
     assert request.groups[0].used == (seconds(0),)
     assert not request.duration_from_times
-    assert request.lease_of
+    assert request.leases
     assert request.cause == "call attempt failed"
 
 
