@@ -191,8 +191,9 @@ async def measure_road(calls: int, *, is_profiled: bool) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         sender.connect(("127.0.0.1", int(address.rpartition(":")[2])))
-        for name, status, seconds in (("start", 1, 0), ("interim", 3, 60), ("interim", 3, 120), ("stop", 2, 150)):
-            packets = [call_octets(status, number, seconds) for number in range(calls)]
+        steps = (("start", 1, 0), ("interim", 3, 60), ("interim", 3, 120), ("stop", 2, 150))
+        for first, (name, status, seconds) in ((run * calls, step) for run in range(RUNS) for step in steps):
+            packets = [call_octets(status, first + number, seconds) for number in range(calls)]
             gc.collect()
             spent_s = 0.0
             for at in range(0, calls, 64):
