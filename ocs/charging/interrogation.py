@@ -78,7 +78,10 @@ def _open(case: Case, account: Account) -> Answered:
         # An authorization that holds nothing has nothing to wait for.
         refusal = refusal or next((answer.status for answer in charged.answers), ChargingStatus.RATING_FAILED)
     if refusal is not None and not case.request.cumulative:
-        return Decision(answer_of(charged.account, charged.groups, refusal, charged.answers, case.now_ms), account)
+        answer = answer_of(charged.account, charged.groups, refusal, charged.answers, case.now_ms)
+        if refusal is ChargingStatus.CREDIT_LIMIT_REACHED:
+            answer = structs.replace(answer, held=sum(bucket.reserved for bucket in account.buckets))
+        return Decision(answer, account)
     return kept_open(case, charged, ChargingStatus.SUCCESS)
 
 

@@ -34,7 +34,6 @@ class Reason(Enum):
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a reason, no password
     TOO_MANY_CALLS = "too_many_calls"
     NO_MONEY = "no_money"
-    EXPIRED = "expired"
     SUSPENDED = "suspended"
     UNAVAILABLE = "unavailable"
     UNKNOWN_DESTINATION = "unknown_destination"
@@ -50,9 +49,8 @@ RETURN_CODES: Final[dict[Reason, tuple[int, str]]] = {
     Reason.FREE: (0, "free of charge"),  # 13 would say toll-free, but some clients take all but 0 for a refusal
     Reason.UNKNOWN_ACCOUNT: (1, "account unknown"),
     Reason.WRONG_PASSWORD: (2, "wrong password"),
-    Reason.TOO_MANY_CALLS: (3, "account in use"),
+    Reason.TOO_MANY_CALLS: (3, "all credit is held by other calls"),
     Reason.NO_MONEY: (4, "no credit left"),
-    Reason.EXPIRED: (5, "account expired"),
     Reason.SUSPENDED: (7, "account suspended"),
     Reason.UNAVAILABLE: (8, "service not available"),
     Reason.UNKNOWN_DESTINATION: (9, "no rate for this destination"),

@@ -65,8 +65,15 @@ def authorization_reply(
     if reason in _GOOD and granted_s > 0:
         return _accept(request, answer, reason, granted_s, profile, currencies)
     if reason in _GOOD or reason is Reason.TOO_LITTLE_MONEY:
-        reason = Reason.TOO_LITTLE_MONEY if answer.available > 0 else Reason.NO_MONEY
+        reason = _want_of_money(answer)
     return rejection(reason, profile, answer, currencies)
+
+
+def _want_of_money(answer: ChargingAnswer) -> Reason:
+    """Some is left, but not for one increment; or all of it is held by the account's other calls; or none is left [R-47]."""
+    if answer.available > 0:
+        return Reason.TOO_LITTLE_MONEY
+    return Reason.TOO_MANY_CALLS if answer.held else Reason.NO_MONEY
 
 
 def is_charged(answer: ChargingAnswer) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -17,8 +17,8 @@ from protocols.radius.responder import Peer, Responder
 
 log: Any = structlog.get_logger()
 
-LOG_EVERY_MS = 60_000
-_REMEMBERED_MAX = 4096
+LOG_EVERY_MS: Final = 60_000
+LINES_MAX: Final = 100
 
 
 class Charging(Protocol):
@@ -71,16 +71,26 @@ class Work:
 
 
 class SeldomLog:
-    """One line for each reason and client in a while: a broken client makes thousands of packets."""
+    """One line for each reason and client in a while: a broken client makes thousands of packets, and an attacker as many
+    addresses. Beyond ``LINES_MAX`` a while nothing is written but how much was left out.
+    """
 
     def __init__(self) -> None:
         self._logged_at_ms: dict[tuple[str, str], int] = {}
+        self._while_began_ms = 0
+        self._lines = 0
 
     def warn(self, event: str, who: str, reason: str, now_ms: int) -> None:
+        if now_ms - self._while_began_ms >= LOG_EVERY_MS:
+            if self._lines > LINES_MAX:
+                log.warning("radius_lines_left_out", lines=self._lines - LINES_MAX)
+            self._while_began_ms, self._lines = now_ms, 0
+            if len(self._logged_at_ms) > LINES_MAX:
+                self._logged_at_ms.clear()
         key = (who, event + reason)
         if now_ms - self._logged_at_ms.get(key, now_ms - LOG_EVERY_MS) < LOG_EVERY_MS:
             return
-        if len(self._logged_at_ms) > _REMEMBERED_MAX:
-            self._logged_at_ms.clear()
-        self._logged_at_ms[key] = now_ms
-        log.warning(event, client=who, reason=reason, again_after_s=LOG_EVERY_MS // 1000)
+        self._lines += 1
+        if self._lines <= LINES_MAX:
+            self._logged_at_ms[key] = now_ms
+            log.warning(event, client=who, reason=reason, again_after_s=LOG_EVERY_MS // 1000)

@@ -54,6 +54,8 @@ async def expect(text: str, said: dict[str, Any], gateway: Gateway) -> None:
                 assert said["code"] == {"Access-Accept": 2, "Access-Reject": 3}[word]
             case "booked" | "reserved":
                 assert figures[word == "reserved"] == amount(value) // amount("0.01"), part
+            case "code":
+                assert said["return_code"] == value
             case "cause":
                 assert records[-1].cause == value
             case "began":

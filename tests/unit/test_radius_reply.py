@@ -108,6 +108,8 @@ def test_a_key_too_long_for_class_is_left_out() -> None:
         (granted(0, STATUS.CREDIT_LIMIT_REACHED), 12),
         (granted(0, STATUS.CREDIT_LIMIT_REACHED, available=0), 4),
         (granted(0, STATUS.CREDIT_LIMIT_REACHED, available=-5), 4),
+        (ChargingAnswer(STATUS.CREDIT_LIMIT_REACHED, available=0, held=5), 3),
+        (ChargingAnswer(STATUS.CREDIT_LIMIT_REACHED, available=1, held=5), 12),
         (granted(0), 12),
         (granted(0, STATUS.RATING_FAILED), 9),
         (granted(0, STATUS.DESTINATION_BARRED), 9),
