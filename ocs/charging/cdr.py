@@ -27,6 +27,7 @@ class CdrFlag(IntFlag):
     ORPHAN = 32  # use of a session that we no longer knew
     COUNTER_WENT_DOWN = 64
     DURATIONS_DIFFER = 128  # the client counted other seconds than lie between its connect and disconnect times
+    LATE_REPORT = 256  # what a session used beyond the record that was written when it was given up
 
 
 class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -138,12 +138,17 @@ class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
 
 
 class Tombstone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="t"):
-    """A closed session or a charged event: enough to answer a late repeat, for as long as a client may retry."""
+    """A closed session or a charged event: enough to answer a late repeat, for as long as a client may retry.
+
+    ``given_up`` is a session that ended without a last report, as it was paid: should the report come, it tells the
+    whole use, and what was not paid yet is charged by the session's own tariffs [R-72].
+    """
 
     account_id: str
     closed_at_ms: int
     seen: Seen
     answers: tuple[StoredAnswer, ...] = ()
+    given_up: CreditSession | None = None
 
     @property
     def is_open(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from ocs.charging.cdr import CdrFlag
 from tests.integration.radius_world import playing
 from tests.scenario.world import START_MS, amount
 from tests.wire.radius_packets import cisco
@@ -158,6 +159,37 @@ async def test_r70_accounting_on_closes_at_the_last_known_use() -> None:
         await gateway.account(START, other)
         await gateway.account(STOP, {**other, 46: 10})
         assert await gateway.figures() == (890, 0)
+
+
+async def test_r71_r72_a_stop_after_the_call_was_given_up_is_charged_by_its_difference() -> None:
+    """A gateway was cut off: its call is closed at the last report, and its buffered Stop tells the rest, once."""
+    async with playing() as gateway:
+        await gateway.account(START, {**CALL, 44: "s1", 30: "200555"})
+        await gateway.account(INTERIM, {**CALL, 44: "s1", 46: 100})
+        gateway.world.clock.now_ms += 4 * 3_600_000
+        assert await gateway.world.close_silent_sessions() == 1
+        assert await gateway.figures() == (940, 0)
+        await gateway.account(INTERIM, {**CALL, 44: "s1", 46: 150})
+        assert await gateway.figures() == (940, 0)
+        for delay_s in (0, 60):
+            await gateway.account(STOP, {**CALL, 44: "s1", 46: 185, 41: delay_s})
+            assert await gateway.figures() == (880, 0)
+        first, late = await gateway.records()
+        assert (first.cost, late.cost) == (amount("0.60"), amount("0.60"))
+        assert (first.groups[0].used, late.groups[0].used) == (100, 85)
+        assert (first.flags & CdrFlag.NO_FINAL_REPORT, late.flags & CdrFlag.LATE_REPORT) == (1, 256)
+
+
+async def test_r72_a_stop_that_tells_nothing_new_costs_nothing() -> None:
+    """After Accounting-On, with the use that was known: answered, and no record more."""
+    async with playing() as gateway:
+        await gateway.account(START, {**CALL, 44: "s1"})
+        await gateway.account(INTERIM, {**CALL, 44: "s1", 46: 100})
+        gateway.world.clock.now_ms += 100_000
+        await gateway.account(ON, {32: "gw1", 44: "boot"})
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 100})
+        assert await gateway.figures() == (900, 0)
+        assert len(await gateway.records()) == 1
 
 
 @pytest.mark.parametrize("values", [{**CALL, 1: "nobody"}, {**CALL, 30: "999555"}, {44: "s1", 32: "gw1"}])
