@@ -261,6 +261,19 @@ async def test_r3_a_socket_on_all_addresses_answers_from_the_one_that_was_asked(
             assert (await asyncio.wait_for(loop.sock_recv(sender, 4096), 2))[0] == 5
 
 
+@pytest.mark.parametrize("asked", ["::1", "127.0.0.2"])
+async def test_r3_one_socket_serves_both_kinds_of_addresses(asked: str) -> None:
+    """Bound to [::], an IPv4 client is known by its IPv4 address, and answered from the one that it asked."""
+    async with running("[::]:0") as server:
+        loop = asyncio.get_running_loop()
+        family = socket.AF_INET6 if ":" in asked else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.connect((asked, server.ports[1]))
+            await loop.sock_sendall(sender, accounting_request(attributes_of({40: 2, 44: "s1", 1: "alice"})))
+            assert (await asyncio.wait_for(loop.sock_recv(sender, 4096), 2))[0] == 5
+
+
 async def test_close_waits_for_what_is_in_work() -> None:
     """Its answer still leaves; nothing new is read."""
     async with running() as server:
