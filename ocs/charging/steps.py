@@ -236,7 +236,7 @@ def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> 
         request.cause,
         closing_record(case, session, flags),
     )
-    tombstone = Tombstone(account.account_id, case.now_ms, seen, answers, _given_up(case, session))
+    tombstone = Tombstone(account.account_id, case.now_ms, seen, answers, given_up=_given_up(case, session))
     return Decision(answer, account, ((session.session_key, tombstone),), (entry,))
 
 

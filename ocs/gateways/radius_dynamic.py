@@ -50,7 +50,7 @@ def names_of(session_key: str, profile: Profile) -> Named:
 
 def disconnect_request(session: CreditSession, profile: Profile, dictionary: Dictionary) -> DynamicRequest:
     """End the call."""
-    return DynamicRequest(DISCONNECT_REQUEST, _identity(session, profile, dictionary), _where(session, profile))
+    return DynamicRequest(DISCONNECT_REQUEST, _identity(session, profile, dictionary), where_of(session, profile))
 
 
 def extend_request(
@@ -62,7 +62,7 @@ def extend_request(
     if profile.dialect.dynamic.extend == "remaining":
         seconds -= max(0, now_ms - session.opened_at_ms) // 1000
     limit = integer_attribute(SESSION_TIMEOUT, max(1, seconds))
-    return DynamicRequest(COA_REQUEST, _identity(session, profile, dictionary) + limit, _where(session, profile))
+    return DynamicRequest(COA_REQUEST, _identity(session, profile, dictionary) + limit, where_of(session, profile))
 
 
 def reauthorization(session: CreditSession, profile: Profile, now_ms: int) -> ChargingRequest:
@@ -125,7 +125,7 @@ assert _SAID.keys() == set(IDENTIFIERS), "what need not be kept is known from th
 _ADDRESSES: Final = frozenset(("NAS-IP-Address", "NAS-IPv6-Address"))
 
 
-def _where(session: CreditSession, profile: Profile) -> Address | None:
+def where_of(session: CreditSession, profile: Profile) -> Address | None:
     """As set for the client; else the gateway's own address, or the only one that the client has."""
     client = profile.client
     if client.dynamic_authorization:

@@ -24,6 +24,7 @@ from ocs.gateways.radius_dynamic import (
     extend_request,
     reauthorization,
     total_s,
+    where_of,
 )
 from ocs.net.radius_clients import Client, ClientTable
 from ocs.observe.metrics import Counters
@@ -145,6 +146,13 @@ class DynamicAuthorization:
             reauthorization(session, client.profile, now_ms),
             lambda answer: self._reauthorized(client, session, answer, cause),
         )
+
+    def can_ask(self, session: CreditSession) -> bool:
+        """Whether this process has a way to the session's gateway."""
+        client = self._clients.get(session.peer)
+        if client is None:
+            return False
+        return self.line_to(client) is not None or where_of(session, client.profile) is not None
 
     async def close(self) -> None:
         for sent in self._sent.values():
