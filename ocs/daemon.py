@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -35,6 +37,7 @@ from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.handover import load_apart
 from ocs.net.diameter_server import DiameterServer
 from ocs.net.http_server import HttpServer
+from ocs.net.radius_report import ClientReports
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
 from ocs.rate_desk import RateDesk
@@ -63,6 +66,7 @@ class Charging:
         self.submit = online.submit
         self.find_subscriber = online.find_subscriber
         self.close_sessions = supervision.close_sessions
+        self.find_session = supervision.find_session
 
 
 class Daemon:
@@ -90,6 +94,7 @@ class Daemon:
             endpoints.config_dir, self._online, now_ms, lambda: load_apart(endpoints.config_dir, books)
         )
         self._stop = asyncio.Event()
+        self._on_reload: list[Callable[[], None]] = []
 
     @classmethod
     async def open(cls, settings: Settings, endpoints: Endpoints) -> Daemon:
@@ -119,10 +124,12 @@ class Daemon:
             charging,
             currencies,
             now_ms,
-            self._endpoints.config_dir / self._settings.radius.dictionaries,
+            self._endpoints.config_dir,
             counters=self._counters,
             is_ready=lambda: self._store.is_ready,
         )
+        self._supervision.on_silent = radius.on_silent
+        self._on_reload.append(radius.reload)
         context = self._context(history, currencies, notifier)
         http = HttpServer(self._settings.http, create_app(context))
         for gauge, protocol, read in (
@@ -132,10 +139,13 @@ class Daemon:
             (Gauge.IN_FLIGHT, "radius", lambda: radius.in_flight),
         ):
             context.metrics.watch(gauge, protocol, read)
+        process = f"{socket.gethostname()}:{os.getpid()}"
+        reports = ClientReports(self._store.client, process, radius.reports)
         beside = [
             asyncio.create_task(self._supervision.run(), name="supervision"),
             asyncio.create_task(diameter.requests.run(), name="notices"),
             asyncio.create_task(self._rates.run(), name="scheduled rates"),
+            asyncio.create_task(reports.run(), name="radius reports"),
         ]
         try:
             if self._endpoints.admin_key is not None:
@@ -161,7 +171,9 @@ class Daemon:
         self._stop.set()
 
     def reload(self) -> None:
-        """SIGHUP: read the rate files again; swap whole, or keep what is there and say every fault."""
+        """SIGHUP: read the rate files again; swap whole, or keep what is there and say every fault. Certificates, too."""
+        for read_anew in self._on_reload:
+            read_anew()
         task = asyncio.get_running_loop().create_task(self._rates.reload(), name="reload")
         task.add_done_callback(lambda done: done.exception())
 

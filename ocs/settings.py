@@ -80,20 +80,44 @@ class RadiusClient(_Section, frozen=True):
     require_message_authenticator: Literal["yes", "auto", "no"] = "yes"
     limit_proxy_state: bool = True
     credentials: Literal["required", "none"] = "required"
-    account_from: Literal["user-name", "calling-station-id"] = "user-name"
-    charged_leg: Literal["answer", "originate", "any"] = "any"
-    credit_time_prefix: bool = True
+    profile: str = "generic"
+    account_from: tuple[str, ...] = ()  # attributes; empty: as the profile says
+    charged_leg: Literal["", "answer", "originate", "any"] = ""  # "": as the profile says
+    language: str = ""  # h323-preferred-lang
+    realms: tuple[str, ...] = ()  # of digests; the first one stands in our challenges. Empty: any
+    nonces: Literal["any", "ours"] = "any"  # "any": SIP proxies make their own
+    status_server: bool = True
+    certificate_names: tuple[str, ...] = ()  # of its RadSec certificate: DNS names, or sha256:...
+    dynamic_authorization: str = ""  # host:port for Disconnect and CoA; "": the gateway's own address
     interim_s: int = 300
+
+
+class RadiusTls(_Section, frozen=True):
+    """PEM files, relative to the settings. ``authorities`` sign our clients' certificates, and ``revocations`` is their
+    list of those that are void ("": none is looked at).
+    """
+
+    certificate: str = ""
+    key: str = ""
+    authorities: str = ""
+    revocations: str = ""
 
 
 class Radius(_Section, frozen=True):
     authentication: tuple[str, ...] = ("127.0.0.1:1812",)
     accounting: tuple[str, ...] = ("127.0.0.1:1813",)
+    radsec: tuple[str, ...] = ()  # TLS, all kinds of packets on one connection (RFC 6614)
+    tcp: tuple[str, ...] = ()  # the same without TLS (RFC 6613): for networks that nobody else is in
+    share_ports: bool = False  # several daemons of this machine share the UDP ports (SO_REUSEPORT)
     dictionaries: str = "dictionaries"
+    profiles: str = "profiles"
     in_flight_max: int = 4096
     reply_cache_s: int = 30
     session_max_s: int = 14_400
     ring_s: int = 180
+    attempts_max: int = 10  # wrong passwords from one line, then it has to wait
+    lockout_s: int = 300
+    tls: RadiusTls = RadiusTls()
     clients: tuple[RadiusClient, ...] = ()
 
 

@@ -24,7 +24,7 @@ def read_settings(path: Path) -> Settings | tuple[ConfigFault, ...]:
     faults = FaultList(str(path))
     text = _text(path, faults)
     file = TomlFile(text, faults)
-    settings = _decode(file, file.table, Settings, ())
+    settings = decode_table(file, file.table, Settings, ())
     if settings is not None:
         check_sense(settings, file.fault)
     found = faults.sorted()
@@ -44,7 +44,7 @@ def _text(path: Path, faults: FaultList) -> str:
     return ""
 
 
-def _decode(file: TomlFile, raw: object, shape: type[StructT], path: _Path) -> StructT | None:
+def decode_table(file: TomlFile, raw: object, shape: type[StructT], path: _Path) -> StructT | None:
     """Decode a table and the tables in it, each field by itself, so that no fault hides another."""
     if not isinstance(raw, dict):
         file.fault(path, "has to be a table", f"write [{'.'.join(map(str, path))}]")
@@ -63,11 +63,11 @@ def _decode(file: TomlFile, raw: object, shape: type[StructT], path: _Path) -> S
 
 def _decode_inner(file: TomlFile, raw: object, hint: Any, element: type[msgspec.Struct], path: _Path) -> Any:
     if get_origin(hint) is not tuple:
-        return _decode(file, raw, element, path)
+        return decode_table(file, raw, element, path)
     if not isinstance(raw, list):
         file.fault(path, "has to be a list of tables", f"write [[{'.'.join(map(str, path))}]]")
         return None
-    values = [_decode(file, each, element, (*path, at)) for at, each in enumerate(raw)]
+    values = [decode_table(file, each, element, (*path, at)) for at, each in enumerate(raw)]
     return None if None in values else tuple(values)
 
 

@@ -34,6 +34,8 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
     ("radius", "reply_cache_s"): (limits.REPLY_CACHE_S_MIN, limits.REPLY_CACHE_S_MAX),
     ("radius", "session_max_s"): (1, limits.SESSION_S_MAX),
     ("radius", "ring_s"): (1, limits.RING_S_MAX),
+    ("radius", "attempts_max"): (1, 1_000_000),
+    ("radius", "lockout_s"): (1, 86_400),
     ("http", "requests_per_minute"): (1, 10_000_000),
     ("quota", "seconds"): (1, limits.QUOTA_SECONDS_MAX),
     ("quota", "octets"): (1, limits.QUOTA_OCTETS_MAX),
@@ -58,6 +60,7 @@ def check_sense(settings: Settings, fault: Fault) -> None:
     _check_radius_clients(settings, fault)
     _check_credit_control(settings, fault)
     _check_numbering(settings, fault)
+    _check_radius_tls(settings, fault)
 
 
 def _check_ranges(settings: Settings, fault: Fault) -> None:
@@ -103,6 +106,10 @@ def listening(settings: Settings) -> Iterator[tuple[Path, str, str]]:
         yield ("radius", "authentication"), "udp", text
     for text in settings.radius.accounting:
         yield ("radius", "accounting"), "udp", text
+    for text in settings.radius.radsec:
+        yield ("radius", "radsec"), "tcp", text
+    for text in settings.radius.tcp:
+        yield ("radius", "tcp"), "tcp", text
     yield ("http", "listen"), "tcp", settings.http.listen
 
 
@@ -153,6 +160,16 @@ def _check_tls(settings: Settings, fault: Fault) -> None:
         fault(where, f"needs {', '.join(missing)} of [diameter.tls]", "name PEM files, relative to this file")
 
 
+def _check_radius_tls(settings: Settings, fault: Fault) -> None:
+    tls = settings.radius.tls
+    for name in ("certificate", "key", "authorities") if settings.radius.radsec else ():
+        if not getattr(tls, name):
+            fault(("radius", "tls", name), "is missing, and radius.radsec needs it", "name a PEM file")
+    if settings.radius.radsec and not any(client.certificate_names for client in settings.radius.clients):
+        cure = "give certificate_names to the clients that use it"
+        fault(("radius", "radsec"), "nobody could connect: no client has a certificate name", cure)
+
+
 def _check_radius_clients(settings: Settings, fault: Fault) -> None:
     names: set[str] = set()
     networks: dict[str, str] = {}
@@ -168,6 +185,9 @@ def _check_radius_clients(settings: Settings, fault: Fault) -> None:
             fault((*path, "secret"), "is too short", f"{limits.SECRET_OCTETS_MIN} octets or more; 16 are good")
         if client.interim_s and client.interim_s < limits.INTERIM_S_MIN:
             fault((*path, "interim_s"), f"is {client.interim_s}", f"{limits.INTERIM_S_MIN} or more, or 0 for none")
+        if client.dynamic_authorization and parse_address(client.dynamic_authorization) is None:
+            cure = "write host:port, such as 10.0.0.7:3799"
+            fault((*path, "dynamic_authorization"), f"{client.dynamic_authorization!r} is no address", cure)
         if not client.networks:
             fault((*path, "networks"), "is empty", 'name where it sends from, such as ["10.0.0.7"]')
         for text in client.networks:

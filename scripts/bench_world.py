@@ -84,7 +84,7 @@ def write_config(folder: Path, ports: Ports, prefixes: int) -> None:
     """A configuration with one plan, whose deck has so many prefixes; the called number matches the last of them."""
     for name in ("rateplans", "decks", "destinations"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for name in ("currencies.toml", "dictionaries"):
+    for name in ("currencies.toml", "dictionaries", "profiles"):
         source = ROOT / "config" / name
         if source.is_dir():
             shutil.copytree(source, folder / name, dirs_exist_ok=True)

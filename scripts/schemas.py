@@ -14,17 +14,26 @@ from typing import Any, Final
 import msgspec
 
 from ocs.rates.sheets.supplier import Supplier
-from ocs.rating.rateplan import CurrencyEntry, DestinationRate, RatePlan, TariffEntry
+from ocs.rating.rateplan import BandRate, CurrencyEntry, DestinationRate, RatePlan, TariffEntry, TierEntry
 from ocs.settings import Settings
 
 FOLDER: Final = Path(__file__).parents[1] / "config" / "schema"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
-class Tariff(TariffEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one use of a service costs. Exactly one of rate, free, deck, destinations says it."""
+class Rate(DestinationRate, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The price of one named destination."""
 
-    rates: tuple[DestinationRate, ...] = ()
+    bands: tuple[BandRate, ...] = ()
+    tiers: tuple[TierEntry, ...] = ()
+
+
+class Tariff(TariffEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one use of a service costs. Exactly one of rate, free, deck, destinations, tiers says it."""
+
+    rates: tuple[Rate, ...] = ()
+    bands: tuple[BandRate, ...] = ()
+    tiers: tuple[TierEntry, ...] = ()
 
 
 class Plan(RatePlan, frozen=True, forbid_unknown_fields=True, kw_only=True):

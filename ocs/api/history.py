@@ -47,7 +47,9 @@ class CdrGroupView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CdrView(msgspec.Struct, frozen=True, kw_only=True):
-    """``entry_number`` is the CDR's unique number within its account."""
+    """``entry_number`` is the CDR's unique number within its account; ``details`` are what the client said beside, by
+    its attributes' names, as far as the client's profile keeps them.
+    """
 
     entry_number: int
     session_id: str
@@ -64,6 +66,7 @@ class CdrView(msgspec.Struct, frozen=True, kw_only=True):
     rate_version: str
     cause: str
     flags: tuple[str, ...]
+    details: dict[str, str]
     groups: tuple[CdrGroupView, ...]
 
 
@@ -164,6 +167,7 @@ def cdr_view(cdr: CdrRow, currency: Currency, is_explained: bool) -> CdrView:
         rate_version=cdr.rate_version,
         cause=cdr.cause,
         flags=tuple((flag.name or "").lower() for flag in CdrFlag(cdr.flags)),
+        details=cdr.details,
         groups=tuple(_group_view(group, currency, is_explained) for group in cdr.groups),
     )
 

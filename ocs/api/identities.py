@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Final
 
 IDENTITY_LENGTH_MAX: Final = 253
@@ -17,6 +18,7 @@ _FORMS: Final = {
     "sip": (re.compile(r"[!-?A-~]+@[!-?A-~]+", re.ASCII), "user@domain, such as sip:alice@example.net"),
     "nai": (re.compile(r"[!-~]+", re.ASCII), "a network access identifier (RFC 7542), such as nai:alice@example.net"),
     "private": (re.compile(r"[!-~]+", re.ASCII), "visible ASCII characters, such as private:box-17"),
+    "ip": (re.compile(r"[0-9A-Fa-f.:]+", re.ASCII), "a trunk's address, such as ip:192.0.2.7 or ip:2001:db8::7"),
     "name": (re.compile(r"[!-~]+", re.ASCII), "a RADIUS User-Name of visible ASCII characters, such as name:alice"),
 }
 
@@ -37,7 +39,16 @@ def normalize_identity(text: str) -> str:
     pattern, hint = _FORMS[scheme]
     if len(text) > IDENTITY_LENGTH_MAX or pattern.fullmatch(rest) is None:
         raise IdentityError(f"{text!r} is not usable; after {scheme}: write {hint}")
+    if scheme == "ip":
+        rest = _ip_address(rest, hint)
     if scheme == "sip":
         user, _, domain = rest.rpartition("@")
         rest = f"{user}@{domain.lower()}"
     return f"{scheme}:{rest}"
+
+
+def _ip_address(text: str, hint: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError as error:
+        raise IdentityError(f"{text!r} is no address; after ip: write {hint}") from error

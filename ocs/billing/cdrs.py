@@ -14,7 +14,7 @@ import msgspec
 from balance.account import Hold
 from balance.money import Amount
 from ocs.billing.failures import FAILURES, unavailable
-from ocs.billing.groups import decode_groups
+from ocs.billing.groups import decode_details, decode_groups
 from ocs.billing.moments import milliseconds, moment
 from ocs.charging.cdr import CdrGroup
 
@@ -56,6 +56,7 @@ class CdrRow(msgspec.Struct, frozen=True, kw_only=True):
     flags: int
     cause: str
     groups: tuple[CdrGroup, ...]
+    details: dict[str, str] = {}
 
 
 class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +131,7 @@ def cdr_from_row(row: Mapping[str, Any]) -> CdrRow:
         started_at_ms=milliseconds(row["started_at"]),
         ended_at_ms=milliseconds(row["ended_at"]),
         groups=decode_groups(row["groups"]),
+        details=decode_details(row["details"]),
         **{name: row[name] for name in _CDR_PLAIN},
     )
 
@@ -144,7 +146,7 @@ def journal_from_row(row: Mapping[str, Any]) -> JournalRow:
 
 
 _CDR_PLAIN: Final = tuple(
-    name for name in CdrRow.__struct_fields__ if name not in {"started_at_ms", "ended_at_ms", "groups"}
+    name for name in CdrRow.__struct_fields__ if name not in {"started_at_ms", "ended_at_ms", "groups", "details"}
 )
 _JOURNAL_PLAIN: Final = tuple(name for name in JournalRow.__struct_fields__ if name not in {"at_ms", "changes"})
 

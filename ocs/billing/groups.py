@@ -25,6 +25,14 @@ def encode_groups(groups: tuple[CdrGroup, ...]) -> str:
     return _encoder.encode(records).decode().replace("\\u0000", "\\ufffd")
 
 
+def encode_details(details: tuple[tuple[str, str], ...]) -> str:
+    return _encoder.encode(dict(details)).decode().replace("\\u0000", "\\ufffd") if details else "{}"
+
+
+def decode_details(data: str) -> dict[str, str]:
+    return msgspec.json.decode(data, type=dict[str, str])
+
+
 def decode_groups(data: str) -> tuple[CdrGroup, ...]:
     """Fields that a record was written without get their defaults: old records stay readable."""
     return tuple(

@@ -26,6 +26,8 @@ class CdrFlag(IntFlag):
     CLOCK_ADJUSTED = 16  # the client's time was outside the sane window
     ORPHAN = 32  # use of a session that we no longer knew
     COUNTER_WENT_DOWN = 64
+    DURATIONS_DIFFER = 128  # the client counted other seconds than lie between its connect and disconnect times
+    LATE_REPORT = 256  # what a session used beyond the record that was written when it was given up
 
 
 class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -58,6 +60,7 @@ class Cdr(msgspec.Struct, array_like=True, frozen=True, gc=False):
     groups: tuple[CdrGroup, ...]
     cause: str = ""
     flags: int = 0
+    details: tuple[tuple[str, str], ...] = ()  # what the client said beside, by its attributes' names
 
 
 class JournalEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):

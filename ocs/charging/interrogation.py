@@ -24,6 +24,7 @@ from ocs.charging.steps import (
     Charged,
     answer_of,
     charge,
+    charged_late,
     closed,
     kept_open,
     lease_of,
@@ -79,7 +80,10 @@ def _open(case: Case, account: Account) -> Answered:
         # An authorization that holds nothing has nothing to wait for.
         refusal = refusal or next((answer.status for answer in charged.answers), ChargingStatus.RATING_FAILED)
     if refusal is not None and not case.request.cumulative:
-        return Decision(answer_of(charged.account, charged.groups, refusal, charged.answers, case.now_ms), account)
+        answer = answer_of(charged.account, charged.groups, refusal, charged.answers, case.now_ms)
+        if refusal is ChargingStatus.CREDIT_LIMIT_REACHED:
+            answer = structs.replace(answer, held=sum(bucket.reserved for bucket in account.buckets))
+        return Decision(answer, account)
     return kept_open(case, charged, ChargingStatus.SUCCESS)
 
 
@@ -213,14 +217,19 @@ def _reopen(case: Case, account: Account) -> Answered:
 def _after_close(case: Case, account: Account) -> Answered:
     """Use that is reported for a closed session: 5002, and the units go to the orphan list, once (statement 113).
 
-    Of RADIUS only a Stop is listed, the first: it tells the whole use of a call that was given up before [R-72].
+    A Stop (RADIUS) tells the whole use: if its call was given up before, what is not paid yet is charged [R-72]; if the
+    call had ended by another Stop, this one is listed.
     """
     status = ChargingStatus.SUCCESS if case.request.cumulative else ChargingStatus.SESSION_UNKNOWN
     answer = ChargingAnswer(status)
     record = case.record
     has_use = any(quantity.value for group in case.request.groups for quantity in group.used or ())
     is_interim = case.request.cumulative and case.request.kind is not RequestKind.TERMINATION
-    if not has_use or is_interim or not isinstance(record, Tombstone):
+    if is_interim or not isinstance(record, Tombstone):
+        return Decision(answer, account)
+    if record.given_up is not None and case.request.cumulative:
+        return charged_late(case, account, record, record.given_up)
+    if not has_use:
         return Decision(answer, account)
     return orphaned(case, account, record, answer)
 
@@ -287,6 +296,7 @@ def _taken_over(case: Case, lease: CreditSession) -> CreditSession:
         filed_ms=lease.filed_ms if lease.session_key == request.session_key else 0,
         seen=Seen(),
         answers=(),
+        details=request.details or lease.details,
     )
     return taken
 

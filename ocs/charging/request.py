@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -87,13 +87,19 @@ class GroupRequest(msgspec.Struct, array_like=True, frozen=True, gc=False):
     used: tuple[Quantity, ...] | None = None
 
 
+Details: TypeAlias = tuple[tuple[str, str], ...]
+
+
 class Parties(NamedTuple):
-    """Who is charged (identities, to be tried in order), between which numbers, by which authorization (RADIUS)."""
+    """Who is charged (identities, to be tried in order), between which numbers, by which authorization (RADIUS), and
+    what else the client said that is to be kept with the session.
+    """
 
     identities: tuple[str, ...] = ()
     destination: str = ""
     origin: str = ""
-    lease_of: str = ""
+    leases: tuple[str, ...] = ()
+    details: Details = ()
     network: str = ""
 
 
@@ -102,7 +108,7 @@ class ChargingRequest(msgspec.Struct):
 
     ``session_key`` is globally unique and prefixed by its protocol (``gy:...``, ``ra:...``).
     ``identities`` are tried in order. ``destination`` holds the normalized digits (or the SIP user) to rate, or "".
-    ``parties`` gives identities, destination, origin and ``lease_of`` when they are wanted: an update of a session that is known
+    ``parties`` gives identities, destination, origin and ``leases`` when they are wanted: an update of a session that is known
     does without, and the gateway need not take the request apart that far.
     ``fingerprint`` is a checksum of what was asked and reported: the same number with another one is no repeat.
     ``event_at_ms`` is the event's time at the client, already forced into the sane window; ``now`` if it gave none.
@@ -122,12 +128,14 @@ class ChargingRequest(msgspec.Struct):
     cumulative: bool = False  # RADIUS: used is the total so far
     peer: str = ""  # Origin-Host or the RADIUS client's name
     cause: str = ""  # why the session ended, for the record
-    lease_of: str = ""  # RADIUS: the key of the authorization that this session takes over
+    leases: tuple[str, ...] = ()  # RADIUS: the authorization that this session takes over has one of these keys
     lease_ms: int = 0  # how long the reservation may wait for the next sign; 0: by policy
     duration_from_times: bool = False  # RADIUS: used is the time from the session's start to this event [R-64]
     parties: Callable[[], Parties] | None = None
     is_forced: bool = False  # EXPIRY: close it whatever its deadline says
     all_affordable: bool = False  # RADIUS: grant all that the balance pays for, up to the maximum [R-46]
+    details: Details = ()  # what the client said, by its attributes' names: kept with the session, then in its record
+    flags: int = 0  # CdrFlag: what a biller should know of this report
     currency: str = ""  # of MONEY quantities; an account of another currency cannot be charged so
     counts_since_last: bool = False  # with cumulative: used is what came since the record before (Rf containers)
     refund_of: str = ""  # REFUND_ACCOUNT: the session key of the debit
@@ -136,7 +144,8 @@ class ChargingRequest(msgspec.Struct):
     def complete(self) -> None:
         """Ask the gateway for what it left out."""
         if self.parties is not None:
-            self.identities, self.destination, self.origin, self.lease_of, self.network = self.parties()
+            parties = self.parties()
+            self.identities, self.destination, self.origin, self.leases, self.details, self.network = parties
             self.parties = None
 
 
@@ -166,3 +175,4 @@ class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     low_balance: bool = False
     check_balance: int = -1
     is_session_new: bool = False
+    held: Amount = 0  # of a refusal for want of money: what the account's other sessions hold

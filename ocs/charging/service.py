@@ -16,7 +16,7 @@ from ocs.charging.interrogation import decide
 from ocs.charging.lanes import Lanes
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
-from ocs.charging.session import CreditSession, Record, Tombstone, decode_session
+from ocs.charging.session import CreditSession, Record, SessionKind, Tombstone, decode_session
 from ocs.charging.steps import Case
 
 log = structlog.get_logger()
@@ -153,9 +153,8 @@ class Interrogation:
         self._request = request
         self.answer = reply
         self._subscriber_id = subscriber_id
-        lease_of = request.lease_of or request.refund_of
-        is_moved = bool(lease_of) and lease_of != request.session_key
-        self.keys = (request.session_key, lease_of) if is_moved else (request.session_key,)
+        others = request.leases or ((request.refund_of,) if request.refund_of else ())
+        self.keys = (request.session_key, *others) if others else (request.session_key,)
         # An INITIAL or EVENT is new nearly always: its posting fails as a conflict if it is not. A Start has to look.
         kind = request.kind
         self.expects_new = (kind is RequestKind.INITIAL or kind is RequestKind.EVENT) and not (
@@ -175,18 +174,16 @@ class Interrogation:
             if isinstance(record, CreditSession):
                 return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)
             record = None
-        other = records.get(keys[1]) if len(keys) > 1 else None
-        if other is not None and other.account_id != account.account_id:
-            other = None
+        refunded = records.get(request.refund_of) if request.refund_of else None
         case = Case(
             request,
             record,
-            other if isinstance(other, CreditSession) else None,
+            _first_lease(keys, records, account) if request.leases else None,
             self._subscriber_id,
             self._charging.rates,
             self._charging.policy,
             now_ms,
-            other if isinstance(other, Tombstone) else None,
+            refunded if isinstance(refunded, Tombstone) and refunded.account_id == account.account_id else None,
         )
         return decide_event(case, account) if request.kind == RequestKind.EVENT else decide(case, account)
 
@@ -201,3 +198,12 @@ class Interrogation:
 
     def failed(self, error: Exception) -> None:  # noqa: ARG002 - it is in the log already
         self.answer(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
+
+
+def _first_lease(keys: tuple[str, ...], records: Mapping[str, Record | None], account: Account) -> CreditSession | None:
+    """The authorization that waits for this call. Another call is none, whatever name the client gives it."""
+    for key in keys[1:]:
+        found = records.get(key)
+        if type(found) is CreditSession and found.kind is SessionKind.LEASE and found.account_id == account.account_id:
+            return found
+    return None

@@ -14,7 +14,7 @@ import msgspec
 from balance.account import Reservation
 from balance.burn import add_holds
 from balance.money import Amount
-from ocs.charging.request import ChargingAnswer, GroupKey, RequestKind
+from ocs.charging.request import ChargingAnswer, Details, GroupKey, RequestKind
 from ocs.rating.price import Tariff
 
 STORED_ANSWERS: Final = 2
@@ -101,6 +101,7 @@ class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     groups: tuple[GroupState, ...] = ()
     answers: tuple[StoredAnswer, ...] = ()
     flags: int = 0  # CdrFlag
+    details: Details = ()
 
     @property
     def is_open(self) -> bool:
@@ -138,7 +139,11 @@ class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
 
 
 class Tombstone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="t"):
-    """A closed session or a charged event: enough to answer a late repeat, for as long as a client may retry."""
+    """A closed session or a charged event: enough to answer a late repeat, for as long as a client may retry.
+
+    ``given_up`` is a session that ended without a last report, as it was paid: should the report come, it tells the
+    whole use, and what was not paid yet is charged by the session's own tariffs [R-72].
+    """
 
     account_id: str
     closed_at_ms: int
@@ -146,6 +151,7 @@ class Tombstone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="t")
     answers: tuple[StoredAnswer, ...] = ()
     debits: Reservation = ()  # of an event: what a refund gives back, and to which buckets
     is_refunded: bool = False
+    given_up: CreditSession | None = None
 
     @property
     def is_open(self) -> bool:

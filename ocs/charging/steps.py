@@ -187,6 +187,7 @@ def new_session(case: Case, account: Account) -> CreditSession:
         0,
         account.currency,
         Seen(),
+        details=request.details,
     )
 
 
@@ -213,7 +214,8 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
         session.seen.with_number(request.request_number),
         charged.groups,
         with_answer(session.answers, stored),
-        session.flags,
+        session.flags | request.flags,
+        session.details,
     )
     decision: Answered = Decision(answer, account, ((session.session_key, session),))
     return decision if case.lease is None else with_lease_gone(case, decision)
@@ -255,8 +257,51 @@ def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> 
         request.cause,
         closing_record(case, session, flags),
     )
-    tombstone = Tombstone(account.account_id, case.now_ms, seen, answers)
+    tombstone = Tombstone(account.account_id, case.now_ms, seen, answers, given_up=_given_up(case, session))
     return Decision(answer, account, ((session.session_key, tombstone),), (entry,))
+
+
+REPORTS_TOTALS: Final = "ra:"
+"""RADIUS: a client that was away reports the whole use of its calls when it is back, for days if need be [R-72]."""
+
+
+def _given_up(case: Case, session: CreditSession) -> CreditSession | None:
+    """What a last report would be charged by: use and cost so far, nothing held, and nothing to be debited again."""
+    if case.request.kind is not RequestKind.EXPIRY or not session.session_key.startswith(REPORTS_TOTALS):
+        return None
+    states = [structs.replace(state, debits=(), granted=0, reservation=(), flags=0) for state in session.groups]
+    return structs.replace(session, groups=tuple(states), answers=(), flags=0)
+
+
+def charged_late(case: Case, account: Account, tombstone: Tombstone, session: CreditSession) -> Answered:
+    """The last report of a session that was given up: what it used beyond what was paid, as a record of its own."""
+    request = case.request
+    charged = charge(case, account, session)
+    if charged is None:
+        return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
+    account = charged.account
+    answer = answer_of(account, charged.groups, ChargingStatus.SUCCESS, charged.answers, case.now_ms)
+    stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
+    seen = tombstone.seen.with_number(request.request_number)
+    records = ((session.session_key, Tombstone(account.account_id, tombstone.closed_at_ms, seen, (stored,))),)
+    before = {state.key: state for state in session.groups}
+    rest = [
+        structs.replace(state, used=state.used - before[state.key].used, cost=state.cost - before[state.key].cost)
+        if state.key in before
+        else state
+        for state in charged.groups
+    ]
+    if not any(state.used for state in rest):
+        return Decision(answer, account, records)
+    number = account.entry_number + 1
+    account = with_entry_number(account, number)
+    late = session.with_groups(tuple(rest))
+    entry = JournalEntry(
+        account.account_id, number, case.now_ms, "session", account.currency,
+        tuple(hold.negated() for hold in late.debits), session.session_key, session.peer,
+        request.cause, closing_record(case, late, CdrFlag.LATE_REPORT),
+    )  # fmt: skip
+    return Decision(answer, account, records, (entry,))
 
 
 def closing_record(case: Case, session: CreditSession, flags: int) -> Cdr:
@@ -291,7 +336,10 @@ def closing_record(case: Case, session: CreditSession, flags: int) -> Cdr:
             for state in session.groups
         ),
         case.request.cause,
-        session.flags | flags,
+        session.flags | flags | case.request.flags,
+        tuple((dict(session.details) | dict(case.request.details)).items())
+        if case.request.details
+        else session.details,
     )
 
 

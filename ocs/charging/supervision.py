@@ -38,12 +38,19 @@ class Supervision:
     """Runs beside the servers, once a second."""
 
     def __init__(
-        self, charging: OnlineCharging, store: SupervisedStore, clock: Callable[[], int], grace_s: float = 60.0
+        self,
+        charging: OnlineCharging,
+        store: SupervisedStore,
+        clock: Callable[[], int],
+        grace_s: float = 60.0,
+        on_silent: Callable[[CreditSession], None] = lambda _: None,
     ) -> None:
+        """``on_silent`` is told of each session that is given up, so that a client that can be asked ends it, too."""
         self._charging = charging
         self._store = store
         self._clock = clock
         self._grace_s = grace_s
+        self.on_silent = on_silent
         self.closed = 0
 
     async def run(self) -> None:
@@ -79,6 +86,7 @@ class Supervision:
                 await self._store.file_deadline(due, session.deadline_ms)
             else:
                 count += await self._close(session, "no sign of the client", is_forced=False)
+                self.on_silent(session)
         self.closed += count
         return count
 
@@ -131,3 +139,13 @@ class Supervision:
         )
         self._charging.submit_for(session.account_id, request, future.set_result)
         return (await future).status is ChargingStatus.SUCCESS
+
+    async def find_session(self, key: str) -> CreditSession | None:
+        """The open session of that key, as it stands in the store. Raises BackendUnavailable."""
+        future: asyncio.Future[list[bytes] | BackendUnavailable] = asyncio.get_running_loop().create_future()
+        self._store.locate(key, future.set_result)
+        found = await future
+        if isinstance(found, BackendUnavailable):
+            raise found
+        records = (decode_session(value) for value in found)
+        return next((record for record in records if isinstance(record, CreditSession)), None)

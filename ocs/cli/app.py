@@ -10,6 +10,7 @@ import typer
 from ocs.cli import (
     audit,
     cdr,
+    clients,
     configuration,
     demo,
     diameter,
@@ -17,6 +18,7 @@ from ocs.cli import (
     inspect,
     keys,
     migrate,
+    radius,
     rates,
     rates_import,
     rates_simulate,
@@ -33,6 +35,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     demo,
     audit,
     inspect,
+    clients,
     cdr,
     rerate,
     keys,
@@ -41,6 +44,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     rates_simulate,
     configuration,
     diameter,
+    radius,
 )
 
 HELP: Final = """\

@@ -30,7 +30,7 @@ def check(
         Path, typer.Argument(metavar="DIR", help="Folder with ocs.toml and the rate files.")
     ] = DEFAULT_CONFIG.parent,
 ) -> None:
-    """Check ocs.toml, currencies, rate plans, destinations, decks and suppliers' files.
+    """Check ocs.toml, currencies, rate plans, destinations, decks, suppliers' files, and RADIUS profiles and dictionaries.
 
     All faults are listed at once, as `file:line: field: what is wrong (cure)`; what is lawful and probably not meant
     is listed as a warning: gaps and times without offset, a long prefix to come with a cheaper short one until then,
@@ -40,6 +40,7 @@ def check(
     Example: `ocs config check /etc/ocs`
     """
     from ocs.clock import now_ms
+    from ocs.gateways.radius_products import check_products
     from ocs.rates.lint import check_suppliers, lint
     from ocs.rates.sheets.supplier import SUPPLIERS
     from ocs.rating.load import load_ratebook, read_files
@@ -50,6 +51,8 @@ def check(
     loaded = load_ratebook(folder, at_ms)
     suppliers = {f"{SUPPLIERS}/{path.name}": path.read_bytes() for path in (folder / SUPPLIERS).glob("*.toml")}
     faults += [f"{folder}/{fault}" for fault in (*loaded.faults, *check_suppliers(suppliers))]
+    if isinstance(settings, Settings):
+        faults += check_products(folder, settings.radius)
     for fault in faults:
         print(fault)
     warnings = lint(read_files(folder)[0], loaded, at_ms)

@@ -62,7 +62,7 @@ def demo(
         where = _address("--diameter", diameter, settings.diameter.listen)
         auth = _address("--radius-auth", radius_auth, settings.radius.authentication)
         acct = _address("--radius-acct", radius_acct, settings.radius.accounting)
-        client = _radius_client(settings, auth)
+        client = _radius_client(settings, config.absolute().parent, auth)
         status = _play(settings, url, token, where, (auth, acct), client, secret or client.secret, origin_host)
     raise typer.Exit(status)
 
@@ -132,15 +132,16 @@ def _address(option: str, text: str, settings: tuple[str, ...]) -> Address:
     return reachable(found)
 
 
-def _radius_client(settings: Settings, server: Address) -> RadiusClient:
+def _radius_client(settings: Settings, config_dir: Path, server: Address) -> RadiusClient:
     """What the settings say of this machine, as the server sees it."""
+    from ocs.gateways.radius_products import load_products
     from ocs.net.radius_clients import ClientTable
 
     family, kind, *_, where = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind) as probe:
         probe.connect(where)
         own = probe.getsockname()[0]
-    found = ClientTable(settings.radius).find(own)
+    found = ClientTable(settings.radius, load_products(config_dir, settings.radius)).find(own)
     if found is None:
         raise StartRefusedError(
             f"no radius.clients entry holds {own}, from where the demo would call: add one", EXIT_CONFIG

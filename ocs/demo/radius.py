@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import hmac
 import secrets
-import socket
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ocs.addresses import Address
 from ocs.demo.errors import PlayError
+from ocs.radius_exchange import NoReplyError, ReplyError, exchange
 from protocols.radius import attributes as a
-from protocols.radius.authenticators import has_valid_message_authenticator, hide_password, md5
+from protocols.radius.attributes import sub_attributes
+from protocols.radius.authenticators import hide_password
+from protocols.radius.client import signed_request
 from protocols.radius.packet import (
     ACCESS_ACCEPT,
     ACCESS_REJECT,
     ACCESS_REQUEST,
     ACCOUNTING_REQUEST,
     ACCOUNTING_RESPONSE,
-    HEADER_OCTETS,
-    MESSAGE_AUTHENTICATOR,
-    PACKET_OCTETS_MAX,
-    MalformedPacket,
     Packet,
     attribute,
-    decode,
 )
-from protocols.radius.voice import sub_attributes
 
-ATTEMPTS: Final = 3
-TIMEOUT_S: Final = 2.0
 CISCO: Final = 9
 CREDIT_TIME: Final = 102
 REPLIES: Final = {
@@ -37,7 +29,6 @@ REPLIES: Final = {
     ACCESS_REJECT: "Access-Reject",
     ACCOUNTING_RESPONSE: "Accounting-Response",
 }
-_ZEROS: Final = bytes(16)
 
 
 class Ports(NamedTuple):
@@ -67,55 +58,21 @@ class RadiusClient:
         """Send an Access-Request; its authenticator is random (RFC 2865, section 3)."""
         authenticator = secrets.token_bytes(16)
         hidden = attribute(a.USER_PASSWORD, hide_password(password.encode(), authenticator, self._secret))
-        signature = attribute(MESSAGE_AUTHENTICATOR, _ZEROS) if self._signs else b""
-        octets = self._packet(ACCESS_REQUEST, authenticator, signature + hidden + body)
-        if self._signs:  # RFC 3579, section 3.2; the first attribute, so that no forged prefix fits before it
-            at = HEADER_OCTETS + 2
-            octets = octets[:at] + hmac.digest(self._secret, octets, "md5") + octets[at + 16 :]
-
-        def is_signed(packet: Packet) -> bool:
-            return has_valid_message_authenticator(packet, self._secret, authenticator)
-
-        return self._exchange(octets, self._ports.authentication, is_signed)
+        return self._exchange(ACCESS_REQUEST, authenticator, hidden + body, self._ports.authentication)
 
     def account(self, body: bytes) -> Reply:
         """Send an Accounting-Request; its authenticator is a checksum with the secret (RFC 2866, section 3)."""
-        unsigned = self._packet(ACCOUNTING_REQUEST, _ZEROS, body)
-        octets = unsigned[:4] + md5(unsigned + self._secret) + unsigned[HEADER_OCTETS:]
-        return self._exchange(octets, self._ports.accounting, lambda _: True)
+        return self._exchange(ACCOUNTING_REQUEST, b"", body, self._ports.accounting)
 
-    def _packet(self, code: int, authenticator: bytes, body: bytes) -> bytes:
+    def _exchange(self, code: int, authenticator: bytes, body: bytes, server: Address) -> Reply:
         self._identifier = (self._identifier + 1) % 256
-        length = HEADER_OCTETS + len(body)
-        return bytes((code, self._identifier)) + length.to_bytes(2, "big") + authenticator + body
-
-    def _exchange(self, request: bytes, address: Address, is_signed: Callable[[Packet], bool]) -> Reply:
+        request = signed_request(code, self._identifier, authenticator, body, self._secret, signs=self._signs)
         try:
-            family, kind, *_, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)[0]
-            with socket.socket(family, kind) as sender:
-                sender.settimeout(TIMEOUT_S)
-                sender.connect(where)
-                for _ in range(ATTEMPTS):
-                    sender.send(request)
-                    try:
-                        return self._read(sender.recv(PACKET_OCTETS_MAX), request, is_signed, address)
-                    except TimeoutError:
-                        continue
-        except OSError as error:
-            raise PlayError(f"RADIUS at {address} does not answer: {error}; is `ocs run` running?") from error
-        raise PlayError(
-            f"RADIUS at {address} does not answer: is this machine one of radius.clients, with the same secret?"
-        )
-
-    def _read(self, datagram: bytes, request: bytes, is_signed: Callable[[Packet], bool], address: Address) -> Reply:
-        try:
-            packet = decode(datagram)
-        except MalformedPacket as error:
-            raise PlayError(f"RADIUS at {address} answered what cannot be read: {error}") from error
-        octets = packet.octets
-        expected = md5(octets[:4] + request[4:HEADER_OCTETS] + octets[HEADER_OCTETS:] + self._secret)
-        if packet.identifier != request[1] or packet.authenticator != expected or not is_signed(packet):
-            raise PlayError(f"the reply of RADIUS at {address} is not authentic: is the secret the same?")
+            packet = exchange(request, server, self._secret, wants_signature=True)
+        except NoReplyError as error:
+            raise PlayError(str(error)) from error
+        except ReplyError as error:
+            raise PlayError(f"RADIUS at {server}: {error}") from error
         return Reply(
             REPLIES.get(packet.code, f"code {packet.code}"),
             _seconds(packet),

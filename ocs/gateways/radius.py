@@ -15,8 +15,10 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from ocs.charging.cdr import CdrFlag
 from ocs.charging.request import (
     ChargingRequest,
+    Details,
     EventAction,
     GroupKey,
     GroupRequest,
@@ -32,10 +34,13 @@ from ocs.gateways.radius_names import (
     nas_prefix,
     normal_number,
 )
+from ocs.gateways.radius_profile import Dialect
 from ocs.rating.units import UnitKind
 from ocs.settings import Radius, RadiusClient
+from protocols.radius import attributes as a
 from protocols.radius.h323 import cause_of_hex, dialled_digits, parse_time
-from protocols.radius.records import TERMINATE_CAUSES, AccountingRecord, CallRecord, StatusType
+from protocols.radius.reading import Field, Reading
+from protocols.radius.records import TERMINATE_CAUSES, StatusType, event_at_ms, is_framed, octets_used
 
 STOP_NUMBER: Final = 2**31 - 1
 INTERIM_NUMBER_MAX: Final = STOP_NUMBER - 1
@@ -43,13 +48,12 @@ DELAY_S_MAX: Final = 7 * 86_400  # one switch sends an epoch time as Acct-Delay-
 EVENT_AGE_MS_MAX: Final = 7 * 86_400_000
 EVENT_AHEAD_MS_MAX: Final = 300_000
 SILENCE_MARGIN_S: Final = 60
+DIFFERENCE_S_MAX: Final = 2  # or a hundredth: what two clocks of one gateway may differ by [R-64]
+DETAIL_LENGTH_MAX: Final = 253  # what fits one attribute
 
 _ONE_GROUP: Final = GroupKey()
 _ZERO_SECONDS: Final = (Quantity(UnitKind.SECONDS, 0),)
 _ANY_OCTETS: Final = (Quantity(UnitKind.OCTETS, 0),)
-_LEGS: Final = {"answer": "answer", "inbound": "answer", "originate": "originate", "outbound": "originate"}
-# FreeSWITCH's words: its legs have an Acct-Session-Id each, and which leg it was is said in the Stop only.
-_LEGS_OF_THEIR_OWN: Final = ("inbound", "outbound")
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -60,9 +64,11 @@ class Profile(msgspec.Struct, frozen=True):
     prefix: str
     session_max_s: int
     lease_ms: int
+    dialect: Dialect
+    charged_leg: str
 
 
-def profile_of(client: RadiusClient, settings: Radius) -> Profile:
+def profile_of(client: RadiusClient, settings: Radius, dialect: Dialect) -> Profile:
     """An authorization outlives its grant by the time a phone may ring [R-43]."""
     return Profile(
         client,
@@ -70,6 +76,8 @@ def profile_of(client: RadiusClient, settings: Radius) -> Profile:
         client_prefix(client),
         settings.session_max_s,
         (settings.ring_s + SILENCE_MARGIN_S) * 1000,
+        dialect,
+        client.charged_leg or dialect.legs.charged,
     )
 
 
@@ -95,42 +103,44 @@ AccountingRequest: TypeAlias = ChargingRequest | CloseSessions | Uncharged
 # --- authorization ----------------------------------------------------------------------------------------------
 
 
-def authorization_request(
-    record: CallRecord, profile: Profile, source: str, nonce: bytes, now_ms: int
-) -> ChargingRequest:
+def authorization_request(reading: Reading, profile: Profile, nonce: bytes, now_ms: int) -> ChargingRequest:
     """``nonce`` (the Request Authenticator) names a check of the balance, which is asked anew each time."""
-    destination = _destination(record)
-    if record.is_framed or not destination:
-        return _balance_check(record, profile, nonce, now_ms)
-    key = _call_key(record, profile, source) if record.session_id else authorization_key(record, profile.prefix)
-    content = f"{record.user_name}\0{record.called}\0{record.calling}"
+    callee = reading.text(Field.CALLEE)
+    if not callee or is_framed(reading):
+        return _balance_check(reading, profile, nonce, now_ms)
+    session_id = reading.text(Field.SESSION)
+    caller = reading.text(Field.CALLER)
+    content = f"{reading.text(Field.ACCOUNT)}\0{callee}\0{caller}"
     return ChargingRequest(
         kind=RequestKind.INITIAL,
-        session_key=key,
+        session_key=_call_key(reading, profile, session_id)
+        if session_id
+        else authorization_key(reading, profile.prefix),
         request_number=0,
-        identities=identities_of(record, profile.client.account_from),
+        identities=identities_of(reading),
         service="voice",
         event_at_ms=now_ms,
         groups=(GroupRequest(_ONE_GROUP, (Quantity(UnitKind.SECONDS, profile.session_max_s),)),),
-        destination=destination,
-        origin=normal_number(record.calling),
+        destination=_destination(callee),
+        origin=normal_number(caller),
         fingerprint=zlib.crc32(content.encode()),
         peer=profile.client.name,
         lease_ms=profile.lease_ms,
         all_affordable=True,
+        details=details_of(reading, profile) if profile.dialect.kept else (),
     )
 
 
-def _balance_check(record: CallRecord, profile: Profile, nonce: bytes, now_ms: int) -> ChargingRequest:
+def _balance_check(reading: Reading, profile: Profile, nonce: bytes, now_ms: int) -> ChargingRequest:
     return ChargingRequest(
         kind=RequestKind.EVENT,
         session_key=f"{profile.prefix}check:{nonce.hex()}",
         request_number=0,
-        identities=identities_of(record, profile.client.account_from),
-        service="data" if record.is_framed else "voice",
+        identities=identities_of(reading),
+        service="data" if is_framed(reading) else "voice",
         event_at_ms=now_ms,
         groups=(),
-        origin=normal_number(record.calling),
+        origin=normal_number(reading.text(Field.CALLER)),
         action=EventAction.CHECK_BALANCE,
         peer=profile.client.name,
     )
@@ -138,183 +148,208 @@ def _balance_check(record: CallRecord, profile: Profile, nonce: bytes, now_ms: i
 
 # --- accounting -------------------------------------------------------------------------------------------------
 
+_KINDS: Final[dict[int, tuple[RequestKind, int]]] = {
+    StatusType.START: (RequestKind.INITIAL, 0),
+    StatusType.INTERIM_UPDATE: (RequestKind.UPDATE, -1),  # its number follows from what it says
+    StatusType.STOP: (RequestKind.TERMINATION, STOP_NUMBER),
+    StatusType.FAILED: (RequestKind.TERMINATION, STOP_NUMBER),
+}
+_ON_OFF: Final = (StatusType.ACCOUNTING_ON, StatusType.ACCOUNTING_OFF)
 
-def accounting_request(record: AccountingRecord, profile: Profile, source: str, now_ms: int) -> AccountingRequest:
-    """``source`` is the address the packet came from: the gateway's name when the record gives none."""
-    match record.status_type:
-        case StatusType.START:
-            kind, number = RequestKind.INITIAL, 0
-        case StatusType.INTERIM_UPDATE:
-            kind, number = RequestKind.UPDATE, -1
-        case StatusType.STOP | StatusType.FAILED:
-            kind, number = RequestKind.TERMINATION, STOP_NUMBER
-        case StatusType.ACCOUNTING_ON | StatusType.ACCOUNTING_OFF:
-            return _close_sessions(record, profile, source, now_ms)
-        case _:
-            return Uncharged.UNKNOWN_STATUS_TYPE
-    if not record.session_id:
+
+def accounting_request(reading: Reading, profile: Profile, now_ms: int) -> AccountingRequest:
+    """What one record asks of charging; see the table above."""
+    status_type = reading.number(a.ACCT_STATUS_TYPE) or 0
+    known = _KINDS.get(status_type)
+    if known is None:
+        is_on_off = status_type in _ON_OFF
+        return _close_sessions(reading, profile, status_type, now_ms) if is_on_off else Uncharged.UNKNOWN_STATUS_TYPE
+    kind, number = known
+    session_id = reading.text(Field.SESSION)
+    if not session_id:
         return Uncharged.NO_SESSION_ID
-    is_other_leg = _is_other_leg(record, profile.client.charged_leg)
-    if is_other_leg and (kind != RequestKind.TERMINATION or _origin(record) not in _LEGS_OF_THEIR_OWN):
+    leg = _leg(reading, profile) if reading.has(Field.LEG) else ""
+    is_other_leg = bool(leg) and profile.charged_leg not in ("any", leg)
+    if is_other_leg and (kind is not RequestKind.TERMINATION or not profile.dialect.legs.own_sessions):
         return Uncharged.OTHER_LEG
-    event_at_ms = _event_at_ms(record, now_ms)
-    group, needs_times = _group(record, profile, kind)
-    if is_other_leg:  # what its Start may have reserved is given back
-        group, needs_times = GroupRequest(_ONE_GROUP, None, _ZERO_SECONDS), False
-    if number < 0:
-        number = _interim_number(record, event_at_ms)
+    framed = is_framed(reading)
+    used_s = 0 if is_other_leg or status_type == StatusType.FAILED else _used_s(reading, kind)
+    at_ms = _event_at_ms(reading, profile, used_s if kind is RequestKind.TERMINATION else None, now_ms)
+    group = _group(reading, profile, kind, used_s, is_framed=framed)
+    flags = 0 if kind is not RequestKind.TERMINATION else _flags(reading, used_s, at_ms)
     return ChargingRequest(
         kind=kind,
-        session_key=_call_key(record, profile, source),
-        request_number=number,
+        session_key=_call_key(reading, profile, session_id, leg),
+        request_number=number if number >= 0 else _interim_number(used_s, at_ms),
         identities=(),
-        service="data" if record.is_framed else "voice",
-        event_at_ms=event_at_ms,
+        service="data" if framed else "voice",
+        event_at_ms=at_ms,
         groups=(group,),
-        fingerprint=_fingerprint(kind, group),
-        cumulative=True,
+        cumulative=True,  # so a repeat is known by its number alone
         peer=profile.client.name,
-        cause=_cause(record) if kind == RequestKind.TERMINATION else "",
-        duration_from_times=needs_times,
-        all_affordable=not record.is_framed,
+        cause=_cause(reading, profile, status_type) if kind is RequestKind.TERMINATION else "",
+        duration_from_times=used_s is None and not framed and kind is not RequestKind.INITIAL,
+        all_affordable=not framed,
+        details=details_of(reading, profile) if kind is RequestKind.TERMINATION and profile.dialect.kept else (),
+        flags=flags,
         # Who calls whom, and by which authorization, is only asked for a call that is not known yet.
-        parties=lambda: _parties(record, profile),
+        parties=lambda: _parties(reading, profile),
     )
 
 
-def _parties(record: AccountingRecord, profile: Profile) -> Parties:
+def _parties(reading: Reading, profile: Profile) -> Parties:
     return Parties(
-        identities_of(record, profile.client.account_from),
-        "" if record.is_framed else _destination(record),
-        normal_number(record.calling or record.voice.get("caller-account", "")),
-        _lease_of(record, profile),
+        identities_of(reading),
+        "" if is_framed(reading) else _destination(reading.text(Field.CALLEE)),
+        normal_number(reading.text(Field.CALLER)),
+        _leases_of(reading, profile),
+        details_of(reading, profile),
     )
 
 
-def _group(record: AccountingRecord, profile: Profile, kind: RequestKind) -> tuple[GroupRequest, bool]:
-    """What the record reports and what to set aside next; and whether the duration has to come from event times."""
-    if kind == RequestKind.INITIAL:
-        return GroupRequest(_ONE_GROUP, _wanted(record, profile, 0)), False
-    if record.status_type == StatusType.FAILED:
-        return GroupRequest(_ONE_GROUP, None, _ZERO_SECONDS), False
-    used_s = _used_s(record)
-    used: tuple[Quantity, ...] = () if used_s is None else (Quantity(UnitKind.SECONDS, used_s),)
-    if record.is_framed and record.octets is not None:
-        used += (Quantity(UnitKind.OCTETS, record.octets),)
-    wanted = None if kind == RequestKind.TERMINATION else _wanted(record, profile, used_s or 0)
-    return GroupRequest(_ONE_GROUP, wanted, used), used_s is None and not record.is_framed
+def details_of(reading: Reading, profile: Profile) -> Details:
+    """What the profile keeps of a record beside what charging asks for."""
+    found = {}
+    for name, source in profile.dialect.kept:
+        value = reading.value(source)
+        if value and name not in found:
+            found[name] = value[:DETAIL_LENGTH_MAX]
+    return tuple(found.items())
 
 
-def _wanted(record: AccountingRecord, profile: Profile, used_s: int) -> tuple[Quantity, ...]:
+def _group(
+    reading: Reading, profile: Profile, kind: RequestKind, used_s: int | None, *, is_framed: bool
+) -> GroupRequest:
+    """What the record reports, and what to set aside next. A duration from event times is charging's to find."""
+    used: tuple[Quantity, ...] | None
+    if kind is RequestKind.INITIAL:
+        used = None
+    elif used_s is None:
+        used = ()
+    else:
+        used = _ZERO_SECONDS if not used_s else (Quantity(UnitKind.SECONDS, used_s),)
+    if is_framed and used is not None:
+        octets = octets_used(reading)
+        if octets is not None:
+            used += (Quantity(UnitKind.OCTETS, octets),)
+    if kind is RequestKind.TERMINATION:
+        return GroupRequest(_ONE_GROUP, None, used)
+    return GroupRequest(_ONE_GROUP, _ANY_OCTETS if is_framed else _wanted(profile, used_s or 0), used)
+
+
+def _wanted(profile: Profile, used_s: int) -> tuple[Quantity, ...]:
     """A call holds all it may still use; one beyond its longest time, as much as until two interims from now."""
-    if record.is_framed:
-        return _ANY_OCTETS
     left_s = max(profile.session_max_s - used_s, 2 * profile.client.interim_s, SILENCE_MARGIN_S)
     return (Quantity(UnitKind.SECONDS, left_s),)
 
 
-def _used_s(record: AccountingRecord) -> int | None:
+def _used_s(reading: Reading, kind: RequestKind) -> int | None:
     """The call's duration from the first source that exists; None if only the events' times can tell [R-64]."""
-    if record.session_time_s is not None:
-        return record.session_time_s
-    voice = record.voice
-    if not voice:
+    if kind is RequestKind.INITIAL:
         return None
-    connected, ended = voice.get("connect-time"), voice.get("disconnect-time")
-    if connected and ended:
-        connected_at, ended_at = parse_time(connected), parse_time(ended)
-        if connected_at is not None and ended_at is not None:
-            return max(0, -(-(ended_at.at_ms - connected_at.at_ms) // 1000))  # a second that began counts
-    for name in ("billed-seconds", "call-duration"):
-        seconds = _whole_number(voice.get(name, ""))
-        if seconds is not None:
-            return seconds
+    seconds = reading.count(Field.SECONDS)
+    if seconds is not None:
+        return seconds
+    lasted_s = _lasted_s(reading)
+    if lasted_s is not None:
+        return lasted_s
     # An h323 record without a connect time is of a call nobody answered, however long it rang [R-65].
-    return 0 if not connected and (ended or "setup-time" in voice) else None
+    is_timed = reading.text(Field.DISCONNECT_TIME) or reading.text(Field.SETUP_TIME)
+    return 0 if is_timed and not reading.text(Field.CONNECT_TIME) else None
 
 
-def _whole_number(text: str) -> int | None:
-    return int(text[:10]) if text.isascii() and text.isdigit() else None
+def _event_at_ms(reading: Reading, profile: Profile, used_s: int | None, now_ms: int) -> int:
+    """Event-Timestamp, else arrival less Acct-Delay-Time; arrival if that is outside the sane window [R-68].
 
-
-def _event_at_ms(record: AccountingRecord, now_ms: int) -> int:
-    """Event-Timestamp, else arrival less Acct-Delay-Time; arrival if that is outside the sane window [R-68]."""
-    at_ms = record.event_at_ms
+    ``used_s`` is given for a Stop: one record per call may bear the time of its start.
+    """
+    at_ms = event_at_ms(reading)
     if at_ms is None:
-        return now_ms - record.delay_s * 1000 if record.delay_s <= DELAY_S_MAX else now_ms
-    if record.session_time_s is None and record.voice and record.status_type == StatusType.STOP:
-        # OpenSIPS' one record per call bears the time of its start.
-        at_ms += 1000 * (_whole_number(record.voice.get("call-duration", "")) or 0)
+        delay_s = reading.number(a.ACCT_DELAY_TIME) or 0
+        return now_ms - delay_s * 1000 if delay_s <= DELAY_S_MAX else now_ms
+    if used_s and profile.dialect.is_stop_at_start:
+        at_ms += 1000 * used_s
     return at_ms if now_ms - EVENT_AGE_MS_MAX <= at_ms <= now_ms + EVENT_AHEAD_MS_MAX else now_ms
 
 
-def _interim_number(record: AccountingRecord, event_at_ms: int) -> int:
+def _flags(reading: Reading, used_s: int | None, at_ms: int) -> int:
+    """What a biller should look at in a Stop [R-64] [R-68]."""
+    flags = 0
+    said_ms = event_at_ms(reading)
+    if said_ms is not None and used_s is None and said_ms != at_ms:
+        flags |= CdrFlag.CLOCK_ADJUSTED  # the duration is made of these times
+    lasted_s = _lasted_s(reading) if used_s and reading.has(Field.CONNECT_TIME) else None
+    if lasted_s is not None and used_s is not None and abs(lasted_s - used_s) > max(DIFFERENCE_S_MAX, used_s // 100):
+        flags |= CdrFlag.DURATIONS_DIFFER
+    return flags
+
+
+def _lasted_s(reading: Reading) -> int | None:
+    """From connect to disconnect; a second that began counts."""
+    connected, ended = reading.text(Field.CONNECT_TIME), reading.text(Field.DISCONNECT_TIME)
+    if not connected or not ended:
+        return None
+    connected_at, ended_at = parse_time(connected), parse_time(ended)
+    if connected_at is None or ended_at is None:
+        return None
+    return max(0, -(-(ended_at.at_ms - connected_at.at_ms) // 1000))
+
+
+def _interim_number(used_s: int | None, event_at_ms: int) -> int:
     """The same report has the same number: it follows from what has been used, or else from when it was said [R-60]."""
-    said = event_at_ms // 1000 if record.session_time_s is None else record.session_time_s + 1
+    said = event_at_ms // 1000 if used_s is None else used_s + 1
     return max(1, min(said, INTERIM_NUMBER_MAX))
 
 
-def _fingerprint(kind: RequestKind, group: GroupRequest) -> int:
-    return zlib.crc32(repr((int(kind), [(int(q.kind), q.value) for q in group.used or ()])).encode())
-
-
-def _close_sessions(record: AccountingRecord, profile: Profile, source: str, now_ms: int) -> CloseSessions:
-    names = dict.fromkeys(name for name in (record.nas, record.nas_address) if name) or {source: None}
-    is_on = record.status_type == StatusType.ACCOUNTING_ON
+def _close_sessions(reading: Reading, profile: Profile, status_type: int, now_ms: int) -> CloseSessions:
+    names = reading.texts(Field.NAS) or [reading.source]
     return CloseSessions(
         tuple(nas_prefix(profile.prefix, name) for name in names),
-        _event_at_ms(record, now_ms),
-        "Accounting-On" if is_on else "Accounting-Off",
+        _event_at_ms(reading, profile, None, now_ms),
+        "Accounting-On" if status_type == StatusType.ACCOUNTING_ON else "Accounting-Off",
     )
 
 
 # --- both -------------------------------------------------------------------------------------------------------
 
 
-def _call_key(record: CallRecord, profile: Profile, source: str) -> str:
-    key = nas_prefix(profile.prefix, record.nas or source) + record.session_id
+def _call_key(reading: Reading, profile: Profile, session_id: str, leg: str = "") -> str:
+    key = nas_prefix(profile.prefix, reading.text(Field.NAS) or reading.source) + session_id
+    if reading.has(Field.TAGS):  # the two change places when the callee hangs up: they are a set [R-75]
+        key = ";".join((key, *sorted(reading.texts(Field.TAGS))))
     # Where every leg is charged, both legs of a B2BUA may bear the same Acct-Session-Id [R-60] [R-69].
-    return key + ":originate" if record.voice and _origin(record) == "originate" else key
+    return key + ":originate" if leg == "originate" and not profile.dialect.legs.own_sessions else key
 
 
-def _origin(record: CallRecord) -> str:
-    return record.voice.get("call-origin", "").lower()
-
-
-def _leg(record: CallRecord) -> str:
+def _leg(reading: Reading, profile: Profile) -> str:
     """``answer`` is the leg from the customer, ``originate`` the one to the destination; "" if not said."""
-    return _LEGS.get(_origin(record), "")
+    said = reading.text(Field.LEG)
+    return profile.dialect.leg_words.get(said.lower(), "") if said else ""
 
 
-def _is_other_leg(record: CallRecord, charged_leg: str) -> bool:
-    leg = _leg(record) if record.voice else ""
-    return bool(leg) and charged_leg not in ("any", leg)
+def _leases_of(reading: Reading, profile: Profile) -> tuple[str, ...]:
+    """The authorizations this call may have, the surest first: the one that Class names, the one of the same call, the
+    one between the same parties that named no call [R-44].
+    """
+    signed = (key_of_class(value, profile.secret) for value in reading.attributes.get(a.CLASS, ()))
+    keys = [key for key in signed if key is not None][:1]
+    keys.append(authorization_key(reading, profile.prefix))
+    if reading.text(Field.CALL):
+        keys.append(authorization_key(reading, profile.prefix, is_named=False))
+    return tuple(keys)
 
 
-def _lease_of(record: AccountingRecord, profile: Profile) -> str:
-    """The authorization this call may have: the one Class names, else the one that fits it [R-44]."""
-    for value in record.classes:
-        key = key_of_class(value, profile.secret)
-        if key is not None:
-            return key
-    return authorization_key(record, profile.prefix)
+def _destination(callee: str) -> str:
+    return normal_number(dialled_digits(callee)) if callee else ""
 
 
-def _destination(record: CallRecord) -> str:
-    voice = record.voice
-    called = record.called
-    if not called and voice:
-        called = voice.get("destination", "") or dialled_digits(voice.get("called-as-received", ""))
-    return normal_number(called) if called else ""
-
-
-def _cause(record: AccountingRecord) -> str:
+def _cause(reading: Reading, profile: Profile, status_type: int) -> str:
     """Why the call ended, for the record: Acct-Terminate-Cause, and the Q.850 cause where it was said."""
-    said = TERMINATE_CAUSES[record.terminate_cause] if record.terminate_cause < len(TERMINATE_CAUSES) else ""
-    if record.status_type == StatusType.FAILED:
+    number = reading.number(a.ACCT_TERMINATE_CAUSE) or 0
+    said = TERMINATE_CAUSES[number] if number < len(TERMINATE_CAUSES) else ""
+    if status_type == StatusType.FAILED:
         said = said or "call attempt failed"
-    hexadecimal = record.voice.get("disconnect-cause")
-    cause = cause_of_hex(hexadecimal) if hexadecimal else None
-    if cause is None:
-        cause = _whole_number(record.voice.get("disconnect-cause-decimal", ""))
+    if not reading.has(Field.CAUSE):
+        return said
+    cause = cause_of_hex(reading.text(Field.CAUSE)) if profile.dialect.is_cause_hex else reading.count(Field.CAUSE)
     return said if cause is None else f"{said}, Q.850 cause {cause}".removeprefix(", ")

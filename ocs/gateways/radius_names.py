@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Final
 
 from ocs.settings import RadiusClient
 from protocols.radius.h323 import normal_conf_id
 from protocols.radius.packet import VALUE_OCTETS_MAX
-from protocols.radius.records import CallRecord
+from protocols.radius.reading import Field, Reading
 
 IDENTITIES_MAX: Final = 8
+KNOWN_MAX: Final = 65_536  # subscribers and destinations come again and again; so many spellings are kept
 _E164_DIGITS_MAX: Final = 15
 _SEPARATORS: Final = str.maketrans("", "", " -.()")
 _CLASS_HEAD: Final = b"ocs1."
@@ -26,28 +28,25 @@ _CLASS_SIGNATURE_DIGITS: Final = 24
 # --- subscribers and numbers ------------------------------------------------------------------------------------
 
 
-def identities_of(record: CallRecord, account_from: str) -> tuple[str, ...]:
-    """Under which identities the subscriber may be known, the likeliest first.
-
-    An account code in a vendor attribute stands before User-Name, which for Asterisk is only a channel's name; its
-    caller's number comes last.
+def identities_of(reading: Reading) -> tuple[str, ...]:
+    """Under which identities the subscriber may be known: each account name in each form it may have, in the profile's
+    order.
     """
-    named = record.calling if account_from == "calling-station-id" else record.user_name
-    voice = record.voice
-    if not voice:
-        return identity_forms(named)
-    texts = (voice.get("account", ""), named, voice.get("caller-account", ""))
-    found = [form for text in texts for form in identity_forms(text)]
+    found = [form for name in reading.texts(Field.ACCOUNT) for form in identity_forms(name)]
     return tuple(dict.fromkeys(found))[:IDENTITIES_MAX]
 
 
+@lru_cache(maxsize=KNOWN_MAX)
 def identity_forms(text: str) -> tuple[str, ...]:
-    """``e164:``, ``sip:`` and ``name:`` forms of one name, as far as it has them."""
+    """``e164:``, ``sip:``, ``ip:`` and ``name:`` forms of one name, as far as it has them."""
     if text.isascii() and text.isdigit() and len(text) <= _E164_DIGITS_MAX:
         return ("e164:" + text, "name:" + text)
     text = text.strip()
     if not text:
         return ()
+    address = _ip_address(text)
+    if address:
+        return ("ip:" + address, "name:" + text)
     bare = _without_scheme(text)
     user, at, domain = bare.rpartition("@")
     digits = _digits(user if at else bare)
@@ -58,6 +57,15 @@ def identity_forms(text: str) -> tuple[str, ...]:
     return tuple(forms)
 
 
+def _ip_address(text: str) -> str:
+    """A trunk is named by its address: not by the digits in it."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return ""
+
+
+@lru_cache(maxsize=KNOWN_MAX)
 def normal_number(text: str) -> str:
     """The digits to rate (or the SIP user, where it is no number) of ``+49..``, ``tel:..``, ``sip:..@..``."""
     if text.isascii() and text.isdigit():
@@ -99,19 +107,17 @@ def _label(text: str) -> str:
     return text.replace("%", "%25").replace(":", "%3A") if "%" in text or ":" in text else text
 
 
-def call_reference(record: CallRecord) -> str:
+def call_reference(reading: Reading) -> str:
     """The name all legs of a call have in common; "" if the client gives none."""
-    voice = record.voice
-    if not voice:
-        return ""
-    conf_id = voice.get("conf-id")
-    return normal_conf_id(conf_id) if conf_id else voice.get("call-id", "")
+    return normal_conf_id(reading.text(Field.CALL))
 
 
-def authorization_key(record: CallRecord, client: str) -> str:
-    """The name of an authorization that has no Acct-Session-Id: who calls whom, and the call's reference [R-35]."""
-    parts = (record.user_name, record.called, record.calling, call_reference(record))
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+def authorization_key(reading: Reading, client: str, *, is_named: bool = True) -> str:
+    """The name of an authorization that has no Acct-Session-Id: who calls whom, and (``is_named``) the call's reference
+    [R-35].
+    """
+    names = (reading.text(Field.ACCOUNT), reading.text(Field.CALLEE), reading.text(Field.CALLER))
+    digest = hashlib.sha256("\0".join((*names, call_reference(reading) if is_named else "")).encode()).hexdigest()[:32]
     return f"{client}auth:{digest}"
 
 

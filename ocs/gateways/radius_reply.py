@@ -1,4 +1,4 @@
-"""Charging answers to RADIUS reply attributes. Pure; one total table from status to h323-return-code."""
+"""Charging answers to RADIUS reply attributes. Pure; one total table from status to the reasons profiles know."""
 
 from __future__ import annotations
 
@@ -8,46 +8,40 @@ from balance.money import Amount, Currency, format_amount
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.gateways.radius import Profile
 from ocs.gateways.radius_names import class_of_key
+from ocs.gateways.radius_profile import RETURN_CODES, Reason, dressed
 from protocols.radius.attributes import (
     ACCT_INTERIM_INTERVAL,
     CLASS,
     SESSION_TIMEOUT,
     integer_attribute,
-    vendor_attribute,
 )
 from protocols.radius.packet import ACCESS_ACCEPT, ACCESS_REJECT, attribute
 
-CISCO: Final = 9
-CREDIT_AMOUNT: Final = (101, "h323-credit-amount")
-CREDIT_TIME: Final = (102, "h323-credit-time")
-RETURN_CODE: Final = (103, "h323-return-code")
-CURRENCY: Final = (110, "h323-currency")
-
-RETURN_SUCCESS: Final = 0
-RETURN_ACCOUNT_INVALID: Final = 1
-RETURN_PASSWORD_INVALID: Final = 2
-RETURN_ZERO_BALANCE: Final = 4
-
-# h323-return-code; None is silence, so that the client asks another server or asks again [R-36].
-RETURN_CODES: Final[dict[ChargingStatus, int | None]] = {
-    ChargingStatus.SUCCESS: RETURN_SUCCESS,
-    ChargingStatus.USER_UNKNOWN: RETURN_ACCOUNT_INVALID,
-    ChargingStatus.SERVICE_DENIED: 7,  # user denied
-    ChargingStatus.CREDIT_LIMIT_REACHED: 12,  # insufficient balance: there is some, but not for one increment
-    ChargingStatus.FREE: RETURN_SUCCESS,  # 13 would say toll-free, but some clients take all but 0 for a refusal
-    ChargingStatus.RATING_FAILED: 9,  # called number unknown
-    ChargingStatus.SESSION_UNKNOWN: 8,  # service not available
-    ChargingStatus.CONTRADICTION: 11,  # invalid argument
-    ChargingStatus.INVALID_VALUE: 11,
+# Why, in the words of profiles; None is silence, so that the client asks another server or asks again [R-36].
+REASONS: Final[dict[ChargingStatus, Reason | None]] = {
+    ChargingStatus.SUCCESS: Reason.ACCEPTED,
+    ChargingStatus.USER_UNKNOWN: Reason.UNKNOWN_ACCOUNT,
+    ChargingStatus.SERVICE_DENIED: Reason.SUSPENDED,
+    ChargingStatus.CREDIT_LIMIT_REACHED: Reason.TOO_LITTLE_MONEY,  # there is some, but not for one increment
+    ChargingStatus.FREE: Reason.FREE,
+    ChargingStatus.RATING_FAILED: Reason.UNKNOWN_DESTINATION,
+    ChargingStatus.SESSION_UNKNOWN: Reason.UNAVAILABLE,
+    ChargingStatus.CONTRADICTION: Reason.INVALID_REQUEST,
+    ChargingStatus.INVALID_VALUE: Reason.INVALID_REQUEST,
     ChargingStatus.UNAVAILABLE: None,
     ChargingStatus.TOO_BUSY: None,
-    ChargingStatus.INTERNAL_FAULT: 8,  # service not available
-    ChargingStatus.DESTINATION_BARRED: 9,  # called number blocked
+    ChargingStatus.INTERNAL_FAULT: Reason.UNAVAILABLE,
+    ChargingStatus.DESTINATION_BARRED: Reason.BARRED_DESTINATION,
 }
-assert RETURN_CODES.keys() == set(ChargingStatus), "every outcome has an answer"
+assert REASONS.keys() == set(ChargingStatus), "every outcome has an answer"
 
 # After these nobody can say that the record's effects are durable: no answer, and the client repeats [R-61].
 UNANSWERED: Final = frozenset((ChargingStatus.UNAVAILABLE, ChargingStatus.TOO_BUSY, ChargingStatus.INTERNAL_FAULT))
+
+
+_GOOD: Final = (Reason.ACCEPTED, Reason.FREE)
+_NOBODY: Final = ChargingAnswer(ChargingStatus.USER_UNKNOWN)
+_NONE: Final[dict[str, Currency]] = {}
 
 
 class AccessReply(NamedTuple):
@@ -62,17 +56,24 @@ def authorization_reply(
     status = answer.status
     if status == ChargingStatus.SUCCESS and answer.groups:
         status = answer.groups[0].status
-    return_code = RETURN_CODES[status]
-    if return_code is None:
+    reason = REASONS[status]
+    if reason is None:
         return None
     if request.kind == RequestKind.EVENT:
-        return _balance_reply(request, answer, return_code, profile, currencies)
+        return _balance_reply(request, answer, reason, profile, currencies)
     granted_s = _granted_s(status, answer, profile)
-    if return_code == RETURN_SUCCESS and granted_s > 0:
-        return _accept(request, answer, granted_s, profile, currencies)
-    if return_code in (RETURN_SUCCESS, RETURN_CODES[ChargingStatus.CREDIT_LIMIT_REACHED]):
-        return_code = 12 if answer.available > 0 else RETURN_ZERO_BALANCE
-    return rejection(return_code, profile, _amount(answer, profile, currencies))
+    if reason in _GOOD and granted_s > 0:
+        return _accept(request, answer, reason, granted_s, profile, currencies)
+    if reason in _GOOD or reason is Reason.TOO_LITTLE_MONEY:
+        reason = _want_of_money(answer)
+    return rejection(reason, profile, answer, currencies)
+
+
+def _want_of_money(answer: ChargingAnswer) -> Reason:
+    """Some is left, but not for one increment; or all of it is held by the account's other calls; or none is left [R-47]."""
+    if answer.available > 0:
+        return Reason.TOO_LITTLE_MONEY
+    return Reason.TOO_MANY_CALLS if answer.held else Reason.NO_MONEY
 
 
 def is_charged(answer: ChargingAnswer) -> bool:
@@ -82,9 +83,12 @@ def is_charged(answer: ChargingAnswer) -> bool:
     return all(group.status in {ChargingStatus.SUCCESS, ChargingStatus.FREE} for group in answer.groups)
 
 
-def rejection(return_code: int, profile: Profile, informational: bytes = b"") -> AccessReply:
+def rejection(
+    reason: Reason, profile: Profile, answer: ChargingAnswer = _NOBODY, currencies: dict[str, Currency] = _NONE
+) -> AccessReply:
     """A Reject says why and nothing that would serve a call [R-40]."""
-    return AccessReply(ACCESS_REJECT, _voice(RETURN_CODE, str(return_code), profile) + informational)
+    values = _values(reason, 0, answer, profile, currencies)
+    return AccessReply(ACCESS_REJECT, dressed(profile.dialect.reject, values))
 
 
 def _granted_s(status: ChargingStatus, answer: ChargingAnswer, profile: Profile) -> int:
@@ -97,6 +101,7 @@ def _granted_s(status: ChargingStatus, answer: ChargingAnswer, profile: Profile)
 def _accept(
     request: ChargingRequest,
     answer: ChargingAnswer,
+    reason: Reason,
     granted_s: int,
     profile: Profile,
     currencies: dict[str, Currency],
@@ -109,10 +114,7 @@ def _accept(
             integer_attribute(SESSION_TIMEOUT, granted_s),  # its absence would mean "without end" [R-41]
             integer_attribute(ACCT_INTERIM_INTERVAL, interim_s) if interim_s else b"",
             attribute(CLASS, reference) if reference else b"",
-            _voice(RETURN_CODE, str(RETURN_SUCCESS), profile),
-            _voice(CREDIT_TIME, str(granted_s), profile),
-            _amount(answer, profile, currencies),
-            _currency(answer, profile),
+            dressed(profile.dialect.accept, _values(reason, granted_s, answer, profile, currencies)),
         )),
     )  # fmt: skip
 
@@ -120,32 +122,37 @@ def _accept(
 def _balance_reply(
     request: ChargingRequest,
     answer: ChargingAnswer,
-    return_code: int,
+    reason: Reason,
     profile: Profile,
     currencies: dict[str, Currency],
 ) -> AccessReply:
     """The phase without a destination: who is it, and how much is left. Nothing is reserved [R-48]."""
-    amount = _amount(answer, profile, currencies)
-    if return_code != RETURN_SUCCESS:
-        return rejection(return_code, profile)
+    if reason not in _GOOD:
+        return rejection(reason, profile)
     if request.service == "data":
         if answer.available <= 0:
-            return rejection(RETURN_ZERO_BALANCE, profile, amount)
+            return rejection(Reason.NO_MONEY, profile, answer, currencies)
         limits = integer_attribute(SESSION_TIMEOUT, profile.session_max_s)
         if profile.client.interim_s:
             limits += integer_attribute(ACCT_INTERIM_INTERVAL, profile.client.interim_s)
         return AccessReply(ACCESS_ACCEPT, limits)
-    success = _voice(RETURN_CODE, str(RETURN_SUCCESS), profile)
-    return AccessReply(ACCESS_ACCEPT, success + amount + _currency(answer, profile))
+    return AccessReply(ACCESS_ACCEPT, dressed(profile.dialect.accept, _values(reason, 0, answer, profile, currencies)))
 
 
-def _amount(answer: ChargingAnswer, profile: Profile, currencies: dict[str, Currency]) -> bytes:
+def _values(
+    reason: Reason, granted_s: int, answer: ChargingAnswer, profile: Profile, currencies: dict[str, Currency]
+) -> dict[str, str]:
+    """What a profile's answers may be made from; "" is what there is nothing to say of."""
     currency = currencies.get(answer.currency)
-    return _voice(CREDIT_AMOUNT, credit_amount(answer.available, currency), profile) if currency else b""
-
-
-def _currency(answer: ChargingAnswer, profile: Profile) -> bytes:
-    return _voice(CURRENCY, answer.currency, profile) if answer.currency else b""
+    return {
+        "seconds": str(granted_s) if granted_s else "",
+        "amount": credit_amount(answer.available, currency) if currency is not None else "",
+        "currency": answer.currency,
+        "return_code": str(profile.dialect.return_codes[reason]),
+        "billing_model": "1",  # debit: what is charged here is reserved before it is used
+        "language": profile.client.language,
+        "reason": RETURN_CODES[reason][1],
+    }
 
 
 def credit_amount(available: Amount, currency: Currency) -> str:
@@ -153,9 +160,3 @@ def credit_amount(available: Amount, currency: Currency) -> str:
     digits = min(max(currency.digits, 2), 4, currency.scale)
     step = 10 ** (currency.scale - digits)
     return format_amount(max(0, available) // step * step, currency.scale, digits)
-
-
-def _voice(which: tuple[int, str], value: str, profile: Profile) -> bytes:
-    number, name = which
-    text = f"{name}={value}" if profile.client.credit_time_prefix else value
-    return vendor_attribute(CISCO, number, text.encode())

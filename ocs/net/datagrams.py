@@ -27,9 +27,9 @@ OnTurn: TypeAlias = Callable[["DatagramSocket", list[tuple[bytes, Source, Local]
 class DatagramSocket:
     """``on_turn`` gets all datagrams of one turn: (octets, source, where to answer from)."""
 
-    def __init__(self, listen: str, on_turn: OnTurn) -> None:
+    def __init__(self, listen: str, on_turn: OnTurn, *, is_shared: bool = False) -> None:
         self._on_turn = on_turn
-        self._socket = _bind(listen)
+        self._socket = _bind(listen, is_shared=is_shared)
         self._is_wildcard = self._socket.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - a comparison
         if self._is_wildcard:
             self._ask_for_local_address()
@@ -100,13 +100,18 @@ def _reply_info(level: int, kind: int, info: bytes) -> tuple[int, int, bytes]:
     return level, kind, info
 
 
-def _bind(listen: str) -> socket.socket:
+def _bind(listen: str, *, is_shared: bool) -> socket.socket:
+    """``is_shared``: other processes may bind the same address, and the kernel chooses one of them by the sender's
+    address and port, always the same one, so that a repeat finds the reply that was kept for it.
+    """
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         bound.setblocking(False)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
+        if is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, int(port)))
     except (OSError, ValueError) as error:
         bound.close()

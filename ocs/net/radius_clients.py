@@ -9,6 +9,7 @@ import msgspec
 
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.gateways.radius import Profile, profile_of
+from ocs.gateways.radius_products import Products
 from ocs.settings import Radius, RadiusClient
 from protocols.radius.responder import Peer
 
@@ -18,27 +19,37 @@ _Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class Client(msgspec.Struct):
-    """One client: how the protocol and how charging see it, and the datagrams that got no answer."""
+    """One client: how the protocol and how charging see it, how many requests it made, the packets that got no answer
+    by reason, and what it was asked (RFC 5176) with which result.
+    """
 
     profile: Profile
     peer: Peer
-    discarded: int = 0
+    requests: int = 0
+    discarded: dict[str, int] = {}
+    asked: dict[str, int] = {}
 
     @property
     def name(self) -> str:
         return self.profile.client.name
 
+    def discard(self, reason: str) -> None:
+        self.discarded[reason] = self.discarded.get(reason, 0) + 1
+
 
 class ClientTable:
     """The longest network that holds the address wins. What was found is kept, also that nothing was."""
 
-    def __init__(self, settings: Radius) -> None:
-        self.clients = [_client(client, settings) for client in settings.clients]
+    def __init__(self, settings: Radius, products: Products) -> None:
+        self.clients = [_client(client, settings, products) for client in settings.clients]
         self._networks = sorted(
             ((network, client) for client in self.clients for network in _networks(client.profile.client)),
             key=lambda entry: -entry[0].prefixlen,
         )
         self._found: dict[str, Client | None] = {}
+        self._by_name = {
+            name.lower(): client for client in self.clients for name in client.profile.client.certificate_names
+        }
         _refuse_doubles(self.clients, [network for network, _ in self._networks])
 
     def find(self, address: str) -> Client | None:
@@ -46,6 +57,15 @@ class ClientTable:
             return self._found[address]
         except KeyError:
             return self._look_up(address)
+
+    def find_by_names(self, names: tuple[str, ...]) -> Client | None:
+        """The client that has one of a certificate's names."""
+        return next((self._by_name[name] for name in names if name in self._by_name), None)
+
+    def holds(self, client: Client, address: str) -> bool:
+        """Whether the address is in one of the client's networks."""
+        parsed = _address(address)
+        return any(parsed in network for network, owner in self._networks if owner is client)
 
     def _look_up(self, address: str) -> Client | None:
         if len(self._found) >= ADDRESSES_MAX:  # somebody sends from forged addresses
@@ -63,11 +83,19 @@ def _address(text: str) -> IPv4Address | IPv6Address:
     return mapped or parsed
 
 
-def _client(client: RadiusClient, settings: Radius) -> Client:
+def plain_address(text: str) -> str:
+    """An address as a client's networks write it."""
+    return str(_address(text))
+
+
+def _client(client: RadiusClient, settings: Radius, products: Products) -> Client:
     if not client.secret:
         raise StartRefusedError(f"radius client {client.name}: the secret is empty; set one", EXIT_CONFIG)
-    profile = profile_of(client, settings)
-    return Client(profile, Peer(profile.secret, client.require_message_authenticator, client.limit_proxy_state))
+    profile = profile_of(client, settings, products.dialect_of(client))
+    peer = Peer(
+        profile.secret, client.require_message_authenticator, client.limit_proxy_state, client.status_server
+    )  # fmt: skip
+    return Client(profile, peer)
 
 
 def _networks(client: RadiusClient) -> list[_Network]:

@@ -14,7 +14,7 @@ import structlog
 
 from balance.burn import total_of
 from ocs.billing.failures import FAILURES, unavailable
-from ocs.billing.groups import encode_groups
+from ocs.billing.groups import encode_details, encode_groups
 from ocs.billing.moments import moment
 from ocs.charging.cdr import JournalEntry
 from ocs.outbox.sinks import EntryRefused, OutboxEntry, Written
@@ -56,6 +56,7 @@ CDR_COLUMNS: Final = (
     "flags",
     "cause",
     "groups",
+    "details",
 )
 STAGES: Final = (("journal", JOURNAL_COLUMNS), ("cdr", CDR_COLUMNS))
 
@@ -200,6 +201,7 @@ def cdr_row(entry: JournalEntry) -> tuple[Any, ...]:
         cdr.flags,
         _text(cdr.cause),
         encode_groups(cdr.groups),
+        encode_details(cdr.details),
     )
 
 

@@ -41,6 +41,8 @@ ACCT_INTERIM_INTERVAL: Final = 85
 NAS_IPV6_ADDRESS: Final = 95
 # RFC 5090, section 3; the draft before it used 206 and 207
 DIGEST_RESPONSE: Final = 103
+DIGEST_METHOD: Final = 108
+DIGEST_URI: Final = 109
 DIGEST_RESPONSE_OF_DRAFT: Final = 206
 
 SERVICE_TYPE_FRAMED: Final = 2
@@ -49,8 +51,9 @@ SERVICE_TYPE_AUTHORIZE_ONLY: Final = 17
 
 def text(value: bytes) -> str:
     """UTF-8 without trailing NULs (RFC 2865, section 5). Octets that are no UTF-8 show as ``\\xff``: never a fault."""
-    stripped = value.rstrip(b"\0") if value.endswith(b"\0") else value
-    return stripped.decode("utf-8", "backslashreplace")
+    if value[-1:] == b"\0":
+        value = value.rstrip(b"\0")
+    return value.decode("utf-8", "backslashreplace")
 
 
 def integer(value: bytes) -> int | None:
@@ -65,6 +68,26 @@ def address(value: bytes) -> str:
     if len(value) == 16:
         return str(IPv6Address(value))
     return ""
+
+
+def sub_attributes(value: bytes, layout: tuple[int, int]) -> list[tuple[int, bytes]]:
+    """The (number, content) pairs of one Vendor-Specific value; empty if its lengths do not agree [R-6] [R-9].
+
+    ``layout``: octets of a sub-attribute's number and of its length, 1 and 1 for nearly all vendors.
+    """
+    type_octets, length_octets = layout
+    head = type_octets + length_octets
+    end = len(value)
+    found = []
+    offset = 4
+    while offset < end:
+        length_at = offset + type_octets
+        size = int.from_bytes(value[length_at : length_at + length_octets], "big") if length_octets else end - offset
+        if size < head or offset + size > end:
+            return []
+        found.append((int.from_bytes(value[offset:length_at], "big"), value[offset + head : offset + size]))
+        offset += size
+    return found
 
 
 def integer_attribute(kind: int, value: int) -> bytes:

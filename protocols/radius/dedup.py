@@ -42,6 +42,7 @@ class ReplyCache:
         self._keep_ms = keep_ms
         self._entries_max = entries_max
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._next_to_forget_ms = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -59,7 +60,8 @@ class ReplyCache:
             if known.authenticator == packet.authenticator and known.forget_at_ms > now_ms:
                 return Repeat.IN_WORK if known.reply is None else known.reply
             del entries[key]
-        self._make_room(now_ms)
+        if now_ms >= self._next_to_forget_ms or len(entries) >= self._entries_max:
+            self._make_room(now_ms)
         entries[key] = _Entry(packet.authenticator, now_ms + self._keep_ms)
         return Repeat.NEW
 
@@ -86,5 +88,7 @@ class ReplyCache:
         while entries:
             oldest = next(iter(entries.values()))
             if oldest.forget_at_ms > now_ms and len(entries) < self._entries_max:
+                self._next_to_forget_ms = oldest.forget_at_ms
                 return
             entries.popitem(last=False)
+        self._next_to_forget_ms = now_ms + self._keep_ms

@@ -62,6 +62,7 @@ class Dictionary(msgspec.Struct):
     attributes: dict[str, Attribute] = {}
     by_number: dict[tuple[int, int], Attribute] = {}
     values: dict[tuple[str, str], int] = {}
+    value_names: dict[tuple[str, int], str] = {}
     vendors: dict[str, Vendor] = {}
     vendors_by_number: dict[int, Vendor] = {}
 
@@ -70,6 +71,10 @@ class Dictionary(msgspec.Struct):
 
     def value(self, attribute: str, name: str) -> int | None:
         return self.values.get((attribute.lower(), name.lower()))
+
+    def name_of_value(self, attribute: str, number: int) -> str:
+        """What the attribute's value is called; "" if it has no name."""
+        return self.value_names.get((attribute.lower(), number), "")
 
 
 ReadText = Callable[[str], str | None]
@@ -168,6 +173,7 @@ class _Reader:
     def _value(self, attribute: str, name: str, number: str) -> None:
         self._known_attribute(attribute)
         self.dictionary.values[attribute.lower(), name.lower()] = _number(number)
+        self.dictionary.value_names[attribute.lower(), _number(number)] = name
 
     def _add_vendor(self, name: str, number: str, layout: list[str]) -> None:
         type_octets, length_octets = 1, 1

@@ -73,10 +73,11 @@ def _attributes(octets: bytes, length: int) -> dict[int, list[bytes]]:
             raise MalformedPacket("attribute length below 2")
         if offset == value_at and kind not in _KEPT_WHEN_EMPTY:
             continue
-        if kind in attributes:
-            attributes[kind].append(octets[value_at:offset])
-        else:
+        values = attributes.get(kind)
+        if values is None:
             attributes[kind] = [octets[value_at:offset]]
+        else:
+            values.append(octets[value_at:offset])
     if offset != length:
         raise MalformedPacket("attribute past the end")
     return attributes

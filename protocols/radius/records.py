@@ -1,4 +1,4 @@
-"""Access-Request and Accounting-Request as typed records: what charging needs of them, read once.
+"""What Access-Requests and Accounting-Requests say by the standard alone, whatever product sent them.
 
 Nothing is judged here. A number with a wrong length is absent, a text is taken as it came.
 """
@@ -9,12 +9,10 @@ import hmac
 from enum import IntEnum
 from typing import Final
 
-import msgspec
-
 from protocols.radius import attributes as a
 from protocols.radius.authenticators import is_chap_password_right, reveal_password
 from protocols.radius.packet import Packet
-from protocols.radius.voice import VoiceNames, VoiceTexts, voice_texts
+from protocols.radius.reading import Reading
 
 
 class StatusType(IntEnum):
@@ -51,108 +49,24 @@ TERMINATE_CAUSES: Final = (
 )
 
 
-class CallRecord(msgspec.Struct, gc=False):
-    """What both kinds of request say; all of an Access-Request but its credentials.
-
-    ``nas`` names the gateway by its own words, "" if it said nothing.
-    """
-
-    user_name: str
-    called: str
-    calling: str
-    nas: str
-    nas_address: str
-    session_id: str
-    is_framed: bool
-    classes: list[bytes] | tuple[()]
-    voice: VoiceTexts
-
-
-class AccountingRecord(CallRecord, gc=False):
-    """One Accounting-Request. Times in seconds of the NAS's clock; ``octets`` counts both directions."""
-
-    status_type: int | None
-    session_time_s: int | None
-    octets: int | None
-    delay_s: int
-    event_at_ms: int | None
-    terminate_cause: int
-
-
-def _first_text(packet: Packet, kind: int) -> str:
-    values = packet.attributes.get(kind)
-    return a.text(values[0]) if values is not None else ""
-
-
-def _first_integer(packet: Packet, kind: int) -> int | None:
-    values = packet.attributes.get(kind)
-    return a.integer(values[0]) if values is not None else None
-
-
-def _is_framed(packet: Packet) -> bool:
+def is_framed(reading: Reading) -> bool:
     """Data access: the user gets a protocol framed, not a call (RFC 2865, sections 5.6 and 5.7)."""
-    found = packet.attributes
-    return a.FRAMED_PROTOCOL in found or _first_integer(packet, a.SERVICE_TYPE) == a.SERVICE_TYPE_FRAMED
+    return a.FRAMED_PROTOCOL in reading.attributes or reading.number(a.SERVICE_TYPE) == a.SERVICE_TYPE_FRAMED
 
 
-def _nas_address(packet: Packet) -> str:
-    values = packet.attributes.get(a.NAS_IP_ADDRESS) or packet.attributes.get(a.NAS_IPV6_ADDRESS)
-    return a.address(values[0]) if values is not None else ""
-
-
-def accounting_record(packet: Packet, names: VoiceNames) -> AccountingRecord:
-    found = packet.attributes
-    nas_address = _nas_address(packet)
-    return AccountingRecord(
-        _first_text(packet, a.USER_NAME),
-        _first_text(packet, a.CALLED_STATION_ID),
-        _first_text(packet, a.CALLING_STATION_ID),
-        _first_text(packet, a.NAS_IDENTIFIER) or nas_address,
-        nas_address,
-        _first_text(packet, a.ACCT_SESSION_ID),
-        _is_framed(packet),
-        found.get(a.CLASS, ()),
-        voice_texts(packet, names),
-        _first_integer(packet, a.ACCT_STATUS_TYPE),
-        _first_integer(packet, a.ACCT_SESSION_TIME),
-        _octets(packet),
-        _first_integer(packet, a.ACCT_DELAY_TIME) or 0,
-        _event_at_ms(packet),
-        _first_integer(packet, a.ACCT_TERMINATE_CAUSE) or 0,
-    )
-
-
-def access_record(packet: Packet, names: VoiceNames) -> CallRecord:
-    found = packet.attributes
-    nas_address = _nas_address(packet)
-    return CallRecord(
-        _first_text(packet, a.USER_NAME),
-        _first_text(packet, a.CALLED_STATION_ID),
-        _first_text(packet, a.CALLING_STATION_ID),
-        _first_text(packet, a.NAS_IDENTIFIER) or nas_address,
-        nas_address,
-        _first_text(packet, a.ACCT_SESSION_ID),
-        _is_framed(packet),
-        found.get(a.CLASS, ()),
-        voice_texts(packet, names),
-    )
-
-
-def _octets(packet: Packet) -> int | None:
+def octets_used(reading: Reading) -> int | None:
     """Both directions; a Gigawords attribute counts how often its 32-bit counter wrapped (RFC 2869, section 5.1)."""
-    received = _first_integer(packet, a.ACCT_INPUT_OCTETS)
-    sent = _first_integer(packet, a.ACCT_OUTPUT_OCTETS)
+    received = reading.number(a.ACCT_INPUT_OCTETS)
+    sent = reading.number(a.ACCT_OUTPUT_OCTETS)
     if received is None and sent is None:
         return None
-    wraps = (_first_integer(packet, a.ACCT_INPUT_GIGAWORDS) or 0) + (
-        _first_integer(packet, a.ACCT_OUTPUT_GIGAWORDS) or 0
-    )
+    wraps = (reading.number(a.ACCT_INPUT_GIGAWORDS) or 0) + (reading.number(a.ACCT_OUTPUT_GIGAWORDS) or 0)
     return (received or 0) + (sent or 0) + (wraps << 32)
 
 
-def _event_at_ms(packet: Packet) -> int | None:
+def event_at_ms(reading: Reading) -> int | None:
     """Event-Timestamp: seconds as an integer (RFC 2869, section 5.3), or Kamailio's text ``seconds.micros``."""
-    values = packet.attributes.get(a.EVENT_TIMESTAMP)
+    values = reading.attributes.get(a.EVENT_TIMESTAMP)
     if values is None:
         return None
     seconds = a.integer(values[0])
@@ -170,21 +84,34 @@ class Credentials(IntEnum):
     NONE = 0
     PASSWORD = 1
     CHAP = 2
-    UNSUPPORTED = 3  # both at once, a Digest, or EAP: refused [R-13]
+    DIGEST = 3
+    UNSUPPORTED = 4  # two kinds at once, or EAP: refused [R-13]
 
 
 def credentials_of(packet: Packet) -> Credentials:
     found = packet.attributes
-    if a.EAP_MESSAGE in found or has_digest(packet):
+    kinds = [kind for kind, attribute in _KINDS if attribute in found]
+    if a.EAP_MESSAGE in found or len(kinds) > 1:
         return Credentials.UNSUPPORTED
-    if a.USER_PASSWORD in found:
-        return Credentials.UNSUPPORTED if a.CHAP_PASSWORD in found else Credentials.PASSWORD
-    return Credentials.CHAP if a.CHAP_PASSWORD in found else Credentials.NONE
+    if kinds:
+        return kinds[0]
+    # A client that has no digest yet asks for a challenge by naming what it would be for (RFC 5090, section 2.1.1).
+    wants_challenge = a.DIGEST_METHOD in found and a.DIGEST_URI in found
+    return Credentials.DIGEST if wants_challenge else Credentials.NONE
+
+
+_KINDS: Final = (
+    (Credentials.PASSWORD, a.USER_PASSWORD),
+    (Credentials.CHAP, a.CHAP_PASSWORD),
+    (Credentials.DIGEST, a.DIGEST_RESPONSE),
+    (Credentials.DIGEST, a.DIGEST_RESPONSE_OF_DRAFT),
+)
 
 
 def has_digest(packet: Packet) -> bool:
+    """Of RFC 5090, which demands a Message-Authenticator. The clients of its draft do not know that one."""
     found = packet.attributes
-    return a.DIGEST_RESPONSE in found or a.DIGEST_RESPONSE_OF_DRAFT in found
+    return a.DIGEST_RESPONSE in found or (a.DIGEST_METHOD in found and a.DIGEST_URI in found)
 
 
 def is_password_right(packet: Packet, secret: bytes, password: bytes) -> bool:

@@ -40,10 +40,11 @@ Requirement: TypeAlias = Literal["yes", "auto", "no"]
 
 
 class Role(Enum):
-    """What a socket serves: the one request code it takes, and the reply to a Status-Server (RFC 5997, section 3)."""
+    """What a socket serves: the request codes it takes, and the reply to a Status-Server (RFC 5997, section 3)."""
 
-    AUTHENTICATION = (ACCESS_REQUEST, ACCESS_ACCEPT)
-    ACCOUNTING = (ACCOUNTING_REQUEST, ACCOUNTING_RESPONSE)
+    AUTHENTICATION = (frozenset((ACCESS_REQUEST,)), ACCESS_ACCEPT)
+    ACCOUNTING = (frozenset((ACCOUNTING_REQUEST,)), ACCOUNTING_RESPONSE)
+    BOTH = (frozenset((ACCESS_REQUEST, ACCOUNTING_REQUEST)), ACCESS_ACCEPT)  # a connection (RFC 6613, section 2.1)
 
 
 class Discard(Enum):
@@ -64,6 +65,7 @@ class Peer(msgspec.Struct):
     secret: bytes
     requirement: Requirement = "yes"
     limit_proxy_state: bool = True
+    has_status_server: bool = True  # whether it may ask whether we are alive [R-101]
     insecure: int = 0  # Access-Requests that were taken without Message-Authenticator [R-26]
 
 
@@ -78,7 +80,7 @@ class Responder:
     """One socket's state: the reply cache."""
 
     def __init__(self, role: Role, cache: ReplyCache, is_ready: Callable[[], bool] = _always) -> None:
-        self._request_code, self._status_reply_code = role.value
+        self._request_codes, self._status_reply_code = role.value
         self._cache = cache
         self._is_ready = is_ready
 
@@ -88,10 +90,10 @@ class Responder:
             packet = decode(datagram)
         except MalformedPacket:
             return Discard.MALFORMED
-        if packet.code == ACCOUNTING_REQUEST and self._request_code == ACCOUNTING_REQUEST:
-            fault = _accounting_fault(packet, peer)
-        elif packet.code == ACCESS_REQUEST and self._request_code == ACCESS_REQUEST:
-            fault = _access_fault(packet, peer)
+        if packet.code in self._request_codes:
+            fault = (
+                _accounting_fault(packet, peer) if packet.code == ACCOUNTING_REQUEST else _access_fault(packet, peer)
+            )
         elif packet.code == STATUS_SERVER:
             return self._status(packet, peer)
         else:
@@ -112,12 +114,22 @@ class Responder:
         )
         return octets if self._cache.finish(packet, source, octets) else None
 
+    def refuse(self, datagram: bytes, peer: Peer, code: int, attributes: bytes) -> bytes | None:
+        """The reply to a genuine request that is not ours to serve; None if it is not genuine."""
+        packet = decode(datagram)
+        if _accounting_fault(packet, peer) is not None:  # CoA and Disconnect are signed as accounting is
+            return None
+        body = attributes + proxy_states(packet)
+        return sign_reply(code, packet, body, peer.secret, with_message_authenticator=False)
+
     def forget(self, packet: Packet, source: Source) -> None:
         """There will be no reply: the next repeat is to be worked on again."""
         self._cache.forget(packet, source)
 
     def _status(self, packet: Packet, peer: Peer) -> Received:
         """Status-Server changes nothing and is never a repeat (RFC 5997, section 4.2)."""
+        if not peer.has_status_server:
+            return Discard.WRONG_CODE
         if MESSAGE_AUTHENTICATOR not in packet.attributes:
             return Discard.NO_MESSAGE_AUTHENTICATOR
         if not has_valid_message_authenticator(packet, peer.secret, packet.authenticator):

@@ -11,14 +11,19 @@ from typing import Final
 from mutations import damaged
 from structures import damaged_packet
 
+from balance.store import Subscriber
 from ocs.charging.request import ChargingRequest
 from ocs.gateways.radius import Profile, accounting_request, authorization_request, profile_of
+from ocs.gateways.radius_credentials import UsedNonces, first_look, second_look, who_tries
 from ocs.gateways.radius_names import identities_of
+from ocs.gateways.radius_products import load_products
 from ocs.settings import Radius, RadiusClient
+from protocols.errors import RemoteProtocolError
 from protocols.radius import attributes as a
 from protocols.radius.attributes import integer_attribute, text_attribute, vendor_attribute
 from protocols.radius.dedup import ReplyCache
-from protocols.radius.dictionary import read_dictionary
+from protocols.radius.dynauth import dynamic_request, read_answer
+from protocols.radius.framing import packet_buffer
 from protocols.radius.packet import (
     ACCESS_ACCEPT,
     ACCESS_REQUEST,
@@ -29,12 +34,13 @@ from protocols.radius.packet import (
     attribute,
     decode,
 )
-from protocols.radius.records import access_record, accounting_record, is_password_right, is_secret_suspect
 from protocols.radius.responder import Discard, Peer, Responder, Role
-from protocols.radius.voice import VoiceNames
+from protocols.radius.words import named_attributes
 
 NOW_MS: Final = 1_790_000_000_000
 SECRET: Final = b"testing123"
+ALICE: Final = Subscriber("alice", "acc", ("name:alice",), "secret")
+REQUEST: Final = dynamic_request(40, 7, b"", SECRET)
 SOURCE: Final = ("127.0.0.1", 1645)
 CONFIG: Final = Path(__file__).parents[2] / "config"
 SOUND_SHARE: Final = 0.7  # of the inputs have attributes whose lengths agree
@@ -72,6 +78,8 @@ def _corpus() -> list[bytes]:
     return [
         _packet(ACCESS_REQUEST, b"".join((signed, *call, attribute(a.USER_PASSWORD, bytes(16))))),
         _packet(ACCESS_REQUEST, b"".join((signed, *call[:2], attribute(a.CHAP_PASSWORD, bytes(17))))),
+        _packet(ACCESS_REQUEST, b"".join((signed, *call, *_digest()))),
+        _packet(ACCESS_REQUEST, b"".join((signed, *call, *_draft_digest()))),
         _packet(ACCOUNTING_REQUEST, b"".join((status[0], *call))),
         _packet(ACCOUNTING_REQUEST, b"".join((status[1], *call, *use, *ended))),
         _packet(ACCOUNTING_REQUEST, b"".join((status[2], *call[:6], *use, *octets, *framed))),
@@ -79,6 +87,18 @@ def _corpus() -> list[bytes]:
         _packet(ACCOUNTING_REQUEST, b"".join((status[4], *call))),
         _packet(STATUS_SERVER, signed),
     ]
+
+
+def _digest() -> list[bytes]:
+    fields = ("0" * 32, "example.net", "n1", "INVITE", "sip:a@example.net", "auth", "MD5", "c1", "00000001", "alice")
+    numbers = (103, 104, 105, 108, 109, 110, 111, 113, 114, 115)
+    return [text_attribute(number, text) for number, text in zip(numbers, fields, strict=True)]
+
+
+def _draft_digest() -> list[bytes]:
+    subs = ((10, "alice"), (1, "example.net"), (2, "n1"), (3, "INVITE"), (4, "sip:a@example.net"))
+    octets = [bytes((kind, len(text) + 2)) + text.encode() for kind, text in subs]
+    return [text_attribute(206, "0" * 32), *(attribute(207, each) for each in octets), attribute(207, b"".join(octets))]
 
 
 def _signed(data: bytearray) -> bytes:
@@ -100,28 +120,20 @@ def _signed(data: bytearray) -> bytes:
     return bytes(data)
 
 
-def _names() -> VoiceNames:
-    folder = CONFIG / "dictionaries"
-
-    def read_text(path: str) -> str | None:
-        return (folder / path).read_text(encoding="utf-8") if (folder / path).is_file() else None
-
-    dictionary, faults = read_dictionary("dictionary", read_text)
-    assert not faults, faults
-    return VoiceNames(dictionary)
-
-
 class RadiusTarget:
     """Most inputs are signed again after the damage, as those of a broken client are."""
 
     def __init__(self) -> None:
         self._corpus = _corpus()
-        self._names = _names()
+        products = load_products(CONFIG, Radius())
+        self._dictionary = products.dictionary
+        self._used = UsedNonces()
         clients = [
-            RadiusClient("a", ("127.0.0.1",), SECRET.decode(), charged_leg="any"),
-            RadiusClient("b", ("127.0.0.2",), SECRET.decode(), account_from="calling-station-id"),
+            RadiusClient("a", ("127.0.0.1",), SECRET.decode(), profile="mera"),
+            RadiusClient("b", ("127.0.0.2",), SECRET.decode(), account_from=("Calling-Station-Id",)),
+            *(RadiusClient(name, ("127.0.0.3",), SECRET.decode(), profile=name) for name in products.dialects),
         ]
-        self._profiles = [profile_of(client, Radius()) for client in clients]
+        self._profiles = [profile_of(client, Radius(), products.dialect_of(client)) for client in clients]
         self._now_ms = NOW_MS
         self._responders = [
             Responder(role, ReplyCache(30_000, 1000)) for role in (Role.AUTHENTICATION, Role.ACCOUNTING)
@@ -137,6 +149,8 @@ class RadiusTarget:
 
     def run(self, data: bytes, chance: random.Random) -> str:
         self._now_ms += 1
+        _read_stream(data, chance)
+        read_answer(data, REQUEST, SECRET)
         peer = Peer(SECRET, chance.choice(("yes", "auto", "no")))
         profile = chance.choice(self._profiles)
         outcome = Discard.WRONG_CODE.value
@@ -157,18 +171,33 @@ class RadiusTarget:
 
     def _work(self, packet: Packet, profile: Profile) -> str:
         if packet.code == ACCESS_REQUEST:
-            access = access_record(packet, self._names)
-            is_password_right(packet, SECRET, b"secret")
-            is_secret_suspect(packet, SECRET)
-            identities_of(access, profile.client.account_from)
-            _check_request(authorization_request(access, profile, "127.0.0.1", packet.authenticator, NOW_MS))
+            access = profile.dialect.reader.open(packet, "127.0.0.1")
+            named_attributes(packet, self._dictionary)
+            first_look(packet, profile, b"chance", NOW_MS)
+            who_tries(access, profile)
+            second_look(packet, ALICE, SECRET, self._used, is_protected=True)
+            identities_of(access)
+            _check_request(authorization_request(access, profile, packet.authenticator, NOW_MS))
             return "authorization"
-        record = accounting_record(packet, self._names)
-        request = accounting_request(record, profile, "127.0.0.1", NOW_MS)
+        record = profile.dialect.reader.open(packet, "127.0.0.1")
+        request = accounting_request(record, profile, NOW_MS)
         if not isinstance(request, ChargingRequest):
             return f"accounting, {type(request).__name__}"
         _check_request(request)
         return f"accounting, {request.kind.name}"
+
+
+def _read_stream(data: bytes, chance: random.Random) -> None:
+    """The same octets out of a stream, cut anywhere: whole packets, or the end of the connection."""
+    buffer = packet_buffer()
+    cut = chance.randrange(len(data) + 1)
+    try:
+        for part in (data[:cut], data[cut:]):
+            buffer.feed(part)
+            while (frame := buffer.next_frame()) is not None:
+                assert 20 <= len(frame) <= 4096, "a frame is a packet's length"
+    except RemoteProtocolError:
+        pass
 
 
 def _check_request(request: ChargingRequest) -> None:

@@ -5,26 +5,16 @@ Prefix 100 costs 0.01 per second (T1), prefix 200 costs 0.30 per started minute 
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from balance.memory import MemoryStore
-from ocs.charging.cdr import Cdr
-from ocs.net.radius_server import RadiusServer
-from ocs.rating.load import load_currencies
-from ocs.settings import Radius, RadiusClient, Settings
-from protocols.radius.attributes import integer
-from protocols.radius.packet import decode
-from protocols.radius.voice import sub_attributes
-from tests.scenario.world import CONFIG, START_MS, Clock, World, amount
-from tests.wire.radius_packets import DICTIONARIES, access_request, accounting_request, attributes_of, cisco
+from ocs.charging.cdr import CdrFlag
+from tests.integration.radius_world import playing
+from tests.scenario.world import START_MS, amount
+from tests.wire.radius_packets import cisco
 
 pytestmark = pytest.mark.integration
 
@@ -33,85 +23,6 @@ START, STOP, INTERIM, ON, FAILED = 1, 2, 3, 7, 15
 WHO = {1: USER, 31: USER, 32: "gw1"}
 CALL = {**WHO, 30: "100555"}
 T0_S = START_MS // 1000
-
-
-class Charging:
-    """The core as the daemon shows it to the server."""
-
-    def __init__(self, world: World) -> None:
-        self.submit = world.charging.submit
-        self.find_subscriber = world.charging.find_subscriber
-        self.close_sessions = world.supervision.close_sessions
-
-
-class Gateway:
-    """A switch that speaks RADIUS, and a look at the account behind it."""
-
-    def __init__(self, world: World, ports: list[int], sender: socket.socket) -> None:
-        self.world = world
-        self._ports = ports
-        self._sender = sender
-        self._identifiers = itertools.count()
-
-    async def access(self, values: dict[int, Any]) -> dict[str, Any]:
-        """An Access-Request; the Accept's or Reject's figures."""
-        reply = await self._exchange(0, access_request(attributes_of(values), next(self._identifiers) % 256))
-        found = decode(reply).attributes
-        cisco_texts = {
-            number: text.decode().partition("=")[2]
-            for value in found.get(26, [])
-            for number, text in sub_attributes(value, (1, 1))
-        }
-        return {
-            "code": reply[0],
-            "seconds": integer(found[27][0]) if 27 in found else None,
-            "class": found.get(25, [b""])[0],
-            "return_code": cisco_texts.get(103),
-            "amount": cisco_texts.get(101),
-        }
-
-    async def account(self, status: int, values: dict[int, Any]) -> None:
-        """An Accounting-Request in a packet of its own; it must be answered."""
-        body = attributes_of({40: status, **values})
-        assert (await self._exchange(1, accounting_request(body, next(self._identifiers) % 256)))[0] == 5
-
-    async def _exchange(self, port: int, octets: bytes) -> bytes:
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendto(self._sender, octets, ("127.0.0.1", self._ports[port]))
-        return await asyncio.wait_for(loop.sock_recv(self._sender, 4096), 30)
-
-    async def figures(self) -> tuple[int, int]:
-        """Booked and reserved, in cents; the books are checked on the way."""
-        await self.world.check_books()
-        booked, reserved, _ = await self.world.figures()
-        return booked // amount("0.01"), reserved // amount("0.01")
-
-    async def records(self) -> list[Cdr]:
-        return [entry.cdr for entry in await self.world.entries() if entry.cdr is not None]
-
-
-@asynccontextmanager
-async def playing(balance: str = "10.00", **client: Any) -> AsyncIterator[Gateway]:
-    options: dict[str, Any] = {"name": "sbc", "networks": ("127.0.0.1",), "secret": "s3cret", "credentials": "none"}
-    radius = Radius(
-        authentication=("127.0.0.1:0",),
-        accounting=("127.0.0.1:0",),
-        session_max_s=3600,
-        clients=(RadiusClient(**(options | client)),),
-    )
-    clock = Clock()
-    world = World(MemoryStore(clock), clock)
-    await world.open(balance)
-    currencies = load_currencies(CONFIG / "currencies.toml")
-    server = RadiusServer(Settings(radius=radius), Charging(world), currencies, clock, DICTIONARIES)
-    ports = [int(address.rpartition(":")[2]) for address in await server.start()]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.setblocking(False)
-        sender.bind(("127.0.0.1", 0))
-        try:
-            yield Gateway(world, ports, sender)
-        finally:
-            await server.close(0.5)
 
 
 async def test_a_call_with_class_interims_and_stop() -> None:
@@ -145,6 +56,27 @@ async def test_kamailio_without_class_session_time_and_numbers_in_the_stop() -> 
         await gateway.account(STOP, {**dialog, 55: T0_S + 61})
         await gateway.account(STOP, {**dialog, 55: T0_S + 61, 41: 0})
         assert await gateway.figures() == (939, 0)
+
+
+async def test_r44_a_start_that_names_its_call_finds_the_authorization_that_did_not() -> None:
+    """Between the same parties; so the money is reserved once."""
+    async with playing() as gateway:
+        assert (await gateway.access(CALL))["seconds"] == 1000
+        await gateway.account(START, {**CALL, 44: "s1", 26: [cisco(24, "1 2 3 4")]})
+        assert await gateway.figures() == (1000, 1000)
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 10})
+        assert await gateway.figures() == (990, 0)
+
+
+async def test_r44_a_call_is_no_authorization_whatever_class_says() -> None:
+    """Both legs bring the Class of one authorization: the second one is a call of its own, and the first one stays."""
+    async with playing("20.00") as gateway:
+        accept = await gateway.access({**CALL, 44: "s1"})
+        await gateway.account(START, {**CALL, 44: "s1", 25: accept["class"]})
+        await gateway.account(START, {**CALL, 44: "s2", 25: accept["class"]})
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 10})
+        await gateway.account(STOP, {**CALL, 44: "s2", 46: 20})
+        assert await gateway.figures() == (1970, 0)
 
 
 async def test_r35_a_repeated_authorization_reserves_once_and_a_later_call_anew() -> None:
@@ -237,6 +169,37 @@ async def test_r70_accounting_on_closes_at_the_last_known_use() -> None:
         await gateway.account(START, other)
         await gateway.account(STOP, {**other, 46: 10})
         assert await gateway.figures() == (890, 0)
+
+
+async def test_r71_r72_a_stop_after_the_call_was_given_up_is_charged_by_its_difference() -> None:
+    """A gateway was cut off: its call is closed at the last report, and its buffered Stop tells the rest, once."""
+    async with playing() as gateway:
+        await gateway.account(START, {**CALL, 44: "s1", 30: "200555"})
+        await gateway.account(INTERIM, {**CALL, 44: "s1", 46: 100})
+        gateway.world.clock.now_ms += 4 * 3_600_000
+        assert await gateway.world.close_silent_sessions() == 1
+        assert await gateway.figures() == (940, 0)
+        await gateway.account(INTERIM, {**CALL, 44: "s1", 46: 150})
+        assert await gateway.figures() == (940, 0)
+        for delay_s in (0, 60):
+            await gateway.account(STOP, {**CALL, 44: "s1", 46: 185, 41: delay_s})
+            assert await gateway.figures() == (880, 0)
+        first, late = await gateway.records()
+        assert (first.cost, late.cost) == (amount("0.60"), amount("0.60"))
+        assert (first.groups[0].used, late.groups[0].used) == (100, 85)
+        assert (first.flags & CdrFlag.NO_FINAL_REPORT, late.flags & CdrFlag.LATE_REPORT) == (1, 256)
+
+
+async def test_r72_a_stop_that_tells_nothing_new_costs_nothing() -> None:
+    """After Accounting-On, with the use that was known: answered, and no record more."""
+    async with playing() as gateway:
+        await gateway.account(START, {**CALL, 44: "s1"})
+        await gateway.account(INTERIM, {**CALL, 44: "s1", 46: 100})
+        gateway.world.clock.now_ms += 100_000
+        await gateway.account(ON, {32: "gw1", 44: "boot"})
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 100})
+        assert await gateway.figures() == (900, 0)
+        assert len(await gateway.records()) == 1
 
 
 @pytest.mark.parametrize("values", [{**CALL, 1: "nobody"}, {**CALL, 30: "999555"}, {44: "s1", 32: "gw1"}])

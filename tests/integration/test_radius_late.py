@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from protocols.radius import authenticators, records
-from protocols.radius.packet import decode
+from protocols.radius import authenticators
 from protocols.radius.responder import Role
-from tests.integration.test_radius_charging import CALL, INTERIM, START, STOP, T0_S, playing
-from tests.wire.radius_packets import access_request, accounting_request, attributes_of, voice_names
+from tests.integration.radius_world import playing
+from tests.integration.test_radius_charging import CALL, INTERIM, START, STOP, T0_S
+from tests.wire.radius_packets import access_request, accounting_request, attributes_of
 from tests.wire.test_radius_responder import receive
 
 pytestmark = pytest.mark.integration
@@ -98,14 +98,3 @@ def test_r12_digests_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPat
     chap = authenticators.chap_response(7, b"wonder", b"challenge")
     assert authenticators.is_chap_password_right(b"\7" + chap, b"wonder", b"challenge")
     assert compared == [16, 16, 16]
-
-
-def test_r74_ids_have_case() -> None:
-    """R-74: "Call-1" and "call-1" are two calls."""
-    one, other = (
-        records.accounting_record(
-            decode(accounting_request(attributes_of({40: 1, 44: name}))), voice_names()
-        ).session_id
-        for name in ("Call-1", "call-1")
-    )
-    assert one != other

@@ -105,7 +105,7 @@ def accounting(
         fingerprint=crc32(repr((kind, used)).encode()),
         cumulative=True,
         peer="switch",
-        lease_of=f"ra:{lease_of}" if lease_of else "",
+        leases=(f"ra:{lease_of}",) if lease_of else (),
         all_affordable=True,
     )
 

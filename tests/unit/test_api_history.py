@@ -36,6 +36,7 @@ def cdr(number: int) -> CdrRow:
         flags=int(CdrFlag.OVERUSED | CdrFlag.CLOCK_ADJUSTED),
         cause="16",
         groups=(group,),
+        details={"release-source": "2"},
     )
 
 
@@ -92,6 +93,7 @@ async def test_a_cdr_says_how_its_price_came_about(world: World) -> None:
         "rate_version": "abc",
         "cause": "16",
         "flags": ["overused", "clock_adjusted"],
+        "details": {"release-source": "2"},
     }
     assert groups == [
         {

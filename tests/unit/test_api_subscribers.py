@@ -89,6 +89,10 @@ async def test_a_subscriber_who_is_not_there(world: World, path: str, status: in
         ("E164:49", "e164:49"),
         ("imsi:262011234567890", "imsi:262011234567890"),
         ("sip:a@b@example.net", None),
+        ("IP:192.0.2.7", "ip:192.0.2.7"),
+        ("ip:2001:DB8:0::7", "ip:2001:db8::7"),
+        ("ip:192.0.2.777", None),
+        ("ip:host", None),
         ("nai:Alice@example.net", "nai:Alice@example.net"),
         ("name:alice", "name:alice"),
         ("private:box-17", "private:box-17"),
@@ -112,7 +116,7 @@ def test_identities_have_one_form(text: str, kept: str | None) -> None:
         assert normalize_identity(text) == kept
 
 
-@given(st.text(max_size=30) | st.from_regex(r"(e164|sip|nai|imsi|name):[!-~]{0,20}", fullmatch=True))
+@given(st.text(max_size=30) | st.from_regex(r"(e164|sip|nai|imsi|name|ip):[!-~]{0,20}", fullmatch=True))
 def test_normalizing_twice_changes_nothing(text: str) -> None:
     """A stored identity is found again by its own text."""
     try:

@@ -17,14 +17,24 @@ from ocs.gateways.radius_names import (
     normal_number,
 )
 from ocs.settings import RadiusClient
-from protocols.radius.records import CallRecord
+from protocols.radius.reading import Field, Reading
+from tests.wire.radius_packets import named, reading_of
 
 SECRET = b"s3cret"
 
 
-def record(user_name: str = "", called: str = "", calling: str = "", session_id: str = "", **voice: str) -> CallRecord:
-    texts = {name.replace("_", "-"): value for name, value in voice.items()}
-    return CallRecord(user_name, called, calling, "", "", session_id, False, (), texts)
+FIELDS = {
+    Field.ACCOUNT: ("Asterisk-Acc-Code", "User-Name", "Asterisk-Src"),
+    Field.CALLER: ("Calling-Station-Id",),
+    Field.CALLEE: ("Called-Station-Id",),
+    Field.CALL: ("h323-conf-id", "call-id"),
+}
+
+
+def record(user_name: str = "", called: str = "", calling: str = "", **more: str) -> Reading:
+    names = {"User-Name": user_name, "Called-Station-Id": called, "Calling-Station-Id": calling}
+    values = names | {name.replace("_", "-"): value for name, value in more.items()}
+    return reading_of([], FIELDS, named({name: f'"{value}"' for name, value in values.items() if value}))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +51,8 @@ def record(user_name: str = "", called: str = "", calling: str = "", session_id:
         (" alice ", ("name:alice",)),
         ("1234567890123456", ("name:1234567890123456",)),
         ("@x", ("name:@x",)),
+        ("192.0.2.7", ("ip:192.0.2.7", "name:192.0.2.7")),
+        ("2001:DB8::7", ("ip:2001:db8::7", "name:2001:DB8::7")),
         ("", ()),
         ("  ", ()),
         ("٤٩", ("name:٤٩",)),
@@ -51,18 +63,12 @@ def test_identity_forms(text: str, forms: tuple[str, ...]) -> None:
     assert identity_forms(text) == forms
 
 
-def test_the_client_says_where_the_account_name_is() -> None:
-    """User-Name, or the caller's number for trunks; never one in place of the other."""
-    call = record(user_name="alice", calling="49151")
-    assert identities_of(call, "user-name") == ("name:alice",)
-    assert identities_of(call, "calling-station-id") == ("e164:49151", "name:49151")
-    assert identities_of(record(calling="49151"), "user-name") == ()
-
-
-def test_asterisk_names_the_account_in_a_vendor_attribute() -> None:
-    """Its User-Name is a channel's name: the account code comes first, the caller's number last."""
-    call = record("SIP/trunk-1", account="acc1", caller_account="49151")
-    assert identities_of(call, "user-name") == ("name:acc1", "name:SIP/trunk-1", "e164:49151", "name:49151")
+def test_every_account_name_is_tried_in_the_order_of_the_profile() -> None:
+    """Asterisk's User-Name is a channel's name: the account code comes first, the caller's number last."""
+    assert identities_of(record(user_name="alice", calling="49151")) == ("name:alice",)
+    assert identities_of(record(calling="49151")) == ()
+    call = record("SIP/trunk-1", Asterisk_Acc_Code="acc1", Asterisk_Src="49151")
+    assert identities_of(call) == ("name:acc1", "name:SIP/trunk-1", "e164:49151", "name:49151")
 
 
 @pytest.mark.parametrize(
@@ -93,8 +99,8 @@ def test_one_gateways_prefix_is_never_the_beginning_of_anothers_name() -> None:
 
 def test_r35_an_authorization_is_named_by_who_calls_whom() -> None:
     """The same call has the same name, whatever form its conf-id has; another call has another."""
-    first = authorization_key(record("a", "44", "49", conf_id="A 1 2 3"), "ra:c:")
-    again = authorization_key(record("a", "44", "49", conf_id="0000000a 1 2 3"), "ra:c:")
+    first = authorization_key(record("a", "44", "49", h323_conf_id="A 1 2 3"), "ra:c:")
+    again = authorization_key(record("a", "44", "49", h323_conf_id="0000000a 1 2 3"), "ra:c:")
     assert first == again
     others = {
         authorization_key(record("a", "44", "49"), "ra:c:"),

@@ -16,20 +16,24 @@ from ocs.charging.request import (
 )
 from ocs.gateways.radius import Profile, profile_of
 from ocs.gateways.radius_names import key_of_class
-from ocs.gateways.radius_reply import RETURN_CODES, AccessReply, authorization_reply, credit_amount, rejection
+from ocs.gateways.radius_profile import Reason
+from ocs.gateways.radius_reply import REASONS, AccessReply, authorization_reply, credit_amount, rejection
 from ocs.rating.units import UnitKind
 from ocs.settings import Radius, RadiusClient
+from protocols.radius.attributes import sub_attributes
 from protocols.radius.packet import decode
-from protocols.radius.voice import sub_attributes
+from tests.unit.test_radius_gateway import products
 
 EUR = Currency("EUR", 978, 9, 2)
 CURRENCIES = {"EUR": EUR}
 STATUS = ChargingStatus
 
 
-def profile(*, prefix: bool = True, interim_s: int = 300) -> Profile:
-    client = RadiusClient(name="sbc", networks=(), secret="s", credit_time_prefix=prefix, interim_s=interim_s)
-    return profile_of(client, Radius(session_max_s=3600))
+def profile(name: str = "generic", *, interim_s: int = 300, language: str = "") -> Profile:
+    client = RadiusClient(
+        name="sbc", networks=(), secret="s", profile=name, interim_s=interim_s, language=language
+    )  # fmt: skip
+    return profile_of(client, Radius(session_max_s=3600), products().dialect_of(client))
 
 
 def initial(key: str = "ra:sbc:auth:x") -> ChargingRequest:
@@ -70,14 +74,19 @@ def test_r41_an_accept_says_how_long_and_what_is_left() -> None:
         102: "h323-credit-time=540",
         101: "h323-credit-amount=1.23",
         110: "h323-currency=EUR",
+        109: "h323-billing-model=1",
     }
 
 
 def test_the_clients_dialect_may_be_without_names() -> None:
     """Both are in the field; some clients want no interims."""
-    _, found, cisco = read(reply_to(initial(), granted(540), profile(prefix=False, interim_s=0)))
+    _, found, cisco = read(reply_to(initial(), granted(540), profile("freeswitch", interim_s=0)))
     assert cisco == {103: "0", 102: "540", 101: "1.23", 110: "EUR"}
     assert 85 not in found
+    _, found, _ = read(reply_to(initial(), granted(540), profile("kamailio")))
+    assert found[225] == b"credit:540"
+    _, _, cisco = read(reply_to(initial(), granted(540), profile(language="de")))
+    assert cisco[107] == "h323-preferred-lang=de"
 
 
 def test_r42_the_longest_session_bounds_the_grant() -> None:
@@ -99,6 +108,8 @@ def test_a_key_too_long_for_class_is_left_out() -> None:
         (granted(0, STATUS.CREDIT_LIMIT_REACHED), 12),
         (granted(0, STATUS.CREDIT_LIMIT_REACHED, available=0), 4),
         (granted(0, STATUS.CREDIT_LIMIT_REACHED, available=-5), 4),
+        (ChargingAnswer(STATUS.CREDIT_LIMIT_REACHED, available=0, held=5), 3),
+        (ChargingAnswer(STATUS.CREDIT_LIMIT_REACHED, available=1, held=5), 12),
         (granted(0), 12),
         (granted(0, STATUS.RATING_FAILED), 9),
         (granted(0, STATUS.DESTINATION_BARRED), 9),
@@ -113,7 +124,7 @@ def test_r40_a_reject_says_why_and_serves_nothing(answer: ChargingAnswer, return
     """No Session-Timeout, no Class, no credit time; never an Accept over zero seconds."""
     code, found, cisco = read(reply_to(initial(), answer))
     assert code == 3
-    assert found == {}
+    assert set(found) == {18}
     assert cisco.pop(103) == f"h323-return-code={return_code}"
     assert set(cisco) <= {101}
 
@@ -127,16 +138,18 @@ def test_r36_silence_when_nothing_can_be_vouched_for(status: ChargingStatus) -> 
 
 def test_every_status_has_a_return_code() -> None:
     """A new status cannot be forgotten."""
-    assert RETURN_CODES.keys() == set(ChargingStatus)
+    assert REASONS.keys() == set(ChargingStatus)
 
 
 def test_r48_the_phase_without_a_destination_tells_the_balance() -> None:
     """No time, no Class: nothing was reserved."""
     code, found, cisco = read(reply_to(check(), ChargingAnswer(STATUS.SUCCESS, currency="EUR", available=0)))
     assert (code, found) == (2, {})
-    assert cisco == {103: "h323-return-code=0", 101: "h323-credit-amount=0.00", 110: "h323-currency=EUR"}
+    assert cisco == {
+        103: "h323-return-code=0", 101: "h323-credit-amount=0.00", 110: "h323-currency=EUR", 109: "h323-billing-model=1",
+    }  # fmt: skip
     code, found, cisco = read(reply_to(check(), ChargingAnswer(STATUS.USER_UNKNOWN)))
-    assert (code, found, cisco) == (3, {}, {103: "h323-return-code=1"})
+    assert (code, found, cisco) == (3, {18: b"account unknown"}, {103: "h323-return-code=1"})
 
 
 def test_data_access_needs_money_and_gets_a_limit() -> None:
@@ -144,7 +157,7 @@ def test_data_access_needs_money_and_gets_a_limit() -> None:
     code, found, _ = read(reply_to(check("data"), ChargingAnswer(STATUS.SUCCESS, currency="EUR", available=1)))
     assert (code, set(found)) == (2, {27, 85})
     code, found, cisco = read(reply_to(check("data"), ChargingAnswer(STATUS.SUCCESS, currency="EUR", available=0)))
-    assert (code, found, cisco[103]) == (3, {}, "h323-return-code=4")
+    assert (code, set(found), cisco[103]) == (3, {18}, "h323-return-code=4")
 
 
 @pytest.mark.parametrize(
@@ -171,5 +184,7 @@ def test_a_currency_we_do_not_know_is_not_told() -> None:
 
 def test_a_refusal_before_charging() -> None:
     """Wrong password."""
-    code, found, cisco = read(rejection(2, profile()))
-    assert (code, found, cisco) == (3, {}, {103: "h323-return-code=2"})
+    code, found, cisco = read(rejection(Reason.WRONG_PASSWORD, profile()))
+    assert (code, found, cisco) == (3, {18: b"wrong password"}, {103: "h323-return-code=2"})
+    _, _, cisco = read(rejection(Reason.TOO_MANY_CALLS, profile("porta")))
+    assert cisco == {103: "h323-return-code=114"}

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from protocols.radius.attributes import integer_attribute, text_attribute
 from protocols.radius.dictionary import Dictionary, read_dictionary
-from protocols.radius.packet import attribute
-from protocols.radius.voice import VoiceNames
+from protocols.radius.packet import attribute, decode
+from protocols.radius.reading import Field, Reader, Reading
+from protocols.radius.words import attribute_octets
 
 SECRET = b"s3cret"
-DICTIONARIES = Path(__file__).parents[2] / "config" / "dictionaries"
+CONFIG = Path(__file__).parents[2] / "config"
+DICTIONARIES = CONFIG / "dictionaries"
 COUNTING = bytes(range(16))
 
 
@@ -28,9 +30,13 @@ def dictionary() -> Dictionary:
     return read
 
 
-@cache
-def voice_names() -> VoiceNames:
-    return VoiceNames(dictionary())
+def reading_of(
+    contents: list[bytes], fields: dict[Field, tuple[str, ...]], attributes: bytes = b"", source: str = "192.0.2.9"
+) -> Reading:
+    """A packet with these Vendor-Specific attributes, seen through fields that lie there."""
+    reader = Reader(dictionary(), fields)
+    assert not reader.faults
+    return reader.open(decode(accounting_request(attributes_of({26: contents}) + attributes)), source)
 
 
 def attributes_of(values: dict[int, bytes | str | int | list[bytes]]) -> bytes:
@@ -47,6 +53,15 @@ def attributes_of(values: dict[int, bytes | str | int | list[bytes]]) -> bytes:
             case list():
                 octets += b"".join(attribute(kind, each) for each in value)
     return octets
+
+
+def named(values: dict[str, str | int | list[str]]) -> bytes:
+    """Attributes by their names; a list for several instances of one."""
+    return b"".join(
+        attribute_octets(name, str(each), dictionary())
+        for name, value in values.items()
+        for each in (value if isinstance(value, list) else [value])
+    )
 
 
 def access_request(attributes: bytes, identifier: int = 1, *, sign: bool = True, secret: bytes = SECRET) -> bytes:

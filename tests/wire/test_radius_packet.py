@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from protocols.radius import attributes as a
 from protocols.radius.packet import MalformedPacket, attribute, decode, proxy_states
-from protocols.radius.records import access_record, accounting_record, credentials_of
-from tests.wire.radius_packets import SECRET, access_request, accounting_request, attributes_of, cisco, voice_names
+from protocols.radius.reading import Field, Reader, Reading
+from protocols.radius.records import credentials_of, event_at_ms, is_framed, octets_used
+from protocols.radius.words import named_attributes
+from tests.wire.radius_packets import SECRET, access_request, accounting_request, attributes_of, cisco, dictionary
 
 HEADER = bytes((4, 7)) + b"\x00\x14" + bytes(16)
 SAMPLE = accounting_request(
@@ -80,22 +82,33 @@ def test_numbers_and_addresses_of_a_wrong_length_are_absent() -> None:
     assert a.address(b"\x01") == ""
 
 
-def test_a_record_holds_what_charging_needs() -> None:
-    """One Accounting-Request, read once."""
-    record = accounting_record(decode(SAMPLE), voice_names())
-    assert record.status_type == 2
-    assert record.session_id == "abc-1"
-    assert (record.user_name, record.called, record.calling) == ("491512345", "442012345", "")
-    assert (record.nas, record.session_time_s, record.delay_s) == ("sbc1", 61, 2)
-    assert record.event_at_ms == 1_700_000_000_000
-    assert record.voice == {"conf-id": "1 2 3 4", "call-id": "x"}
-    assert record.octets is None
+FIELDS = {
+    Field.ACCOUNT: ("User-Name",),
+    Field.SESSION: ("Acct-Session-Id",),
+    Field.CALL: ("h323-conf-id", "call-id"),
+    Field.NAS: ("NAS-Identifier", "NAS-IP-Address"),
+    Field.SECONDS: ("Acct-Session-Time",),
+}
+
+
+def reading(datagram: bytes) -> Reading:
+    return Reader(dictionary(), FIELDS).open(decode(datagram))
+
+
+def test_a_reading_has_what_charging_needs() -> None:
+    """One Accounting-Request."""
+    record = reading(SAMPLE)
+    assert (record.number(a.ACCT_STATUS_TYPE), record.number(a.ACCT_DELAY_TIME)) == (2, 2)
+    said = [record.text(field) for field in FIELDS]
+    assert said == ["491512345", "abc-1", "1 2 3 4", "sbc1", "61"]
+    assert event_at_ms(record) == 1_700_000_000_000
+    assert octets_used(record) is None
+    assert not is_framed(record)
 
 
 def test_gigawords_count_the_wraps_of_the_octet_counters() -> None:
     """RFC 2869, section 5.1: a 32-bit counter that wrapped n times."""
-    packet = decode(accounting_request(attributes_of({40: 3, 42: 5, 43: 7, 52: 1, 53: 2})))
-    assert accounting_record(packet, voice_names()).octets == 12 + 3 * 2**32
+    assert octets_used(reading(accounting_request(attributes_of({42: 5, 43: 7, 52: 1, 53: 2})))) == 12 + 3 * 2**32
 
 
 @pytest.mark.parametrize(
@@ -111,8 +124,10 @@ def test_gigawords_count_the_wraps_of_the_octet_counters() -> None:
 )
 def test_event_timestamp_may_be_kamailios_text(value: bytes, at_ms: int | None) -> None:
     """Seconds as an integer, or in one mode of Kamailio as ``seconds.micros``; anything else is absent."""
-    packet = decode(accounting_request(attributes_of({55: value})))
-    assert accounting_record(packet, voice_names()).event_at_ms == at_ms
+    assert event_at_ms(reading(accounting_request(attributes_of({55: value})))) == at_ms
+
+
+READER = Reader(dictionary(), FIELDS)
 
 
 def read_everything(datagram: bytes) -> None:
@@ -121,9 +136,15 @@ def read_everything(datagram: bytes) -> None:
         packet = decode(datagram)
     except MalformedPacket:
         return
-    accounting_record(packet, voice_names())
-    access_record(packet, voice_names())
+    record = READER.open(packet)
+    for field in Field:
+        record.text(field)
+        record.texts(field)
+    event_at_ms(record)
+    octets_used(record)
+    is_framed(record)
     credentials_of(packet)
+    named_attributes(packet, dictionary())
     proxy_states(packet)
 
 

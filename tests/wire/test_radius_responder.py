@@ -83,7 +83,8 @@ PROXIED = BODY + attribute(33, b"state")
         ("no", False, BODY + attributes_of({6: 17}), False, False),
         ("no", False, BODY + attributes_of({79: b"eap"}), False, False),
         ("no", False, BODY + attributes_of({103: "digest"}), False, False),
-        ("no", False, BODY + attributes_of({206: "digest of the draft"}), False, False),
+        ("no", False, BODY + attributes_of({108: "INVITE", 109: "sip:x"}), False, False),
+        ("no", False, BODY + attributes_of({206: "digest of the draft"}), False, True),
         ("no", False, BODY + attributes_of({6: 10}), False, True),
     ],
 )

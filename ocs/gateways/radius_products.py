@@ -1,0 +1,101 @@
+"""The products RADIUS is spoken with: dictionaries and profiles, read from their folders. The only module here with IO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ocs.errors import EXIT_CONFIG, StartRefusedError
+from ocs.gateways.radius_profile import Dialect, read_profile
+from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
+from ocs.settings import Radius, RadiusClient
+from protocols.radius.dictionary import Dictionary, read_dictionary
+
+PROFILE_OCTETS_MAX: Final = 1 << 20
+
+
+class Products(msgspec.Struct, frozen=True):
+    """All that one configuration folder says of RADIUS products."""
+
+    dictionary: Dictionary
+    dialects: dict[str, Dialect]
+
+    def dialect_of(self, client: RadiusClient) -> Dialect:
+        """How this client speaks. Raises StartRefusedError for a profile or an attribute that is not there."""
+        dialect = self.dialects.get(client.profile)
+        if dialect is None:
+            cure = did_you_mean(client.profile, self.dialects)
+            raise _refused(client, f"there is no profile {client.profile} ({cure})")
+        if not client.account_from:
+            return dialect
+        own = dialect.with_account(client.account_from, self.dictionary)
+        if own.reader.faults:
+            fault = own.reader.faults[0]
+            cure = did_you_mean(fault.near, (attribute.name for attribute in self.dictionary.attributes.values()))
+            raise _refused(client, f"account_from: {fault.name} {fault.message} ({cure})")
+        return own
+
+
+def load_products(config_dir: Path, settings: Radius) -> Products:
+    """Raises StartRefusedError with every fault on a line of its own."""
+    dictionary, found = load_dictionary(config_dir / settings.dictionaries)
+    dialects, faults = load_profiles(config_dir, settings.profiles, dictionary)
+    lines = found + [str(fault) for fault in faults]
+    if lines:
+        raise StartRefusedError("\n".join(lines), EXIT_CONFIG)
+    return Products(dictionary, dialects)
+
+
+def load_dictionary(folder: Path) -> tuple[Dictionary, list[str]]:
+    """Read ``folder/dictionary`` and what it includes, and all faults in it."""
+
+    def read_text(path: str) -> str | None:
+        file = folder / path
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+
+    dictionary, faults = read_dictionary("dictionary", read_text)
+    return dictionary, [f"{folder}/{fault}" for fault in faults]
+
+
+def load_profiles(
+    config_dir: Path, folder: str, dictionary: Dictionary
+) -> tuple[dict[str, Dialect], list[ConfigFault]]:
+    """Every ``*.toml`` of the folder under its file's name, and all faults in them."""
+    dialects: dict[str, Dialect] = {}
+    faults: list[ConfigFault] = []
+    for path in sorted((config_dir / folder).glob("*.toml")):
+        found = FaultList(f"{config_dir}/{path.relative_to(config_dir)}")
+        dialect = read_profile(path.stem, _text(path, found), dictionary, found)
+        faults += found.sorted()
+        if dialect is not None:
+            dialects[path.stem] = dialect
+    return dialects, faults
+
+
+def check_products(config_dir: Path, settings: Radius) -> list[str]:
+    """All faults of dictionaries and profiles, and of what clients say of them."""
+    dictionary, lines = load_dictionary(config_dir / settings.dictionaries)
+    dialects, faults = load_profiles(config_dir, settings.profiles, dictionary)
+    lines += [str(fault) for fault in faults]
+    for client in settings.clients if not lines else ():
+        try:
+            Products(dictionary, dialects).dialect_of(client)
+        except StartRefusedError as refusal:
+            lines.append(str(refusal))
+    return lines
+
+
+def _text(path: Path, faults: FaultList) -> str:
+    try:
+        if path.stat().st_size <= PROFILE_OCTETS_MAX:
+            return path.read_text(encoding="utf-8")
+        faults.add(0, "file", f"is larger than {PROFILE_OCTETS_MAX} octets", "is it the right file?")
+    except (OSError, UnicodeDecodeError) as error:
+        faults.add(0, "file", f"cannot be read: {error}", "it has to be UTF-8 text that this user may read")
+    return ""
+
+
+def _refused(client: RadiusClient, message: str) -> StartRefusedError:
+    return StartRefusedError(f"radius client {client.name}: {message}", EXIT_CONFIG)

@@ -1,0 +1,96 @@
+"""What the parts of the RADIUS server hand to one another: a request in work, and the way it came."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import structlog
+
+from balance.store import BackendUnavailable, Subscriber
+from ocs.charging.request import ChargingAnswer, ChargingRequest
+from ocs.charging.session import CreditSession
+from ocs.net.datagrams import Local, Source
+from ocs.net.radius_clients import Client
+from protocols.radius.packet import Packet
+from protocols.radius.responder import Peer, Responder
+
+log: Any = structlog.get_logger()
+
+LOG_EVERY_MS: Final = 60_000
+LINES_MAX: Final = 100
+
+
+class Charging(Protocol):
+    """What RADIUS asks of the charging core; callbacks come in the loop's thread, at once or in a later turn."""
+
+    def submit(self, request: ChargingRequest, reply: Callable[[ChargingAnswer], None]) -> None:
+        """Decide, make durable, then call ``reply`` once."""
+
+    def find_subscriber(
+        self, identities: tuple[str, ...], done: Callable[[Subscriber | BackendUnavailable | None], None]
+    ) -> None:
+        """The subscriber of the first identity that is known."""
+
+    def find_session(self, session_key: str) -> Awaitable[CreditSession | None]:
+        """The open session of that key, as it stands in the store."""
+
+    def close_sessions(self, prefix: str, before_ms: int, cause: str) -> Awaitable[object]:
+        """Close, at their last known use, the sessions whose key begins so and that were opened before."""
+
+
+class Channel(Protocol):
+    """A socket or a connection with its replies. ``is_protected``: nobody on the way can read or change it."""
+
+    responder: Responder
+    is_protected: bool
+
+    def send(self, octets: bytes, source: Source, local: Local) -> None:
+        """Whether it arrives nobody knows."""
+
+
+class Work:
+    """One request between its arrival and its reply. ``peer`` is the client as this channel knows it: its secret and
+    its policies. ``extra`` are attributes that an Accept gets in addition.
+    """
+
+    __slots__ = ("channel", "client", "extra", "is_done", "kind", "local", "packet", "peer", "source")
+
+    def __init__(
+        self, channel: Channel, client: Client, peer: Peer, packet: Packet, source: Source, local: Local
+    ) -> None:
+        self.channel = channel
+        self.client = client
+        self.peer = peer
+        self.packet = packet
+        self.source = source
+        self.local = local
+        self.kind = "access"
+        self.extra = b""
+        self.is_done = False
+
+
+class SeldomLog:
+    """One line for each reason and client in a while: a broken client makes thousands of packets, and an attacker as many
+    addresses. Beyond ``LINES_MAX`` a while nothing is written but how much was left out.
+    """
+
+    def __init__(self) -> None:
+        self._logged_at_ms: dict[tuple[str, str], int] = {}
+        self._while_began_ms = 0
+        self._lines = 0
+
+    def warn(self, event: str, who: str, reason: str, now_ms: int) -> None:
+        if now_ms - self._while_began_ms >= LOG_EVERY_MS:
+            if self._lines > LINES_MAX:
+                log.warning("radius_lines_left_out", lines=self._lines - LINES_MAX)
+            self._while_began_ms, self._lines = now_ms, 0
+            if len(self._logged_at_ms) > LINES_MAX:
+                self._logged_at_ms.clear()
+        key = (who, event + reason)
+        if now_ms - self._logged_at_ms.get(key, now_ms - LOG_EVERY_MS) < LOG_EVERY_MS:
+            return
+        self._lines += 1
+        if self._lines <= LINES_MAX:
+            self._logged_at_ms[key] = now_ms
+            log.warning(event, client=who, reason=reason, again_after_s=LOG_EVERY_MS // 1000)
