@@ -48,6 +48,7 @@ from ocs.settings import Settings
 log = structlog.get_logger()
 
 STORE_PATIENCE_S: Final = 15.0
+PROBE_S_MAX: Final = 3.0
 
 
 class Endpoints(NamedTuple):
@@ -196,9 +197,9 @@ class Daemon:
 
     async def _check_store(self) -> str:
         try:
-            await asyncio.wait_for(self._store.client.ping(), 1.0)
+            await asyncio.wait_for(self._store.probe(), PROBE_S_MAX)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the operator has to read
-            return f"Valkey does not answer: {error or type(error).__name__}"
+            return f"Valkey takes no writes: {error or type(error).__name__}"
         return "" if self._store.is_ready else "the posting connection to Valkey is down"
 
     async def _check_rates(self) -> str:

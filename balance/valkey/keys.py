@@ -5,6 +5,7 @@ from __future__ import annotations
 from zlib import crc32
 
 PARTITIONS_KEY = "ocs:partitions"
+PROBE_KEY = "ocs:probe"
 
 
 def partition_of(account_id: str, partitions: int) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import msgspec
 import redis.asyncio as redis
@@ -41,6 +42,8 @@ from balance.valkey.connection import Connection
 log = structlog.get_logger()
 
 ResultT = TypeVar("ResultT")
+
+SAY_AGAIN_S: Final = 10.0
 
 FUNCTIONS = files("balance.valkey").joinpath("post.lua").read_bytes()
 
@@ -95,6 +98,8 @@ class ValkeyStore:
         self.client: Any = client
         self.partitions = partitions
         self._connection = connection
+        self._refusals = 0
+        self._say_again_s = 0.0
         self._places = [
             _Place(
                 keys.account_key(p, ""),
@@ -130,7 +135,7 @@ class ValkeyStore:
         )
 
         def loaded(reply: Any) -> None:
-            done(_understood(reply, lambda values: _snapshot(values, session_keys)))
+            done(self._understood(reply, lambda values: _snapshot(values, session_keys)))
 
         self._connection.send(command, loaded)
 
@@ -158,17 +163,17 @@ class ValkeyStore:
             if reply == 1:
                 done(_APPLIED)
             elif isinstance(reply, list):
-                there = _understood(reply, lambda values: _snapshot(values, [write.key for write in sessions]))
+                there = self._understood(reply, lambda values: _snapshot(values, [write.key for write in sessions]))
                 done(PostingResult(PostingStatus.CONFLICT, there) if isinstance(there, Snapshot) else _UNAVAILABLE)
             else:
-                _as_unavailable(reply)
+                self._as_unavailable(reply)
                 done(_UNAVAILABLE)
 
         self._connection.send(pack(tuple(parts)), posted)
 
     def resolve(self, identity: str, done: ResolveDone) -> None:
         def resolved(reply: Any) -> None:
-            done(_understood(reply, lambda value: decode_subscriber(value) if value is not None else None))
+            done(self._understood(reply, lambda value: decode_subscriber(value) if value is not None else None))
 
         self._connection.send(pack(("GET", keys.identity_key(identity))), resolved)
 
@@ -181,7 +186,7 @@ class ValkeyStore:
             nonlocal waiting, failure
             waiting -= 1
             if isinstance(reply, Exception):
-                failure = _as_unavailable(reply)
+                failure = self._as_unavailable(reply)
             elif reply is not None:
                 found.append(reply)
             if not waiting:
@@ -190,7 +195,31 @@ class ValkeyStore:
         for partition in range(self.partitions):
             self._connection.send(pack(("GET", keys.session_key(partition, session_key))), looked)
 
+    def _understood(self, reply: Any, read: Callable[[Any], ResultT]) -> ResultT | BackendUnavailable:
+        """What ``read`` makes of a reply. Whoever waits for it must be told when it is a refusal, or no record of ours."""
+        if isinstance(reply, Exception):
+            return self._as_unavailable(reply)
+        try:
+            return read(reply)
+        except (msgspec.MsgspecError, AssertionError) as error:
+            log.exception("record_unreadable")
+            return BackendUnavailable(f"a record cannot be read: {error}")
+
+    def _as_unavailable(self, reply: object) -> BackendUnavailable:
+        if isinstance(reply, BackendUnavailable):
+            return reply
+        self._refusals += 1
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._say_again_s:  # a full disk or memory refuses each request: one line is enough for many
+            log.error("valkey_refused_command", reason=str(reply), count=self._refusals)
+            self._refusals, self._say_again_s = 0, now_s + SAY_AGAIN_S
+        return BackendUnavailable(str(reply))
+
     # --- everything else ----------------------------------------------------------------------------------------
+
+    async def probe(self) -> None:
+        """Write something of no meaning: a server that only reads (no memory, no disk, a replica) raises RedisError."""
+        await self.client.set(keys.PROBE_KEY, b"")
 
     async def put_subscriber(self, subscriber: Subscriber) -> str | None:
         """Write a subscriber and its identities; None, or the identity that belongs to somebody else.
@@ -317,24 +346,6 @@ async def open_store(url: str, partitions: int) -> ValkeyStore:
 def _snapshot(values: Sequence[bytes | None], session_keys: Sequence[str]) -> Snapshot:
     account = decode_account(values[0]) if values[0] is not None else None
     return Snapshot(account, dict(zip(session_keys, values[1:], strict=True)))
-
-
-def _understood(reply: Any, read: Callable[[Any], ResultT]) -> ResultT | BackendUnavailable:
-    """What ``read`` makes of a reply. Whoever waits for it must be told when it is a refusal, or no record of ours."""
-    if isinstance(reply, Exception):
-        return _as_unavailable(reply)
-    try:
-        return read(reply)
-    except (msgspec.MsgspecError, AssertionError) as error:
-        log.exception("record_unreadable")
-        return BackendUnavailable(f"a record cannot be read: {error}")
-
-
-def _as_unavailable(reply: object) -> BackendUnavailable:
-    if isinstance(reply, BackendUnavailable):
-        return reply
-    log.error("valkey_refused_command", reason=str(reply))
-    return BackendUnavailable(str(reply))
 
 
 def _escaped(text: str) -> str:

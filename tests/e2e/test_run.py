@@ -104,7 +104,7 @@ def test_second_instance_is_one_line(running_ocs: RunningOcs) -> None:
     assert status == EXIT_TEMPORARY
     assert len(lines) == 1
     assert f"in use by process {running_ocs.process.pid}" in lines[0]
-    assert running_ocs.is_ready()
+    running_ocs.wait_for(running_ocs.is_ready)
 
 
 def test_second_signal_forces(running_ocs: RunningOcs) -> None:
@@ -130,7 +130,7 @@ def test_sighup_reads_the_rates_again(running_ocs: RunningOcs) -> None:
     plan.write_text("nonsense", encoding="utf-8")
     running_ocs.process.send_signal(signal.SIGHUP)
     running_ocs.wait_for(lambda: "rates_kept" in running_ocs.words())
-    assert running_ocs.is_ready()
+    running_ocs.wait_for(running_ocs.is_ready)
 
 
 def _set_backends(config: Path, valkey_url: str, postgres_dsn: str) -> None:

@@ -9,10 +9,13 @@ import redis.asyncio as redis
 from structlog.testing import capture_logs
 
 from balance.valkey.server import Examination, examine, judge
+from ocs.charging.request import ChargingStatus, RequestKind
 from ocs.daemon import open_checked_store
 from ocs.embedded.folder import DataFolder
 from ocs.embedded.valkey import EmbeddedValkey
 from ocs.errors import EXIT_CONFIG, StartRefusedError
+from tests.scenario.traffic import diameter, granted, group
+from tests.scenario.world import Clock, World
 
 SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory": "0", "maxmemory-policy": "noeviction"}
 
@@ -56,5 +59,33 @@ async def test_a_daemon_refuses_a_store_that_would_drop_accounts(tmp_path: Path)
                 assert refusal.value.exit_status == EXIT_CONFIG
                 await client.acl_setuser("default", commands=["-config"])
                 assert await examine(client) == Examination()
+        finally:
+            server.stop(child)
+
+
+@pytest.mark.integration
+async def test_a_server_without_room_is_not_ready_and_is_no_flood_of_lines(tmp_path: Path) -> None:
+    """Valkey answers and takes no writes: requests are unavailable, one line says so for all, and it is over with the cause."""
+    folder = DataFolder(tmp_path / "data")
+    with folder.locked():
+        server = EmbeddedValkey(folder)
+        child = server.start()
+        try:
+            store = await open_checked_store(server.url, 4)
+            world = World(store, Clock())
+            await world.open("5.00")
+            await store.probe()
+            await store.client.config_set("maxmemory", "1")
+            with capture_logs() as lines:
+                for number in range(30):
+                    answer = await world.charge(diameter(world, RequestKind.INITIAL, f"s{number}", 0, group(ask=10)))
+                    assert answer.status is ChargingStatus.UNAVAILABLE
+            assert [line["event"] for line in lines] == ["valkey_refused_command"]
+            with pytest.raises(redis.RedisError, match="maxmemory"):
+                await store.probe()
+            await store.client.config_set("maxmemory", "0")
+            await store.probe()
+            assert granted(await world.charge(diameter(world, RequestKind.INITIAL, "s0", 0, group(ask=10)))) == 10
+            await store.close()
         finally:
             server.stop(child)
