@@ -175,18 +175,16 @@ class Interrogation:
             if isinstance(record, CreditSession):
                 return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)
             record = None
-        other = records.get(keys[1]) if len(keys) > 1 else None
-        if other is not None and other.account_id != account.account_id:
-            other = None
+        lease, debit = _others(records, keys, account) if len(keys) > 1 else (None, None)
         case = Case(
             request,
             record,
-            other if isinstance(other, CreditSession) else None,
+            lease,
             self._subscriber_id,
             self._charging.rates,
             self._charging.policy,
             now_ms,
-            other if isinstance(other, Tombstone) else None,
+            debit,
         )
         return decide_event(case, account) if request.kind == RequestKind.EVENT else decide(case, account)
 
@@ -201,3 +199,13 @@ class Interrogation:
 
     def failed(self, error: Exception) -> None:  # noqa: ARG002 - it is in the log already
         self.answer(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
+
+
+def _others(
+    records: Mapping[str, Record | None], keys: tuple[str, ...], account: Account
+) -> tuple[CreditSession | None, Tombstone | None]:
+    """What stands under the request's other key: an authorization to take over, or a debit to refund."""
+    other = records.get(keys[1])
+    if other is None or other.account_id != account.account_id:
+        return None, None
+    return other if isinstance(other, CreditSession) else None, other if isinstance(other, Tombstone) else None

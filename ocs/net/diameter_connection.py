@@ -50,6 +50,7 @@ log = structlog.get_logger()
 WRITE_BUFFER_OCTETS_MAX: Final = 1 << 20
 CLOSE_TIMEOUT_S: Final = 5.0  # for what is written but not taken
 LOG_EVERY_MS: Final = 60_000
+_ORIGIN_STATE_ID: Final = codes.ORIGIN_STATE_ID
 # One peer's share of a turn of the loop; then the others, the store and the timers have theirs. The loop reads a full
 # socket again and again before it looks anywhere else, so a peer that floods us would be all it sees for seconds.
 REQUESTS_PER_TURN: Final = 128
@@ -329,7 +330,7 @@ class DiameterConnection(asyncio.Protocol):
         for ccr in requests:
             if ccr.origin_host != self._last_host:
                 self._learn_route(ccr)
-            if codes.ORIGIN_STATE_ID in ccr.positions:
+            if _ORIGIN_STATE_ID in ccr.positions:
                 self._note_state(ccr)
             try:
                 found = charging_request(ccr, now_ms, gateway)
