@@ -26,11 +26,11 @@ from protocols.diameter.gy import CreditControlRequest
 from protocols.diameter.gy_layout import RequestReader
 from protocols.diameter.message import Fault, Message
 from protocols.diameter.peer import (
-    AccountingAsked,
     Answered,
     Closed,
     Identified,
     Opened,
+    OtherRequest,
     Peer,
     PeerEvent,
     RivalLoses,
@@ -209,7 +209,7 @@ class DiameterConnection(asyncio.Protocol):
         return False
 
     def answer(self, data: bytes) -> None:
-        """The answer to an accounting request; it leaves with all others of this loop turn."""
+        """The answer to a request that is no credit control; it leaves with all others of this loop turn."""
         self.peer.send_answer(data)
         if not self._is_pumping and not self._is_flush_due:
             self._is_flush_due = True
@@ -411,8 +411,8 @@ class DiameterConnection(asyncio.Protocol):
 
     def _receive_event(self, event: PeerEvent) -> None:
         match event:
-            case AccountingAsked(message):
-                self._server.accounting.receive(self, message)
+            case OtherRequest(message):
+                self._server.others.receive(self, message)
             case Answered(message):
                 self._server.requests.answered(self, message)
             case Identified(capabilities):
