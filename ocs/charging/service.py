@@ -174,16 +174,16 @@ class Interrogation:
             if isinstance(record, CreditSession):
                 return Decision(ChargingAnswer(ChargingStatus.CONTRADICTION), account)
             record = None
-        refunded = records.get(request.refund_of) if request.refund_of else None
+        lease, debit = _others(keys, records, account) if len(keys) > 1 else (None, None)
         case = Case(
             request,
             record,
-            _first_lease(keys, records, account) if request.leases else None,
+            lease,
             self._subscriber_id,
             self._charging.rates,
             self._charging.policy,
             now_ms,
-            refunded if isinstance(refunded, Tombstone) and refunded.account_id == account.account_id else None,
+            debit,
         )
         return decide_event(case, account) if request.kind == RequestKind.EVENT else decide(case, account)
 
@@ -200,10 +200,21 @@ class Interrogation:
         self.answer(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
 
 
-def _first_lease(keys: tuple[str, ...], records: Mapping[str, Record | None], account: Account) -> CreditSession | None:
-    """The authorization that waits for this call. Another call is none, whatever name the client gives it."""
+def _others(
+    keys: tuple[str, ...], records: Mapping[str, Record | None], account: Account
+) -> tuple[CreditSession | None, Tombstone | None]:
+    """What stands under the request's other keys: the authorization that waits for this call, or a debit to refund.
+
+    Another call is no authorization, whatever name the client gives it.
+    """
+    lease: CreditSession | None = None
+    debit: Tombstone | None = None
     for key in keys[1:]:
         found = records.get(key)
-        if type(found) is CreditSession and found.kind is SessionKind.LEASE and found.account_id == account.account_id:
-            return found
-    return None
+        if found is None or found.account_id != account.account_id:
+            continue
+        if isinstance(found, Tombstone):
+            debit = debit or found
+        elif isinstance(found, CreditSession) and found.kind is SessionKind.LEASE:
+            lease = lease or found
+    return lease, debit

@@ -299,22 +299,29 @@ def _extras(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig)
         if group.status is _RATING_FAILED and ccr.groups:
             extras += _failed(ccr, answer)
             break
-    terms = config.terms
-    if (ccr.request_type >= _TERMINATION or terms.tells_cost) and answer.check_balance < 0:
-        extras += _money(codes.COST_INFORMATION, answer.cost, answer.currency, config)
-    if terms.tells_balance:
-        # Without the M bit, like the warning below.
-        extras += _money(codes.REMAINING_BALANCE, answer.available, answer.currency, config, mandatory=False)
-    if ccr.request_type == _EVENT_REQUEST and ccr.requested_action == _DIRECT_DEBITING and answer.cost > 0:
-        # A name for the debit: a refund gives it back [G-81]. Without the M bit: at this level only we know it.
-        name = _session_key(ccr).removeprefix(PREFIX).encode()
-        extras += avp.avp(codes.REFUND_INFORMATION, name, mandatory=False)
+    if ccr.request_type >= _TERMINATION or config.terms.tells_more:
+        extras += _told(ccr, answer, config)
     if answer.check_balance >= 0:
         extras += avp.avp_u32(codes.CHECK_BALANCE_RESULT, answer.check_balance)
     if answer.low_balance:
         # Without the M bit: who does not know the warning must not throw the answer away for it.
         extras += avp.avp_u32(codes.LOW_BALANCE_INDICATION, 1, mandatory=False)
     return extras
+
+
+def _told(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig) -> bytes:
+    """Cost-Information, Remaining-Balance, and the name by which a debit can be refunded."""
+    told = b""
+    if (ccr.request_type >= _TERMINATION or config.terms.tells_cost) and answer.check_balance < 0:
+        told += _money(codes.COST_INFORMATION, answer.cost, answer.currency, config)
+    if config.terms.tells_balance:
+        # Without the M bit, like the low-balance warning.
+        told += _money(codes.REMAINING_BALANCE, answer.available, answer.currency, config, mandatory=False)
+    if ccr.request_type == _EVENT_REQUEST and ccr.requested_action == _DIRECT_DEBITING and answer.cost > 0:
+        # A name for the debit: a refund gives it back [G-81]. Without the M bit: at this level only we know it.
+        name = _session_key(ccr).removeprefix(PREFIX).encode()
+        told += avp.avp(codes.REFUND_INFORMATION, name, mandatory=False)
+    return told
 
 
 def _money(key: int, amount: int, currency_code: str, config: GyConfig, mandatory: bool = True) -> bytes:

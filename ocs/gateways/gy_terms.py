@@ -22,7 +22,7 @@ _TYPES: Final[Mapping[str, int]] = MappingProxyType({"e164": 0, "imsi": 1, "sip"
 class Terms:
     """Ready AVPs, made once. ``orders`` rank the types of Subscription-Id: for data, and for all other services."""
 
-    __slots__ = ("_finals", "data_order", "holding", "opening", "order", "tells_balance", "tells_cost")
+    __slots__ = ("_finals", "data_order", "holding", "opening", "order", "tells_balance", "tells_cost", "tells_more")
 
     def __init__(self, settings: CreditControl) -> None:
         opening = _enumerated(codes.CC_SESSION_FAILOVER, _FAILOVER, settings.session_failover)
@@ -33,6 +33,7 @@ class Terms:
         self.holding = avp.avp_u32(codes.QUOTA_HOLDING_TIME, held_s) if held_s else b""
         self.tells_cost = settings.tell_cost
         self.tells_balance = settings.tell_balance
+        self.tells_more = settings.tell_cost or settings.tell_balance
         self.order = tuple(_TYPES[name] for name in settings.identities)
         self.data_order = tuple(_TYPES[name] for name in settings.data_identities)
         self._finals = {final.service: _final_unit(final) for final in settings.final_units}

@@ -26,11 +26,11 @@ from protocols.diameter.gy import CreditControlRequest
 from protocols.diameter.gy_layout import RequestReader
 from protocols.diameter.message import Fault, Message
 from protocols.diameter.peer import (
-    AccountingAsked,
     Answered,
     Closed,
     Identified,
     Opened,
+    OtherRequest,
     Peer,
     PeerEvent,
     RivalLoses,
@@ -50,6 +50,7 @@ log = structlog.get_logger()
 WRITE_BUFFER_OCTETS_MAX: Final = 1 << 20
 CLOSE_TIMEOUT_S: Final = 5.0  # for what is written but not taken
 LOG_EVERY_MS: Final = 60_000
+_ORIGIN_STATE_ID: Final = codes.ORIGIN_STATE_ID
 # One peer's share of a turn of the loop; then the others, the store and the timers have theirs. The loop reads a full
 # socket again and again before it looks anywhere else, so a peer that floods us would be all it sees for seconds.
 REQUESTS_PER_TURN: Final = 128
@@ -208,7 +209,7 @@ class DiameterConnection(asyncio.Protocol):
         return False
 
     def answer(self, data: bytes) -> None:
-        """The answer to an accounting request; it leaves with all others of this loop turn."""
+        """The answer to a request that is no credit control; it leaves with all others of this loop turn."""
         self.peer.send_answer(data)
         if not self._is_pumping and not self._is_flush_due:
             self._is_flush_due = True
@@ -329,7 +330,7 @@ class DiameterConnection(asyncio.Protocol):
         for ccr in requests:
             if ccr.origin_host != self._last_host:
                 self._learn_route(ccr)
-            if codes.ORIGIN_STATE_ID in ccr.positions:
+            if _ORIGIN_STATE_ID in ccr.positions:
                 self._note_state(ccr)
             try:
                 found = charging_request(ccr, now_ms, gateway)
@@ -410,8 +411,8 @@ class DiameterConnection(asyncio.Protocol):
 
     def _receive_event(self, event: PeerEvent) -> None:
         match event:
-            case AccountingAsked(message):
-                self._server.accounting.receive(self, message)
+            case OtherRequest(message):
+                self._server.others.receive(self, message)
             case Answered(message):
                 self._server.requests.answered(self, message)
             case Identified(capabilities):

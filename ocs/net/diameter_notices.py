@@ -219,6 +219,15 @@ class ServerRequests:
         else:
             self._end(sent.notice, Outcome.REFUSED)
             log.warning("diameter_request_refused_by_client", peer=sent.notice.peer, result_code=result_code)
+            if sent.notice.kind is NoticeKind.ABORT:
+                self._ask_instead(line, sent)
+
+    def _ask_instead(self, line: RequestLine, sent: _Sent) -> None:
+        """Not all clients know ASR: those of a barred account are denied when they come [G-103]."""
+        notice = structs.replace(sent.notice, kind=NoticeKind.REAUTHORIZE, tried=())
+        self._end_to_end = (self._end_to_end + 1) & 0xFFFF_FFFF
+        if line.is_sound:
+            self._send(line, _Sent(notice, self._end_to_end, sent.realm, sent.via))
 
     def fail_over(self, line: RequestLine) -> None:
         """The connection is gone or its peer suspected: what waits for an answer goes another way (RFC 3539)."""

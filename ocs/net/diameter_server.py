@@ -25,11 +25,11 @@ from ocs.charging.request import ChargingAnswer, ChargingRequest
 from ocs.errors import StartRefusedError
 from ocs.gateways.gy import GyConfig
 from ocs.gateways.numbering import Numbering
-from ocs.net.diameter_accounting import Accounting
 from ocs.net.diameter_connection import DiameterConnection
 from ocs.net.diameter_dialler import Dialler
 from ocs.net.diameter_listener import Listener, open_sockets
 from ocs.net.diameter_notices import ServerRequests
+from ocs.net.diameter_others import OtherRequests
 from ocs.net.diameter_peers import PeerBook
 from ocs.net.diameter_reception import Reception
 from ocs.net.diameter_restarts import Restarts
@@ -86,7 +86,7 @@ class DiameterServer:
             self.reception.wake,
         )
         self.restarts = Restarts(clock)
-        self.accounting = Accounting(self, settings.quota.validity_s)
+        self.others = OtherRequests(self, settings.quota.validity_s)
         self.in_flight = 0
         self.is_draining = False
         self._settings = settings.diameter

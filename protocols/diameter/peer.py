@@ -35,7 +35,7 @@ from protocols.diameter.watchdog import Watchdog
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 
 SERVED: Final[Mapping[int, frozenset[int]]] = {
-    codes.APPLICATION_CREDIT_CONTROL: frozenset({codes.CREDIT_CONTROL}),
+    codes.APPLICATION_CREDIT_CONTROL: frozenset({codes.CREDIT_CONTROL, codes.SESSION_TERMINATION}),
     codes.APPLICATION_ACCOUNTING: frozenset({codes.ACCOUNTING}),
 }
 UNANSWERED_MAX: Final = 1024
@@ -75,8 +75,8 @@ class Suspected(NamedTuple):
     """The peer has not answered a DWR in time (RFC 3539: failover)."""
 
 
-class AccountingAsked(NamedTuple):
-    """A request of base accounting (Rf): it is answered like a ``Message``, which is credit control."""
+class OtherRequest(NamedTuple):
+    """A request that is no credit control (a ``Message`` is): accounting (Rf), or Session-Termination."""
 
     message: Message
 
@@ -114,7 +114,7 @@ class RivalLoses(NamedTuple):
 
 
 PeerEvent: TypeAlias = (
-    Message | AccountingAsked | Answered | Identified | Opened | Suspected | RivalWins | RivalLoses | Stopping | Closed
+    Message | OtherRequest | Answered | Identified | Opened | Suspected | RivalWins | RivalLoses | Stopping | Closed
 )
 
 
@@ -204,8 +204,7 @@ class Peer:
             message = Message(frame)
             if self._is_application_request(message):
                 self.unanswered += 1
-                is_accounting = message.application_id == codes.APPLICATION_ACCOUNTING
-                return AccountingAsked(message) if is_accounting else message
+                return message if message.command == codes.CREDIT_CONTROL else OtherRequest(message)
 
     def data_to_send(self) -> bytes:
         output = self._output

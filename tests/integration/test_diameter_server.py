@@ -18,7 +18,7 @@ from ocs.errors import StartRefusedError
 from ocs.rating.units import UnitKind
 from ocs.settings import DiameterPeer
 from protocols.diameter import avp, base, codes
-from protocols.diameter.message import Message
+from protocols.diameter.message import Message, encode
 from protocols.diameter.node import LocalNode
 from tests.builders_gy import capabilities_request, ccr, mscc, seconds
 from tests.builders_rf import acr
@@ -399,5 +399,22 @@ async def test_b120_accounting_on_the_same_connection() -> None:
         assert base.read_result_code(await client.receive()) == 3004
         charging.release()
         assert [base.read_result_code(await client.receive()) for _ in range(2)] == [2001, 2001]
+        assert server.in_flight == 0
+        await client.close()
+
+
+async def test_b107_session_termination_ends_a_session_as_supervision_does() -> None:
+    """STR for application 4: STA with the outcome; without a Session-Id 5005."""
+    async with running_server() as (server, port, charging):
+        client = await RawClient.connect(port)
+        await client.open()
+        origin = LocalNode("client.example.net", "example.net").origin
+        session = avp.avp_text(codes.SESSION_ID, "client.example.net;1;1")
+        for avps, expected in ((session + origin, 2001), (origin, 5005)):
+            client.send(encode(0xC0, codes.SESSION_TERMINATION, 4, 1, 1, avps))
+            answer = await client.receive()
+            assert (answer.command, base.read_result_code(answer)) == (codes.SESSION_TERMINATION, expected)
+        (request,) = charging.requests
+        assert (request.session_key, request.is_forced) == ("gy:client.example.net;1;1", True)
         assert server.in_flight == 0
         await client.close()

@@ -198,6 +198,19 @@ async def test_g101_answers_are_counted(start: Callable[..., Process], result_co
     assert not process.closed
 
 
+async def test_g103_client_that_knows_no_asr_is_asked_to_come(start: Callable[..., Process]) -> None:
+    """ASA 3001: a RAR in its place; what it asks then is answered by the account's state."""
+    line = FakeLine("pgw.example.net", "a/1")
+    process = start("a", line)
+    await process.stream.publish([notice(process, NoticeKind.ABORT)])
+    await until(lambda: line.sent)
+    process.answer(line, 3001)
+    assert [request.command for request in line.sent] == [codes.ABORT_SESSION, codes.RE_AUTH]
+    assert not line.sent[1].flags & codes.RETRANSMITTED
+    process.answer(line, 2002)
+    assert process.counted == {("diameter", "abort_session", "refused"): 1, ("diameter", "re_auth", "success"): 1}
+
+
 async def test_b78_route_by_an_agent_is_known_to_every_process(start: Callable[..., Process]) -> None:
     """A client behind an agent: the process that never heard of it sends there, with the client's realm."""
     agent = FakeLine("agent.example.net", "b/1", is_agent=True)

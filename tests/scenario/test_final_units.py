@@ -23,7 +23,7 @@ async def portal(open_world: OpensWorld) -> World:
 
 
 async def test_74_75_76_redirect_lives_until_the_money_comes(portal: World) -> None:
-    """Last quota with the mark; report without a wish: time and no units; without money the mark again; paid: a grant."""
+    """Statements 74 to 76: last quota with the mark; report without a wish: time and no units; without money the mark again; paid: a grant."""
     first = await portal.charge(diameter(portal, INITIAL, "s", 0, group(ask=0)))
     assert (first.groups[0].granted, first.groups[0].final) == (20, REDIRECT)
     started = await portal.charge(diameter(portal, UPDATE, "s", 1, group(20)))

@@ -219,7 +219,7 @@ def test_requests_come_out_in_order_and_answers_go_back() -> None:
     ("data", "expected", "flags"),
     [
         pytest.param(ccr(application=16777238), 3007, codes.ERROR | codes.PROXIABLE, id="3007 application"),
-        pytest.param(ccr(command=275), 3001, codes.ERROR | codes.PROXIABLE, id="3001 command"),
+        pytest.param(ccr(command=276), 3001, codes.ERROR | codes.PROXIABLE, id="3001 command"),
         pytest.param(ccr(command=999, application=0), 3001, codes.ERROR | codes.PROXIABLE, id="3001 common"),
         pytest.param(ccr(flags=0xE0), 3008, codes.ERROR | codes.PROXIABLE, id="3008 E in a request"),
         pytest.param(b"\2" + ccr()[1:], 5011, codes.PROXIABLE, id="5011 version"),

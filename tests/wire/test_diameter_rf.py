@@ -78,7 +78,7 @@ def test_faults_are_values_with_their_answer(frame: bytes, expected: int) -> Non
 
 
 def test_b122_b125_answer_has_its_grammar() -> None:
-    """Session-Id first, result, Origin-*, application 3, type and number, interval, Proxy-Info as it came."""
+    """B-128: no Termination-Cause; Session-Id first, result, Origin-*, application 3, type and number, interval, Proxy-Info as it came."""
     proxy = group(codes.PROXY_INFO, avp.avp_text(280, "relay"), avp.avp(33, b"x"))
     request = read(acr(START, 4, proxy))
     answer = Message(accounting_answer(request, 2001, NODE, 600))

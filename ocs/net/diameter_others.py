@@ -1,4 +1,4 @@
-"""Accounting requests (Rf) on Diameter connections: read, charge, answer. Rare beside credit control, so one by one."""
+"""What comes beside credit control on Diameter connections: accounting (Rf) and Session-Termination, one by one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ocs.charging.request import ChargingAnswer, ChargingStatus
+from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
+from ocs.gateways.gy import PREFIX, RESULT_CODES
 from ocs.gateways.rf import accounting_charge, accounting_result
-from protocols.diameter.message import Fault, Message
-from protocols.diameter.result_codes import ResultCode
+from protocols.diameter import avp, codes
+from protocols.diameter.message import Fault, Message, encode_answer, error_answer, salvage
+from protocols.diameter.result_codes import ResultCode, is_protocol_error
 from protocols.diameter.rf import AccountingRequest, accounting_answer, accounting_fault, read_accounting
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class Accounting:
+class OtherRequests:
     """One per server. ``interim_s``: how often a running session is to report [B-125]."""
 
     def __init__(self, server: DiameterServer, interim_s: int) -> None:
@@ -28,7 +30,36 @@ class Accounting:
         self._interim_s = interim_s
 
     def receive(self, connection: DiameterConnection, message: Message) -> None:
-        """An ACR came; it is answered once, now or later."""
+        """It is answered once, now or later."""
+        if message.command == codes.SESSION_TERMINATION:
+            self._terminate(connection, message)
+        else:
+            self._account(connection, message)
+
+    def _terminate(self, connection: DiameterConnection, message: Message) -> None:
+        """STR, which Gy has no use for: a known session ends as by supervision, else 5002 [B-107]."""
+        server = self._server
+        session_id, proxies = salvage(message)
+        if not session_id:
+            missing = avp.missing(codes.SESSION_ID)
+            fault = Fault(missing.result_code, missing.failed_avp, missing.message)
+            connection.answer(error_answer(message, fault, server.node.origin, error=True))
+            return
+
+        def reply(answer: ChargingAnswer) -> None:
+            server.in_flight -= 1
+            result = avp.avp_u32(codes.RESULT_CODE, RESULT_CODES[answer.status])
+            is_error = is_protocol_error(RESULT_CODES[answer.status])
+            connection.answer(encode_answer(message, session_id + result + server.node.origin + proxies, is_error))
+
+        key = PREFIX + avp.octets(session_id, 0).decode("utf-8", "replace")
+        request = ChargingRequest(
+            RequestKind.EXPIRY, key, -1, (), "", server.clock(), (), cause="session-termination-request", is_forced=True
+        )
+        server.in_flight += 1
+        server.charging.submit(request, reply)
+
+    def _account(self, connection: DiameterConnection, message: Message) -> None:
         server = self._server
         try:
             acr = read_accounting(message, server.node) if server.room > 0 else Fault(ResultCode.TOO_BUSY)
