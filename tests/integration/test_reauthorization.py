@@ -109,7 +109,7 @@ async def _pay(api: httpx.AsyncClient, account: str, amount: str, key: str) -> N
 async def test_77_top_up_in_one_process_reaches_the_client_at_the_other(
     api: httpx.AsyncClient, gateway: Gateway
 ) -> None:
-    """Blocked for want of money; paid elsewhere: RAR within two seconds, RAA 2002, CCR-U, and a grant."""
+    """Blocked for want of money; paid elsewhere: RAR within two seconds, RAA 2002, CCR-U, and a grant [G-104]."""
     wish, used = seconds(codes.REQUESTED_SERVICE_UNIT, 30), seconds(codes.USED_SERVICE_UNIT, 40)
     assert base.read_result_code(await gateway.ask(1, wish)) == 2001
     blocked = await gateway.ask(2, used, wish)
