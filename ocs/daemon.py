@@ -33,10 +33,12 @@ from ocs.charging.supervision import Supervision
 from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.handover import load_apart
+from ocs.net.diameter_report import KIND
 from ocs.net.diameter_server import DiameterServer
 from ocs.net.http_server import HttpServer
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
+from ocs.observe.reports import Reports, process_name
 from ocs.rate_desk import RateDesk
 from ocs.rating.load import load_ratebook
 from ocs.rating.ratebook import RateBook
@@ -136,6 +138,9 @@ class Daemon:
             asyncio.create_task(self._supervision.run(), name="supervision"),
             asyncio.create_task(diameter.requests.run(), name="notices"),
             asyncio.create_task(self._rates.run(), name="scheduled rates"),
+            asyncio.create_task(
+                Reports(self._store.client, KIND, process_name(), diameter.reports).run(), name="reports"
+            ),
         ]
         try:
             if self._endpoints.admin_key is not None:

@@ -17,6 +17,7 @@ from ocs.cli import (
     inspect,
     keys,
     migrate,
+    peers,
     rates,
     rates_import,
     rates_simulate,
@@ -41,6 +42,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     rates_simulate,
     configuration,
     diameter,
+    peers,
 )
 
 HELP: Final = """\
