@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -35,11 +33,12 @@ from ocs.charging.supervision import Supervision
 from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.handover import load_apart
+from ocs.net import diameter_report, radius_report
 from ocs.net.diameter_server import DiameterServer
 from ocs.net.http_server import HttpServer
-from ocs.net.radius_report import ClientReports
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
+from ocs.observe.reports import Reports, process_name
 from ocs.rate_desk import RateDesk
 from ocs.rating.load import load_ratebook
 from ocs.rating.ratebook import RateBook
@@ -140,13 +139,15 @@ class Daemon:
             (Gauge.IN_FLIGHT, "radius", lambda: radius.in_flight),
         ):
             context.metrics.watch(gauge, protocol, read)
-        process = f"{socket.gethostname()}:{os.getpid()}"
-        reports = ClientReports(self._store.client, process, radius.reports)
+        reports = (
+            Reports(self._store.client, diameter_report.KIND, process_name(), diameter.reports),
+            Reports(self._store.client, radius_report.KIND, process_name(), radius.reports),
+        )
         beside = [
             asyncio.create_task(self._supervision.run(), name="supervision"),
             asyncio.create_task(diameter.requests.run(), name="notices"),
             asyncio.create_task(self._rates.run(), name="scheduled rates"),
-            asyncio.create_task(reports.run(), name="radius reports"),
+            *[asyncio.create_task(report.run(), name="reports") for report in reports],
         ]
         try:
             if self._endpoints.admin_key is not None:

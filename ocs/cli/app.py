@@ -18,6 +18,7 @@ from ocs.cli import (
     inspect,
     keys,
     migrate,
+    peers,
     radius,
     rates,
     rates_import,
@@ -45,6 +46,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     configuration,
     diameter,
     radius,
+    peers,
 )
 
 HELP: Final = """\

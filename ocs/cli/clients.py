@@ -54,7 +54,8 @@ def _reports(settings: Settings) -> list[ClientReport]:
     from redis.asyncio import Redis
     from redis.exceptions import RedisError
 
-    from ocs.net.radius_report import read_reports
+    from ocs.net.radius_report import KIND, ClientReport
+    from ocs.observe.reports import read_reports
 
     try:
         url = find_servers(settings).valkey_url
@@ -64,7 +65,7 @@ def _reports(settings: Settings) -> list[ClientReport]:
     async def run() -> dict[str, list[ClientReport]]:
         redis = Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=CONNECT_TIMEOUT_S)
         async with redis:
-            return await read_reports(redis)
+            return await read_reports(redis, KIND, ClientReport)
 
     try:
         return [report for found in asyncio.run(run()).values() for report in found]

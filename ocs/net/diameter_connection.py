@@ -116,6 +116,7 @@ class DiameterConnection(asyncio.Protocol):
         self._is_blocked = False  # the peer does not take its answers
         self._started_ns = 0
         self._in_flight_max = 0  # the peer's own
+        self.requests_taken = 0
         self._last_host = ""  # the Origin-Host of the last request
         self._ending = Ending.FAILED
         self._requests = RequestReader(server.node)
@@ -308,6 +309,7 @@ class DiameterConnection(asyncio.Protocol):
     def _read(self, messages: list[Message]) -> list[CreditControlRequest]:
         """A defect of ours costs one request, nothing else."""
         room = self._server.room
+        self.requests_taken += len(messages)
         if self._in_flight_max:
             room = min(room, self._in_flight_max - self.peer.unanswered + len(messages))
         requests: list[CreditControlRequest] = []

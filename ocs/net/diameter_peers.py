@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -35,6 +35,9 @@ class PeerBook(Generic[Connection]):
 
     def declared(self, identity: str) -> DiameterPeer | None:
         return self._declared.get(identity.lower())
+
+    def all_declared(self) -> Iterable[DiameterPeer]:
+        return self._declared.values()
 
     def connections_max(self, identity: str) -> int:
         """One connection per peer [B-32], unless it is declared with more."""

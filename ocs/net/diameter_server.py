@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -32,6 +32,7 @@ from ocs.net.diameter_notices import ServerRequests
 from ocs.net.diameter_others import OtherRequests
 from ocs.net.diameter_peers import PeerBook
 from ocs.net.diameter_reception import Reception
+from ocs.net.diameter_report import PeerReport, peer_reports
 from ocs.net.diameter_restarts import Restarts
 from ocs.net.diameter_tls import client_context, server_context
 from ocs.observe.metrics import Counters
@@ -104,6 +105,10 @@ class DiameterServer:
     def room(self) -> int:
         """How many more requests are taken in; the others get TOO_BUSY, and the client tries elsewhere [B-14]."""
         return 0 if self.is_draining else self._settings.in_flight_max - self.in_flight
+
+    def reports(self) -> Iterable[PeerReport]:
+        """What there is to tell of the peers, for `ocs peers`."""
+        return peer_reports(self, _loop_ms())
 
     async def start(self) -> list[str]:
         """Listen on every configured address and dial; raises StartRefusedError with the reason."""

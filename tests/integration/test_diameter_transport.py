@@ -6,7 +6,9 @@ import socket
 
 import pytest
 
+from ocs.net.diameter_routes import lines_to
 from tests.integration.diameter_world import RawClient, running_server
+from tests.integration.test_server_requests import FakeLine
 
 pytestmark = pytest.mark.integration
 
@@ -22,3 +24,13 @@ async def test_b35_no_delay_and_keepalive() -> None:
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         await client.close()
+
+
+def test_b46_requests_of_ours_go_where_they_are_understood() -> None:
+    """B-46: the client itself if it announced credit control, else the peer that brought it, else any relay."""
+    host, via = "client.example.net", "dra.example.net"
+    deaf = FakeLine(host, "a", serves_credit_control=False)
+    client, relay = FakeLine(host, "b"), FakeLine("other.example.net", "c", is_agent=True)
+    brought, stranger = FakeLine(via, "d"), FakeLine("pgw.example.net", "e")
+    lines = [deaf, stranger, relay, brought, client]
+    assert [line.name for line in lines_to(host, via, lines)] == ["b", "d", "c"]

@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from ocs.cli.app import app
 from ocs.errors import EXIT_CONFIG, EXIT_DIFFERENCES, EXIT_TEMPORARY
-from ocs.net.radius_report import ClientReports
+from ocs.net.radius_report import KIND
+from ocs.observe.reports import Reports
 from tests.integration.radius_standin import Running, running
 from tests.wire.radius_packets import access_request, accounting_request, attributes_of
 
@@ -162,7 +163,7 @@ async def test_clients_adds_up_what_the_daemons_had(valkey_url: str, monkeypatch
         await server.raw(accounting_request(body, 3, secret=b"guess"), 1, expected=0)
         async with Redis.from_url(valkey_url) as redis:
             for process in ("one:1", "two:2"):
-                await ClientReports(redis, process, server.server.reports).publish()
+                await Reports(redis, KIND, process, server.server.reports).publish()
             result = await asyncio.to_thread(run, "clients", "--json")
     (row,) = msgspec.json.decode(result.stdout)
     assert (row["daemons"], row["requests"], row["insecure"]) == (2, 4, 2)

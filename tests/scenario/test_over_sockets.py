@@ -12,11 +12,14 @@ from typing import Any, Final
 
 import pytest
 import redis
+import redis.asyncio
 from pyrad.client import Client
 from pyrad.dictionary import Dictionary
 from pyrad.packet import AcctPacket
 
 from ocs.embedded.valkey import EmbeddedValkey
+from ocs.net.diameter_report import KIND, PeerReport
+from ocs.observe.reports import read_reports
 from tests.scenario.sockets import Gateway, ServedOcs, SocketWorld
 from tests.scenario.table import Table
 from tests.scenario.test_charging import SCENARIOS
@@ -72,6 +75,16 @@ def test_what_is_left_out_exists() -> None:
 async def test_scenario(world: SocketWorld, name: str) -> None:
     """The table's every line comes true for a client on the network, too."""
     await Table(world).play(SCENARIOS[name])
+
+
+async def test_the_daemon_tells_of_its_peers(served: ServedOcs, gateway: Gateway) -> None:
+    """What `ocs peers` shows is left in Valkey by the daemon itself, without being asked."""
+    async with redis.asyncio.Redis.from_url(served.valkey_url) as store:
+        while True:
+            told = [each for reports in (await read_reports(store, KIND, PeerReport)).values() for each in reports]
+            if any(each.identity == "gateway.example.net" and each.state == "r-open" for each in told):
+                return
+            await asyncio.sleep(0.1)
 
 
 class Switch:
