@@ -16,7 +16,7 @@ from ocs.rating.price import Price, Tariff
 from ocs.rating.pricing import finished, interval, priced, tiered
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
 from ocs.rating.rateplan import BandRate, DestinationRate, Finish, Pricing, RatePlan, TariffEntry, TierEntry
-from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, OriginRate, RateSource
+from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, LayeredRate, OriginRate, RateSource
 from ocs.rating.terms import Band, Terms, terms_of, with_terms
 from ocs.rating.timetable import Timetable, banded
 from ocs.rating.tomlfile import Path, TomlFile
@@ -69,6 +69,14 @@ class Library(NamedTuple):
     calendars: Mapping[str, Calendar] = NO_CALENDARS
 
 
+class ReadPlan(NamedTuple):
+    """A plan as its file says it, without what it inherits."""
+
+    name: str
+    parent: str
+    rates: PlanRates
+
+
 class PlanReader:
     """Reads one file."""
 
@@ -80,14 +88,14 @@ class PlanReader:
         self._finish = Finish()
         self._scale = 0
 
-    def read(self) -> tuple[str, PlanRates] | None:
-        """Give the plan's name and rates; None if not even its head is right."""
+    def read(self) -> ReadPlan | None:
+        """Give the plan's name, its parent's, and its own rates; None if not even its head is right."""
         if not self._file.is_sound:
             return None
         table = dict(self._file.table)
         entries = table.pop("tariffs", [])
         head = self._file.decode(table, RatePlan, ())
-        if not isinstance(entries, list) or not entries:
+        if not isinstance(entries, list) or not (entries or (head is not None and head.parent)):
             self._file.fault(("tariffs",), "the plan has no tariffs", "add [[tariffs]]")
             entries = []
         self._read_head(head)
@@ -95,7 +103,7 @@ class PlanReader:
             self._read_entry(at, raw)
         if head is None:
             return None
-        return head.name, PlanRates(head.currency, self._services())
+        return ReadPlan(head.name, head.parent, PlanRates(head.currency, self._services()))
 
     def _read_head(self, head: RatePlan | None) -> None:
         if head is None:
@@ -241,12 +249,24 @@ class PlanReader:
             cure = "write columns such as rate:off-peak" if entry.deck else "write [[tariffs.rates.bands]]"
             self._file.fault((*path, "bands"), "the prices stand elsewhere, and so do those of the bands", cure)
         if entry.deck:
-            return self._deck(entry.deck, around, labels, path)
+            return self._decks((entry.deck,) if isinstance(entry.deck, str) else entry.deck, around, labels, path)
         if entry.destinations:
             return self._zones(entry.destinations, around, labels, rates, path)
         source = f"{self._file.faults.file}:{self._file.line(path)}"
         tariff = Tariff(around.template, labels.plan, labels.name, "", "", source, labels.version)
         return FlatRate(tariff, around.timetable)
+
+    def _decks(self, names: tuple[str, ...], around: _Terms, labels: Labels, path: Path) -> RateSource | None:
+        """Lay decks over each other, the first one on top."""
+        if len(set(names)) < len(names):
+            self._file.fault((*path, "deck"), "names a deck twice", "name it once")
+        found = [self._deck(name, around, labels, path) for name in names]
+        layered: RateSource | None = None
+        for deck in reversed(found):
+            if deck is None:
+                return None
+            layered = deck if layered is None else LayeredRate(deck, (Version(EVER_MS, FOREVER_MS, layered),))
+        return layered
 
     def _deck(self, name: str, around: _Terms, labels: Labels, path: Path) -> RateSource | None:
         bands = around.timetable.calendar.bands if around.timetable else ()
