@@ -13,6 +13,7 @@ from balance.money import Currency
 from ocs.rating.calendar import Calendar, parse_calendar
 from ocs.rating.currencies import CURRENCIES_FILE, parse_currencies
 from ocs.rating.deckfile import Deck, DeckReader, DeckTemplate
+from ocs.rating.exchange import EXCHANGE_FILE, parse_exchange
 from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
 from ocs.rating.inherit import inherited
 from ocs.rating.numbers import NUMBERS_FILE, ZONES_FILE, parse_numbers, parse_zones
@@ -121,6 +122,7 @@ class _Build:
             self._digest[:SHORT_VERSION_DIGITS],
             self._zones,
             self._calendars,
+            parse_exchange(self._text(EXCHANGE_FILE), self._faults_of(EXCHANGE_FILE), currencies),
         )
         names = self._names(PLANS, ".toml")
         if not names:

@@ -119,6 +119,7 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     default: bool = False
     origin: str = ""
     priority: int = 0
+    currency: str = ""
     calendar: str = ""
     price_at: Literal["start", "split", ""] = ""
     from_: str = msgspec.field(default="", name="from")
