@@ -36,6 +36,7 @@ FORMAT: Final = 1  # raise it whenever a record of a book changes
 _HEADER: Final = struct.Struct("<8sQQ")
 _MAGIC: Final = b"ocsrates"
 _KEPT_FILES: Final = 3
+NICENESS: Final = 10  # who answers goes before who reads
 
 
 class _Pickler(pickle.Pickler):
@@ -145,6 +146,7 @@ def _tidy(folder: Path) -> None:
 
 def main() -> int:
     """Make a book and print where it is: what the child process does."""
+    os.nice(NICENESS)
     try:
         sys.stdout.write(str(make(Path(sys.argv[1]), Path(sys.argv[2]))))
     except StartRefusedError as error:

@@ -94,6 +94,7 @@ def trace_fields(found: Trace, currency: Currency) -> Fields:
         "service": query.service,
         "rating_group": None if query.rating_group < 0 else query.rating_group,
         "service_identifiers": list(query.service_ids),
+        "origin": {name: fact for name, fact in query.origin._asdict().items() if fact},
         "at": moment_text(query.at_ms),
         "currency": found.currency,
         "version": found.version,
