@@ -40,6 +40,7 @@ _HEADER: Final = struct.Struct("<8sQQ")
 _MAGIC: Final = b"ocsrates"
 _KEPT_FILES: Final = 3
 FAULTY: Final = 3  # the child's exit status: the files have faults, and its output lists them
+NICENESS: Final = 10  # who answers goes before who reads
 
 
 class _Pickler(pickle.Pickler):
@@ -150,6 +151,7 @@ def _tidy(folder: Path) -> None:
 
 def main() -> int:
     """Make a book and print where it is: what the child process does."""
+    os.nice(NICENESS)
     try:
         sys.stdout.write(str(make(Path(sys.argv[1]), Path(sys.argv[2]))))
     except ConfigFaultsError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, refusals
+from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, read_settings, refusals
 from ocs.errors import EXIT_CONFIG, EXIT_DIFFERENCES, StartRefusedError
 
 if TYPE_CHECKING:
@@ -49,6 +49,11 @@ def explain(
     events: Annotated[int | None, typer.Option(min=0, help="Price so many events.")] = None,
     rating_group: Annotated[int, typer.Option(min=-1, help="The request's Rating-Group; -1: it names none.")] = -1,
     service_identifier: Annotated[list[int] | None, typer.Option(help="Its Service-Identifier; several times.")] = None,
+    caller: Annotated[str, typer.Option(help="The calling number.")] = "",
+    trunk: Annotated[
+        str, typer.Option(help="The Diameter peer or RADIUS client that asks; numbers are read its way.")
+    ] = "",
+    network: Annotated[str, typer.Option(help="The network in which the user roams: MCC and MNC.")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,9 +64,10 @@ def explain(
     Example: `ocs rates explain 4915112345678 --plan retail-eur --seconds 70`
     """
     from ocs.cli.rates_view import print_json, print_trace
-    from ocs.gateways.addresses import called_number
+    from ocs.gateways.numbering import Numbering
     from ocs.rates.report import trace_fields
     from ocs.rates.trace import Query, trace
+    from ocs.rating.origins import Origin
     from ocs.rating.price import Tariff
 
     with refusals():
@@ -76,7 +82,10 @@ def explain(
                 EXIT_CONFIG,
             )
         currency = loaded.currencies[loaded.book.currency_of(plan) or ""]
-        query = Query(called_number(number), plan, service, at_ms, rating_group, tuple(service_identifier or ()))
+        numbering = Numbering.of(read_settings(config).numbering)
+        origin = Origin(numbering.calling(trunk, caller), trunk, network)
+        called = numbering.called(trunk, number)
+        query = Query(called, plan, service, at_ms, rating_group, tuple(service_identifier or ()), origin)
         found = trace(loaded.book, currency, query)
         use = {"seconds": seconds, "octets": octets, "events": events}
         fields = trace_fields(found, currency)

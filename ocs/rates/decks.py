@@ -62,7 +62,7 @@ def uses_of(files: Mapping[str, bytes], name: str) -> list[DeckUse]:
         library = Library(currencies, asked, lambda _: None, (), (), "")
         found = PlanReader(TomlFile(files[file].decode("utf-8-sig", "replace"), unheard), library).read()
         if found is not None:
-            uses += [DeckUse(found[0], found[1].currency, template) for template in templates]
+            uses += [DeckUse(found.name, found.rates.currency, template) for template in templates]
     return uses
 
 

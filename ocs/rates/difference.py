@@ -6,7 +6,7 @@ the other price. Prices are compared from one instant on; what was in force befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -14,9 +14,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ocs.rating.dated import FOREVER_MS
-from ocs.rating.price import Price
+from ocs.rating.origins import NOWHERE
+from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
-from ocs.rating.tariffs import CodeTable, DeckRate, FlatRate, RateSource, RatingFault, by_origin
+from ocs.rating.tariffs import CodeTable, DeckRate, FlatRate, LayeredRate, Offer, RateSource, RatingFault, by_origin
 
 
 class ChangeKind(StrEnum):
@@ -83,19 +84,24 @@ _NOTHING: Final = Quote(RatingFault.NO_DESTINATION, "", "")
 class _Side:
     """One version of one tariff."""
 
-    def __init__(self, source: RateSource | None) -> None:
+    def __init__(self, source: RateSource | None, at_ms: int) -> None:
         self._source = source
         self._codes: CodeTable | None = source.codes if isinstance(source, DeckRate) else None
+        self._layers = [] if source is None else source.layers(at_ms)
 
-    def prefixes(self) -> Iterable[str]:
-        if self._codes is not None:
-            return (prefix for prefix, _ in self._codes.index.entries())
-        return () if self._source is None else ("",)
+    def prefixes(self) -> Iterator[str]:
+        for layer in self._layers:
+            if isinstance(layer, DeckRate):
+                yield from (prefix for prefix, _ in layer.codes.index.entries())
+            else:
+                yield ""
 
     def quote(self, prefix: str, at_ms: int) -> Quote:
         """What a number that begins with the prefix and with no longer one costs."""
         if isinstance(self._source, FlatRate):
             return Quote(self._source.only.price, "", self._source.only.name)
+        if isinstance(self._source, LayeredRate):
+            return _quote_of(self._source.offer(prefix, at_ms, NOWHERE), prefix)
         if self._codes is None or not isinstance(self._source, DeckRate):
             return _NOTHING
         row, _ = self._codes.index.find(prefix, at_ms)
@@ -106,19 +112,24 @@ class _Side:
 
     def steps(self, prefix: str, after_ms: int) -> Iterator[int]:
         """Instants after which the answer for a prefix may differ."""
-        if self._codes is None:
-            return
-        for _, versions in self._codes.index.candidates(prefix):
-            for version in versions:
-                if version.from_ms > after_ms:
-                    yield version.from_ms
-                if after_ms < version.to_ms < FOREVER_MS:
-                    yield version.to_ms
+        tables = [layer.codes for layer in self._layers if isinstance(layer, DeckRate)]
+        versions = (version for codes in tables for _, found in codes.index.candidates(prefix) for version in found)
+        for version in versions:
+            if version.from_ms > after_ms:
+                yield version.from_ms
+            if after_ms < version.to_ms < FOREVER_MS:
+                yield version.to_ms
+
+
+def _quote_of(offer: Offer, prefix: str) -> Quote:
+    if isinstance(offer.answer, Tariff):
+        return Quote(offer.answer.price, offer.answer.prefix, offer.answer.destination or offer.answer.name)
+    return Quote(offer.answer, prefix[: offer.length], "") if offer.length >= 0 else _NOTHING
 
 
 def compare_sources(old: RateSource | None, new: RateSource | None, at_ms: int) -> tuple[list[Change], int]:
     """Compare two versions of a tariff from an instant on; also count the prefixes without a change."""
-    before, after = _Side(old), _Side(new)
+    before, after = _Side(old, at_ms), _Side(new, at_ms)
     prefixes = sorted({*before.prefixes(), *after.prefixes()})
     changes: list[Change] = []
     changed = 0

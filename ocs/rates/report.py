@@ -14,7 +14,7 @@ from ocs.rates.difference import Change, Quote, TariffDifference, permille
 from ocs.rates.moments import moment_text
 from ocs.rates.trace import Trace
 from ocs.rates.wording import increment_text, price_lines
-from ocs.rating.explain import explain, parts_of, per_text
+from ocs.rating.explain import explain, parts_of, per_text, price_currency
 from ocs.rating.price import Price, Tariff, billed_units, cost_of
 from ocs.rating.terms import Band, Grace, NextBand, SubSecond, Terms, terms_of
 
@@ -23,7 +23,9 @@ NO_CURRENCY: Final = Currency("", 0, 9, 2)
 
 
 def price_fields(price: Price, currency: Currency) -> Fields:
-    """Every part of a price; amounts are decimal strings."""
+    """Every part of a price; amounts are decimal strings, of ``currency`` if that is not the account's."""
+    own = currency
+    currency = price_currency(price, own)
     return {
         "rate": _decimal(price.next_rate, currency),
         "initial_rate": _decimal(price.initial_rate, currency),
@@ -32,7 +34,7 @@ def price_fields(price: Price, currency: Currency) -> Fields:
         "next": price.next,
         "setup": _decimal(price.setup, currency),
         "minimum": price.minimum,
-        "round_to": _decimal(price.quantum, currency),
+        "round_to": _decimal(price.quantum, own),
         "rounding": _name(price.rounding),
         **_term_fields(terms_of(price), currency),
     }
@@ -52,6 +54,8 @@ def _term_fields(terms: Terms, currency: Currency) -> Fields:
         fields[terms.grace.name.lower()] = terms.grace_units
     if terms.sub_second is not SubSecond.UP:
         fields["sub_second"] = _name(terms.sub_second)
+    if terms.exchange:
+        fields |= {"currency": terms.exchange.currency, "exchange_rate": terms.exchange.rate}
     if terms.band:
         fields["band"] = terms.band
     for name, bands in (("bands", terms.bands), ("switches", terms.switches)):
@@ -90,6 +94,7 @@ def trace_fields(found: Trace, currency: Currency) -> Fields:
         "service": query.service,
         "rating_group": None if query.rating_group < 0 else query.rating_group,
         "service_identifiers": list(query.service_ids),
+        "origin": {name: fact for name, fact in query.origin._asdict().items() if fact},
         "at": moment_text(query.at_ms),
         "currency": found.currency,
         "version": found.version,

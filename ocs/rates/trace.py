@@ -100,7 +100,9 @@ def trace(book: RateBook, currency: Currency | None, query: Query) -> Trace:
     chosen = next((entry for entry in taken if _source(entry, query.at_ms)), taken[0] if taken else None)
     source = _source(chosen, query.at_ms) if chosen else None
     tariffs = tuple(_considered(entry, version, chosen, query.at_ms) for entry in entries for version in entry.timeline)
-    candidates = tuple(_candidates(source, query, currency)) if isinstance(source, DeckRate) else ()
+    layers = [layer for layer in source.layers(query.at_ms) if isinstance(layer, DeckRate)] if source else []
+    won = answer.source if isinstance(answer, Tariff) and len(layers) > 1 else ""
+    candidates = tuple(each for layer in layers for each in _candidates(layer, query, currency, won))
     return Trace(query, book.version, code, answer, tariffs, candidates)
 
 
@@ -141,10 +143,10 @@ def _considered(entry: _Entry, version: Version[RateSource], chosen: _Entry | No
     in_force = version.from_ms <= at_ms < version.to_ms
     if not entry.takes:
         outcome = "not for this request"
-    elif entry is not chosen:
+    elif entry is not chosen and (in_force or chosen is None or entry.rank > chosen.rank):
         outcome = "a more specific tariff goes first"
     else:
-        outcome = "applies" if in_force else _not_now(version.from_ms, version.to_ms, at_ms)
+        outcome = "applies" if in_force and entry is chosen else _not_now(version.from_ms, version.to_ms, at_ms)
     return Considered(
         name=version.what.name,
         selects=entry.selects,
@@ -159,7 +161,8 @@ def _not_now(from_ms: int, to_ms: int, at_ms: int) -> str:
     return f"not in force before {moment_text(from_ms)}" if at_ms < from_ms else f"ended {moment_text(to_ms)}"
 
 
-def _candidates(source: DeckRate, query: Query, currency: Currency) -> Iterator[Candidate]:
+def _candidates(source: DeckRate, query: Query, currency: Currency, won: str) -> Iterator[Candidate]:
+    """Go through the prefixes of a deck. ``won``: where decks lie over each other, the line that was chosen."""
     codes = source.codes
     chosen, _ = codes.index.find(query.number, query.at_ms, query.origin)
     candidates, rules = codes.index.candidates(query.number), codes.index.rules(query.number)
@@ -174,20 +177,24 @@ def _candidates(source: DeckRate, query: Query, currency: Currency) -> Iterator[
                 outcome = _not_now(version.from_ms, version.to_ms, query.at_ms)
             elif rule.text and rule.rank(query.origin) < 0:
                 outcome = "for another origin"
-            elif prefix == winner:
+            elif prefix == winner and row != chosen:
                 outcome = "a more specific origin goes first"
             else:
                 outcome = _outcome(price, winner if row != chosen else "")
+            line = f"{codes.file}:{codes.line_of[row]}"
+            is_chosen = in_force and row == chosen
+            if is_chosen and won not in {"", line}:
+                is_chosen, outcome = False, "a longer prefix, or a deck above this one, goes first"
             yield Candidate(
                 prefix=prefix,
                 destination=codes.destinations[codes.destination_of[row]],
-                source=f"{codes.file}:{codes.line_of[row]}",
+                source=line,
                 price=rate_text(price, currency) if isinstance(price, Price) else "",
                 increments=increment_text(price) if isinstance(price, Price) else "",
                 from_=moment_text(version.from_ms),
                 to="" if version.to_ms == FOREVER_MS else moment_text(version.to_ms),
                 outcome=outcome,
-                is_chosen=in_force and row == chosen,
+                is_chosen=is_chosen,
                 origin=rule.text,
             )
 

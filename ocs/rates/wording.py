@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from balance.money import Amount, Currency, format_amount
-from ocs.rating.explain import per_text, tax_name, use_text
+from ocs.rating.explain import per_text, price_currency, tax_name, use_text
 from ocs.rating.price import Price, Rounding, is_free
 from ocs.rating.tariffs import RatingFault
 from ocs.rating.terms import Grace, Tiering, terms_of
@@ -29,6 +29,7 @@ def amount_text(amount: Amount, currency: Currency) -> str:
 
 def rate_text(price: Price, currency: Currency) -> str:
     """Write what a unit costs, and the first increment where it costs something else."""
+    currency = price_currency(price, currency)
     rate = f"{amount_text(price.next_rate, currency)} per {per_text(price)}"
     if price.initial_rate == price.next_rate:
         return rate
@@ -45,6 +46,8 @@ def price_lines(price: Price, currency: Currency) -> list[str]:
     """Say all of a price: rate, increments, fee, minimum, rounding."""
     if is_free(price):
         return ["free of charge"]
+    own = currency
+    currency = price_currency(price, own)
     initial, following = use_text(price, price.initial), use_text(price, price.next)
     lines = [rate_text(price, currency)]
     if price.initial != price.next:
@@ -58,7 +61,7 @@ def price_lines(price: Price, currency: Currency) -> list[str]:
     if price.minimum:
         lines.append(f"a shorter use is billed as {use_text(price, price.minimum)}")
     lines += _term_lines(price, currency)
-    lines.append(f"the amount is rounded once, {_MODES[price.rounding]}, to {amount_text(price.quantum, currency)}")
+    lines.append(f"the amount is rounded once, {_MODES[price.rounding]}, to {amount_text(price.quantum, own)}")
     return lines
 
 
@@ -90,6 +93,8 @@ def _term_lines(price: Price, currency: Currency) -> list[str]:
         fee = f", fee {amount_text(tier.fee, currency)}" if tier.fee else ""
         rate = f"{amount_text(tier.rate, currency)} per {per_text(price)}"
         lines.append(f"tier {at}, {reach}: {rate}{whole}{fee}")
+    if terms.exchange:
+        lines.append(f"exchanged at {terms.exchange.rate} per {terms.exchange.currency}")
     lines += [f"in {band.name}: {rate_text(band.price, currency)}" for band in terms.bands]
     lines += [f"after {switch.at_s} s, {switch.name}: {rate_text(switch.price, currency)}" for switch in terms.switches]
     if terms.tax:

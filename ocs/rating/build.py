@@ -13,10 +13,12 @@ from balance.money import Currency
 from ocs.rating.calendar import Calendar, parse_calendar
 from ocs.rating.currencies import CURRENCIES_FILE, parse_currencies
 from ocs.rating.deckfile import Deck, DeckReader, DeckTemplate
-from ocs.rating.faults import ConfigFault, FaultList
+from ocs.rating.exchange import EXCHANGE_FILE, parse_exchange
+from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
+from ocs.rating.inherit import inherited
 from ocs.rating.numbers import NUMBERS_FILE, ZONES_FILE, parse_numbers, parse_zones
 from ocs.rating.origins import NO_ZONES, OriginRule
-from ocs.rating.planfile import Library, PlanReader
+from ocs.rating.planfile import Library, PlanReader, ReadPlan
 from ocs.rating.price import Price
 from ocs.rating.ratebook import SHORT_VERSION_DIGITS, PlanRates, RateBook
 from ocs.rating.tariffs import BARRED
@@ -120,22 +122,42 @@ class _Build:
             self._digest[:SHORT_VERSION_DIGITS],
             self._zones,
             self._calendars,
+            parse_exchange(self._text(EXCHANGE_FILE), self._faults_of(EXCHANGE_FILE), currencies),
         )
         names = self._names(PLANS, ".toml")
         if not names:
             self._faults_of(PLANS).add(0, "file", "there is no rate plan", f"add {PLANS}/<name>.toml")
-        plans: dict[str, PlanRates] = {}
-        file_of: dict[str, str] = {}
+        plans: dict[str, tuple[ReadPlan, TomlFile]] = {}
         for name in names:
             file = f"{PLANS}/{name}.toml"
             toml = TomlFile(self._text(file), self._faults_of(file))
             found = PlanReader(toml, library).read()
             if found is None:
                 continue
-            if file_of.setdefault(found[0], file) != file:
-                toml.fault(("name",), f"{found[0]!r} is that of {file_of[found[0]]}", "give each plan its own name")
-            plans[found[0]] = found[1]
-        return plans
+            known = plans.setdefault(found.name, (found, toml))[1].faults.file
+            if known != file:
+                toml.fault(("name",), f"{found.name!r} is that of {known}", "give each plan its own name")
+        return {name: self._resolved(name, plans) for name in plans}
+
+    def _resolved(self, name: str, plans: Mapping[str, tuple[ReadPlan, TomlFile]]) -> PlanRates:
+        """Lay a plan over its parent, that one over its own, and so on."""
+        line = [name]
+        while (parent := plans[line[-1]][0].parent) in plans and parent not in line:
+            line.append(parent)
+        plan, toml = plans[line[-1]]
+        if plan.parent and line[-1] == name and plan.parent not in plans:
+            cure = did_you_mean(plan.parent, plans)
+            toml.fault(("parent",), f"there is no plan {plan.parent!r}", cure)
+        elif plan.parent in line:
+            plans[name][1].fault(("parent",), f"leads back to the plan itself: {', '.join(line)}", "end the chain")
+        rates = plan.rates
+        for heir in reversed(line[:-1]):
+            own, file = plans[heir]
+            if own.rates.currency != rates.currency:
+                message = f"has prices in {rates.currency}, this plan in {own.rates.currency}"
+                file.fault(("parent",), message, "a plan and its parent have one currency")
+            rates = inherited(own.rates, rates)
+        return rates
 
     def _deck(self, name: str, template: DeckTemplate) -> Deck | None:
         return self._read(f"{DECKS}/{name}.csv", template)

@@ -1,6 +1,7 @@
 """What a price with terms makes of a use, step by step: the amount of a call and its explanation are the same record.
 
-    use -> grace -> increments -> pieces at their rates, setup fee -> least and most -> attempt fee -> rounding -> tax
+    use -> grace -> increments -> pieces at their rates, setup fee -> least and most -> attempt fee -> exchange
+        -> rounding -> tax
 
 Everything up to the rounding is one exact fraction. No step makes a longer use cheaper (but for volume tiers, see
 ``held_with_terms``), so a quota can be found by halving.
@@ -56,8 +57,10 @@ def charge_of(price: Price, used_units: int) -> Charge:
         exact = setup * price.per + sum(piece.units * piece.rate + piece.fee * price.per for piece in pieces)
         exact = max(exact, terms.charge_min * price.per)
         exact = min(exact, terms.charge_max * price.per) if terms.charge_max else exact
-    due = exact + terms.attempt_fee * price.per
-    amount = rounded(due, price.per * price.quantum, terms.rounding) * price.quantum
+    due, divisor = exact + terms.attempt_fee * price.per, price.per * price.quantum
+    if terms.exchange is not None:
+        due, divisor = due * terms.exchange.numerator, divisor * terms.exchange.denominator
+    amount = rounded(due, divisor, terms.rounding) * price.quantum
     net, tax = net_and_tax(terms.tax, amount)
     return Charge(counted, billed, pieces, setup, exact, terms.attempt_fee, net, tax)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from balance.money import Amount, Currency, format_amount
 from ocs.rating.charge import Charge, Piece, charge_of
 from ocs.rating.price import is_free
-from ocs.rating.terms import Grace, Price, Rounding, Tax, Terms, terms_of
+from ocs.rating.terms import Exchange, Grace, Price, Rounding, Tax, Terms, terms_of, with_terms
 from ocs.rating.units import price_unit_name, quantity_text
 
 _ROUNDED = {Rounding.UP: "rounded up", Rounding.HALF_UP: "rounded half up", Rounding.DOWN: "rounded down"}
@@ -27,11 +29,15 @@ def parts_of(price: Price, used_units: int, cost: Amount, currency: Currency) ->
     is a part of its own. A cost that is not the price of the use (a repaired record) ends with the difference.
     """
     charge, terms = charge_of(price, used_units), terms_of(price)
+    theirs = price_currency(price, currency)
     parts = [Part(charge.setup, "setup fee")] if charge.setup else []
-    parts += _shares(price, charge, currency)
-    parts += _bounds(price, charge, terms, sum(part.amount for part in parts), currency)
+    parts += _shares(price, charge, theirs)
+    parts += _bounds(price, charge, terms, sum(part.amount for part in parts), theirs)
     if charge.attempt_fee:
         parts.append(Part(charge.attempt_fee, "fee for the attempt"))
+    if terms.exchange is not None and parts:
+        theirs_exact = charge.exact + charge.attempt_fee * price.per
+        parts = _converted(price, terms.exchange, theirs_exact, theirs)
     included = charge.tax if terms.tax and terms.tax.is_included else 0
     rest = charge.net + included - sum(part.amount for part in parts)
     if rest:
@@ -48,9 +54,34 @@ def explain(price: Price, used_units: int, cost: Amount, currency: Currency) -> 
     used = use_text(price, max(used_units, 0))
     charge = charge_of(price, used_units)
     lines = [f"used {used}, billed {use_text(price, charge.billed)}{_why(price, used_units, charge)}"]
+    exchange = terms_of(price).exchange
+    if exchange is not None:  # first what it costs in the other currency, part by part
+        own = _unexchanged(price)
+        theirs = price_currency(price, currency)
+        foreign = charge_of(own, used_units).total
+        details = [f"{_text(part.amount, theirs)} {part.words}" for part in parts_of(own, used_units, foreign, theirs)]
+        lines[0] += "".join(f"; {each}" for each in details)
     lines += [f"{_text(part.amount, currency)} {part.words}" for part in parts_of(price, used_units, cost, currency)]
     lines.append(f"{_text(cost, currency)} in all{_closing(price, cost, charge, currency)}")
     return lines
+
+
+def price_currency(price: Price, currency: Currency) -> Currency:
+    """Say what currency the amounts of a price are in: the account's, or another that is exchanged."""
+    exchange = terms_of(price).exchange
+    return currency if exchange is None else Currency(exchange.currency, 0, exchange.scale, currency.digits)
+
+
+def _unexchanged(price: Price) -> Price:
+    """Give the price in its own currency, unrounded and before tax."""
+    terms = msgspec.structs.replace(terms_of(price), exchange=None, tax=None)
+    return with_terms(msgspec.structs.replace(price, quantum=1), terms)
+
+
+def _converted(price: Price, exchange: Exchange, exact: int, theirs: Currency) -> list[Part]:
+    """Say the sum in the price's own currency and what it is in the account's; its parts are said by ``explain``."""
+    amount = exact * exchange.numerator // (price.per * exchange.denominator)
+    return [Part(amount, f"{_text(exact // price.per, theirs)} at {exchange.rate} per {exchange.currency}")]
 
 
 def _shares(price: Price, charge: Charge, currency: Currency) -> list[Part]:

@@ -10,6 +10,7 @@ from balance.money import Currency
 from ocs.rating.build import CALENDARS, DECKS, DESTINATIONS, PLANS, LoadResult, build
 from ocs.rating.currencies import CURRENCIES_FILE, parse_currencies
 from ocs.rating.dated import FOREVER_MS
+from ocs.rating.exchange import EXCHANGE_FILE
 from ocs.rating.faults import ConfigFault, ConfigFaultsError, FaultList
 from ocs.rating.numbers import NUMBERS_FILE, ZONES_FILE
 
@@ -17,6 +18,7 @@ __all__ = ["ConfigFault", "ConfigFaultsError", "LoadResult", "check_config", "lo
 
 _PATTERNS: Final = (
     CURRENCIES_FILE,
+    EXCHANGE_FILE,
     NUMBERS_FILE,
     ZONES_FILE,
     f"{CALENDARS}/*.toml",

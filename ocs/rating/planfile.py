@@ -6,18 +6,21 @@ from array import array
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from balance.money import Currency
 from ocs.rating.calendar import Calendar
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash, Version, settle
 from ocs.rating.deckfile import Deck, DeckTemplate
+from ocs.rating.exchange import EXCHANGE_FILE, Rates
 from ocs.rating.faults import Problem, did_you_mean
 from ocs.rating.origins import EVERYWHERE, NO_ZONES, OriginRule, is_contradiction, parse_rule
 from ocs.rating.price import Price, Tariff
 from ocs.rating.pricing import finished, interval, priced, tiered
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
 from ocs.rating.rateplan import BandRate, DestinationRate, Finish, Pricing, RatePlan, TariffEntry, TierEntry
-from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, OriginRate, RateSource
-from ocs.rating.terms import Band, Terms, terms_of, with_terms
+from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, LayeredRate, OriginRate, RateSource
+from ocs.rating.terms import Band, Exchange, Terms, terms_of, with_terms
 from ocs.rating.timetable import Timetable, banded
 from ocs.rating.tomlfile import Path, TomlFile
 from ocs.rating.units import PRICE_UNITS, UnitKind
@@ -54,6 +57,7 @@ class _Rate(NamedTuple):
 
 
 NO_CALENDARS: Final[Mapping[str, Calendar]] = {}
+NO_EXCHANGE: Final[Rates] = {}
 
 
 class Library(NamedTuple):
@@ -67,6 +71,15 @@ class Library(NamedTuple):
     version: str
     zones: Mapping[str, OriginRule] = NO_ZONES
     calendars: Mapping[str, Calendar] = NO_CALENDARS
+    exchange: Rates = NO_EXCHANGE
+
+
+class ReadPlan(NamedTuple):
+    """A plan as its file says it, without what it inherits."""
+
+    name: str
+    parent: str
+    rates: PlanRates
 
 
 class PlanReader:
@@ -78,16 +91,18 @@ class PlanReader:
         self._versions: dict[_Selector, list[Version[Entry]]] = {}
         self._plan = ""
         self._finish = Finish()
-        self._scale = 0
+        self._currency = ""
+        self._plan_scale = 0
+        self._scale = 0  # of the tariff that is read: its prices may be in another currency
 
-    def read(self) -> tuple[str, PlanRates] | None:
-        """Give the plan's name and rates; None if not even its head is right."""
+    def read(self) -> ReadPlan | None:
+        """Give the plan's name, its parent's, and its own rates; None if not even its head is right."""
         if not self._file.is_sound:
             return None
         table = dict(self._file.table)
         entries = table.pop("tariffs", [])
         head = self._file.decode(table, RatePlan, ())
-        if not isinstance(entries, list) or not entries:
+        if not isinstance(entries, list) or not (entries or (head is not None and head.parent)):
             self._file.fault(("tariffs",), "the plan has no tariffs", "add [[tariffs]]")
             entries = []
         self._read_head(head)
@@ -95,7 +110,7 @@ class PlanReader:
             self._read_entry(at, raw)
         if head is None:
             return None
-        return head.name, PlanRates(head.currency, self._services())
+        return ReadPlan(head.name, head.parent, PlanRates(head.currency, self._services()))
 
     def _read_head(self, head: RatePlan | None) -> None:
         if head is None:
@@ -108,9 +123,10 @@ class PlanReader:
         if currency is None:
             cure = did_you_mean(head.currency, self._library.currencies)
             self._file.fault(("currency",), f"{head.currency!r} is not in currencies.toml", cure)
-        self._scale = currency.scale if currency else 9
+        self._currency = head.currency
+        self._plan_scale = currency.scale if currency else 9
         plain = Price(UnitKind.EVENTS, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=1)
-        self._add_all((), finished(plain, head, self._scale)[1])
+        self._add_all((), finished(plain, head, self._plan_scale)[1])
 
     def _read_entry(self, at: int, raw: Any) -> None:
         path: Path = ("tariffs", at)
@@ -119,8 +135,9 @@ class PlanReader:
         entry = self._file.decode(table, TariffEntry, path)
         if entry is None:
             return
-        timetable = self._timetable(entry, path)
-        template = self._with_bands(self._template(entry, path), bands, timetable, path)
+        exchange = self._exchange(entry, path)
+        timetable = self._timetable(entry, exchange, path)
+        template = self._with_bands(self._template(entry, exchange, path), bands, timetable, path)
         template = self._with_tiers(template, tiers, entry, path)
         source = self._source(entry, _Terms(template, timetable), self._rates(rates, path), path)
         from_ms, to_ms, problems = interval(entry.from_, entry.to)
@@ -135,7 +152,7 @@ class PlanReader:
             for selector in self._selectors(entry, path):
                 self._versions.setdefault(selector, []).append(version)
 
-    def _template(self, entry: TariffEntry, path: Path) -> Price:
+    def _template(self, entry: TariffEntry, exchange: tuple[Version[Exchange], ...], path: Path) -> Price:
         """Read the price of the tariff itself: whole, or what the lines of its deck inherit."""
         kind, units = PRICE_UNITS[entry.per]
         plain = Price(kind=kind, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=units)
@@ -144,13 +161,32 @@ class PlanReader:
                 cure = 'per = "event" and unit = ["sticker", "stickers"]'
                 self._file.fault((*path, "unit"), "names events, one and several", cure)
             plain = with_terms(plain, Terms(unit=entry.unit))
-        return self._read_price(entry, finished(plain, self._finish, self._scale)[0], path)
+        if exchange:  # the newest, so that the price says its currency; a session gets the one of its day
+            plain = with_terms(plain, msgspec.structs.replace(terms_of(plain), exchange=exchange[-1].what))
+        return self._read_price(entry, finished(plain, self._finish, self._plan_scale)[0], path)
 
-    def _timetable(self, entry: TariffEntry, path: Path) -> Timetable | None:
+    def _exchange(self, entry: TariffEntry, path: Path) -> tuple[Version[Exchange], ...]:
+        """Find the exchange rates of a tariff whose prices are in another currency, and read them at its scale."""
+        self._scale = self._plan_scale
+        if entry.currency in {"", self._currency}:
+            return ()
+        currency = self._library.currencies.get(entry.currency)
+        if currency is None:
+            cure = did_you_mean(entry.currency, self._library.currencies)
+            self._file.fault((*path, "currency"), f"{entry.currency!r} is not in currencies.toml", cure)
+            return ()
+        self._scale = currency.scale
+        rates = self._library.exchange.get((entry.currency, self._currency), ())
+        if not rates:
+            message = f"there is no rate from {entry.currency} to {self._currency}"
+            self._file.fault((*path, "currency"), message, f"add it to {EXCHANGE_FILE}")
+        return rates
+
+    def _timetable(self, entry: TariffEntry, exchange: tuple[Version[Exchange], ...], path: Path) -> Timetable | None:
         if not entry.calendar:
             if entry.price_at:
                 self._file.fault((*path, "price_at"), "stands without a calendar", 'add calendar = "..."')
-            return None
+            return Timetable(None, is_split=False, exchange=exchange) if exchange else None
         calendar = self._library.calendars.get(entry.calendar)
         if calendar is None:
             cure = did_you_mean(entry.calendar, self._library.calendars)
@@ -159,7 +195,7 @@ class PlanReader:
         is_split = entry.price_at == "split"
         if is_split and PRICE_UNITS[entry.per][0] is not UnitKind.SECONDS:
             self._file.fault((*path, "price_at"), "only seconds can be split at a switch", 'write price_at = "start"')
-        return Timetable(calendar, is_split)
+        return Timetable(calendar, is_split, exchange)
 
     def _with_bands(self, price: Price, raw: Any, timetable: Timetable | None, path: Path) -> Price:
         """Read ``[[tariffs.bands]]``, or those of a destination: what differs in a band of the calendar."""
@@ -172,7 +208,7 @@ class PlanReader:
             row = self._file.decode(each, BandRate, here)
             if row is None:
                 continue
-            known = timetable.calendar.bands if timetable else ()
+            known = timetable.calendar.bands if timetable and timetable.calendar else ()
             if row.band not in known:
                 cure = did_you_mean(row.band, known) if known else 'add calendar = "..." to the tariff'
                 self._file.fault((*here, "band"), f"{row.band!r} is no band of the tariff's calendar", cure)
@@ -206,7 +242,7 @@ class PlanReader:
         """Read what is written at one place; all else is as in the template."""
         price, problems = priced(written.cells(), template, self._scale)
         self._add_all(path, problems)
-        price, problems = finished(price, written, self._scale)
+        price, problems = finished(price, written, self._plan_scale)
         self._add_all(path, problems)
         return price
 
@@ -241,15 +277,28 @@ class PlanReader:
             cure = "write columns such as rate:off-peak" if entry.deck else "write [[tariffs.rates.bands]]"
             self._file.fault((*path, "bands"), "the prices stand elsewhere, and so do those of the bands", cure)
         if entry.deck:
-            return self._deck(entry.deck, around, labels, path)
+            return self._decks((entry.deck,) if isinstance(entry.deck, str) else entry.deck, around, labels, path)
         if entry.destinations:
             return self._zones(entry.destinations, around, labels, rates, path)
         source = f"{self._file.faults.file}:{self._file.line(path)}"
         tariff = Tariff(around.template, labels.plan, labels.name, "", "", source, labels.version)
         return FlatRate(tariff, around.timetable)
 
+    def _decks(self, names: tuple[str, ...], around: _Terms, labels: Labels, path: Path) -> RateSource | None:
+        """Lay decks over each other, the first one on top."""
+        if len(set(names)) < len(names):
+            self._file.fault((*path, "deck"), "names a deck twice", "name it once")
+        found = [self._deck(name, around, labels, path) for name in names]
+        layered: RateSource | None = None
+        for deck in reversed(found):
+            if deck is None:
+                return None
+            layered = deck if layered is None else LayeredRate(deck, (Version(EVER_MS, FOREVER_MS, layered),))
+        return layered
+
     def _deck(self, name: str, around: _Terms, labels: Labels, path: Path) -> RateSource | None:
-        bands = around.timetable.calendar.bands if around.timetable else ()
+        timetable = around.timetable
+        bands = timetable.calendar.bands if timetable and timetable.calendar else ()
         deck = self._library.deck(name, DeckTemplate(around.template, self._scale, bands))
         if deck is None:
             cure = did_you_mean(name, self._library.deck_names)

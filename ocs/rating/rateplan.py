@@ -110,7 +110,7 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     name: str
     per: PriceUnit
     free: bool = False
-    deck: str = ""
+    deck: str | tuple[str, ...] = ""
     destinations: str = ""
     rating_groups: tuple[int, ...] = ()
     service_identifiers: tuple[int, ...] = ()
@@ -119,6 +119,7 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     default: bool = False
     origin: str = ""
     priority: int = 0
+    currency: str = ""
     calendar: str = ""
     price_at: Literal["start", "split", ""] = ""
     from_: str = msgspec.field(default="", name="from")
@@ -130,6 +131,7 @@ class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     name: str
     currency: str
+    parent: str = ""
 
 
 class CurrencyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -36,6 +36,14 @@ class RatingFault(StrEnum):
 _NO_ROW: Final = {NOT_FOUND: RatingFault.NO_DESTINATION, NOT_IN_FORCE: RatingFault.NOT_IN_FORCE}
 
 
+class Offer(NamedTuple):
+    """What one layer says: by a prefix of which length (-1: by none), and until when it says so."""
+
+    length: int
+    answer: Tariff | RatingFault
+    until_ms: int
+
+
 class RateSource(Protocol):
     """What one ``[[tariffs]]`` entry of a plan became."""
 
@@ -45,6 +53,12 @@ class RateSource(Protocol):
 
     def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
         """Give the tariff for a destination at an instant, for a use that comes from somewhere."""
+
+    def offer(self, destination: str, at_ms: int, origin: Origin) -> Offer:
+        """The same, to be compared with what lies above or below."""
+
+    def layers(self, at_ms: int) -> list[FlatRate | DeckRate]:
+        """Everything that may have an answer from an instant on, what goes first at equal length before the rest."""
 
     def let_go(self) -> Iterator[None]:
         """Forget, a little at each step, what was made when it was asked for."""
@@ -70,6 +84,14 @@ class FlatRate:
     def name(self) -> str:
         """The name of the entry."""
         return self._tariff.name
+
+    def offer(self, destination: str, at_ms: int, origin: Origin) -> Offer:
+        """One price is for every destination, and for none in particular."""
+        return Offer(0, self.tariff(destination, at_ms, origin), FOREVER_MS)
+
+    def layers(self, at_ms: int) -> list[FlatRate | DeckRate]:  # noqa: ARG002 - one for all times
+        """Itself."""
+        return [self]
 
     def let_go(self) -> Iterator[None]:
         """Forget nothing: there is one tariff."""
@@ -111,13 +133,23 @@ class OriginRate:
 
     def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
         """Choose by origin, then by date; an origin whose tariff is not in force has that of all others."""
+        offer = self.offer(destination, at_ms, origin)
+        return ending(offer.answer, offer.until_ms)
+
+    def offer(self, destination: str, at_ms: int, origin: Origin) -> Offer:
+        """The offer of the tariff that the origin has."""
         ranked = sorted(((rule.rank(origin), at) for at, (rule, _) in enumerate(self.choices)), reverse=True)
         timelines = [self.choices[at][1] for rank, at in ranked if rank >= 0]
         for timeline in (*timelines, self.otherwise):
             for from_ms, to_ms, source in timeline:
                 if from_ms <= at_ms < to_ms:
-                    return ending(source.tariff(destination, at_ms, origin), to_ms)
-        return RatingFault.NOT_IN_FORCE
+                    offer = source.offer(destination, at_ms, origin)
+                    return offer._replace(until_ms=min(offer.until_ms, to_ms))
+        return Offer(-1, RatingFault.NOT_IN_FORCE, FOREVER_MS)
+
+    def layers(self, at_ms: int) -> list[FlatRate | DeckRate]:
+        """Those of the tariff of all others: the tariffs of an origin are looked at by themselves (``by_origin``)."""
+        return [layer for version in self.otherwise if at_ms < version.to_ms for layer in version.what.layers(at_ms)]
 
 
 def ending(tariff: Tariff | RatingFault, to_ms: int) -> Tariff | RatingFault:
@@ -125,6 +157,47 @@ def ending(tariff: Tariff | RatingFault, to_ms: int) -> Tariff | RatingFault:
     if isinstance(tariff, RatingFault) or to_ms == FOREVER_MS or 0 < tariff.valid_until_ms <= to_ms:
         return tariff
     return msgspec.structs.replace(tariff, valid_until_ms=to_ms)
+
+
+class LayeredRate:
+    """A deck over what it leaves to others: of both answers the one by the longer prefix, of equal ones the upper."""
+
+    __slots__ = ("lower", "upper")
+
+    def __init__(self, upper: RateSource, lower: Timeline) -> None:
+        self.upper = upper
+        self.lower = lower
+
+    @property
+    def name(self) -> str:
+        """The name of the upper entry."""
+        return self.upper.name
+
+    def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
+        """Choose by prefix, then by layer."""
+        offer = self.offer(destination, at_ms, origin)
+        return ending(offer.answer, offer.until_ms)
+
+    def offer(self, destination: str, at_ms: int, origin: Origin) -> Offer:
+        """The longer of both offers; it holds as long as neither layer changes its mind."""
+        upper = self.upper.offer(destination, at_ms, origin)
+        for from_ms, to_ms, source in self.lower:
+            if from_ms <= at_ms < to_ms:
+                lower = source.offer(destination, at_ms, origin)
+                until_ms = min(upper.until_ms, lower.until_ms, to_ms)
+                return (lower if lower.length > upper.length else upper)._replace(until_ms=until_ms)
+        return upper
+
+    def layers(self, at_ms: int) -> list[FlatRate | DeckRate]:
+        """The upper ones, then the lower ones."""
+        lower = [layer for version in self.lower if at_ms < version.to_ms for layer in version.what.layers(at_ms)]
+        return self.upper.layers(at_ms) + lower
+
+    def let_go(self) -> Iterator[None]:
+        """Forget what all layers have made."""
+        yield from self.upper.let_go()
+        for version in self.lower:
+            yield from version.what.let_go()
 
 
 class CodeTable(msgspec.Struct, frozen=True):
@@ -183,6 +256,17 @@ class DeckRate:
     def name(self) -> str:
         """The name of the entry."""
         return self._labels.name
+
+    def offer(self, destination: str, at_ms: int, origin: Origin) -> Offer:
+        """A row that bars is an answer; one without a price is none."""
+        row, until_ms = self._codes.index.find(destination, at_ms, origin)
+        answer = self.tariff(destination, at_ms, origin)
+        is_answered = row >= 0 and answer is not RatingFault.NO_DESTINATION
+        return Offer(self._codes.length_of[row] if is_answered else -1, answer, until_ms)
+
+    def layers(self, at_ms: int) -> list[FlatRate | DeckRate]:  # noqa: ARG002 - one for all times
+        """Itself."""
+        return [self]
 
     def let_go(self) -> Iterator[None]:
         """Forget the tariffs that were made, some hundreds at each step."""

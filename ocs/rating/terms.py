@@ -86,6 +86,19 @@ class Tiering(IntEnum):
     VOLUME = 2  # the whole use has the price of the tier that it reaches
 
 
+class Exchange(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The price is in another ``currency``, of ``scale`` digits: an amount of it times ``numerator / denominator`` is due.
+
+    ``rate`` is what one unit of it costs, as it is written.
+    """
+
+    currency: str
+    scale: int
+    rate: str
+    numerator: int
+    denominator: int
+
+
 class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What makes a price more than increments, rates and rounding.
 
@@ -94,6 +107,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     ``bands`` are those of a tariff in the book. A session has ``band``, the one it began in, and ``switches``, those to
     come where the price is split (``timetable.py``). ``tiers`` take the place of the rates: the billed units of the use are
     laid into them, counted from its first. ``unit`` is what an event is called, one and several.
+    With ``exchange`` all amounts of the price are in another currency; rounding and tax are in the account's.
     """
 
     rounding: Rounding = Rounding.UP
@@ -110,6 +124,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     tiering: Tiering = Tiering.GRADUATED
     tiers: tuple[Tier, ...] = ()
     unit: tuple[str, str] | None = None
+    exchange: Exchange | None = None
 
 
 class Price(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -11,28 +11,35 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ocs.rating.calendar import Calendar
-from ocs.rating.dated import FOREVER_MS
-from ocs.rating.terms import Band, NextBand, Price, Tariff, Terms, terms_of, with_terms
+from ocs.rating.dated import FOREVER_MS, Version
+from ocs.rating.terms import Band, Exchange, NextBand, Price, Tariff, Terms, terms_of, with_terms
 
 HORIZON_MS: Final = 3 * 86_400_000
 """So far ahead are switches pinned. A session that lasts longer keeps the last price."""
 
 
 class Timetable(NamedTuple):
-    """When the bands of a tariff's prices hold, and whether a session that runs into the next band changes its price."""
+    """What of a tariff depends on the instant: the bands of its calendar, split at the switch or not, its exchange rates."""
 
-    calendar: Calendar
+    calendar: Calendar | None
     is_split: bool
+    exchange: tuple[Version[Exchange], ...] = ()
 
     def pinned(self, tariff: Tariff, at_ms: int) -> Tariff:
         """Give the tariff that a session is charged by which begins at an instant."""
+        for from_ms, to_ms, exchange in self.exchange:
+            if from_ms <= at_ms < to_ms:
+                tariff = _ending(tariff, with_terms(tariff.price, _exchanged(tariff.price, exchange)), to_ms)
         terms = tariff.price.terms
-        if not isinstance(terms, Terms) or not terms.bands:
+        if self.calendar is None or not isinstance(terms, Terms) or not terms.bands:
             return tariff
-        switches = self.calendar.switches(at_ms, at_ms + HORIZON_MS)
-        name = self.calendar.band_at(at_ms)
+        return self._in_band(tariff, terms, self.calendar, at_ms)
+
+    def _in_band(self, tariff: Tariff, terms: Terms, calendar: Calendar, at_ms: int) -> Tariff:
+        switches = calendar.switches(at_ms, at_ms + HORIZON_MS)
+        name = calendar.band_at(at_ms)
         price, to_come = _priced(tariff.price, terms, name), []
-        until_ms = 0
+        until_ms = FOREVER_MS
         for switch in switches:
             if not self.is_split:
                 until_ms = switch.at_ms
@@ -40,12 +47,17 @@ class Timetable(NamedTuple):
             after_s = -(-(switch.at_ms - at_ms) // 1000)
             to_come.append(NextBand(after_s, switch.band, _plain(_priced(tariff.price, terms, switch.band))))
         pinned = msgspec.structs.replace(terms, bands=(), band=name, switches=tuple(to_come))
-        valid_until_ms = min(until_ms or FOREVER_MS, tariff.valid_until_ms or FOREVER_MS)
-        return msgspec.structs.replace(
-            tariff,
-            price=with_terms(price, pinned),
-            valid_until_ms=0 if valid_until_ms == FOREVER_MS else valid_until_ms,
-        )
+        return _ending(tariff, with_terms(price, pinned), until_ms)
+
+
+def _ending(tariff: Tariff, price: Price, until_ms: int) -> Tariff:
+    """Give a tariff another price, which holds until an instant at most."""
+    until_ms = min(until_ms, tariff.valid_until_ms or FOREVER_MS)
+    return msgspec.structs.replace(tariff, price=price, valid_until_ms=0 if until_ms == FOREVER_MS else until_ms)
+
+
+def _exchanged(price: Price, exchange: Exchange) -> Terms:
+    return msgspec.structs.replace(terms_of(price), exchange=exchange)
 
 
 def begun_later(price: Price, seconds: int) -> Price:
@@ -61,12 +73,6 @@ def begun_later(price: Price, seconds: int) -> Price:
         return with_terms(price, msgspec.structs.replace(terms, switches=to_come))
     begun = msgspec.structs.replace(terms, band=passed[-1].name, switches=to_come)
     return with_terms(passed[-1].price, begun)
-
-
-def in_band(price: Price, name: str) -> Price:
-    """Give the price that holds in one band."""
-    terms = terms_of(price)
-    return with_terms(_priced(price, terms, name), msgspec.structs.replace(terms, bands=(), band=name))
 
 
 def _priced(price: Price, terms: Terms, name: str) -> Price:

@@ -12,7 +12,7 @@ from balance.money import Currency, parse_amount
 from ocs.rating.charge import charge_of
 from ocs.rating.explain import explain, parts_of
 from ocs.rating.price import Price, Rounding, billed_units, cost_of, held_for, is_free, units_within
-from ocs.rating.terms import Grace, NextBand, Tax, Terms, Tier, Tiering, terms_of, with_terms
+from ocs.rating.terms import Exchange, Grace, NextBand, Tax, Terms, Tier, Tiering, terms_of, with_terms
 from ocs.rating.timetable import begun_later
 from ocs.rating.units import UnitKind
 
@@ -78,6 +78,7 @@ def terms(draw: st.DrawFn, rounding: Rounding) -> Terms:
         charge_max=draw(st.sampled_from([0, 0, 250, 900])),
         grace=draw(st.sampled_from(list(Grace))),
         grace_units=draw(st.sampled_from([0, 1, 5, 70, 333])),
+        exchange=draw(st.sampled_from([None, None, Exchange("XXX", 4, "0.37", 37, 100)])),
         tax=draw(st.sampled_from([None, None, Tax(190_000, is_included=False), Tax(77_000, is_included=True)])),
     )
 
@@ -128,7 +129,9 @@ def test_a_paid_increment_may_be_used_to_its_end(price: Price, used: int) -> Non
 def test_splitting_at_a_switch_is_the_sum_of_its_parts(price: Price, used: int) -> None:
     """Increments laid one after another, each at the price of the band in which it begins, come to the same amount."""
     terms = terms_of(price)
-    plain = msgspec.structs.replace(terms, attempt_fee=0, charge_min=0, charge_max=0, tax=None, grace=Grace.NONE)
+    plain = msgspec.structs.replace(
+        terms, attempt_fee=0, charge_min=0, charge_max=0, exchange=None, tax=None, grace=Grace.NONE
+    )
     price = with_terms(price, plain)
     at = exact = 0
     while at < max(used, price.minimum) and used:

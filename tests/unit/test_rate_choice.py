@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from balance.money import Currency
+from ocs.rates.trace import Query, trace
 from ocs.rating.build import LoadResult, build
 from ocs.rating.dated import instant_ms
 from ocs.rating.origins import NOWHERE, Origin
@@ -91,6 +93,42 @@ def test_3_8_newest_effective_date(at: str, destination: str) -> None:
     """Of two lines in force the one that started last applies; when it ends before the other, the other is back."""
     found = DECK.tariff_for("p", "voice", -1, (), "44", instant_ms(at))
     assert (found.destination if isinstance(found, Tariff) else "none") == destination
+
+
+def test_explain_says_why_each_line_lost() -> None:
+    """Every line of every prefix of the number has its reason, and one applies."""
+    query = Query("49151", "p", "voice", NOW_MS, origin=Origin("4930", "sbc1"))
+    found = trace(DECK, Currency("EUR", 978, 9, 2), query)
+    assert [(each.prefix, each.origin, each.outcome, each.is_chosen) for each in found.candidates] == [
+        ("4915", "zone:EEA", "applies: the longest prefix in force", True),
+        ("49", "", "shorter than 4915", False),
+        ("49", "49", "shorter than 4915", False),
+        ("49", "4930", "shorter than 4915", False),
+        ("49", "trunk:sbc1", "shorter than 4915", False),
+        ("49", "zone:core", "shorter than 4915", False),
+        ("49", "zone:EEA", "shorter than 4915", False),
+    ]
+    other = trace(DECK, Currency("EUR", 978, 9, 2), Query("49151", "p", "voice", NOW_MS, origin=Origin("1", "sbc1")))
+    assert [(each.origin, each.outcome) for each in other.candidates] == [
+        ("zone:EEA", "for another origin"),
+        ("", "a more specific origin goes first"),
+        ("49", "for another origin"),
+        ("4930", "for another origin"),
+        ("trunk:sbc1", "applies: the longest prefix in force"),
+        ("zone:core", "a more specific origin goes first"),
+        ("zone:EEA", "for another origin"),
+    ]
+
+
+def test_explain_says_why_each_tariff_lost() -> None:
+    """Tariffs of other origins, and one that is over, are told apart."""
+    found = trace(DECK, Currency("EUR", 978, 9, 2), Query("", "p", "data", NOW_MS, 10, (), Origin("", "", "26201")))
+    assert [(each.name, each.outcome, each.is_chosen) for each in found.tariffs] == [
+        ("Roaming A", "ended 2026-01-01", False),
+        ("Roaming", "applies", True),
+        ("Roaming EEA", "a more specific tariff goes first", False),
+        ("Home", "a more specific tariff goes first", False),
+    ]
 
 
 def test_an_end_after_the_next_start_is_warned_of() -> None:
