@@ -253,6 +253,9 @@ def _replies(templates: Templates, table: str, dictionary: Dictionary, file: Tom
             cure = did_you_mean(name, (known.name for known in dictionary.attributes.values()))
             file.fault((table, name), "is in no dictionary", cure)
             continue
+        if attribute.name in _NOT_TO_BE_SET[table]:
+            file.fault((table, name), _NOT_TO_BE_SET[table][attribute.name], "leave it out")
+            continue
         for template in (value,) if isinstance(value, str) else value:
             fault = _template_fault(template, attribute)
             if fault:
@@ -262,6 +265,21 @@ def _replies(templates: Templates, table: str, dictionary: Dictionary, file: Tom
                 is_integer = attribute.type in INTEGER_TYPES
                 found.append(Reply(attribute.vendor, attribute.path[0], is_integer, template, needs))
     return tuple(found)
+
+
+_SET_BY_US: Final = "is always set, by what was decided"
+_SERVES: Final = "would serve a call that is refused (RFC 2865, section 4.3)"
+_NOT_TO_BE_SET: Final = {
+    "accept": dict.fromkeys(
+        ("Session-Timeout", "Class", "Acct-Interim-Interval", "Message-Authenticator", "Proxy-State"), _SET_BY_US
+    ),
+    "reject": {
+        **dict.fromkeys(
+            ("Session-Timeout", "Class", "Acct-Interim-Interval", "Idle-Timeout", "h323-credit-time"), _SERVES
+        ),
+        **dict.fromkeys(("Message-Authenticator", "Proxy-State"), _SET_BY_US),
+    },
+}
 
 
 def _template_fault(template: str, attribute: Attribute) -> str:

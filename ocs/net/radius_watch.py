@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from balance.store import BackendUnavailable
 from ocs.charging.session import CreditSession
 from ocs.gateways.radius_dynamic import CUT_OFF_MARGIN_MS, grant_ends_ms
 
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 
 ROUND_S: Final = 1.0
 ROUND_MS: Final = 1000
+AGAIN_ROUNDS: Final = 5  # while the store is away
 WATCHED_MAX: Final = 500_000
 
 
@@ -77,7 +79,11 @@ class GrantWatch:
         if ends_ms + CUT_OFF_MARGIN_MS > now_ms:
             self._file(key, ends_ms)
             return False
-        session = await self._find_session(key)
+        try:
+            session = await self._find_session(key)
+        except BackendUnavailable:
+            self._rounds.setdefault(now_ms // ROUND_MS + AGAIN_ROUNDS, []).append(key)
+            return False
         if session is not None:
             ends_ms = grant_ends_ms(session)
             if ends_ms + CUT_OFF_MARGIN_MS > now_ms:

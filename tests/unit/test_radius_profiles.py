@@ -45,6 +45,8 @@ HEAD = 'title = "x"\n'
         (HEAD + '[accept]\nNo-Such = "x"\n', "x.toml:3: accept.No-Such: is in no dictionary"),
         (HEAD + '[accept]\nReply-Message = "{second}"\n', "accept.Reply-Message: has the unknown placeholder 'second'"),
         (HEAD + '[accept]\nReply-Message = "{"\n', "accept.Reply-Message: is no template"),
+        (HEAD + '[accept]\nclass = "x"\n', "accept.class: is always set, by what was decided (leave it out)"),
+        (HEAD + '[reject]\nh323-credit-time = "9"\n', "reject.h323-credit-time: would serve a call that is refused"),
         (HEAD + '[accept]\nIdle-Timeout = "s{seconds}"\n', "accept.Idle-Timeout: is no number"),
         (HEAD + "[return_codes]\nno_mony = 4\n", "return_codes.no_mony: is no reason (did you mean no_money?)"),
         (HEAD + '[dynamic]\nidentify = ["Nobody"]\n', "dynamic.identify: Nobody is in no dictionary"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from balance.store import BackendUnavailable
 from ocs.net.radius_watch import WATCHED_MAX, GrantWatch
 
 NOW_MS = 1_700_000_000_000
@@ -12,11 +13,14 @@ class Bench:
 
     def __init__(self) -> None:
         self.now_ms = NOW_MS
+        self.is_away = False
         self.asked: list[str] = []
         self.watch = GrantWatch(self._find, lambda _: None, lambda: self.now_ms)
 
     async def _find(self, key: str) -> None:
         self.asked.append(key)
+        if self.is_away:
+            raise BackendUnavailable
 
     async def after(self, seconds: int) -> list[str]:
         """Whom the store was asked for in the round after so many seconds."""
@@ -43,6 +47,17 @@ async def test_a_later_grant_counts_and_a_call_that_ended_does_not() -> None:
     bench.watch.ended("b")
     bench.watch.ended("c")
     assert [await bench.after(seconds) for seconds in (20, 37)] == [[], ["a"]]
+
+
+async def test_while_the_store_is_away_nothing_is_forgotten() -> None:
+    """Each call is looked up again some seconds later."""
+    bench = Bench()
+    bench.is_away = True
+    for key in ("a", "b"):
+        bench.watch.granted(key, NOW_MS + 10_000)
+    assert await bench.after(16) == ["a", "b"]
+    bench.is_away = False
+    assert [await bench.after(seconds) for seconds in (18, 21, 23)] == [[], ["a", "b"], []]
 
 
 async def test_so_many_calls_are_watched_and_no_more() -> None:
