@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ocs.rating.dated import FOREVER_MS
@@ -14,13 +14,23 @@ rows = st.lists(st.tuples(digits, instants, st.one_of(instants, st.just(FOREVER_
 
 
 def plain_search(table: list[tuple[str, int, int]], number: str, at_ms: int) -> int:
-    """Try every row: the longest prefix in force, of equal ones the one that started last."""
+    """Try every row: the longest prefix in force, where a row ends at the latest when the next of its prefix begins."""
     matching = [(prefix, from_ms, row) for row, (prefix, from_ms, _) in enumerate(table) if number.startswith(prefix)]
-    found = [(len(prefix), from_ms, row) for prefix, from_ms, row in matching if from_ms <= at_ms < table[row][2]]
-    return max(found)[2] if found else NOT_IN_FORCE if matching else NOT_FOUND
+    latest = {
+        prefix: max(begins for other, begins, _ in matching if other == prefix and begins <= at_ms)
+        for prefix, from_ms, _ in matching
+        if from_ms <= at_ms
+    }
+    found = [
+        (len(prefix), row)
+        for prefix, from_ms, row in matching
+        if latest.get(prefix) == from_ms and at_ms < table[row][2]
+    ]
+    return max(found)[1] if found else NOT_IN_FORCE if matching else NOT_FOUND
 
 
 @given(rows, instants, instants, st.text("123", max_size=6))
+@example([("1", 0, FOREVER_MS), ("1", 1, 2)], 0, 2, "1")  # the first ends for good where the second begins
 def test_find_agrees_with_trying_every_row(
     drawn: list[tuple[str, int, int]], now_ms: int, at_ms: int, number: str
 ) -> None:
