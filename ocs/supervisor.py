@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 from urllib.request import urlopen
@@ -231,5 +232,5 @@ def answers(url: str) -> bool:
     try:
         with urlopen(url, timeout=READY_PROBE_S) as response:  # noqa: S310 - our own address
             return bool(response.status == 200)
-    except OSError:
+    except (OSError, HTTPException):  # nobody there, or somebody who speaks something else
         return False

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import psutil
 
+from ocs.addresses import Address, why_not_free
 from ocs.billing.migrate import upgrade
 from ocs.embedded import process
 from ocs.embedded.folder import DataFolder
@@ -33,6 +35,7 @@ BUILD: Final = ROOT / "build"
 SECRET: Final = "testing123"
 PARTITIONS: Final = 16
 GRANT_S_MAX: Final = 36_000
+CHOOSABLE_PORTS: Final = range(15_000, 32_000)
 READY_LIMIT_S: Final = 120.0
 STOP_GRACE_S: Final = 60.0
 CALLED: Final = "442079460123"
@@ -229,7 +232,7 @@ class World:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.ports.http}/ready", timeout=1) as answer:
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+        except (OSError, HTTPException):
             return False
 
 
@@ -245,14 +248,13 @@ def _cpu_us(pid: int) -> int:
 
 
 def free_ports() -> Ports:
-    """Four different ports that nobody uses now, for TCP and UDP alike."""
-    with contextlib.ExitStack() as held:
-        found = []
-        for _ in Ports._fields:
-            tcp = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            tcp.bind(("127.0.0.1", 0))
-            found.append(tcp.getsockname()[1])
-        return Ports(*found)
+    """Four different ports that nobody uses now, for TCP and UDP alike, below those that the system gives to clients."""
+    found: set[int] = set()
+    while len(found) < len(Ports._fields):
+        address = Address("127.0.0.1", secrets.choice(CHOOSABLE_PORTS))
+        if not any(why_not_free(address, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
+            found.add(address.port)
+    return Ports(*found)
 
 
 @contextlib.contextmanager

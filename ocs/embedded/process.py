@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ import psutil
 LAUNCHER: Final = Path(__file__).with_name("launch.py")
 LEFTOVER_STOP_S: Final = 15.0
 LAST_WORDS_OCTETS_MAX: Final = 4096
+FULL_OCTETS: Final = 1 << 20
 STARTED_TOLERANCE_S: Final = 0.05  # psutil derives the start from clock ticks
 
 
@@ -89,9 +91,11 @@ def start(program: Program) -> subprocess.Popen[bytes]:
 
 
 def last_words(program: Program) -> str:
-    """The last line of its log, which says as a rule why it ended; "" if it has none."""
+    """Why it ended, as far as can be told: a full disk, on which it could not write why, or the last line of its log."""
     if program.log is None:
         return ""
+    if shutil.disk_usage(program.run_dir).free < FULL_OCTETS:
+        return f"the disk of {program.run_dir} is full: make room"
     with contextlib.suppress(OSError), program.log.open("rb") as log:
         log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_WORDS_OCTETS_MAX))
         lines = log.read().decode("utf-8", "replace").split("\n")

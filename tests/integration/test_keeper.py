@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -131,3 +133,12 @@ async def test_the_last_words_of_what_died_are_told(tmp_path: Path) -> None:
         await _stop(keeper)
         assert await running == 0
     assert next(line["last_words"] for line in lines if line["event"] == "child_died") == "the disk is full"
+
+
+def test_of_a_full_disk_no_log_can_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's own last words did not fit any more: the disk is named in their place."""
+    program = Program(name="child", argv=("/bin/false",), run_dir=tmp_path, log=tmp_path / "child.log")
+    (tmp_path / "child.log").write_text("31838:M 25", encoding="utf-8")
+    assert process.last_words(program) == "31838:M 25"
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=0))
+    assert process.last_words(program) == f"the disk of {tmp_path} is full: make room"
