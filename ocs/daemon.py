@@ -129,7 +129,7 @@ class Daemon:
             is_ready=lambda: self._store.is_ready,
         )
         self._supervision.on_silent = radius.on_silent
-        self._on_reload.append(radius.reload)
+        self._on_reload += [diameter.reload_certificates, radius.reload]
         context = self._context(history, currencies, notifier)
         http = HttpServer(self._settings.http, create_app(context))
         for gauge, protocol, read in (
