@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ocs.errors import StartRefusedError
+from ocs.net.diameter_dialler import Dialler
 from ocs.net.diameter_listener import has_sctp
 from ocs.net.diameter_tls import bears_one_of, names_of
 from ocs.settings import DiameterPeer, DiameterTls
@@ -360,6 +361,28 @@ async def test_b32_election_over_sockets(identity: str) -> None:
             (connection,) = server.peers.connected(identity)
             assert connection.peer.state is (State.R_OPEN if identity < "ocs.example.net" else State.I_OPEN)
             await accepted.close()
+
+
+async def test_b32_held_connection_is_let_in_when_ours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer's CER comes while our transport is still under way; ours fails, and the peer's is answered."""
+    fails = asyncio.Event()
+
+    async def never_reached(*_: object) -> None:
+        await fails.wait()
+        raise ConnectionRefusedError("nobody listens")
+
+    monkeypatch.setattr(Dialler, "_open", never_reached)
+    declared = DiameterPeer(identity="client.example.net", connect=("127.0.0.1:1",))
+    async with running_server(peers=(declared,)) as (server, port, _):
+        client = await RawClient.connect(port)
+        client.send(capabilities_request())
+        dialler = server.reception.diallers["client.example.net"]
+        await until(lambda: dialler._rival)
+        fails.set()
+        assert base.read_result_code(await client.receive()) == 2001
+        (connection,) = server.peers.connected("client.example.net")
+        assert (connection.peer.state, dialler._connection) == (State.R_OPEN, None)
+        await client.close()
 
 
 async def test_peer_that_came_by_itself_is_not_dialled() -> None:
