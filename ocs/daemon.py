@@ -24,7 +24,7 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, ensure_admin_key
 from ocs.api.postgres import PostgresHistory
-from ocs.charging.notice_stream import NoticeStream
+from ocs.charging.notice_stream import NoticeReader, NoticeStream
 from ocs.charging.notifier import Notifier
 from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import AccountDesk
@@ -36,6 +36,7 @@ from ocs.handover import load_apart
 from ocs.net import diameter_report, radius_report
 from ocs.net.diameter_server import DiameterServer
 from ocs.net.http_server import HttpServer
+from ocs.net.radius_notices import RadiusNotices
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
 from ocs.observe.reports import Reports, process_name
@@ -128,8 +129,10 @@ class Daemon:
             counters=self._counters,
             is_ready=lambda: self._store.is_ready,
         )
+        radius_notices = RadiusNotices(notices, radius.dynamic, charging.find_session)
+        reader = NoticeReader(notices, now_ms, {"gy": diameter.requests.take, "ra": radius_notices.take})
         self._supervision.on_silent = radius.on_silent
-        self._on_reload.append(radius.reload)
+        self._on_reload += [diameter.reload_certificates, radius.reload]
         context = self._context(history, currencies, notifier)
         http = HttpServer(self._settings.http, create_app(context))
         for gauge, protocol, read in (
@@ -145,7 +148,7 @@ class Daemon:
         )
         beside = [
             asyncio.create_task(self._supervision.run(), name="supervision"),
-            asyncio.create_task(diameter.requests.run(), name="notices"),
+            asyncio.create_task(reader.run(), name="notices"),
             asyncio.create_task(self._rates.run(), name="scheduled rates"),
             *[asyncio.create_task(report.run(), name="reports") for report in reports],
         ]

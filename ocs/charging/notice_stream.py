@@ -6,10 +6,13 @@ sees to it that one process alone sends it. Both are bounded, and neither is eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import msgspec
+import structlog
+from redis.exceptions import RedisError
 
 from ocs.charging.notices import Notice
 
@@ -19,6 +22,12 @@ NOTICES_MAX: Final = 10_000
 CLAIM_KEEP_MS: Final = 120_000
 BLOCK_MS: Final = 5_000
 BATCH_MAX: Final = 500
+LIFE_MS: Final = 60_000
+RETRY_S: Final = 1.0
+
+Taker: TypeAlias = Callable[[str, Notice], Awaitable[None]]
+
+log = structlog.get_logger()
 
 _encoder = msgspec.msgpack.Encoder()
 _notice_decoder: msgspec.msgpack.Decoder[Notice] = msgspec.msgpack.Decoder(Notice)
@@ -65,6 +74,39 @@ class NoticeStream:
     async def route(self, host: str) -> Route | None:
         value = await self._client.hget(ROUTES_KEY, host.lower())
         return _route_decoder.decode(value) if value is not None else None
+
+
+class NoticeReader:
+    """Reads the stream to its end and hands each notice to who knows its protocol, by the session key's prefix."""
+
+    def __init__(self, stream: NoticeStream, clock: Callable[[], int], takers: Mapping[str, Taker]) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._takers = dict(takers)
+
+    async def run(self) -> None:
+        """Until cancelled. What was said in the last minute before the start is looked at, too."""
+        after = f"{max(0, self._clock() - LIFE_MS)}-0"
+        while True:
+            try:
+                for entry_id, notice in await self._stream.read(after):
+                    if notice is not None:
+                        await self._hand_on(entry_id, notice)
+                    after = entry_id
+            except (RedisError, OSError) as error:  # Valkey is away: the stream stays, and so does our place in it
+                log.warning("notices_wait", reason=str(error) or type(error).__name__)
+                await asyncio.sleep(RETRY_S)
+
+    async def _hand_on(self, entry_id: str, notice: Notice) -> None:
+        taker = self._takers.get(notice.session_key.partition(":")[0])
+        if taker is None:
+            return
+        try:
+            await taker(entry_id, notice)
+        except (RedisError, OSError):
+            raise
+        except Exception:  # one notice is lost, not those after it
+            log.exception("notice_lost", session=notice.session_key)
 
 
 def _decode(fields: dict[bytes, bytes]) -> Notice | None:

@@ -32,6 +32,7 @@ from protocols.diameter.gy_answer import AnswerEncoder
 from protocols.diameter.message import Fault
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
+from protocols.diameter.service_details import service_details
 from protocols.diameter.service_information import Asking, party_addresses, subscriptions, visited_network
 
 # RFC 8506, section 9; for the whole request and for one group alike.
@@ -71,6 +72,7 @@ _NTP_ERA_S: Final = 1 << 32
 _PAST_MAX_MS: Final = 24 * 3600 * 1000
 _FUTURE_MAX_MS: Final = 5 * 60 * 1000
 
+_RECORDED: Final = frozenset({RequestKind.TERMINATION, RequestKind.EVENT})
 _OPENING: Final = frozenset({RequestKind.INITIAL, RequestKind.EVENT})
 
 _TERMINATION_CAUSES: Final = {
@@ -169,6 +171,8 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         cause="" if ccr.termination_cause is None else _cause(ccr.termination_cause),
         currency=currency,
         refund_of=_refund_of(ccr) if action is EventAction.REFUND_ACCOUNT else "",
+        # Only where a record is written: they would make every update of a session longer.
+        details=service_details(ccr) if kind in _RECORDED else (),
     )
 
 

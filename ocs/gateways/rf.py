@@ -24,6 +24,7 @@ from protocols.diameter import avp, codes, rf
 from protocols.diameter.message import Fault
 from protocols.diameter.result_codes import ResultCode
 from protocols.diameter.rf import AccountingRequest, Container
+from protocols.diameter.service_details import service_details
 
 PREFIX: Final = "rf:"  # of session keys
 _KINDS: Final[Mapping[int, RequestKind]] = {
@@ -68,6 +69,7 @@ def accounting_charge(acr: AccountingRequest, now_ms: int, config: GyConfig) -> 
         peer=acr.origin_host,
         duration_from_times=_is_timed(acr, kind, service),
         counts_since_last=bool(acr.containers),
+        details=service_details(acr) if kind in {RequestKind.TERMINATION, RequestKind.EVENT} else (),
         network=parties.network,
     )
 

@@ -16,9 +16,8 @@ from typing import Any, Final, Protocol
 
 import structlog
 from msgspec import structs
-from redis.exceptions import RedisError
 
-from ocs.charging.notice_stream import NoticeStream, Route
+from ocs.charging.notice_stream import LIFE_MS, NoticeStream, Route
 from ocs.charging.notices import Notice, NoticeKind
 from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
 from ocs.net.diameter_routes import Line, RouteBook, lines_to, realm_of
@@ -33,10 +32,8 @@ log = structlog.get_logger()
 
 ANSWER_S: Final = 5.0
 NO_LINE_S: Final = 3.0  # for a peer that is just coming back, and for another process that has it
-LIFE_MS: Final = 60_000
 TRIES_MAX: Final = 3
 UNANSWERED_MAX: Final = 10_000
-RETRY_STORE_S: Final = 1.0
 PREFIX: Final = "gy:"
 
 _REQUESTS: Final = {NoticeKind.REAUTHORIZE: re_auth_request, NoticeKind.ABORT: abort_session_request}
@@ -115,19 +112,14 @@ class ServerRequests:
 
     # -- notices in
 
-    async def run(self) -> None:
-        """Until cancelled. What was said in the last minute before the start is looked at, too."""
-        after = f"{max(0, self._clock() - LIFE_MS)}-0"
-        while True:
-            try:
-                assert self._stream is not None, "use() comes first"
-                for entry_id, notice in await self._stream.read(after):
-                    if notice is not None and notice.session_key.startswith(PREFIX):
-                        await self._take(entry_id, notice)
-                    after = entry_id
-            except (RedisError, OSError) as error:  # Valkey is away: the stream stays, and so does our place in it
-                log.warning("notices_wait", reason=str(error) or type(error).__name__)
-                await asyncio.sleep(RETRY_STORE_S)
+    async def take(self, entry_id: str, notice: Notice) -> None:
+        """See to a notice, if a connection here leads to the client; else look once more before it is given up."""
+        route = await self._route(notice.peer)
+        if self._choose(notice, route) is None:
+            self._wake(notice.peer)
+            self._spawn(self._take_later(entry_id, notice, route))
+        else:
+            await self._claim_and_send(entry_id, notice, route)
 
     async def close(self) -> None:
         for sent in self._sent.values():
@@ -144,14 +136,6 @@ class ServerRequests:
         route = self.routes.learn(host, realm, via)
         if route is not None and self._stream is not None:
             self._spawn(self._stream.keep_route(host, route))
-
-    async def _take(self, entry_id: str, notice: Notice) -> None:
-        route = await self._route(notice.peer)
-        if self._choose(notice, route) is None:
-            self._wake(notice.peer)
-            self._spawn(self._take_later(entry_id, notice, route))
-        else:
-            await self._claim_and_send(entry_id, notice, route)
 
     async def _take_later(self, entry_id: str, notice: Notice, route: Route | None) -> None:
         """The last look: perhaps the peer has come back, perhaps another process has seen to it."""

@@ -34,7 +34,7 @@ from ocs.net.diameter_peers import PeerBook
 from ocs.net.diameter_reception import Reception
 from ocs.net.diameter_report import PeerReport, peer_reports
 from ocs.net.diameter_restarts import Restarts
-from ocs.net.diameter_tls import client_context, server_context
+from ocs.net.diameter_tls import client_context, load_files, server_context
 from ocs.observe.metrics import Counters
 from ocs.settings import Settings
 from protocols.diameter.node import LocalNode
@@ -94,6 +94,7 @@ class DiameterServer:
         self._connections: set[DiameterConnection] = set()
         self._is_empty = asyncio.Event()
         self._config_dir = config_dir
+        self._contexts: list[ssl.SSLContext] = []  # for connections that peers open, and for ours
         self._listeners: list[Listener] = []
         self._connection_numbers = itertools.count(1)
 
@@ -113,7 +114,10 @@ class DiameterServer:
     async def start(self) -> list[str]:
         """Listen on every configured address and dial; raises StartRefusedError with the reason."""
         settings = self._settings
-        tls = server_context(settings.tls, self._config_dir) if settings.tls.certificate else None
+        tls: ssl.SSLContext | None = None
+        if settings.tls.certificate:
+            tls = server_context(settings.tls, self._config_dir)
+            self._contexts = [tls, client_context(settings.tls, self._config_dir)]
         try:
             for texts, context, is_sctp in (
                 (settings.listen, None, False),
@@ -138,13 +142,27 @@ class DiameterServer:
 
     def _dial(self) -> None:
         settings = self._settings
-        tls = client_context(settings.tls, self._config_dir) if settings.tls.certificate else None
+        tls = self._contexts[1] if self._contexts else None
         for peer in settings.peers:
             if peer.connect:
                 context = tls if peer.transport == "tls" else None
                 dialler = Dialler(self, peer, context, settings.capabilities_timeout_s)
                 self.reception.diallers[peer.identity.lower()] = dialler
                 dialler.start()
+
+    def reload_certificates(self) -> None:
+        """Read the PEM files anew, for connections from now on; files that cannot be used change nothing."""
+        tls = self._settings.tls
+        if not self._contexts:
+            return
+        try:
+            server_context(tls, self._config_dir)  # tried on the side first: a half-read pair must not stay
+        except StartRefusedError as error:
+            log.warning("certificates_kept", reason=str(error))
+            return
+        for context in self._contexts:
+            load_files(context, tls, self._config_dir)
+        log.info("certificates_read")
 
     def dialled_connection(self, dialler: Dialler, was_silent: bool) -> DiameterConnection:
         return DiameterConnection(self, dialler, was_silent)

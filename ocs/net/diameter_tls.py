@@ -21,19 +21,26 @@ def client_context(tls: DiameterTls, config_dir: Path) -> ssl.SSLContext:
 
 
 def _context(protocol: ssl._SSLMethod, tls: DiameterTls, config_dir: Path) -> ssl.SSLContext:
-    """Raises StartRefusedError when a file is not what it should be."""
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # RFC 6733's own list of cipher suites is obsolete; TLS 1.2 with forward secrecy and authenticated encryption only.
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
+    load_files(context, tls, config_dir)
+    return context
+
+
+def load_files(context: ssl.SSLContext, tls: DiameterTls, config_dir: Path) -> None:
+    """Read certificate, key and authorities, for the first time or anew; connections that are open keep theirs.
+
+    Raises StartRefusedError when a file is not what it should be.
+    """
     try:
         context.load_cert_chain(config_dir / tls.certificate, config_dir / tls.key)
         context.load_verify_locations(config_dir / tls.authorities)
     except (OSError, ssl.SSLError) as error:
         raise StartRefusedError(f"diameter.tls: a PEM file cannot be used: {error}", EXIT_CONFIG) from error
-    return context
 
 
 def names_of(certificate: dict[str, object]) -> frozenset[str]:

@@ -55,8 +55,8 @@ class DialledPeer(Peer):
         self._rival = identity
         self._fire(Event.R_CONN_CER)
         if self.state is State.CLOSED:  # we have won: that is said at once, not as an event
-            said = self._events.pop()
-            assert isinstance(said, RivalWins), "it closes first, then says why"
+            assert isinstance(self._events[-2], RivalWins), "who wins is said before the end"
+            del self._events[-2]
             return Meeting.ACCEPTED
         return Meeting.HELD if self.state is not before else Meeting.REJECTED
 
@@ -78,10 +78,13 @@ class DialledPeer(Peer):
             self._process_cea(message)
         elif action is Action.DROP_RESPONDER and message is not None:
             self._process_cea(message)
-            self._events.append(RivalWins() if self.is_over else RivalLoses())
+            if self.is_over:  # refused: the rival is let in, before our end is said
+                self._events.insert(-1, RivalWins())
+            else:
+                self._events.append(RivalLoses())
         elif action in {Action.DROP_INITIATED, Action.ACCEPT_HELD}:
-            self._close("the peer's own connection is taken")
             self._events.append(RivalWins())
+            self._close("the peer's own connection is taken")
         else:  # what is held or rejected is the shell's, and a rival that is gone needs nothing
             assert action in {Action.CONNECT, Action.HOLD_CER, Action.REJECT, Action.DROP_RESPONDER}, action
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from ocs.errors import StartRefusedError
+from ocs.net.diameter_dialler import Dialler
 from ocs.net.diameter_listener import has_sctp
-from ocs.net.diameter_tls import bears_one_of
+from ocs.net.diameter_tls import bears_one_of, names_of
 from ocs.settings import DiameterPeer, DiameterTls
 from protocols.diameter import avp, base, codes
 from protocols.diameter.base import DisconnectCause
@@ -19,6 +22,7 @@ from protocols.diameter.message import Message
 from protocols.diameter.node import LocalNode
 from protocols.diameter.peer_table import State
 from tests.builders_gy import capabilities_request, ccr
+from tests.integration import diameter_world
 from tests.integration.diameter_world import CERTIFICATES, TLS, RawClient, running_server
 
 pytestmark = pytest.mark.integration
@@ -163,6 +167,32 @@ async def test_certificate_that_is_none_is_said_at_the_start() -> None:
         async with running_server(tls=DiameterTls(certificate="none.pem", key="none.key", authorities="none.pem")):
             pass
     assert refused.value.exit_status == 78
+
+
+async def test_certificates_are_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGHUP after a renewal: new connections see the new certificate; broken files change nothing."""
+    for path in CERTIFICATES.glob("*.*"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(diameter_world, "CERTIFICATES", tmp_path)
+
+    async def shown(port: int) -> frozenset[str]:
+        client = await RawClient.connect(port, tls=client_tls())
+        secured = client.writer.get_extra_info("ssl_object")
+        names = names_of(secured.getpeercert())
+        await client.close()
+        return names
+
+    async with running_server(listen=(), listen_tls=("127.0.0.1:0",), tls=TLS) as (server, port, _):
+        assert await shown(port) == {"ocs.example.net"}
+        for kind in ("pem", "key"):
+            shutil.copy(tmp_path / f"client.{kind}", tmp_path / f"ocs.{kind}")
+        server.reload_certificates()
+        assert await shown(port) == {"client.example.net"}
+        (tmp_path / "ocs.pem").write_text("none")
+        server.reload_certificates()
+        assert await shown(port) == {"client.example.net"}
+    async with running_server() as (server, _, _):
+        server.reload_certificates()  # nothing to read
 
 
 @pytest.mark.parametrize(
@@ -331,6 +361,28 @@ async def test_b32_election_over_sockets(identity: str) -> None:
             (connection,) = server.peers.connected(identity)
             assert connection.peer.state is (State.R_OPEN if identity < "ocs.example.net" else State.I_OPEN)
             await accepted.close()
+
+
+async def test_b32_held_connection_is_let_in_when_ours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer's CER comes while our transport is still under way; ours fails, and the peer's is answered."""
+    fails = asyncio.Event()
+
+    async def never_reached(*_: object) -> None:
+        await fails.wait()
+        raise ConnectionRefusedError("nobody listens")
+
+    monkeypatch.setattr(Dialler, "_open", never_reached)
+    declared = DiameterPeer(identity="client.example.net", connect=("127.0.0.1:1",))
+    async with running_server(peers=(declared,)) as (server, port, _):
+        client = await RawClient.connect(port)
+        client.send(capabilities_request())
+        dialler = server.reception.diallers["client.example.net"]
+        await until(lambda: dialler._rival)
+        fails.set()
+        assert base.read_result_code(await client.receive()) == 2001
+        (connection,) = server.peers.connected("client.example.net")
+        assert (connection.peer.state, dialler._connection) == (State.R_OPEN, None)
+        await client.close()
 
 
 async def test_peer_that_came_by_itself_is_not_dialled() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis.asyncio as redis
 
-from ocs.charging.notice_stream import STREAM_KEY, NoticeStream
+from ocs.charging.notice_stream import STREAM_KEY, NoticeReader, NoticeStream
 from ocs.charging.notices import Notice, NoticeKind
 from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
 from ocs.net import diameter_notices
@@ -57,7 +57,8 @@ class Process:
         self.lines = list(lines)
         self.requests = ServerRequests(OCS, lambda: self.lines, self, clock, self.counters)
         self.requests.use(self.stream)
-        self.task = asyncio.create_task(self.requests.run())
+        reader = NoticeReader(self.stream, clock, {"gy": self.requests.take})
+        self.task = asyncio.create_task(reader.run())
 
     def submit(self, request: ChargingRequest, reply: Callable[[ChargingAnswer], None]) -> None:
         self.closed.append(request)

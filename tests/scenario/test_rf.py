@@ -84,8 +84,10 @@ async def test_containers_count_since_the_record_before(world: World) -> None:
     first = acr(INTERIM, 1, ps_information(container(10, octets(1_048_576, 0))), context=DATA)
     await send(world, acr(START, 0, context=DATA))
     assert [await send(world, first) for _ in range(2)] == [2001, 2001]
-    await send(world, acr(STOP, 2, ps_information(container(10, octets(0, 524_288))), context=DATA))
+    last = ps_information(container(10, octets(0, 524_288)), avp.avp_text(30, "internet"))
+    await send(world, acr(STOP, 2, last, context=DATA))
     (cdr,) = await records(world)
+    assert cdr.details == (("Called-Station-Id", "internet"),)
     assert [(each.rating_group, each.used) for each in cdr.groups] == [(10, 1_572_864)]
     await world.check_books()
 
