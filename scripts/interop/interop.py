@@ -24,10 +24,12 @@ import client_kamailio_acc
 import client_kamailio_ro
 import client_otp
 import client_radclient
+import client_radsecproxy
 from world import Client, InteropError, World
 
 CLIENTS: Final[tuple[Client, ...]] = (
     client_radclient.CLIENT,
+    client_radsecproxy.CLIENT,
     client_freediameter.CLIENT,
     client_otp.CLIENT,
     client_kamailio_acc.CLIENT,
