@@ -118,8 +118,11 @@ def main() -> int:
     chosen = [each for each in CLIENTS if each.name in names]
     if len(chosen) < len(names):
         parser.error(f"--only: one of {', '.join(each.name for each in CLIENTS)}")
-    if arguments.install:
-        install(sorted({package for client in chosen if client.missing for package in client.packages}))
+    missing = {package for client in chosen if client.missing for package in client.packages}
+    if not (shutil.which("dumpcap") and shutil.which("tshark")):
+        missing |= {*capture.PACKAGES}
+    if arguments.install and missing:
+        install(sorted(missing))
     for client in chosen:
         if client.missing:
             print(
