@@ -78,6 +78,7 @@ class World:
         self.folder = folder
         self.ports = Ports(*(free_port() for _ in Ports._fields))
         self.checks = 0
+        self._payments = 0
         self._config = folder / "config" / "ocs.toml"
         self._data = folder / "data"
         self._children: list[Child] = []
@@ -95,7 +96,12 @@ class World:
         """An account with money, and a subscriber who is known by ``identities``."""
         self._api.create_account(name, "EUR", "test-eur")
         self._api.create_subscriber(name, name, list(identities), "arctangent")
-        self._api.top_up(name, amount, "EUR", f"{name}-1")
+        self.top_up(name, amount)
+
+    def top_up(self, name: str, amount: str) -> None:
+        """A payment of its own."""
+        self._payments += 1
+        self._api.top_up(name, amount, "EUR", f"{name}-{self._payments}")
 
     def check_money(self, name: str, balance: str, reserved: str = "0.00") -> None:
         """What the account holds now, once what is on its way has arrived."""
