@@ -32,7 +32,7 @@ _SPAN: Final = r"(\d{1,3})(?:(?:-| to )[BGR]?-?(\d{1,3}))?"
 _IN_PROSE: Final = re.compile(rf"\b([BGR])-{_SPAN}\b")
 _IN_NAME: Final = re.compile(r"(?<![a-z0-9])([bgr])(\d+)(?=_|$)")
 _STATEMENT: Final = re.compile(rf"(?:\b[Ss]tatements?|\b[Bb]ehaviours?)[ _]{_SPAN}((?:(?: and |, )\d+)*)\b")
-_STATEMENT_NAME: Final = re.compile(r"(?:^test|_statement)_(\d{2,3}(?:_\d{2,3})*|\d(?!_\d))(?=_|$)")
+_STATEMENT_NAME: Final = re.compile(r"(?:^test|_statement)_(\d{2,3}(?:_(?:to_)?\d{2,3})*|\d(?!_\d))(?=_|$)")
 _SCENARIO: Final = re.compile(rf"^{_SPAN} ")
 
 Tests = Mapping[str, list["Place"]]
@@ -80,7 +80,11 @@ def labels_in_prose(text: str) -> set[str]:
 def labels_in_name(name: str) -> set[str]:
     """The labels in a test function's name."""
     found = {f"{kind.upper()}-{number}" for kind, number in _IN_NAME.findall(name)}
-    return found | {number for numbers in _STATEMENT_NAME.findall(name) for number in numbers.split("_")}
+    for numbers in _STATEMENT_NAME.findall(name):
+        for span in numbers.replace("_to_", "-").split("_"):
+            first, _, last = span.partition("-")
+            found |= {str(number) for number in _span(first, last)}
+    return found
 
 
 def labels_of_scenario(name: str) -> set[str]:

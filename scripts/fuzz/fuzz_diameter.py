@@ -11,6 +11,7 @@ from structures import damaged_request
 from balance.money import Currency
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupAnswer
 from ocs.gateways.gy import GyConfig, charging_request, credit_control_answer
+from ocs.gateways.rf import accounting_charge, accounting_result
 from ocs.rating.units import UnitKind
 from ocs.settings import Settings
 from protocols.diameter import avp, base, codes
@@ -18,7 +19,8 @@ from protocols.diameter.gy import CreditControlRequest, read_request
 from protocols.diameter.gy_layout import RequestReader
 from protocols.diameter.message import HEADER_OCTETS, Fault, Message, encode
 from protocols.diameter.node import LocalNode
-from protocols.diameter.peer import Identified, Peer, PeerConfig
+from protocols.diameter.peer import Identified, OtherRequest, Peer, PeerConfig
+from protocols.diameter.rf import accounting_answer, accounting_fault, read_accounting
 from protocols.diameter.service_information import party_addresses
 
 NOW_MS: Final = 1_790_000_000_000
@@ -56,6 +58,23 @@ def _ccr(kind: int, context: str, *avps: bytes) -> bytes:
     return encode(flags, codes.CREDIT_CONTROL, codes.APPLICATION_CREDIT_CONTROL, 7, 9, b"".join((*usual, *avps)))
 
 
+def _acr(kind: int, *avps: bytes) -> bytes:
+    usual = (
+        _TEXT(codes.SESSION_ID, "cdf.example.net;1700000000;43"),
+        _TEXT(codes.ORIGIN_HOST, "cdf.example.net"),
+        _TEXT(codes.ORIGIN_REALM, "example.net"),
+        _TEXT(codes.DESTINATION_REALM, "example.net"),
+        _U32(codes.ACCOUNTING_RECORD_TYPE, kind),
+        _U32(codes.ACCOUNTING_RECORD_NUMBER, kind),
+        _U32(codes.ACCT_APPLICATION_ID, codes.APPLICATION_ACCOUNTING),
+        _U32(codes.EVENT_TIMESTAMP, 0xEE000000),
+        _TEXT(codes.SERVICE_CONTEXT_ID, "8.32251@3gpp.org"),
+        _subscription(0, "4915112345678"),
+    )
+    flags = codes.REQUEST | codes.PROXIABLE
+    return encode(flags, codes.ACCOUNTING, codes.APPLICATION_ACCOUNTING, 7, 9, b"".join((*usual, *avps)))
+
+
 def _corpus() -> list[bytes]:
     rsu, usu, mscc = codes.REQUESTED_SERVICE_UNIT, codes.USED_SERVICE_UNIT, codes.MULTIPLE_SERVICES_CREDIT_CONTROL
     seconds, octets = _U32(codes.CC_TIME, 60), avp.avp_u64(codes.CC_TOTAL_OCTETS, 10_000_000)
@@ -73,6 +92,9 @@ def _corpus() -> list[bytes]:
         _ccr(2, data, *both),
         _ccr(4, sms, _U32(codes.REQUESTED_ACTION, 0), _group(rsu, amount)),
         _ccr(1, data, avp.avp_u64(codes.CC_SUB_SESSION_ID, 5), _subscription(1, "262011234567890"), *both),
+        _acr(2, service),
+        _acr(3, avp.avp_u64(codes.ACCOUNTING_SUB_SESSION_ID, 5), _U32(codes.ACCT_SESSION_TIME, 60), proxy),
+        _acr(4, _U32(codes.ACCT_SESSION_TIME, 61), _TEXT(codes.USER_NAME, "a@b")),
     ]
 
 
@@ -124,9 +146,9 @@ class DiameterTarget:
             peer.receive_data(data[at : at + step], at)
             at += step
             while (event := peer.next_event()) is not None:
-                if isinstance(event, Message):
+                if isinstance(event, (Message, OtherRequest)):
                     requests += 1
-                    peer.send_answer(self._answer(event)[0])
+                    peer.send_answer(self._answer(event if isinstance(event, Message) else event.message)[0])
                 elif isinstance(event, Identified):
                     peer.accept(at)
         if peer.is_over:
@@ -138,6 +160,8 @@ class DiameterTarget:
     def _answer(self, message: Message) -> tuple[bytes, str]:
         if not message.is_request:  # the peer never lets one through; its flags say nothing about what is within
             message.flags |= codes.REQUEST
+        if message.command == codes.ACCOUNTING:
+            return self._account(message)
         self._reads += 1
         if self._reads % READERS_SHARE == 0:
             self._reader = RequestReader(_NODE)
@@ -152,6 +176,17 @@ class DiameterTarget:
             return self._config.encoder.fault(message, request), f"refused {request.result_code.name}"
         request.complete()
         return credit_control_answer(read, _granted(request), self._config), f"charged {request.kind.name}"
+
+    def _account(self, message: Message) -> tuple[bytes, str]:
+        """A record of Rf; what is no record is refused as a whole."""
+        acr = read_accounting(message, _NODE)
+        request = acr if isinstance(acr, Fault) else accounting_charge(acr, NOW_MS, self._config)
+        if isinstance(request, Fault) or isinstance(acr, Fault):
+            assert isinstance(request, Fault), "a fault stays one"
+            return accounting_fault(message, request, _NODE), f"record, fault {request.result_code.name}"
+        request.complete()
+        result = accounting_result(ChargingAnswer(ChargingStatus.SUCCESS))
+        return accounting_answer(acr, result, _NODE, 300), f"record, {request.kind.name}"
 
 
 def _granted(request: ChargingRequest) -> ChargingAnswer:

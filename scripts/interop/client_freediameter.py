@@ -11,12 +11,13 @@ from diameter.message.avp.grouped import RequestedServiceUnit, UsedServiceUnit
 from diameter.message.commands import CreditControlRequest
 from diameter.node import Node
 from diameter.node.application import SimpleThreadingApplication
-from world import IDENTITY, REALM, Client, InteropError, World, free_port
+from world import IDENTITY, REALM, Client, InteropError, World, free_port, wait_until
 
 NAME: Final = "freediameter"
 RELAY: Final = f"relay.{REALM}"
 EXTENSIONS: Final = Path("/usr/lib/freeDiameter")
 ANSWER_LIMIT_S: Final = 10
+LIMITED_SUCCESS: Final = 2002
 MIB: Final = 1_048_576
 FIVE_CENTS_A_MIB: Final = 10  # the rating group
 
@@ -52,6 +53,7 @@ def play(world: World) -> None:
         _call(world, gateway)
         unknown = gateway.ask(1, 0, "unknown", subscriber="999", wanted=MIB)
         world.check("Result-Code for an unknown subscriber", unknown.result_code, 5030)
+        _blocked_and_paid(world, gateway)
         lost = gateway.ask(2, 4, "never opened", used=MIB)
         world.check("Result-Code for a session that was never opened", lost.result_code, 5002)
     finally:
@@ -75,6 +77,26 @@ def _call(world: World, gateway: Gateway) -> None:
     world.check("Origin-Host of the answer", last.origin_host, IDENTITY.encode())
     world.check_money(NAME, "0.90")
     world.check_records(NAME, 1)
+
+
+def _blocked_and_paid(world: World, gateway: Gateway) -> None:
+    """The money ends in mid-session; a top-up brings a RAR through the relay, and the next CCR-U a grant."""
+    number, name = "4915100000010", f"{NAME}-blocked"
+    world.open_account(name, [f"e164:{number}"], "0.05")
+    first = gateway.ask(1, 0, name, wanted=MIB, subscriber=number)
+    world.check(
+        "whether the last quota says so", bool(first.multiple_services_credit_control[0].final_unit_indication), True
+    )
+    refused = gateway.ask(2, 1, name, used=MIB, wanted=MIB, subscriber=number)
+    world.check("Result-Code of the blocked group", refused.multiple_services_credit_control[0].result_code, 4012)
+    world.top_up(name, "1.00")
+    wait_until(lambda: bool(gateway.asked), ANSWER_LIMIT_S)
+    world.check("sessions that were asked to come (RAR)", gateway.asked[:1], [first.session_id])
+    granted = gateway.ask(2, 2, name, wanted=MIB, subscriber=number)
+    (group,) = granted.multiple_services_credit_control
+    world.check("octets granted after the top-up", group.granted_service_unit.cc_total_octets, MIB)
+    gateway.ask(3, 3, name, subscriber=number)
+    world.check_money(name, "1.00")
 
 
 def _start_relay(world: World, port: int) -> Any:
@@ -101,11 +123,12 @@ class Gateway:
     """python-diameter; it knows the relay and nobody else."""
 
     def __init__(self, port: int) -> None:
+        self.asked: list[str] = []
         self._node = Node(f"gateway.{REALM}", REALM)
         self._node.wakeup_interval = 1
         relay = self._node.add_peer(f"aaa://{RELAY}:{port}", REALM, ip_addresses=["127.0.0.1"], is_persistent=True)
         self._application = SimpleThreadingApplication(
-            constants.APP_DIAMETER_CREDIT_CONTROL_APPLICATION, is_auth_application=True
+            constants.APP_DIAMETER_CREDIT_CONTROL_APPLICATION, is_auth_application=True, request_handler=self._asked
         )
         self._node.add_application(self._application, [relay])
         self._node.start()
@@ -114,6 +137,15 @@ class Gateway:
         except Exception as error:
             self.close()  # its threads would outlive us
             raise InteropError(f"freeDiameter does not let the client in: {error}") from error
+
+    def _asked(self, _application: Any, request: Any) -> Any:
+        """RAR: noted, and promised to be followed by a CCR-U (2002)."""
+        self.asked.append(request.session_id)
+        answer = request.to_answer()
+        answer.session_id = request.session_id
+        answer.origin_host, answer.origin_realm = f"gateway.{REALM}".encode(), REALM.encode()
+        answer.result_code = LIMITED_SUCCESS
+        return answer
 
     def close(self) -> None:
         """With DPR."""

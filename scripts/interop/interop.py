@@ -24,10 +24,12 @@ import client_kamailio_acc
 import client_kamailio_ro
 import client_otp
 import client_radclient
+import client_radsecproxy
 from world import Client, InteropError, World
 
 CLIENTS: Final[tuple[Client, ...]] = (
     client_radclient.CLIENT,
+    client_radsecproxy.CLIENT,
     client_freediameter.CLIENT,
     client_otp.CLIENT,
     client_kamailio_acc.CLIENT,
@@ -116,8 +118,11 @@ def main() -> int:
     chosen = [each for each in CLIENTS if each.name in names]
     if len(chosen) < len(names):
         parser.error(f"--only: one of {', '.join(each.name for each in CLIENTS)}")
-    if arguments.install:
-        install(sorted({package for client in chosen if client.missing for package in client.packages}))
+    missing = {package for client in chosen if client.missing for package in client.packages}
+    if not (shutil.which("dumpcap") and shutil.which("tshark")):
+        missing |= {*capture.PACKAGES}
+    if arguments.install and missing:
+        install(sorted(missing))
     for client in chosen:
         if client.missing:
             print(

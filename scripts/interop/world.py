@@ -34,6 +34,14 @@ secret = "testing123"
 require_message_authenticator = "no"
 limit_proxy_state = false
 credentials = "none"
+certificate_names = ["sbc.example.net"]
+"""
+CERTIFICATES: Final = ROOT / "tests" / "integration" / "radius_certificates"
+TLS: Final = f"""
+[radius.tls]
+certificate = "{CERTIFICATES}/server.pem"
+key = "{CERTIFICATES}/server.key"
+authorities = "{CERTIFICATES}/authority.pem"
 """
 
 
@@ -60,6 +68,7 @@ class Ports(NamedTuple):
     authentication: int
     accounting: int
     http: int
+    radsec: int
 
 
 class World:
@@ -67,8 +76,9 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = Ports(*(free_port() for _ in range(4)))
+        self.ports = Ports(*(free_port() for _ in Ports._fields))
         self.checks = 0
+        self._payments = 0
         self._config = folder / "config" / "ocs.toml"
         self._data = folder / "data"
         self._children: list[Child] = []
@@ -86,7 +96,12 @@ class World:
         """An account with money, and a subscriber who is known by ``identities``."""
         self._api.create_account(name, "EUR", "test-eur")
         self._api.create_subscriber(name, name, list(identities), "arctangent")
-        self._api.top_up(name, amount, "EUR", f"{name}-1")
+        self.top_up(name, amount)
+
+    def top_up(self, name: str, amount: str) -> None:
+        """A payment of its own."""
+        self._payments += 1
+        self._api.top_up(name, amount, "EUR", f"{name}-{self._payments}")
 
     def check_money(self, name: str, balance: str, reserved: str = "0.00") -> None:
         """What the account holds now, once what is on its way has arrived."""
@@ -218,8 +233,9 @@ def _write_config(path: Path, ports: Ports) -> None:
     """The sample's settings on free ports, with a client table that lets everybody on loopback in."""
     shutil.copytree(ROOT / "config", path.parent)
     text = path.read_text(encoding="utf-8")
-    for usual, port in zip((3868, 1812, 1813, 8080), ports, strict=True):
+    for usual, port in zip((3868, 1812, 1813, 8080), ports[:4], strict=True):
         text = text.replace(f'"127.0.0.1:{usual}"', f'"127.0.0.1:{port}"')
-    sample, after = text.index("[[radius.clients]]"), text.index("[http]")
-    text = text[:sample] + CLIENTS.lstrip() + "\n" + text[after:]
+    text = text.replace("radsec = []", f'radsec = ["127.0.0.1:{ports.radsec}"]', 1)
+    ours, after = text.index("# Our certificate and key", text.index("[radius]")), text.index("[http]")
+    text = text[:ours] + TLS.lstrip() + CLIENTS + "\n" + text[after:]
     path.write_text(text.replace("seconds = 300", "seconds = 60", 1), encoding="utf-8")

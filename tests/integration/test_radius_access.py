@@ -85,7 +85,7 @@ async def test_r23_a_digest_has_to_be_signed_whatever_the_settings() -> None:
 
 
 async def test_r82_our_own_challenge_is_answered_once_and_not_heard_again() -> None:
-    """Method and URI ask for it; the answer with our nonce is judged; a lower nonce-count is an eavesdropper's."""
+    """Method and URI ask for it; the answer with our nonce is judged; a lower nonce-count is an eavesdropper's [R-49]."""
     async with running(realms=("example.net",), nonces="ours") as server:
         asker = Asker(server)
         wish = {"Digest-Method": "INVITE", "Digest-URI": URI}

@@ -83,7 +83,7 @@ async def connected(server: Running, certificate: str | None = "client", port: i
 
 
 async def test_r111_all_kinds_of_packets_on_one_connection() -> None:
-    """Authorization, accounting and Status-Server, several in one read, one cut in two; answers by identifier."""
+    """Authorization, accounting and Status-Server, several in one read, one cut in two; answers by identifier [R-25]."""
     body = attributes_of({1: "alice", 30: "44"})
     access = access_request(body, 1, sign=False, secret=RADSEC)
     stop = accounting_request(STOP, 2, secret=RADSEC)
@@ -106,7 +106,7 @@ async def test_r110_the_secret_is_radsec_and_answers_are_signed_with_it() -> Non
 
 
 async def test_r100_status_server_is_the_watchdog_of_a_connection() -> None:
-    """RFC 6614, section 3: answered on TLS as everywhere, with a Message-Authenticator."""
+    """RFC 6614, section 3: answered on TLS as everywhere, with a Message-Authenticator [R-115]."""
     octets = bytes((12, 5, 0, 38)) + bytes(range(16)) + b"\x50\x12" + bytes(16)
     async with radsec() as server, connected(server) as client:
         await client.say(octets[:22] + hmac.digest(RADSEC, octets, "md5"))
@@ -159,7 +159,7 @@ async def test_r111_a_client_may_be_known_by_its_certificates_fingerprint() -> N
     ],
 )
 async def test_r112_a_stream_out_of_step_is_closed(octets: bytes) -> None:
-    """Lengths that lie and signatures that are wrong: what was asked before is answered, then it is over."""
+    """Lengths that lie and signatures that are wrong: what was asked before is answered, then it is over [R-25]."""
     async with radsec() as server, connected(server) as client:
         await client.say(octets)
         assert await client.is_closed()

@@ -70,7 +70,7 @@ def price(plan: str, at: str) -> Price:
     ],
 )
 def test_82_to_84_split_at_the_switch(plan: str, at: str, costs: dict[int, str]) -> None:
-    """Each second has the price of its time; an increment that of its start; or the whole call that of its beginning."""
+    """Each second has the price of its time; an increment that of its start; or the whole call that of its beginning [G-72]."""
     found = price(plan, at)
     assert {used: cost_of(found, used) for used in costs} == {used: eur(cost) for used, cost in costs.items()}
 
