@@ -75,7 +75,7 @@ class Daemon:
             store, book, quota_policy(settings), now_ms, self._count_conflict, asyncio.get_running_loop().call_soon
         )
         self._supervision = Supervision(self._online, store, now_ms)
-        self._rates = RateDesk(endpoints.config_dir, self._online, now_ms)
+        self._rates = RateDesk(endpoints.config_dir, self._online, now_ms, self._load_book)
         self._stop = asyncio.Event()
 
     @classmethod
@@ -144,6 +144,10 @@ class Daemon:
         """SIGHUP: read the rate files again; swap whole, or keep what is there and say every fault."""
         task = asyncio.get_running_loop().create_task(self._rates.reload(), name="reload")
         task.add_done_callback(lambda done: done.exception())
+
+    async def _load_book(self) -> RateBook:
+        book, _ = await asyncio.to_thread(load_rates, self._endpoints.config_dir)
+        return book
 
     def _count_conflict(self) -> None:
         self._counters.post_conflicts += 1

@@ -1,6 +1,6 @@
 """The rates of a running daemon: what is in force, reading the files again, staged decks at their instant.
 
-A book is built beside the one in force, in a thread, and swapped by one assignment: a request sees the old rates or the
+A book is built beside the one in force and swapped by one assignment: a request sees the old rates or the
 new ones. Where the new files have faults nothing is swapped, and a deck that was just put in place goes back.
 """
 
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
 
+from ocs.errors import StartRefusedError
 from ocs.rates.versions import DeckVersions, VersionError, hash_of, scheduled_decks
-from ocs.rating.faults import ConfigFault
-from ocs.rating.load import load_ratebook
 from ocs.rating.ratebook import RateBook
 
 log = structlog.get_logger()
@@ -38,8 +37,11 @@ class _Due(NamedTuple):
 class RateDesk:
     """``charging`` has the rates as its attribute; whoever prices reads them there anew for each request."""
 
-    def __init__(self, config_dir: Path, charging: Any, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, config_dir: Path, charging: Any, clock: Callable[[], int], load: Callable[[], Awaitable[RateBook]]
+    ) -> None:
         self._config_dir = config_dir
+        self._load = load
         self._charging = charging
         self._clock = clock
         self._turn = asyncio.Lock()
@@ -50,12 +52,12 @@ class RateDesk:
         rates = self._charging.rates
         return rates if isinstance(rates, RateBook) else None
 
-    async def reload(self) -> tuple[ConfigFault, ...]:
-        """Read the files again; swap whole, or keep what is there and give every fault."""
+    async def reload(self) -> str:
+        """Read the files again; swap whole, or keep what is there and give every fault on a line of its own."""
         async with self._turn:
             return await self._reload()
 
-    async def activate(self, deck: str, version: str, at_ms: int) -> tuple[ConfigFault, ...]:
+    async def activate(self, deck: str, version: str, at_ms: int) -> str:
         """Put a staged version in place, now or at an instant to come. Raises VersionError."""
         versions = DeckVersions(self._config_dir, deck)
         async with self._turn:
@@ -63,7 +65,7 @@ class RateDesk:
             if at_ms > self._clock():
                 await asyncio.to_thread(versions.schedule, version, at_ms)
                 log.info("deck_scheduled", deck=deck, version=version, at_ms=at_ms)
-                return ()
+                return ""
             is_new = await asyncio.to_thread(versions.activate, version)
             return await self._reload_or_take_back(versions if is_new else None)
 
@@ -86,22 +88,23 @@ class RateDesk:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    async def _reload(self) -> tuple[ConfigFault, ...]:
-        loaded = await asyncio.to_thread(load_ratebook, self._config_dir, self._clock())
-        if loaded.book is None:
-            reason = "\n".join(map(str, loaded.faults))
-            log.warning("rates_kept", reason=reason, version=getattr(self.book(), "version", ""))
-            return loaded.faults
-        self._charging.rates = loaded.book
+    async def _reload(self) -> str:
+        old = self.book()
+        try:
+            book = await self._load()
+        except StartRefusedError as error:
+            log.warning("rates_kept", reason=str(error), version=old.version if old else "")
+            return str(error)
+        self._charging.rates = book
         gc.freeze()
-        log.info("rates_swapped", version=loaded.book.version)
-        return ()
+        log.info("rates_swapped", version=book.version)
+        return ""
 
-    async def _reload_or_take_back(self, put: DeckVersions | None) -> tuple[ConfigFault, ...]:
+    async def _reload_or_take_back(self, put: DeckVersions | None) -> str:
         faults = await self._reload()
         if faults and put is not None:
             await asyncio.to_thread(put.roll_back)
-            log.error("deck_taken_back", deck=put.deck, faults=len(faults))
+            log.error("deck_taken_back", deck=put.deck)
         return faults
 
     def _put_due(self) -> _Due:

@@ -14,7 +14,6 @@ from balance.store import Subscriber
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.charging.operations import AccountFault, BucketOptions, RechargeResult
 from ocs.charging.recharge import SessionView, SubscriberFault
-from ocs.rating.faults import ConfigFault
 from ocs.rating.ratebook import RateBook
 
 # "" if all is well, else what is missing, in words for the operator. Must not write and must not take long.
@@ -90,8 +89,8 @@ class Rates(Protocol):
     def book(self) -> RateBook | None:
         """What requests are priced by now."""
 
-    async def reload(self) -> tuple[ConfigFault, ...]:
-        """Read the files again and swap whole; with faults nothing is swapped."""
+    async def reload(self) -> str:
+        """Read the files again and swap whole; else nothing is swapped, and the faults are lines of text."""
 
-    async def activate(self, deck: str, version: str, at_ms: int) -> tuple[ConfigFault, ...]:
+    async def activate(self, deck: str, version: str, at_ms: int) -> str:
         """Put a staged version in place, now (0) or at an instant. Raises VersionError."""

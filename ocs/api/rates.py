@@ -18,7 +18,6 @@ from ocs.gateways.addresses import called_number
 from ocs.rates.report import trace_fields, use_fields
 from ocs.rates.trace import Query, trace
 from ocs.rates.versions import VersionError
-from ocs.rating.faults import ConfigFault
 from ocs.rating.price import Tariff
 from ocs.rating.ratebook import NO_GROUP
 
@@ -97,10 +96,10 @@ def _view(context: Context) -> RatesView:
     return RatesView(version=book.version if book else "", plans=book.plans() if book else ())
 
 
-def _refuse_faults(faults: tuple[ConfigFault, ...]) -> None:
+def _refuse_faults(faults: str) -> None:
     if faults:
-        errors = [{"field": f"{fault.file}:{fault.line}: {fault.field}", "detail": fault.message} for fault in faults]
-        raise Problem(Kind.RATES_REFUSED, f"{len(faults)} faults; the old rates stay in force", errors=errors)
+        errors = [{"field": "", "detail": line} for line in faults.splitlines()]
+        raise Problem(Kind.RATES_REFUSED, "the old rates stay in force", errors=errors)
 
 
 ROUTES: Final = (read_rates, explain_rate, reload_rates, activate_deck)

@@ -30,6 +30,7 @@ from ocs.charging.request import (
 )
 from ocs.charging.service import OnlineCharging
 from ocs.clock import now_ms
+from ocs.errors import StartRefusedError
 from ocs.net.http_server import HttpServer
 from ocs.observe.metrics import Counters, Metrics
 from ocs.outbox.flusher import Flusher
@@ -37,6 +38,7 @@ from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.reader import OutboxReader, connect
 from ocs.rate_desk import RateDesk
 from ocs.rating.load import load_ratebook
+from ocs.rating.ratebook import RateBook
 from ocs.rating.units import UnitKind
 from ocs.settings import Http, Settings
 
@@ -94,6 +96,11 @@ class World:
             await reader.close()
 
 
+async def no_rates() -> RateBook:
+    """There are no other rates to be read here."""
+    raise StartRefusedError("no rates")
+
+
 @pytest.fixture
 async def world(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncIterator[World]:
     """Everything real, on a free port of the loopback."""
@@ -109,7 +116,7 @@ async def world(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncI
         keys=KeyRing(store.client, now_ms),
         metrics=Metrics(counters, store.client, now_ms),
         currencies=result.currencies,
-        rates=RateDesk(project_root / "config", online, now_ms),
+        rates=RateDesk(project_root / "config", online, now_ms, no_rates),
         clock=now_ms,
         checks={},
     )
@@ -260,7 +267,7 @@ async def test_history_without_postgres_is_503(world: World, free_port: Any) -> 
         keys=KeyRing(world.store.client, now_ms),
         metrics=Metrics(Counters(), world.store.client, now_ms),
         currencies={},
-        rates=RateDesk(Path(), world.online, now_ms),
+        rates=RateDesk(Path(), world.online, now_ms, no_rates),
         clock=now_ms,
         checks={},
     )

@@ -24,7 +24,6 @@ from ocs.charging.operations import AccountFault, BucketOptions, RechargeResult,
 from ocs.charging.recharge import SessionView, SubscriberFault
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rates.versions import VersionError
-from ocs.rating.faults import ConfigFault
 from ocs.rating.load import load_ratebook
 from ocs.rating.ratebook import RateBook
 
@@ -243,16 +242,16 @@ SAMPLE_CONFIG = Path(__file__).parents[2] / "config"
 class MemoryRates:
     """The sample's rates; ``faults`` are what the files have when they are read again."""
 
-    faults: tuple[ConfigFault, ...] = ()
+    faults: str = ""
     activated: list[tuple[str, str, int]] = field(default_factory=list)
 
     def book(self) -> RateBook | None:
         return sample_book()
 
-    async def reload(self) -> tuple[ConfigFault, ...]:
+    async def reload(self) -> str:
         return self.faults
 
-    async def activate(self, deck: str, version: str, at_ms: int) -> tuple[ConfigFault, ...]:
+    async def activate(self, deck: str, version: str, at_ms: int) -> str:
         if deck == "unknown":
             raise VersionError("unknown has no version")
         self.activated.append((deck, version, at_ms))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ocs.api.keys import Scope
-from ocs.rating.faults import ConfigFault
 from tests.unit.api_world import World, make_world
 
-FAULT = ConfigFault("decks/d.csv", 3, "rate", "is empty", "write the price")
+FAULT = "decks/d.csv:3: rate: is empty (write the price)"
 
 
 @pytest.fixture
@@ -55,10 +54,10 @@ async def test_reload(world: World) -> None:
     """The version in force is answered; faults are listed, and nothing was swapped."""
     good = await world.client.post("/v1/rates/reload")
     assert (good.status_code, good.json()) == (200, (await world.client.get("/v1/rates")).json())
-    world.rates.faults = (FAULT,)
+    world.rates.faults = FAULT
     bad = await world.client.post("/v1/rates/reload")
     assert (bad.status_code, bad.json()["type"]) == (409, "/problems/rates-refused")
-    assert bad.json()["errors"] == [{"field": "decks/d.csv:3: rate", "detail": "is empty"}]
+    assert bad.json()["errors"] == [{"field": "", "detail": FAULT}]
 
 
 async def test_activation(world: World) -> None:
