@@ -18,8 +18,8 @@ from typing import Final, Literal, TypeAlias
 
 from ocs.rates.countries import country_code
 from ocs.rates.sheets.faults import CellError
+from ocs.rating.deckfile import PREFIX_DIGITS_MAX
 
-CODE_DIGITS_MAX: Final = 24
 RANGE_CODES_MAX: Final = 10_000
 
 Hyphen: TypeAlias = Literal["", "range", "join"]
@@ -85,7 +85,7 @@ class CodeReader:
 
     def read(self, cell: str, country: str = "") -> list[str]:
         """Give the dial codes of a cell, with the country code of a column of its own. Raises CellError."""
-        if cell.isdigit() and cell.isascii() and cell[0] != "0" and not country and len(cell) < CODE_DIGITS_MAX:
+        if cell.isdigit() and cell.isascii() and cell[0] != "0" and not country and len(cell) < PREFIX_DIGITS_MAX:
             return [self._prepend + cell]  # most cells of most sheets
         text = " ".join(cell.translate(_HYPHENS).split())
         if _NUMBER_FORMAT.fullmatch(text):
@@ -137,8 +137,8 @@ class CodeReader:
             raise CellError(f"{cell!r} is not made of digits", "write digits, country code first")
         if code.startswith("0"):
             raise CellError(f"{cell!r} begins with 0: no country code does", "write the country code first")
-        if len(code) > CODE_DIGITS_MAX:
-            raise CellError(f"{cell!r} is too long", f"at most {CODE_DIGITS_MAX} digits")
+        if len(code) > PREFIX_DIGITS_MAX:
+            raise CellError(f"{cell!r} is too long", f"at most {PREFIX_DIGITS_MAX} digits")
         if head == "39" and code[:3] in _ITALY_LOST:
             raise CellError(f"{cell!r} in Italy has lost its zero", "format the column as text: 39 06, not 39 6")
         return code

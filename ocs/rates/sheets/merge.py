@@ -147,11 +147,15 @@ def _gone(missing: list[str], said: Mapping[str, object], kind: Kind) -> list[st
 
 
 def _in_force(versions: Iterable[_Version], at_ms: int) -> _Version | None:
-    """The version that answers at an instant: an open one is ended by its successor."""
+    """The version that answers at an instant: an open one is ended by its successor, one with an end goes on after it."""
     found = None
     for version in versions:
-        if version.from_ms <= at_ms:
-            found = version if at_ms < version.to_ms else None
+        if version.from_ms > at_ms:
+            break
+        if at_ms < version.to_ms:
+            found = version
+        elif found is not None and found.to_ms == FOREVER_MS:
+            found = None
     return found
 
 
