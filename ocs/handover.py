@@ -126,7 +126,9 @@ async def _load_through(config_dir: Path, folder: Path) -> LoadResult:
     )  # fmt: skip
     out, complaints = await child.communicate()
     if child.returncode != 0:
-        why = complaints.decode(errors="replace").strip() or f"the process that reads them ended with {child.returncode}"
+        why = (
+            complaints.decode(errors="replace").strip() or f"the process that reads them ended with {child.returncode}"
+        )
         raise StartRefusedError(why, EXIT_CONFIG)
     return await asyncio.to_thread(read_book, Path(out.decode().strip()))
 
