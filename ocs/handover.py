@@ -20,6 +20,7 @@ import os
 import pickle
 import struct
 import sys
+import tempfile
 from array import array
 from collections.abc import Iterator
 from io import BytesIO
@@ -104,7 +105,26 @@ def book_file(folder: Path, digest: str) -> Path:
 
 
 async def load_apart(config_dir: Path, folder: Path) -> LoadResult:
-    """Have the rate files read by a child process. Raises StartRefusedError when the book cannot be kept."""
+    """Have the rate files read by a child process; the result has the book, or every fault.
+
+    Where ``folder`` cannot be written, the book goes through one that is removed again, and is not shared. Raises
+    StartRefusedError when there is no room for it anywhere.
+    """
+    with contextlib.ExitStack() as afterwards:
+        if not _is_writable(folder):
+            folder = Path(afterwards.enter_context(tempfile.TemporaryDirectory(prefix="ocs-rates-")))
+        return await _load_through(config_dir, folder)
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+async def _load_through(config_dir: Path, folder: Path) -> LoadResult:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "ocs.handover", str(config_dir), str(folder),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -113,7 +133,10 @@ async def load_apart(config_dir: Path, folder: Path) -> LoadResult:
     if child.returncode == FAULTY:
         return LoadResult(None, {}, msgspec.json.decode(out, type=tuple[ConfigFault, ...]))
     if child.returncode != 0:
-        raise StartRefusedError(complaints.decode(errors="replace").strip(), EXIT_CONFIG)
+        why = (
+            complaints.decode(errors="replace").strip() or f"the process that reads them ended with {child.returncode}"
+        )
+        raise StartRefusedError(why, EXIT_CONFIG)
     return await asyncio.to_thread(read_book, Path(out.decode().strip()))
 
 
@@ -126,7 +149,6 @@ def let_go(book: RateBook) -> Iterator[None]:
 def make(config_dir: Path, folder: Path) -> Path:
     """Read the files and write the book, unless another worker has. Raises ConfigFaultsError."""
     files, unread = read_files(config_dir)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = book_file(folder, digest_of(files))
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -158,7 +180,7 @@ def main() -> int:
         sys.stdout.write(msgspec.json.encode(error.faults).decode())
         return FAULTY
     except OSError as error:
-        sys.stderr.write(f"the rate book cannot be kept in {sys.argv[2]}: {error}: make it a folder of this user's")
+        sys.stderr.write(f"the rate book cannot be written to {sys.argv[2]}: {error}")
         return EXIT_CONFIG
     return 0
 

@@ -126,16 +126,18 @@ def grant(
             asked = quantity.value
     granted = policy.wish(price.kind, asked, all_affordable)
     spendable = available(account, now_ms)
-    held_cost = held_for(price, used + granted)
+    # What is set aside is the most that a use within the grant can cost: for an ordinary price that is its cost.
+    most_of = held_for if price.terms.__class__ is Terms else cost_of
+    held_cost = most_of(price, used + granted)
     if held_cost - paid > spendable and not free:
         granted = units_within(price, paid + spendable, used + granted) - used
-        held_cost = held_for(price, used + granted)
+        held_cost = most_of(price, used + granted)
     if granted <= 0:
         return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)
     held = reserve(account, held_cost - paid, now_ms)
     assert held is not None, "units_within() never promises more than there is"
     after, reservation = held
-    is_final = not free and held_for(price, used + granted + 1) - paid > spendable
+    is_final = not free and most_of(price, used + granted + 1) - paid > spendable
     answer = GroupAnswer(
         state.key,
         ChargingStatus.SUCCESS,

@@ -37,6 +37,7 @@ from ocs.charging.session import (
 from ocs.rating.charge import whole_seconds
 from ocs.rating.origins import Origin
 from ocs.rating.ratebook import RatingFault
+from ocs.rating.timetable import carried_over, next_switch_s
 from ocs.rating.units import UnitKind
 
 Answered: TypeAlias = Decision[ChargingAnswer]
@@ -109,12 +110,28 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         else:
             if state.granted or state.reservation:
                 account, state = release(account, state, now_ms)
+            switch_s = next_switch_s(state.tariff.price)
+            if switch_s:
+                state, switch_s = _over_switch(state, session, now_ms)
             account, state, answer = grant(
                 account, state, group.requested, case.policy, now_ms, number, request.all_affordable
             )
+            if switch_s and answer.granted:
+                # No peer is asked to tell both sides of a switch apart: it comes back when the price changes [86].
+                left_s = (session.opened_at_ms - now_ms) // 1000 + switch_s
+                answer = structs.replace(answer, validity_s=max(1, min(answer.validity_s, left_s)))
             answers.append(answer if final is None else final.applied(answer))
         states[position : position + 1] = [state]
     return Charged(account, session, tuple(states), tuple(answers))
+
+
+def _over_switch(state: GroupState, session: CreditSession, now_ms: int) -> tuple[GroupState, int]:
+    """What data or events cost from now on, and when that changes: what was reported so far has its price [85, 86]."""
+    passed_s = (now_ms - session.opened_at_ms) // 1000
+    price = carried_over(state.tariff.price, passed_s, state.used, state.cost)
+    if price is not state.tariff.price:
+        state = structs.replace(state, tariff=structs.replace(state.tariff, price=price))
+    return state, next_switch_s(price)
 
 
 def _from_times(request: ChargingRequest, session: CreditSession, state: GroupState) -> tuple[Quantity, ...]:

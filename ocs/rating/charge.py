@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from balance.money import Amount
 from ocs.rating.terms import TAX_UNIT, Grace, Price, SubSecond, Tax, Terms, Tiering, increments, rounded, terms_of
+from ocs.rating.units import UnitKind
 
 
 class Piece(NamedTuple):
@@ -26,7 +27,10 @@ class Piece(NamedTuple):
 
 
 class Charge(NamedTuple):
-    """One call's price. ``exact`` is a numerator over ``price.per``: pieces and setup fee, between least and most."""
+    """One call's price. ``exact`` is a numerator over ``price.per``: pieces and setup fee, between least and most.
+
+    ``carried`` is what the use before a switch has cost; all else is about the use since then.
+    """
 
     counted: int
     billed: int
@@ -36,16 +40,20 @@ class Charge(NamedTuple):
     attempt_fee: Amount
     net: Amount
     tax: Amount
+    carried: Amount
 
     @property
     def total(self) -> Amount:
         """What the customer pays."""
-        return self.net + self.tax
+        return self.carried + self.net + self.tax
 
 
 def charge_of(price: Price, used_units: int) -> Charge:
     """Price a use in steps. Works for every price; the ordinary ones have a shorter way to the same amount."""
     terms = terms_of(price)
+    carried = 0
+    if terms.carried is not None:
+        carried, used_units = terms.carried.cost, used_units - terms.carried.units
     counted = counted_units(terms, used_units)
     found = _PIECES[terms.tiering if terms.tiers else None](price, terms, counted)
     billed = sum(piece.units for piece in found)
@@ -62,7 +70,7 @@ def charge_of(price: Price, used_units: int) -> Charge:
         due, divisor = due * terms.exchange.numerator, divisor * terms.exchange.denominator
     amount = rounded(due, divisor, terms.rounding) * price.quantum
     net, tax = net_and_tax(terms.tax, amount)
-    return Charge(counted, billed, pieces, setup, exact, terms.attempt_fee, net, tax)
+    return Charge(counted, billed, pieces, setup, exact, terms.attempt_fee, net, tax, carried)
 
 
 def held_with_terms(price: Price, used_units: int) -> Amount:
@@ -140,14 +148,15 @@ def is_never_charged(price: Price) -> bool:
     if any(tier.rate or tier.fee for tier in terms.tiers):
         return False
     others = [band.price for band in terms.bands] + [switch.price for switch in terms.switches]
-    return terms.attempt_fee == terms.charge_min == 0 and not any(
+    carried = 0 if terms.carried is None else terms.carried.cost
+    return terms.attempt_fee == terms.charge_min == carried == 0 and not any(
         other.setup or other.next_rate or (other.initial and other.initial_rate) for other in others
     )
 
 
 def _pieces(price: Price, terms: Terms, counted: int) -> list[Piece]:
     """Cut the billed units by the rates they have."""
-    if terms.switches:
+    if terms.switches and price.kind is UnitKind.SECONDS:
         return _pieces_in_time(price, terms, counted)
     billed = increments(price, counted)
     pieces: list[Piece] = []

@@ -38,8 +38,11 @@ def parts_of(price: Price, used_units: int, cost: Amount, currency: Currency) ->
     if terms.exchange is not None and parts:
         theirs_exact = charge.exact + charge.attempt_fee * price.per
         parts = _converted(price, terms.exchange, theirs_exact, theirs)
+    if terms.carried:
+        units = use_text(price, terms.carried.units)
+        parts.insert(0, Part(charge.carried, f"first {units}, at the prices of the bands before"))
     included = charge.tax if terms.tax and terms.tax.is_included else 0
-    rest = charge.net + included - sum(part.amount for part in parts)
+    rest = charge.carried + charge.net + included - sum(part.amount for part in parts)
     if rest:
         parts.append(Part(rest, f"{_ROUNDED[price.rounding]} to {_text(price.quantum, currency)}"))
     if terms.tax and not terms.tax.is_included and charge.net:
@@ -52,14 +55,17 @@ def parts_of(price: Price, used_units: int, cost: Amount, currency: Currency) ->
 def explain(price: Price, used_units: int, cost: Amount, currency: Currency) -> list[str]:
     """Say how the cost came about: what was used and billed, each part, and the total."""
     used = use_text(price, max(used_units, 0))
-    charge = charge_of(price, used_units)
-    lines = [f"used {used}, billed {use_text(price, charge.billed)}{_why(price, used_units, charge)}"]
+    charge, carried = charge_of(price, used_units), terms_of(price).carried
+    before = carried.units if carried else 0
+    lines = [f"used {used}, billed {use_text(price, before + charge.billed)}{_why(price, used_units - before, charge)}"]
     exchange = terms_of(price).exchange
     if exchange is not None:  # first what it costs in the other currency, part by part
         own = _unexchanged(price)
         theirs = price_currency(price, currency)
-        foreign = charge_of(own, used_units).total
-        details = [f"{_text(part.amount, theirs)} {part.words}" for part in parts_of(own, used_units, foreign, theirs)]
+        foreign = charge_of(own, used_units - before).total
+        details = [
+            f"{_text(part.amount, theirs)} {part.words}" for part in parts_of(own, used_units - before, foreign, theirs)
+        ]
         lines[0] += "".join(f"; {each}" for each in details)
     lines += [f"{_text(part.amount, currency)} {part.words}" for part in parts_of(price, used_units, cost, currency)]
     lines.append(f"{_text(cost, currency)} in all{_closing(price, cost, charge, currency)}")
@@ -74,7 +80,7 @@ def price_currency(price: Price, currency: Currency) -> Currency:
 
 def _unexchanged(price: Price) -> Price:
     """Give the price in its own currency, unrounded and before tax."""
-    terms = msgspec.structs.replace(terms_of(price), exchange=None, tax=None)
+    terms = msgspec.structs.replace(terms_of(price), exchange=None, tax=None, carried=None)
     return with_terms(msgspec.structs.replace(price, quantum=1), terms)
 
 

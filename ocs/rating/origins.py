@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 NO_MATCH: Final = -1
+TRUNK: Final = 1  # among the kinds below
 ZONE: Final = "zone:"
 _KINDS: Final = ("network:", "trunk:", "")  # by rising rank; a number has no label
 _LENGTHS: Final = 1 << 8  # more than a member is long
@@ -39,7 +40,7 @@ class OriginRule(NamedTuple):
         facts = (origin.network, origin.trunk, origin.number)
         for kind, value in self.members:
             fact = facts[kind]
-            if fact == value or (kind != 1 and fact.startswith(value)):
+            if fact == value or (kind != TRUNK and fact.startswith(value)):
                 found = max(found, kind * _LENGTHS + len(value))
         return found if found < 0 or self.text.startswith(ZONE) else found + _DIRECT
 
@@ -54,9 +55,9 @@ def parse_member(text: str) -> tuple[int, str]:
         if not text.startswith(label):
             continue
         value = text[len(label) :].strip()
-        if kind == 1 and 0 < len(value) < _LENGTHS:
+        if kind == TRUNK and 0 < len(value) < _LENGTHS:
             return kind, value
-        if kind != 1 and value.isascii() and value.isdigit() and len(value) <= 18:
+        if kind != TRUNK and value.isascii() and value.isdigit() and len(value) <= 18:
             return kind, value
     raise ValueError(f"{text!r} is neither digits of the caller's number nor trunk:NAME nor network:26201")
 

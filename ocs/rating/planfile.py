@@ -27,6 +27,11 @@ from ocs.rating.units import PRICE_UNITS, UnitKind
 
 _SOURCES: Final = ("rate", "free", "deck", "destinations", "tiers")
 
+# What a session of data or events that is split at a switch cannot have: its parts do not know of each other.
+_WHOLE_SESSION: Final = (
+    "attempt_fee", "minimum_charge", "maximum_charge", "free_up_to", "deducted", "free_units", "added", "minimum",
+)  # fmt: skip
+
 _ANY_IDENTIFIER: Final = -1
 _Selector = tuple[str, int, int]  # service, rating group, service identifier
 
@@ -194,7 +199,10 @@ class PlanReader:
             return None
         is_split = entry.price_at == "split"
         if is_split and PRICE_UNITS[entry.per][0] is not UnitKind.SECONDS:
-            self._file.fault((*path, "price_at"), "only seconds can be split at a switch", 'write price_at = "start"')
+            for field in _WHOLE_SESSION:
+                if getattr(entry, field):
+                    message = "is for a whole session, which is split at the switch"
+                    self._file.fault((*path, field), message, 'leave it out, or write price_at = "start"')
         return Timetable(calendar, is_split, exchange)
 
     def _with_bands(self, price: Price, raw: Any, timetable: Timetable | None, path: Path) -> Price:

@@ -64,7 +64,7 @@ class Band(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class NextBand(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """After so many seconds of the session, increments that begin have this price; no other setup fee is due."""
+    """After so many seconds of the session, what is used then has this price; no other setup fee is due."""
 
     at_s: int
     name: str
@@ -99,6 +99,13 @@ class Exchange(msgspec.Struct, array_like=True, frozen=True, gc=False):
     denominator: int
 
 
+class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a session had used and cost when its price changed: the price is for what is used beyond."""
+
+    units: int
+    cost: Amount
+
+
 class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What makes a price more than increments, rates and rounding.
 
@@ -108,6 +115,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     come where the price is split (``timetable.py``). ``tiers`` take the place of the rates: the billed units of the use are
     laid into them, counted from its first. ``unit`` is what an event is called, one and several.
     With ``exchange`` all amounts of the price are in another currency; rounding and tax are in the account's.
+    Data and events do not say when they were used: at a switch what they cost so far is ``carried``, and goes on.
     """
 
     rounding: Rounding = Rounding.UP
@@ -125,6 +133,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     tiers: tuple[Tier, ...] = ()
     unit: tuple[str, str] | None = None
     exchange: Exchange | None = None
+    carried: Carried | None = None
 
 
 class Price(msgspec.Struct, array_like=True, frozen=True, gc=False):

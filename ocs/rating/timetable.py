@@ -10,9 +10,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from balance.money import Amount
 from ocs.rating.calendar import Calendar
 from ocs.rating.dated import FOREVER_MS, Version
-from ocs.rating.terms import Band, Exchange, NextBand, Price, Tariff, Terms, terms_of, with_terms
+from ocs.rating.terms import Band, Carried, Exchange, NextBand, Price, Tariff, Terms, terms_of, with_terms
+from ocs.rating.units import UnitKind
 
 HORIZON_MS: Final = 3 * 86_400_000
 """So far ahead are switches pinned. A session that lasts longer keeps the last price."""
@@ -73,6 +75,31 @@ def begun_later(price: Price, seconds: int) -> Price:
         return with_terms(price, msgspec.structs.replace(terms, switches=to_come))
     begun = msgspec.structs.replace(terms, band=passed[-1].name, switches=to_come)
     return with_terms(passed[-1].price, begun)
+
+
+def carried_over(price: Price, passed_s: int, used_units: int, cost: Amount) -> Price:
+    """Give the price of what is used from now on, so many seconds after the session's beginning.
+
+    Data and events are reported in sums: what they cost until a switch stays, and the fee of the beginning is paid.
+    """
+    terms = price.terms
+    if not isinstance(terms, Terms):
+        return price
+    passed = [switch for switch in terms.switches if switch.at_s <= passed_s]
+    if not passed:
+        return price
+    begun = msgspec.structs.replace(
+        terms, band=passed[-1].name, switches=terms.switches[len(passed) :], carried=Carried(used_units, cost)
+    )
+    return with_terms(msgspec.structs.replace(passed[-1].price, setup=0), begun)
+
+
+def next_switch_s(price: Price) -> int:
+    """Say after how many seconds of the session the price of data and events changes; 0 if it does not."""
+    terms = price.terms
+    if price.kind is UnitKind.SECONDS or not isinstance(terms, Terms) or not terms.switches:
+        return 0
+    return terms.switches[0].at_s
 
 
 def _priced(price: Price, terms: Terms, name: str) -> Price:

@@ -43,6 +43,7 @@ TARIFFS = {
     "barred": ("voice", "900", -1, UnitKind.SECONDS),
     "nowhere": ("voice", "777", -1, UnitKind.SECONDS),
     "D1": ("data", "", 10, UnitKind.OCTETS),
+    "D3": ("data", "", 30, UnitKind.OCTETS),
     "D2": ("data", "", 20, UnitKind.OCTETS),
     "V1": ("stickers", "", -1, UnitKind.EVENTS),
     "S1": ("sms", "", -1, UnitKind.EVENTS),

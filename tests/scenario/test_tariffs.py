@@ -37,6 +37,17 @@ SCENARIOS = {
         I s1 TT ask             -> 15 final | R 0.25
         T s1 used 15            -> ok       | B 0.00 R 0
     """,
+    "85-86 data that is used after the switch has the price of its time": """
+        balance 1.00
+        wait 6390
+        I s1 D3 ask                     -> 1048576  | R 0.02
+        wait 10
+        U s1 used 1048576 ask           -> 1048576  | B 0.98 R 0.01
+        U s1 used 1048576 ask           -> 1048576  | B 0.97 R 0.01
+        wait 50400
+        U s1 used 1048576 ask           -> 1048576  | B 0.96 R 0.02
+        T s1 used 524288                -> ok       | B 0.95 R 0
+    """,
     "3.6 an attempt that is not answered has its fee": """
         balance 1.00
         I s1 attempts ask       -> 30       | R 0.35
@@ -83,6 +94,16 @@ async def test_scenario(world: World, name: str) -> None:
 def call(name: str, destination: str, peer: str, kind: RequestKind = RequestKind.INITIAL) -> ChargingRequest:
     groups = (GroupRequest(GroupKey(-1), (Quantity(UnitKind.SECONDS, 10),)),)
     return ChargingRequest(kind, f"gy:{name}", 0, (IDENTITY,), "voice", START_MS, groups, destination, peer=peer)
+
+
+async def test_86_a_grant_of_data_ends_at_the_switch(world: World) -> None:
+    """The client comes back when the price changes, since nobody asks it to tell both sides of the switch apart."""
+    await world.open("1.00")
+    world.clock.now_ms += 6_390_000
+    group = GroupRequest(GroupKey(30), ())
+    request = ChargingRequest(RequestKind.INITIAL, "gy:s1", 0, (IDENTITY,), "data", world.clock(), (group,), peer="p")
+    answer = await world.charge(request)
+    assert answer.groups[0].validity_s == 10
 
 
 @pytest.mark.parametrize(("peer", "reserved"), [("pgw.example.net", "0.10"), ("sbc2.example.net", "0.30")])

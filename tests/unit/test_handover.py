@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ocs.errors import StartRefusedError
-from ocs.handover import book_file, let_go, load_apart, make, read_book, write_book
+from ocs.errors import EXIT_CONFIG
+from ocs.handover import book_file, let_go, load_apart, main, make, read_book, write_book
 from ocs.rating.build import build
 from ocs.rating.dated import instant_ms
 from ocs.rating.load import load_ratebook, read_files
@@ -62,6 +62,7 @@ def test_the_same_files_are_read_once(tmp_path: Path) -> None:
     config = tmp_path / "config"
     (config / "rateplans").mkdir(parents=True)
     (config / "currencies.toml").write_bytes((CONFIG / "currencies.toml").read_bytes())
+    (tmp_path / "rates").mkdir()
     made = []
     for rate in ("0.1", "0.2", "0.3", "0.4", "0.4"):
         plan = f'name = "p"\ncurrency = "EUR"\n[[tariffs]]\nservice = "x"\nname = "X"\nper = "event"\nrate = "{rate}"\n'
@@ -83,11 +84,22 @@ async def test_faults_of_the_files_are_told(tmp_path: Path) -> None:
     assert list((tmp_path / "rates").glob("*.book")) == []
 
 
-async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """The operator reads what to do, not a traceback."""
+async def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    """A daemon without a data folder of its own takes new rates all the same."""
     (tmp_path / "rates").write_text("no folder", encoding="utf-8")
-    with pytest.raises(StartRefusedError, match="make it a folder of this user's"):
-        await load_apart(CONFIG, tmp_path / "rates")
+    result = await load_apart(CONFIG, tmp_path / "rates")
+    assert result.book is not None
+    assert answers(result.book) == answers(sample_book())
+
+
+def test_a_book_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The operator reads a line, not a traceback."""
+    monkeypatch.setattr("sys.argv", ["handover", str(CONFIG), str(tmp_path / "gone")])
+    monkeypatch.setattr("os.nice", lambda _: 0)
+    assert main() == EXIT_CONFIG
+    assert "the rate book cannot be written to" in capsys.readouterr().err
 
 
 def test_names_of_book_files_say_what_made_them(tmp_path: Path) -> None:

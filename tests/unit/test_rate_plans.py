@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from balance.money import Currency
+from ocs.rates.decks import PLAIN, read_deck, uses_of
 from ocs.rates.difference import compare_sources
 from ocs.rates.trace import Query, trace
 from ocs.rating.build import LoadResult, build
@@ -171,3 +172,23 @@ def test_explanations_and_comparisons_see_all_layers() -> None:
         "49": "decrease",
     }
     assert unchanged == 2
+
+
+def test_tools_read_decks_with_bands_zones_and_other_currencies() -> None:
+    """A deck by itself may name any band and zone; its use by a plan says bands and currency."""
+    deck = (
+        "prefix,destination,rate,rate:peak,origin\n49,Germany,1,2,zone:EEA\n49,Germany,3,,zone:else\n49,Germany,4,,\n"
+    )
+    source, faults = read_deck("decks/d.csv", deck, PLAIN, NOW_MS)
+    assert faults == []
+    assert len(source.codes.index.candidates("49")[0][1]) == 3
+    calendar = 'zone = "Europe/Berlin"\n[[bands]]\nname = "peak"\ntimes = ["08:00-18:00"]\n[[bands]]\nname = "rest"\n'
+    plan = 'name = "p"\ncurrency = "EUR"\n' + CALLS.format("A", 'deck = "d"\ncalendar = "c"\ncurrency = "USD"\n')
+    texts = {
+        "currencies.toml": CURRENCIES,
+        "exchange.csv": "from,to,rate,date\nUSD,EUR,0.9,2026-01-01\n",
+        "calendars/c.toml": calendar,
+        "rateplans/p.toml": plan,
+    }
+    (use,) = uses_of({name: text.encode() for name, text in texts.items()}, "d")
+    assert (use.plan, use.currency, use.template.bands) == ("p", "USD", ("rest", "peak"))

@@ -11,7 +11,7 @@ from ocs.rating.explain import explain
 from ocs.rating.price import Price, cost_of, held_for, units_within
 from ocs.rating.tariffs import RatingFault
 from ocs.rating.terms import Tariff, terms_of
-from ocs.rating.timetable import begun_later
+from ocs.rating.timetable import begun_later, carried_over, next_switch_s
 
 CURRENCY = Currency("EUR", 978, 9, 2)
 NOW_MS = instant_ms("2026-09-21")
@@ -165,6 +165,31 @@ def test_a_call_that_is_answered_later_begins_later(later: int, cost: str) -> No
     assert cost_of(begun_later(price(TT, "2026-09-21T17:59:50+02:00"), later), 30) == eur(cost)
 
 
+def test_85_data_carries_what_it_has_cost_over_a_switch() -> None:
+    """What was used before has its price; the fee of the beginning is paid once; the lines add up."""
+    data = TT.replace('"second"', '"MiB"').replace(
+        'rate = "0.01"', 'rate = "0.01"\nsetup = "0.10"\ninitial = "1 MiB"\nnext = "1 MiB"'
+    )
+    mib = 1_048_576
+    first = price(data, "2026-09-21T17:59:50+02:00")
+    assert next_switch_s(first) == 10
+    assert cost_of(first, 3 * mib) == eur("0.16")  # by itself it does not know when it was used
+    assert carried_over(first, 9, mib, cost_of(first, mib)) == first
+    then = carried_over(first, 10, 3 * mib, cost_of(first, 3 * mib))
+    assert cost_of(then, 3 * mib) == eur("0.16")
+    assert cost_of(then, 3 * mib + 1) == eur("0.17")
+    assert units_within(then, eur("0.18"), 9 * mib) == 5 * mib
+    assert next_switch_s(then) == 12 * 3600 + 10
+    again = carried_over(then, 12 * 3600 + 10, 4 * mib, cost_of(then, 4 * mib))
+    assert cost_of(again, 5 * mib) == eur("0.19")
+    assert explain(again, 5 * mib, cost_of(again, 5 * mib), CURRENCY) == [
+        "used 5 MiB, billed 5 MiB",
+        "0.17 EUR first 4 MiB, at the prices of the bands before",
+        "0.02 EUR 1 MiB at 0.02 EUR per MiB, day",
+        "0.19 EUR in all",
+    ]
+
+
 DECK = """prefix,destination,rate,rate:day,setup:day,next
 49,Germany,0.01,0.02,,
 33,France,0.03,,,
@@ -245,7 +270,10 @@ def test_faults_of_calendars(calendar: str, fault: str) -> None:
         ),
         (TT + '[[tariffs.bands]]\nband = "day"\nrate = "1"\n', "14: tariffs.bands.band: 'day' has a price above"),
         (TT.replace('calendar = "c"\n', ""), "7: tariffs.price_at: stands without a calendar"),
-        (TT.replace('"second"', '"MB"'), "8: tariffs.price_at: only seconds can be split at a switch"),
+        (
+            TT.replace('"second"', '"MB"').replace('rate = "0.01"', 'rate = "0.01"\nattempt_fee = "1"'),
+            "10: tariffs.attempt_fee: is for a whole session, which is split at the switch",
+        ),
         (TT + 'tax = "19 %"\n', "13: tariffs.bands.tax: is not a known field"),
         (TT.replace('rate = "0.01"', 'deck = "d"'), "10: tariffs.bands: the prices stand elsewhere"),
     ],
