@@ -36,6 +36,7 @@ from ocs.handover import load_apart
 from ocs.net import diameter_report, radius_report
 from ocs.net.diameter_server import DiameterServer
 from ocs.net.http_server import HttpServer
+from ocs.net.radius_notices import RadiusNotices
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
 from ocs.observe.reports import Reports, process_name
@@ -130,6 +131,7 @@ class Daemon:
         )
         self._supervision.on_silent = radius.on_silent
         self._on_reload.append(radius.reload)
+        radius_notices = RadiusNotices(notices, radius.dynamic, charging.find_session, now_ms)
         context = self._context(history, currencies, notifier)
         http = HttpServer(self._settings.http, create_app(context))
         for gauge, protocol, read in (
@@ -146,6 +148,7 @@ class Daemon:
         beside = [
             asyncio.create_task(self._supervision.run(), name="supervision"),
             asyncio.create_task(diameter.requests.run(), name="notices"),
+            asyncio.create_task(radius_notices.run(), name="radius notices"),
             asyncio.create_task(self._rates.run(), name="scheduled rates"),
             *[asyncio.create_task(report.run(), name="reports") for report in reports],
         ]
