@@ -94,7 +94,7 @@ def in_words(packet: Packet) -> dict[str, Any]:
 
 
 async def test_a_call_that_outlives_its_grant_is_disconnected() -> None:
-    """Ten euros at a cent a second: after 1000 s and a margin the gateway is asked, and not before."""
+    """Ten euros at a cent a second: after 1000 s and a margin the gateway is asked, which debits nothing [R-95]."""
     async with cut_off_world() as (gateway, nas):
         await gateway.account(START, CALL)
         gateway.world.clock.now_ms += 1_004_000

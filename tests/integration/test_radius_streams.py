@@ -83,7 +83,7 @@ async def connected(server: Running, certificate: str | None = "client", port: i
 
 
 async def test_r111_all_kinds_of_packets_on_one_connection() -> None:
-    """Authorization, accounting and Status-Server, several in one read, one cut in two; answers by identifier."""
+    """Authorization and accounting, several in one read, one cut in two; unsigned requests are fine here [R-25]."""
     body = attributes_of({1: "alice", 30: "44"})
     access = access_request(body, 1, sign=False, secret=RADSEC)
     stop = accounting_request(STOP, 2, secret=RADSEC)
@@ -106,7 +106,7 @@ async def test_r110_the_secret_is_radsec_and_answers_are_signed_with_it() -> Non
 
 
 async def test_r100_status_server_is_the_watchdog_of_a_connection() -> None:
-    """RFC 6614, section 3: answered on TLS as everywhere, with a Message-Authenticator."""
+    """RFC 6614, section 3: answered on TLS as everywhere, with a Message-Authenticator [R-115]."""
     octets = bytes((12, 5, 0, 38)) + bytes(range(16)) + b"\x50\x12" + bytes(16)
     async with radsec() as server, connected(server) as client:
         await client.say(octets[:22] + hmac.digest(RADSEC, octets, "md5"))
@@ -202,7 +202,7 @@ async def test_r114_repeats_are_known_on_their_connection_only() -> None:
 
 
 async def test_r111_the_server_asks_on_the_clients_own_connection() -> None:
-    """A Disconnect-Request goes where the gateway already is, once, and its answer comes back the same way."""
+    """A Disconnect-Request goes where the gateway already is, once [R-113], and its answer comes back the same way."""
     session = CreditSession(
         "A", "ra:sbc:gw1:s1", SessionKind.CALL, "S", "sbc", "voice", "1", "2", NOW_MS, NOW_MS, 0, 0, "EUR", Seen()
     )
