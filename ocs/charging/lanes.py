@@ -37,11 +37,13 @@ _APPLIED: Final = PostingStatus.APPLIED
 class Work(Protocol):
     """One request or operation that waits in a lane.
 
-    ``keys`` are the records it is decided from; those in ``expects_new`` are assumed not to exist, unread.
+    ``keys`` are the records it is decided from; with ``expects_new`` they are assumed not to exist,
+    unread; with ``may_be_new`` only if the account holds nothing in reserve, so that there is nothing to be taken over.
     """
 
     keys: tuple[str, ...]
     expects_new: bool
+    may_be_new: bool
 
     def decide(
         self, account: Account | None, records: Mapping[str, Record | None], now_ms: int
@@ -55,6 +57,11 @@ class Work(Protocol):
     def unavailable(self) -> None: ...
     def busy(self) -> None: ...
     def failed(self, error: Exception) -> None: ...
+
+
+def _holds_nothing(account: Account) -> bool:
+    """No session and no authorization has money set aside."""
+    return not any(bucket.reserved for bucket in account.buckets)
 
 
 class Lane:
@@ -87,8 +94,9 @@ class Lane:
         """Which records the batch is decided from and nobody has read; None: the batch can be decided."""
         known = self.records
         found: list[str] = []
+        account = self.account
         for work in self.batch:
-            if self.account is None or not work.expects_new:
+            if account is None or not (work.expects_new or (work.may_be_new and _holds_nothing(account))):
                 for key in work.keys:
                     if key not in known:
                         found.append(key)  # noqa: PERF401 - a comprehension is a call more, in every request

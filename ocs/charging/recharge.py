@@ -238,7 +238,7 @@ class AccountDesk:
 class _Errand(Generic[ResultT]):
     """One operation as work for its account's lane; its outcome goes into a future."""
 
-    __slots__ = ("_decide", "_future", "_unknown", "expects_new", "keys")
+    __slots__ = ("_decide", "_future", "_unknown", "expects_new", "keys", "may_be_new")
 
     keys: tuple[str, ...]
 
@@ -251,6 +251,7 @@ class _Errand(Generic[ResultT]):
     ) -> None:
         self.keys = keys
         self.expects_new = True
+        self.may_be_new = True
         self._decide = decide
         self._future = future
         self._unknown = unknown

@@ -141,7 +141,7 @@ class OnlineCharging:
 class Interrogation:
     """One charging request as work for its account's lane."""
 
-    __slots__ = ("_charging", "_request", "_subscriber_id", "answer", "expects_new", "keys")
+    __slots__ = ("_charging", "_request", "_subscriber_id", "answer", "expects_new", "keys", "may_be_new")
 
     answer: ReplyTo
     keys: tuple[str, ...]
@@ -155,11 +155,12 @@ class Interrogation:
         self._subscriber_id = subscriber_id
         others = request.leases or ((request.refund_of,) if request.refund_of else ())
         self.keys = (request.session_key, *others) if others else (request.session_key,)
-        # An INITIAL or EVENT is new nearly always: its posting fails as a conflict if it is not. A Start has to look.
+        # An INITIAL or EVENT is new nearly always: its posting fails as a conflict if it is not. A Start has to look for
+        # its authorization, unless the account has no money set aside: then there is none that matters.
         kind = request.kind
-        self.expects_new = (kind is RequestKind.INITIAL or kind is RequestKind.EVENT) and not (
-            request.cumulative or request.refund_of
-        )
+        is_first = kind is RequestKind.INITIAL or kind is RequestKind.EVENT
+        self.expects_new = is_first and not (request.cumulative or request.refund_of)
+        self.may_be_new = is_first and not request.refund_of
 
     def decide(
         self, account: Account | None, records: Mapping[str, Record | None], now_ms: int

@@ -124,7 +124,7 @@ def close_session(
     data: DataOption = None,
     reason: ReasonOption = "",
 ) -> None:
-    """Ask the network element to end a session (Diameter: Abort-Session-Request).
+    """Ask the network element to end a session (Diameter: Abort-Session-Request, RADIUS: Disconnect-Request).
 
     The session ends with its last report, which is charged; if none comes, by supervision.
 

@@ -105,9 +105,9 @@ class RadiusServer:
                 self._add(listen, Role.AUTHENTICATION, keep_ms)
             for listen in self._settings.accounting:
                 self._add(listen, Role.ACCOUNTING, keep_ms * ACCOUNTING_KEEP_FACTOR)
-            streams = await self.streams.start()
+            streams = self.streams.start()
         except StartRefusedError:
-            self.streams.stop_reading()
+            await self.streams.stop_reading()
             self._close_sockets()
             raise
         loop = asyncio.get_running_loop()
@@ -126,7 +126,7 @@ class RadiusServer:
         loop = asyncio.get_running_loop()
         for datagrams in self._listeners:
             datagrams.stop_reading(loop)
-        self.streams.stop_reading()
+        await self.streams.stop_reading()
         await self.desk.drained(drain_s)
         if self._watching is not None:
             self._watching.cancel()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import structlog
 
-from ocs.addresses import Address, parse_address
+from ocs.addresses import parse_address
 from ocs.errors import StartRefusedError
 from ocs.net.datagrams import Local, Source
+from ocs.net.diameter_listener import Listener, open_sockets
 from ocs.net.radius_clients import Client, ClientTable, plain_address
 from ocs.net.radius_desk import RadiusDesk
 from ocs.net.radius_tls import TlsFiles, names_of_certificate
@@ -36,6 +37,7 @@ WRITE_BUFFER_OCTETS_MAX: Final = 1 << 20
 HANDSHAKE_S: Final = 10.0
 IDLE_S: Final = 900.0  # three watchdogs of a client that is slow to ask (RFC 3539)
 CONNECTIONS_PER_CLIENT_MAX: Final = 64
+CONNECTIONS_MAX: Final = 1024  # with those whose handshake is not over
 REPLIES_KEPT_MAX: Final = 1024  # an identifier has 8 bits: more are never waited for on one connection
 
 # What says that the two sides do not read the same packets any more.
@@ -74,42 +76,40 @@ class RadiusStreams:
         self.keep_ms = settings.reply_cache_s * 1000
         self.connections: set[RadiusStream] = set()
         self.on_answer: Callable[[RadiusStream, bytes], None] = lambda _stream, _octets: None
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
 
-    async def start(self) -> list[str]:
+    def start(self) -> list[str]:
         """Raises StartRefusedError if an address cannot be bound."""
         bound = []
         for text in self._settings.tcp:
-            bound += await self._listen(text, is_tls=False)
+            bound += self._listen(text, is_tls=False)
         for text in self._settings.radsec:
-            bound += await self._listen(text, is_tls=True)
+            bound += self._listen(text, is_tls=True)
         return bound
 
-    async def _listen(self, text: str, *, is_tls: bool) -> list[str]:
+    def _listen(self, text: str, *, is_tls: bool) -> list[str]:
         address = parse_address(text)
         if address is None:
             raise StartRefusedError(f"RADIUS: {text!r} is no address; write 0.0.0.0:2083")
-        options: dict[str, Any] = {}
-        if is_tls:
-            assert self._tls is not None, "the settings were checked"
-            options = {"ssl": self._tls.context, "ssl_handshake_timeout": HANDSHAKE_S}
-        try:
-            listener = await asyncio.get_running_loop().create_server(
-                lambda: RadiusStream(self, is_tls=is_tls), address.host, address.port, **options
-            )
-        except OSError as error:
-            raise StartRefusedError(f"RADIUS cannot listen on {text}: {error}; choose a free address") from error
+        assert self._tls is not None or not is_tls, "the settings were checked"
+        listener = Listener(
+            open_sockets(address),
+            lambda: RadiusStream(self, is_tls=is_tls),
+            lambda arriving: len(self.connections) + arriving < CONNECTIONS_MAX,
+            self._tls.context if self._tls is not None and is_tls else None,
+            HANDSHAKE_S,
+        )
         self._listeners.append(listener)
-        return [str(Address(*name.getsockname()[:2])) for name in listener.sockets]
+        return listener.addresses
 
     def reload(self) -> None:
         """Read certificates anew; connections that are open stay [R-117]."""
         if self._tls is not None:
             self._tls.reload()
 
-    def stop_reading(self) -> None:
+    async def stop_reading(self) -> None:
         for listener in self._listeners:
-            listener.close()
+            await listener.close()
         for stream in self.connections:
             stream.stop_reading()
 

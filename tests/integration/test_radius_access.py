@@ -68,6 +68,13 @@ async def test_r81_a_digest_with_the_nonce_of_the_proxy() -> None:
         assert (code, said["h323-return-code"], "Digest-Response-Auth" in said) == (3, "h323-return-code=2", False)
 
 
+async def test_r83_the_number_to_rate_is_the_one_called_not_the_one_in_the_uri() -> None:
+    """A proxy may have changed it after the phone made its digest."""
+    async with running() as server:
+        assert (await Asker(server).ask({**CALL, "Called-Station-Id": "4930123", **digest("n1")}))[0] == 2
+        assert server.core.requests[0].destination == "4930123"
+
+
 async def test_r23_a_digest_has_to_be_signed_whatever_the_settings() -> None:
     """RFC 5090, section 2.2; the draft's clients do not know how."""
     async with running(require_message_authenticator="no") as server:

@@ -129,7 +129,7 @@ async def test_statement_26_any_order_ends_in_the_same_money(order: tuple[int, .
 
 async def test_a_stop_alone_is_charged() -> None:
     """Asterisk's cdr_radius: the account in a vendor attribute, the numbers too, User-Name a channel's name [R-121]."""
-    async with playing() as gateway:
+    async with playing(profile="asterisk") as gateway:
         digium = (22736).to_bytes(4, "big")
         fields = {101: USER.encode(), 102: USER.encode(), 103: b"200555", 114: (61).to_bytes(4, "big")}
         values = [digium + bytes((number, len(value) + 2)) + value for number, value in fields.items()]

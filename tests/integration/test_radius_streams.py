@@ -202,7 +202,7 @@ async def test_r114_repeats_are_known_on_their_connection_only() -> None:
 
 
 async def test_r111_the_server_asks_on_the_clients_own_connection() -> None:
-    """A Disconnect-Request goes where the gateway already is, once, and its answer comes back the same way."""
+    """A Disconnect-Request goes where the gateway already is, once [R-113], and its answer comes back the same way."""
     session = CreditSession(
         "A", "ra:sbc:gw1:s1", SessionKind.CALL, "S", "sbc", "voice", "1", "2", NOW_MS, NOW_MS, 0, 0, "EUR", Seen()
     )

@@ -69,6 +69,26 @@ async def test_3_an_authorization_that_is_over_is_not_repeated_from_memory(worke
     await one.check_books()
 
 
+async def test_3_a_start_is_known_again_where_nothing_is_held(workers: tuple[World, World]) -> None:
+    """A worker that knows the account and sees no money set aside does not look for a call: the store says that there is
+    one, or that it has ended [R-34] [R-67].
+    """
+    one, two = workers
+    await one.change("-1.00")
+    await two.charge(accounting(two, INITIAL, "other"))
+    await two.charge(accounting(two, TERMINATION, "other", 0))
+    await one.charge(accounting(one, INITIAL, "call"))
+    assert (await one.figures())[1] == 0
+    await two.charge(accounting(two, INITIAL, "call"))
+    await two.charge(accounting(two, TERMINATION, "call", 10))
+    await one.charge(accounting(one, INITIAL, "call"))
+    await two.charge(accounting(two, TERMINATION, "call", 10))
+    assert await one.figures() == (amount("-0.10"), 0, amount("-0.10"))
+    records = [entry.cdr for entry in await one.entries() if entry.cdr is not None]
+    assert [record.cost for record in records] == [0, amount("0.10")]
+    await one.check_books()
+
+
 async def test_11_a_repeat_among_other_work_gets_its_stored_answer(workers: tuple[World, World]) -> None:
     """A CCR-I that took the last money comes again at another worker, in one batch with a request of another call [B-90]."""
     one, two = workers
