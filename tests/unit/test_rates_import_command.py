@@ -59,11 +59,11 @@ def test_from_the_sheet_to_the_traffic_and_back(sample_config: Path, sheet: Path
 
 def test_an_activation_can_wait_for_its_instant(sample_config: Path, sheet: Path) -> None:
     """With --at the deck stays as it is until the server puts the version in place."""
-    run(sample_config, "import", str(sheet), "-s", "acme", "--deck", "acme-usd", "--currency", "USD")
-    waiting = run(sample_config, "activate", "acme-usd", "--at", "2999-01-01")
+    run(sample_config, "import", str(sheet), "-s", "acme", "--deck", "acme-new-usd", "--currency", "USD")
+    waiting = run(sample_config, "activate", "acme-new-usd", "--at", "2999-01-01")
     assert "becomes live at 2999-01-01" in waiting.output
-    assert "scheduled" in run(sample_config, "staged", "acme-usd").output
-    assert not (sample_config.parent / "decks" / "acme-usd.csv").exists()
+    assert "scheduled" in run(sample_config, "staged", "acme-new-usd").output
+    assert not (sample_config.parent / "decks" / "acme-new-usd.csv").exists()
 
 
 @pytest.mark.parametrize(
