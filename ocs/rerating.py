@@ -28,6 +28,7 @@ from ocs.charging.cdr import decode_entry
 from ocs.charging.operations import RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
 from ocs.outbox.reader import FIELD
+from ocs.rating.origins import Origin
 from ocs.rating.price import Tariff, cost_of
 from ocs.rating.ratebook import RateBook
 
@@ -113,7 +114,13 @@ def price_anew(book: RateBook, plan: str, record: CdrRow) -> tuple[Amount, str] 
     total, sources = 0, []
     for group in record.groups:
         tariff = book.tariff_for(
-            plan, record.service, group.rating_group, group.service_ids, record.destination, record.started_at_ms
+            plan,
+            record.service,
+            group.rating_group,
+            group.service_ids,
+            record.destination,
+            record.started_at_ms,
+            Origin(record.origin, record.peer),
         )
         if not isinstance(tariff, Tariff):
             return tariff.value

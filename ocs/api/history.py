@@ -20,6 +20,7 @@ from ocs.rates.report import price_fields
 from ocs.rates.trace import Candidate, Considered, Query, trace
 from ocs.rates.wording import price_lines
 from ocs.rating.explain import explain, parts_of
+from ocs.rating.origins import Origin
 from ocs.rating.price import billed_units
 from ocs.rating.ratebook import RateBook
 from ocs.rating.units import UnitKind
@@ -251,7 +252,10 @@ def _explained_group(
 ) -> ExplainedGroup:
     found = None
     if book is not None and plan:
-        query = Query(cdr.destination, plan, cdr.service, cdr.started_at_ms, group.rating_group, group.service_ids)
+        origin = Origin(cdr.origin, cdr.peer)
+        query = Query(
+            cdr.destination, plan, cdr.service, cdr.started_at_ms, group.rating_group, group.service_ids, origin
+        )
         found = trace(book, currency, query)
     if found is None:
         note = "the account's plan and the rates of now are not known here"

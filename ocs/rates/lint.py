@@ -11,7 +11,7 @@ from ocs.rates.moments import moment_text
 from ocs.rates.sheets.sense import far_prices
 from ocs.rates.sheets.supplier import SUPPLIERS, read_supplier
 from ocs.rating.build import LoadResult
-from ocs.rating.dated import EVER_MS, FOREVER_MS
+from ocs.rating.dated import EVER_MS, FOREVER_MS, Version
 from ocs.rating.faults import ConfigFault, FaultList
 from ocs.rating.prefixes import Versions
 from ocs.rating.price import Price
@@ -95,7 +95,8 @@ class _DeckLint:
             newest_ms = max(
                 newest_ms, *(v.from_ms for v in versions), *(v.to_ms for v in versions if v.to_ms != FOREVER_MS)
             )
-            self._gaps(prefix, versions)
+            for alike in self._by_origin(prefix, versions) if len(versions) > 1 else (versions,):
+                self._gaps(prefix, alike)
             for version in versions:
                 price = self._source.price_of_row(version.what)
                 if version.from_ms <= self._now_ms < version.to_ms and isinstance(price, Price):
@@ -106,6 +107,14 @@ class _DeckLint:
 
     def _name(self, row: int) -> str:
         return self._codes.destinations[self._codes.destination_of[row]]
+
+    def _by_origin(self, prefix: str, versions: Versions) -> list[Versions]:
+        """Lines of a prefix follow each other for the same origin only."""
+        rules = self._codes.index.rules(prefix)
+        found: dict[str, list[Version[int]]] = {}
+        for version in versions:
+            found.setdefault(rules[version.what].text, []).append(version)
+        return [tuple(alike) for alike in found.values()]
 
     def _gaps(self, prefix: str, versions: Versions) -> None:
         """Between two lines of a prefix, and after its last: what answers there is hardly ever meant."""
