@@ -97,7 +97,7 @@ def call(name: str, destination: str, peer: str, kind: RequestKind = RequestKind
 
 
 async def test_86_a_grant_of_data_ends_at_the_switch(world: World) -> None:
-    """The client comes back when the price changes, since nobody asks it to tell both sides of the switch apart."""
+    """The client comes back when the price changes, since nobody asks it to tell both sides of the switch apart [G-73]."""
     await world.open("1.00")
     world.clock.now_ms += 6_390_000
     group = GroupRequest(GroupKey(30), ())
