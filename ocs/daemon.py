@@ -19,7 +19,7 @@ from balance.money import Currency
 from balance.store import BackendUnavailable
 from balance.valkey.server import examine
 from balance.valkey.store import PartitionsMismatchError, ValkeyStore, open_store
-from ocs import limits
+from ocs import limits, tasks
 from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, ensure_admin_key
@@ -165,9 +165,7 @@ class Daemon:
                 diameter.close(limits.DRAIN_S), radius.close(limits.DRAIN_S), http.close(limits.DRAIN_S)
             )
             await notifier.close()
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            await tasks.end(beside)
             await history.close()
             await self._store.close()
             log.info("daemon_stopped")

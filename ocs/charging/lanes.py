@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 BATCH_MAX: Final = 64
 QUEUE_MAX: Final = 1024
+HOLD_MAX: Final = 32
 ATTEMPTS_MAX: Final = 8
 LANES_MAX: Final = 200_000
 SESSIONS_PER_LANE_MAX: Final = 4096
@@ -140,6 +141,7 @@ class Lanes:
         self._lanes: dict[str, Lane] = {}
         self._ready: list[Lane] = []
         self._is_due = False
+        self._held = 0
         self._soon = soon
         self.session_accounts: dict[str, str] = {}
         self._on_conflict = on_conflict
@@ -166,10 +168,16 @@ class Lanes:
         self._ready.append(lane)
         if not self._is_due:
             self._is_due = True
+            self._held = 0
             self._soon(self._run)
 
     def _run(self) -> None:
         """Decide what can be decided of all lanes that are ready, then post all of it."""
+        waiting = len(self._ready)
+        if self._held < waiting < HOLD_MAX:
+            self._held = waiting
+            self._soon(self._run)
+            return
         self._is_due = False
         ready, self._ready = self._ready, []
         now_ms = self._clock()

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
 from enum import Enum
 from typing import Any, Final, Protocol
 
 import structlog
 from msgspec import structs
 
+from ocs import tasks
 from ocs.charging.notice_stream import LIFE_MS, NoticeStream, Route
 from ocs.charging.notices import Notice, NoticeKind
 from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
@@ -126,10 +126,7 @@ class ServerRequests:
             if sent.timer is not None:
                 sent.timer.cancel()
         self._sent.clear()
-        for task in tuple(self._tasks):
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.end(self._tasks)
 
     def learn_route(self, host: str, realm: str, via: str) -> None:
         """A request of ``host`` came in by that peer. What an agent brought is kept for the other processes, too."""

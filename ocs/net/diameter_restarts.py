@@ -8,6 +8,8 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from ocs import tasks
+
 log = structlog.get_logger()
 
 STATES_KEY: Final = "ocs:diameter:origin-states"
@@ -54,9 +56,7 @@ class Restarts:
             task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.end(self._tasks)
 
     async def _compare(self, name: str, state_id: int, now_ms: int) -> None:
         """With what any process knew; the first one that sees the higher value does the work."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import redis.asyncio as redis
 
 from balance.account import AccountState
+from ocs import tasks
 from ocs.charging.notice_stream import NoticeReader, NoticeStream
 from ocs.charging.notifier import Notifier
 from ocs.charging.recharge import AccountDesk
@@ -42,9 +43,7 @@ async def told(gateway: Gateway, valkey_url: str) -> AsyncIterator[None]:
     reading = asyncio.create_task(NoticeReader(stream, lambda: start_ms, {"ra": taker.take}).run())
     yield
     await notifier.close()
-    reading.cancel()
-    with suppress(asyncio.CancelledError):
-        await reading
+    await tasks.end([reading])
     await client.aclose()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis.asyncio as redis
 
+from ocs import tasks
 from ocs.charging.notice_stream import STREAM_KEY, NoticeReader, NoticeStream
 from ocs.charging.notices import Notice, NoticeKind
 from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
@@ -86,9 +87,8 @@ async def start(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
     yield make
     for process in processes:
-        process.task.cancel()
         await process.requests.close()
-    await asyncio.gather(*(process.task for process in processes), return_exceptions=True)
+    await tasks.end(process.task for process in processes)
     await client.aclose()
 
 
