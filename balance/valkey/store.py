@@ -36,6 +36,7 @@ from balance.valkey.codec import (
     encode_subscriber,
     encode_version,
     pack,
+    pack_update,
 )
 from balance.valkey.connection import Connection
 
@@ -144,20 +145,13 @@ class ValkeyStore:
         assert account.version > posting.expected_version, "a posting moves the version forward"
         account_id = account.account_id
         place = self._places[self._partition_of(account_id)]
-        parts: Sequence[Any]
-        if len(sessions) == 1 and not posting.entries and _is_plain(sessions[0]):
-            parts = (
-                b"FCALL",
-                b"ocs_update",
-                b"2",
-                place.accounts + account_id,
-                place.sessions + sessions[0].key,
-                encode_version(posting.expected_version),
-                encode_account(account),
-                sessions[0].value,
-            )
+        value = sessions[0].value if len(sessions) == 1 and not posting.entries and _is_plain(sessions[0]) else None
+        if value is not None and posting.expected_version:
+            version = encode_version(posting.expected_version)
+            session_key = place.sessions + sessions[0].key
+            command = pack_update(place.accounts + account_id, session_key, version, encode_account(account), value)
         else:
-            parts = _post_parts(place, posting)
+            command = pack(tuple(_post_parts(place, posting)))
 
         def posted(reply: Any) -> None:
             if reply == 1:
@@ -169,7 +163,7 @@ class ValkeyStore:
                 self._as_unavailable(reply)
                 done(_UNAVAILABLE)
 
-        self._connection.send(pack(tuple(parts)), posted)
+        self._connection.send(command, posted)
 
     def resolve(self, identity: str, done: ResolveDone) -> None:
         def resolved(reply: Any) -> None:

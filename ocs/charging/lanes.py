@@ -27,6 +27,8 @@ log = structlog.get_logger()
 BATCH_MAX: Final = 64
 QUEUE_MAX: Final = 1024
 HOLD_MAX: Final = 32
+"""Lanes that are enough to begin with while more of them keep getting ready: a step is the cheaper, the more it takes."""
+
 ATTEMPTS_MAX: Final = 8
 LANES_MAX: Final = 200_000
 SESSIONS_PER_LANE_MAX: Final = 4096
@@ -173,7 +175,7 @@ class Lanes:
 
     def _run(self) -> None:
         """Decide what can be decided of all lanes that are ready, then post all of it."""
-        waiting = len(self._ready)
+        waiting = len(self._ready)  # a turn that brought more may be followed by one that does, too
         if self._held < waiting < HOLD_MAX:
             self._held = waiting
             self._soon(self._run)

@@ -33,7 +33,7 @@ from protocols.diameter.message import Fault
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
 from protocols.diameter.service_details import service_details
-from protocols.diameter.service_information import Asking, party_addresses, subscriptions, visited_network
+from protocols.diameter.service_information import Asking, party_addresses, subscriptions
 
 # RFC 8506, section 9; for the whole request and for one group alike.
 RESULT_CODES: Final[Mapping[ChargingStatus, ResultCode]] = {
@@ -222,13 +222,13 @@ def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
 
 def parties_of(request: Asking, service: str, config: GyConfig) -> Parties:
     """Who is charged, who calls whom, and where the user roams."""
-    destination, origin = party_addresses(request)
+    destination, origin, network = party_addresses(request)
     terms, numbering, peer = config.terms, config.numbering, request.origin_host
     return Parties(
         _identities(request, terms.data_order if service == "data" else terms.order),
         numbering.called(peer, destination),
         numbering.calling(peer, origin),
-        network=visited_network(request),
+        network=network,
     )
 
 

@@ -117,7 +117,7 @@ class DiameterConnection(asyncio.Protocol):
         self._started_ns = 0
         self._in_flight_max = 0  # the peer's own
         self.requests_taken = 0
-        self._last_host = ""  # the Origin-Host of the last request
+        self._last_host, self._last_state = "", b""  # Origin-Host and Origin-State-Id of the last request
         self._ending = Ending.FAILED
         self._requests = RequestReader(server.node)
         self._logged_ms: dict[ResultCode, int] = {}
@@ -332,8 +332,9 @@ class DiameterConnection(asyncio.Protocol):
         for ccr in requests:
             if ccr.origin_host != self._last_host:
                 self._learn_route(ccr)
-            if _ORIGIN_STATE_ID in ccr.positions:
-                self._note_state(ccr)
+            at = ccr.positions.get(_ORIGIN_STATE_ID, 0)
+            if at and ccr.message.frame[at : at + 12] != self._last_state:  # mostly it is as in the request before
+                self._note_state(ccr, at)
             try:
                 found = charging_request(ccr, now_ms, gateway)
             except Exception:
@@ -345,15 +346,16 @@ class DiameterConnection(asyncio.Protocol):
                 self._answer_fault(ccr.message, found)
         return translated
 
-    def _note_state(self, ccr: CreditControlRequest) -> None:
+    def _note_state(self, ccr: CreditControlRequest, position: int) -> None:
         """Of a client behind an agent only its requests say that it was started anew [B-103]."""
         with suppress(AvpFault):
-            state_id = avp.u32(ccr.message.frame, ccr.positions[codes.ORIGIN_STATE_ID])
+            state_id = avp.u32(ccr.message.frame, position)
+            self._last_state = ccr.message.frame[position : position + 12]
             self._server.restarts.seen(ccr.origin_host, state_id)
 
     def _learn_route(self, ccr: CreditControlRequest) -> None:
         """Another client than the one before: requests of ours find it by this connection."""
-        self._last_host = ccr.origin_host
+        self._last_host, self._last_state = ccr.origin_host, b""
         realm = avp.text(ccr.message.frame, ccr.positions[codes.ORIGIN_REALM])
         self._server.requests.learn_route(ccr.origin_host, realm, self.identity)
 
@@ -365,14 +367,12 @@ class DiameterConnection(asyncio.Protocol):
             self._loop.call_soon(self._flush_turn)
 
     def _send_answers(self) -> None:
-        """Write the answers of this turn, one after the other."""
+        """Write the answers of this turn."""
         answered, self._answered = self._answered, []
-        server = self._server
+        server, gateway = self._server, self._server.gateway
         server.in_flight -= len(answered)
-        gateway = server.gateway
-        count, latency = server.counters.requests, server.counters.latency
         send = self.peer.send_answer
-        now_ns = perf_counter_ns()
+        tally: dict[tuple[int, int, int], int] = {}  # the requests of one read came together
         for pending in answered:
             ccr, answer = pending.ccr, pending.answer
             assert answer is not None, "it is answered"
@@ -382,9 +382,11 @@ class DiameterConnection(asyncio.Protocol):
                 log.exception("diameter_answer_failed", peer=self.identity, session_id=ccr.session_id)
                 data = gateway.encoder.answer(ccr, ResultCode.UNABLE_TO_COMPLY)
             send(data)
-            kind = ccr.request_type
-            count[_COUNTED[kind][answer.status]] += 1
-            latency[_TIMED[kind]].observe((now_ns - pending.started_ns) // 1000)
+            alike = ccr.request_type, answer.status, pending.started_ns
+            tally[alike] = tally.get(alike, 0) + 1
+        for (kind, status, started_ns), number in tally.items():
+            server.counters.requests[_COUNTED[kind][status]] += number
+            server.counters.latency[_TIMED[kind]].observe((perf_counter_ns() - started_ns) // 1000, number)
 
     def _answer_fault(self, message: Message, fault: Fault) -> None:
         self._server.counters.count("diameter", "fault", fault.result_code.name.lower())

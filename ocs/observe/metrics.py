@@ -47,9 +47,10 @@ class Latency:
         self.counts = [0] * (len(LATENCY_BOUNDS_US) + 1)
         self.sum_us = 0
 
-    def observe(self, duration_us: int) -> None:
-        self.counts[bisect_left(LATENCY_BOUNDS_US, duration_us)] += 1
-        self.sum_us += duration_us
+    def observe(self, duration_us: int, number: int = 1) -> None:
+        """So many took so long."""
+        self.counts[bisect_left(LATENCY_BOUNDS_US, duration_us)] += number
+        self.sum_us += duration_us * number
 
 
 class Counters:

@@ -181,7 +181,9 @@ class Layout:
         request.requested_action = template.requested_action
         request.event_timestamp = fields[self._event_timestamp] if self._event_timestamp >= 0 else None
         request.termination_cause = template.termination_cause
-        request.groups = [shape.take(fields) for shape in self._groups]
+        groups = self._groups
+        # One is the rule, and a comprehension is a call more.
+        request.groups = [groups[0].take(fields)] if len(groups) == 1 else [shape.take(fields) for shape in groups]
         request.requested = self._requested.take(fields) if self._requested is not None else None
         request.used = [shape.take(fields) for shape in self._used] if self._used else []
         request.service_ids = template.service_ids

@@ -29,26 +29,24 @@ _CALLING: Final = (
 
 
 Asking: TypeAlias = CreditControlRequest | AccountingRequest
-_NETWORK: Final = (codes.VENDOR_3GPP << 32 | 874, codes.VENDOR_3GPP << 32 | 18)  # PS-Information, 3GPP-SGSN-MCC-MNC
+_NETWORK: Final = ((codes.PS_INFORMATION, codes.VENDOR_3GPP << 32 | 18),)  # 3GPP-SGSN-MCC-MNC
 
 # Groups that were walked already, by where they stand: both parties are in the same ones.
 _Walked: TypeAlias = dict[int, tuple[dict[int, int], list[tuple[int, int]]]]
 
 
-def party_addresses(request: Asking) -> tuple[str, str]:
-    """Who is called and who calls, as the client wrote it; "" where it does not say."""
+def party_addresses(request: Asking) -> tuple[str, str, str]:
+    """Who is called, who calls, and the network that serves the user, as the client wrote it; "" where it does not say.
+
+    The network is MCC and MNC (3GPP-SGSN-MCC-MNC, TS 29.061 16.4.7).
+    """
     position = request.positions.get(codes.SERVICE_INFORMATION)
     if position is None:
-        return "", ""
+        return "", "", ""
     walked: _Walked = {}
     frame = request.message.frame
-    return _first_of(frame, position, _CALLED, walked), _first_of(frame, position, _CALLING, walked)
-
-
-def visited_network(request: Asking) -> str:
-    """The network that serves the user, MCC and MNC (3GPP-SGSN-MCC-MNC, TS 29.061 16.4.7); "" where it is not said."""
-    position = request.positions.get(codes.SERVICE_INFORMATION)
-    return "" if position is None else _first_of(request.message.frame, position, (_NETWORK,), {})
+    called = _first_of(frame, position, _CALLED, walked)
+    return called, _first_of(frame, position, _CALLING, walked), _first_of(frame, position, _NETWORK, walked)
 
 
 def subscriptions(request: Asking) -> list[tuple[int, str]]:
