@@ -53,6 +53,10 @@ class Numbering:
             otherwise = otherwise if entry.clients else rules
         return cls(formats, otherwise)
 
+    def knows(self, client: str) -> bool:
+        """Tell whether the operator has said how this client writes numbers."""
+        return client in self._formats or self._otherwise is not None
+
     def called(self, client: str, address: str) -> str:
         """Give the digits to rate, or the user of a SIP address that is no number."""
         rules = self._formats.get(client, self._otherwise)

@@ -26,6 +26,7 @@ from ocs.charging.request import (
     Quantity,
     RequestKind,
 )
+from ocs.gateways.numbering import PLAIN_NUMBERING, Numbering
 from ocs.gateways.radius_names import (
     authorization_key,
     client_prefix,
@@ -66,9 +67,12 @@ class Profile(msgspec.Struct, frozen=True):
     lease_ms: int
     dialect: Dialect
     charged_leg: str
+    numbering: Numbering = PLAIN_NUMBERING
 
 
-def profile_of(client: RadiusClient, settings: Radius, dialect: Dialect) -> Profile:
+def profile_of(
+    client: RadiusClient, settings: Radius, dialect: Dialect, numbering: Numbering = PLAIN_NUMBERING
+) -> Profile:
     """An authorization outlives its grant by the time a phone may ring [R-43]."""
     return Profile(
         client,
@@ -78,6 +82,7 @@ def profile_of(client: RadiusClient, settings: Radius, dialect: Dialect) -> Prof
         (settings.ring_s + SILENCE_MARGIN_S) * 1000,
         dialect,
         client.charged_leg or dialect.legs.charged,
+        numbering,
     )
 
 
@@ -121,8 +126,8 @@ def authorization_request(reading: Reading, profile: Profile, nonce: bytes, now_
         service="voice",
         event_at_ms=now_ms,
         groups=(GroupRequest(_ONE_GROUP, (Quantity(UnitKind.SECONDS, profile.session_max_s),)),),
-        destination=_destination(callee),
-        origin=normal_number(caller),
+        destination=_destination(callee, profile),
+        origin=_origin(caller, profile),
         fingerprint=zlib.crc32(content.encode()),
         peer=profile.client.name,
         lease_ms=profile.lease_ms,
@@ -140,7 +145,7 @@ def _balance_check(reading: Reading, profile: Profile, nonce: bytes, now_ms: int
         service="data" if is_framed(reading) else "voice",
         event_at_ms=now_ms,
         groups=(),
-        origin=normal_number(reading.text(Field.CALLER)),
+        origin=_origin(reading.text(Field.CALLER), profile),
         action=EventAction.CHECK_BALANCE,
         peer=profile.client.name,
     )
@@ -200,8 +205,8 @@ def accounting_request(reading: Reading, profile: Profile, now_ms: int) -> Accou
 def _parties(reading: Reading, profile: Profile) -> Parties:
     return Parties(
         identities_of(reading),
-        "" if is_framed(reading) else _destination(reading.text(Field.CALLEE)),
-        normal_number(reading.text(Field.CALLER)),
+        "" if is_framed(reading) else _destination(reading.text(Field.CALLEE), profile),
+        _origin(reading.text(Field.CALLER), profile),
         _leases_of(reading, profile),
         details_of(reading, profile),
     )
@@ -339,8 +344,17 @@ def _leases_of(reading: Reading, profile: Profile) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _destination(callee: str) -> str:
-    return normal_number(dialled_digits(callee)) if callee else ""
+def _destination(callee: str, profile: Profile) -> str:
+    """The digits to rate, brought to international form where the operator says how this client writes numbers."""
+    if not callee:
+        return ""
+    name, dialled = profile.client.name, dialled_digits(callee)
+    return profile.numbering.called(name, dialled) if profile.numbering.knows(name) else normal_number(dialled)
+
+
+def _origin(caller: str, profile: Profile) -> str:
+    name = profile.client.name
+    return profile.numbering.calling(name, caller) if profile.numbering.knows(name) else normal_number(caller)
 
 
 def _cause(reading: Reading, profile: Profile, status_type: int) -> str:

@@ -96,7 +96,7 @@ class Listener:
             log.info("connection_not_made", reason=str(error) or type(error).__name__)
 
 
-def open_sockets(address: Address, is_sctp: bool = False) -> list[socket.socket]:
+def open_sockets(address: Address, protocol: str, is_sctp: bool = False) -> list[socket.socket]:
     """Sockets that listen on an address. Raises StartRefusedError with the reason and the cure."""
     found: list[socket.socket] = []
     try:
@@ -116,7 +116,7 @@ def open_sockets(address: Address, is_sctp: bool = False) -> list[socket.socket]
             reason = "this kernel has no SCTP (Linux: modprobe sctp), or empty listen_sctp"
         else:
             reason = why_not_free(address, socket.SOCK_STREAM) or f"cannot be listened on: {error.strerror}"
-        raise StartRefusedError(f"Diameter: {address} {reason}") from error
+        raise StartRefusedError(f"{protocol}: {address} {reason}") from error
     return found
 
 

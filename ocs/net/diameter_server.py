@@ -134,7 +134,7 @@ class DiameterServer:
         return [address for listener in self._listeners for address in listener.addresses]
 
     def _listen(self, address: Address, context: ssl.SSLContext | None, is_sctp: bool) -> Listener:
-        sockets = open_sockets(address, is_sctp)
+        sockets = open_sockets(address, "Diameter", is_sctp)
         return Listener(sockets, self._accepted, self._admits, context, self._settings.capabilities_timeout_s)
 
     def _accepted(self) -> DiameterConnection:

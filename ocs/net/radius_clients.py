@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ocs.errors import EXIT_CONFIG, StartRefusedError
+from ocs.gateways.numbering import PLAIN_NUMBERING, Numbering
 from ocs.gateways.radius import Profile, profile_of
 from ocs.gateways.radius_products import Products
 from ocs.settings import Radius, RadiusClient
@@ -40,8 +41,8 @@ class Client(msgspec.Struct):
 class ClientTable:
     """The longest network that holds the address wins. What was found is kept, also that nothing was."""
 
-    def __init__(self, settings: Radius, products: Products) -> None:
-        self.clients = [_client(client, settings, products) for client in settings.clients]
+    def __init__(self, settings: Radius, products: Products, numbering: Numbering = PLAIN_NUMBERING) -> None:
+        self.clients = [_client(client, settings, products, numbering) for client in settings.clients]
         self._networks = sorted(
             ((network, client) for client in self.clients for network in _networks(client.profile.client)),
             key=lambda entry: -entry[0].prefixlen,
@@ -88,10 +89,10 @@ def plain_address(text: str) -> str:
     return str(_address(text))
 
 
-def _client(client: RadiusClient, settings: Radius, products: Products) -> Client:
+def _client(client: RadiusClient, settings: Radius, products: Products, numbering: Numbering) -> Client:
     if not client.secret:
         raise StartRefusedError(f"radius client {client.name}: the secret is empty; set one", EXIT_CONFIG)
-    profile = profile_of(client, settings, products.dialect_of(client))
+    profile = profile_of(client, settings, products.dialect_of(client), numbering)
     peer = Peer(
         profile.secret, client.require_message_authenticator, client.limit_proxy_state, client.status_server
     )  # fmt: skip

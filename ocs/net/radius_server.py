@@ -15,6 +15,7 @@ import structlog
 from balance.money import Currency
 from ocs.charging.session import CreditSession
 from ocs.errors import StartRefusedError
+from ocs.gateways.numbering import Numbering
 from ocs.gateways.radius_products import load_products
 from ocs.net.datagrams import DatagramSocket, Local, Source
 from ocs.net.radius_clients import Client, ClientTable
@@ -72,7 +73,7 @@ class RadiusServer:
         self._clock = clock
         self._is_ready = is_ready
         products = load_products(config_dir, settings.radius)
-        self._clients = ClientTable(settings.radius, products)
+        self._clients = ClientTable(settings.radius, products, Numbering.of(settings.numbering))
         self._listeners: dict[DatagramSocket, _Listener] = {}
         self._seldom = SeldomLog()
         self.counters = counters if counters is not None else Counters()

@@ -93,7 +93,7 @@ class RadiusStreams:
             raise StartRefusedError(f"RADIUS: {text!r} is no address; write 0.0.0.0:2083")
         assert self._tls is not None or not is_tls, "the settings were checked"
         listener = Listener(
-            open_sockets(address),
+            open_sockets(address, "RADIUS"),
             lambda: RadiusStream(self, is_tls=is_tls),
             lambda arriving: len(self.connections) + arriving < CONNECTIONS_MAX,
             self._tls.context if self._tls is not None and is_tls else None,

@@ -11,6 +11,7 @@ import pytest
 from ocs.charging.cdr import CdrFlag
 from ocs.charging.request import ChargingRequest, EventAction, GroupKey, Quantity, RequestKind
 from ocs.errors import StartRefusedError
+from ocs.gateways.numbering import Numbering
 from ocs.gateways.radius import (
     EVENT_AGE_MS_MAX,
     INTERIM_NUMBER_MAX,
@@ -25,7 +26,7 @@ from ocs.gateways.radius import (
 from ocs.gateways.radius_names import authorization_key, class_of_key
 from ocs.gateways.radius_products import Products, load_products
 from ocs.rating.units import UnitKind
-from ocs.settings import Radius, RadiusClient
+from ocs.settings import NumberingEntry, Radius, RadiusClient
 from protocols.radius.packet import Packet, decode
 from protocols.radius.reading import Field, Reader, Reading
 from tests.wire.radius_packets import CONFIG, named
@@ -193,6 +194,16 @@ def test_an_interim_without_session_time_is_measured_by_the_clock() -> None:
     assert request.request_number == (NOW_MS - 5000) // 1000
     assert request.duration_from_times
     assert request.groups[0].used == ()
+
+
+def test_numbers_are_read_as_this_client_writes_them() -> None:
+    """A German PBX dials nationally and with a technical prefix; other clients' numbers stay as they come."""
+    entry = NumberingEntry(clients=("sbc",), region="DE", plain="national", tech_prefixes=("1234#",))
+    of = msgspec.structs.replace(profile(), numbering=Numbering.of([entry]))
+    said: dict[str, Any] = {"Called_Station_Id": "1234#0301234567", "Calling_Station_Id": "089654321"}
+    request = charged(START, of, **said)
+    assert (request.destination, request.origin) == ("49301234567", "4989654321")
+    assert charged(START, **said).origin == "089654321"
 
 
 def test_r74_ids_have_case() -> None:
