@@ -27,7 +27,7 @@ from ocs.addresses import Address, parse_address, why_not_free
 from ocs.embedded import process
 from ocs.embedded.folder import DataFolder, Endpoints
 from ocs.embedded.postgres import EmbeddedPostgres
-from ocs.embedded.process import Program
+from ocs.embedded.process import LARGE_HEAP, Program
 from ocs.embedded.valkey import EmbeddedValkey
 from ocs.errors import EXIT_CONFIG, EXIT_INTERNAL, EXIT_TEMPORARY, StartRefusedError
 from ocs.keeper import POLL_S, Keeper
@@ -110,6 +110,7 @@ class Supervisor:
             ),
             run_dir=self._folder.run,
             environment={
+                **(LARGE_HEAP if command == "serve" else {}),
                 "OCS_VALKEY_URL": self._endpoints.valkey_url,
                 "OCS_POSTGRES_DSN": self._endpoints.postgres_dsn,
             },

@@ -182,7 +182,7 @@ class World:
             argv=(sys.executable, "-m", "ocs", command, "--config", str(self.config / "ocs.toml")),
             run_dir=self.folder.run,
             log=self.folder.log / f"{name}.log",
-            environment=self.environment,
+            environment={**self.environment, **(process.LARGE_HEAP if command == "serve" else {})},
         )
         child = process.start(program)
         self._children.append((program, child))
