@@ -220,7 +220,7 @@ async def _turns(store: PackingStore, profiler: cProfile.Profile | None) -> floa
     begin_s = time.process_time()
     if profiler is not None:
         profiler.enable()
-    for _ in range(4):
+    for _ in range(6):  # the lanes may wait a turn for more
         await asyncio.sleep(0)
         store.answer()
     if profiler is not None:

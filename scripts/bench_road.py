@@ -163,7 +163,8 @@ async def main(calls: int, rounds: int, profile: bool) -> None:
                 profiler.enable()
             for read in reads:
                 connection.data_received(read)
-                await asyncio.sleep(0)  # the lanes decide and post
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # the lanes have decided and posted, be it after waiting a turn for more
                 store.answer()
                 await asyncio.sleep(0)  # the answers leave
             if profile:
