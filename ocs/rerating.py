@@ -24,10 +24,9 @@ from ocs.billing import reratings
 from ocs.billing.cdrs import CdrRow
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.reratings import AccountLine, Line, Run, RunState, Selection
-from ocs.charging.cdr import decode_entry
 from ocs.charging.operations import RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
-from ocs.outbox.reader import FIELD
+from ocs.posted_once import posted_entry
 from ocs.rating.origins import Origin
 from ocs.rating.price import Tariff, cost_of
 from ocs.rating.ratebook import RateBook
@@ -242,9 +241,7 @@ async def _settle_account(
     amount = account.amount if direction is Direction.APPLY else -account.amount
     entry = 0 if amount == 0 else None
     if entry is None and is_resumed:
-        # First the outbox: what the flusher carries from there to the journal meanwhile is seen in at least one.
-        entry = await _waiting_entry(redis, account.account_id, key)
-        entry = entry or await reratings.posted_entry(connection, account.account_id, key)
+        entry = await posted_entry(connection, redis, account.account_id, key)
     if entry is None:
         reason = f"{account.records} records re-rated by {run.rate_version}"
         reason = f"{reason}, taken back" if direction is Direction.UNDO else reason
@@ -257,23 +254,3 @@ async def _settle_account(
         entry = result.entry_number
     note = reratings.set_applied if direction is Direction.APPLY else reratings.set_undone
     await note(connection, run.run_id, account.account_id, entry)
-
-
-async def _waiting_entry(redis: Any, account_id: str, reference: str) -> int | None:
-    """The number of an adjustment that has not come to the journal yet."""
-    partitions = int(await redis.get(keys.PARTITIONS_KEY) or 0)
-    if not partitions:
-        return None
-    stream, start = keys.outbox_key(keys.partition_of(account_id, partitions)), "-"
-    while True:
-        page = await redis.xrange(stream, min=start, count=PAGE)
-        for _, fields in page:
-            try:
-                entry = decode_entry(fields.get(FIELD, b""))
-            except msgspec.MsgspecError:
-                continue  # the flusher buries it
-            if (entry.account_id, entry.reference) == (account_id, reference):
-                return entry.entry_number
-        if len(page) < PAGE:
-            return None
-        start = f"({page[-1][0].decode()}"

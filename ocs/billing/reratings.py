@@ -99,7 +99,10 @@ LATER_RUNS: Final = """
     ORDER BY l.run_id
 """
 ACCOUNTS: Final = "SELECT * FROM rerating_account WHERE run_id = $1 ORDER BY account_id"
-POSTED: Final = "SELECT entry_number FROM journal WHERE account_id = $1 AND reference = $2 AND kind = 'adjustment'"
+POSTED: Final = """
+    SELECT entry_number FROM journal
+    WHERE account_id = $1 AND reference = $2 AND kind IN ('adjustment', 'invoice', 'payment')
+"""
 
 
 async def records(connection: Any, selection: Selection) -> AsyncIterator[tuple[CdrRow, Amount]]:
@@ -194,6 +197,6 @@ async def later_runs(connection: Any, run_id: str) -> list[str]:
 
 
 async def posted_entry(connection: Any, account_id: str, reference: str) -> int | None:
-    """The number of the adjustment that has this reference in the journal."""
+    """The number of the entry that was posted under this key, by the journal."""
     found: int | None = await connection.fetchval(POSTED, account_id, reference)
     return found

@@ -13,7 +13,9 @@ from balance.account import Hold
 from balance.money import Amount
 from ocs.rating.price import Price
 
-KINDS = ("opened", "top_up", "adjustment", "expiry", "session", "event", "refund", "state")
+KINDS = (
+    "opened", "top_up", "adjustment", "invoice", "payment", "expiry", "session", "event", "refund", "state"
+)  # fmt: skip
 
 
 class CdrFlag(IntFlag):

@@ -28,6 +28,8 @@ BALANCE_MAX: Final = 2**62
 class OperationKind(Enum):
     TOP_UP = "top_up"
     ADJUSTMENT = "adjustment"
+    INVOICE = "invoice"  # what an invoice asks for beside the calls that were debited
+    PAYMENT = "payment"
     STATE = "state"
 
 

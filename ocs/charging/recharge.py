@@ -139,11 +139,18 @@ class AccountDesk:
         )
 
     async def adjust(
-        self, account_id: str, amount: Amount, currency: str, *, key: str, actor: str, reason: str
+        self,
+        account_id: str,
+        amount: Amount,
+        currency: str,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        kind: OperationKind = OperationKind.ADJUSTMENT,
     ) -> RechargeResult:
-        return await self._operate(
-            Operation(OperationKind.ADJUSTMENT, account_id, key, actor, reason, amount, currency)
-        )
+        """Add a signed amount to the main bucket; ``kind`` is what the journal calls it."""
+        return await self._operate(Operation(kind, account_id, key, actor, reason, amount, currency))
 
     async def set_state(
         self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str

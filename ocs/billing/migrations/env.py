@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+import ocs.billing.invoices.tables  # adds its tables to the metadata
 from ocs.billing.schema import metadata
 
 context.configure(

@@ -1,0 +1,1 @@
+"""From rated records to invoices, their numbers, their payment."""

@@ -1,0 +1,363 @@
+"""The invoices themselves: drafts written and discarded, numbers given, credit notes made. Each in one transaction.
+
+    draft ──issue──► issued ──payments──► paid
+      └──discard──► (gone, its records are free again)
+
+An issued invoice never changes and never goes; what was wrong in it is corrected by a credit note of its own series.
+Numbers come from a row that is locked until the state has changed with it: without gaps, whatever crashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from balance.money import Amount
+from ocs.billing.invoices.calculation import Calculation, TaxLine
+from ocs.billing.invoices.customers import Customer
+from ocs.billing.invoices.drafting import Draft
+from ocs.billing.invoices.issuers import Issuers, LegalEntity
+from ocs.billing.invoices.rounding import quotient
+from ocs.billing.invoices.usage import Span
+
+NUMBER_DIGITS: Final = 6
+
+
+class InvoiceKind(StrEnum):
+    INVOICE = "invoice"
+    CREDIT_NOTE = "credit_note"
+
+
+class InvoiceState(StrEnum):
+    DRAFT = "draft"
+    ISSUED = "issued"
+    PAID = "paid"
+
+
+class InvoiceRefusedError(Exception):
+    """It cannot be done with this invoice; the text says why and what to do."""
+
+
+class InvoiceLine(msgspec.Struct, frozen=True):
+    """A line as it stands in the book; see ``calculation.Charge`` for the meaning of the fields."""
+
+    line_number: int
+    kind: str
+    text: str
+    account_id: str
+    charge_id: str
+    service: str
+    destination: str
+    records: int
+    used: int
+    unit: str
+    amount: Amount
+    included_rate: int
+    is_debited: bool
+    tax_code: str
+    rate: int
+    net_minor: int
+    first: date
+    after: date
+
+
+class Parties(msgspec.Struct, frozen=True):
+    """Who issued it to whom, as both were on that day."""
+
+    issuer: LegalEntity
+    customer: Customer
+
+
+class Invoice(msgspec.Struct, frozen=True):
+    """One invoice or credit note. Amounts are minor; ``residue`` and ``debited`` exact. A credit note's are negative."""
+
+    invoice_id: int
+    customer_id: str
+    legal_entity: str
+    kind: InvoiceKind
+    state: InvoiceState
+    number: str | None
+    currency: str
+    first: date
+    after: date
+    issued_on: date | None
+    due_on: date | None
+    net_minor: int
+    tax_minor: int
+    total_minor: int
+    paid_minor: int
+    residue: Amount
+    debited: Amount
+    corrects: int | None
+    reason: str
+    taxes: tuple[TaxLine, ...]
+    parties: Parties | None
+    is_booked: bool
+
+    @property
+    def open_minor(self) -> int:
+        """What is not paid yet."""
+        return self.total_minor - self.paid_minor
+
+
+_FIELDS: Final = ", ".join(Invoice.__struct_fields__)
+_LINE_FIELDS: Final = InvoiceLine.__struct_fields__
+_INSERT_LINE: Final = (
+    f"INSERT INTO invoice_line (invoice_id, {', '.join(_LINE_FIELDS)}) "  # noqa: S608 - names of our own
+    f"VALUES ({', '.join(f'${number}' for number in range(1, len(_LINE_FIELDS) + 2))})"
+)
+_INSERT: Final = """
+    INSERT INTO invoice (customer_id, legal_entity, kind, state, currency, first, after, net_minor, tax_minor,
+        total_minor, residue, debited, corrects, reason, taxes)
+    VALUES ($1, $2, $3, 'draft', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING invoice_id
+"""
+_NEXT_NUMBER: Final = """
+    INSERT INTO invoice_counter (legal_entity, series, year, last) VALUES ($1, $2, $3, 1)
+    ON CONFLICT (legal_entity, series, year) DO UPDATE SET last = invoice_counter.last + 1 RETURNING last
+"""
+_CREDITED: Final = """
+    SELECT coalesce(sum(net_minor), 0)::bigint AS net, coalesce(sum(tax_minor), 0)::bigint AS tax
+    FROM invoice WHERE corrects = $1
+"""
+
+
+# --- drafts -----------------------------------------------------------------------------------------------------
+
+
+async def write_draft(connection: Any, draft: Draft) -> int:
+    """Keep a draft, and count its records as billed. The caller holds the customer's lock (``lock_customer``)."""
+    invoice_id: int = await connection.fetchval(
+        _INSERT,
+        draft.customer.customer_id,
+        draft.customer.legal_entity,
+        InvoiceKind.INVOICE.value,
+        draft.customer.currency,
+        *draft.period,
+        *_amounts(draft.calculation),
+        draft.debited,
+        None,
+        "",
+        _json(draft.calculation.taxes),
+    )
+    await connection.executemany(_INSERT_LINE, [(invoice_id, *row) for row in _line_rows(draft.calculation)])
+    await connection.executemany(
+        "INSERT INTO invoice_span (account_id, after_entry, last_entry, invoice_id) VALUES ($1, $2, $3, $4)",
+        [(*span[:3], invoice_id) for span in draft.spans if span.last_entry > span.after_entry],
+    )
+    return invoice_id
+
+
+async def lock_customer(connection: Any, customer_id: str) -> None:
+    """Until the transaction ends, nobody else drafts for this customer."""
+    await connection.execute("SELECT FROM customer WHERE customer_id = $1 FOR UPDATE", customer_id)
+
+
+async def discard(connection: Any, invoice_id: int) -> None:
+    """Take a draft back. Only the customer's last one: the spans of a later one begin where this one's end."""
+    async with connection.transaction():
+        found = await _locked(connection, invoice_id)
+        if found.state is not InvoiceState.DRAFT:
+            raise InvoiceRefusedError(f"invoice {found.number} is issued: correct it by a credit note")
+        await lock_customer(connection, found.customer_id)
+        later = await connection.fetchval(
+            "SELECT min(invoice_id) FROM invoice WHERE customer_id = $1 AND kind = 'invoice' AND invoice_id > $2",
+            found.customer_id,
+            invoice_id,
+        )
+        if later is not None and found.kind is InvoiceKind.INVOICE:
+            raise InvoiceRefusedError(f"invoice {later} follows it: discard that one first")
+        await connection.execute("DELETE FROM invoice WHERE invoice_id = $1", invoice_id)
+
+
+# --- issue ------------------------------------------------------------------------------------------------------
+
+
+async def issue(connection: Any, invoice_id: int, customer: Customer, issuers: Issuers, today: date) -> Invoice:
+    """Give a draft its number; from now on it stands. Issuing it again changes nothing."""
+    async with connection.transaction():
+        found = await _locked(connection, invoice_id)
+        if found.state is not InvoiceState.DRAFT:
+            return found
+        entity = issuers.entities[found.legal_entity]
+        is_credit = found.kind is InvoiceKind.CREDIT_NOTE
+        series = entity.credit_note_series if is_credit else entity.invoice_series
+        last: int = await connection.fetchval(_NEXT_NUMBER, entity.id, series, today.year)
+        terms_days = customer.terms_days if customer.terms_days >= 0 else entity.terms_days
+        await connection.execute(
+            "UPDATE invoice SET state = 'issued', number = $2, issued_on = $3, due_on = $4, parties = $5 "
+            "WHERE invoice_id = $1",
+            invoice_id,
+            f"{series}-{today.year}-{last:0{NUMBER_DIGITS}d}",
+            today,
+            today + timedelta(days=0 if is_credit else terms_days),
+            _json(Parties(entity, customer)),
+        )
+        return await _locked(connection, invoice_id)
+
+
+# --- correct ----------------------------------------------------------------------------------------------------
+
+
+async def draft_credit_note(
+    connection: Any, invoice_id: int, reason: str, lines: Mapping[int, int] | None = None
+) -> int:
+    """Draft a credit note over lines of an issued invoice: line number -> net, minor; None: all that is left of it.
+
+    Its tax is that of the same codes and rates. What credits the rest of a rate's base credits the rest of its tax,
+    so that an invoice that was credited in parts is credited to the last cent. Raises InvoiceRefusedError.
+    """
+    async with connection.transaction():
+        found = await _locked(connection, invoice_id)
+        if found.state is InvoiceState.DRAFT or found.kind is not InvoiceKind.INVOICE:
+            raise InvoiceRefusedError("a credit note corrects an issued invoice; a draft is discarded instead")
+        credited = await _credited_lines(connection, invoice_id)
+        there = await lines_of(connection, invoice_id)
+        left = {line.line_number: line.net_minor + credited.get(line.line_number, 0) for line in there}
+        wanted = dict(lines) if lines is not None else {number: net for number, net in left.items() if net}
+        for number, net in wanted.items():
+            if number not in left:
+                raise InvoiceRefusedError(f"invoice {found.number} has no line {number}")
+            if not net or abs(net) > abs(left[number]) or (net < 0) != (left[number] < 0):
+                raise InvoiceRefusedError(f"line {number} of {found.number} has {left[number]} left to be credited")
+        if not wanted:
+            raise InvoiceRefusedError(f"invoice {found.number} is credited in full already")
+        kept = [line for line in there if line.line_number in wanted]
+        taxes = await _credited_taxes(connection, found, kept, wanted, left)
+        net_minor, tax_minor = -sum(wanted.values()), sum(each.tax_minor for each in taxes)
+        credit_id: int = await connection.fetchval(
+            _INSERT,
+            found.customer_id, found.legal_entity, InvoiceKind.CREDIT_NOTE.value, found.currency,
+            found.first, found.after, net_minor, tax_minor, net_minor + tax_minor, 0, 0, invoice_id, reason,
+            _json(taxes),
+        )  # fmt: skip
+        rows = [
+            msgspec.structs.replace(
+                line, net_minor=-wanted[line.line_number], amount=0, is_debited=False, records=0, used=0, charge_id=""
+            )
+            for line in kept
+        ]
+        await connection.executemany(_INSERT_LINE, [(credit_id, *msgspec.structs.astuple(row)) for row in rows])
+        return credit_id
+
+
+async def _credited_lines(connection: Any, invoice_id: int) -> dict[int, int]:
+    rows = await connection.fetch(
+        "SELECT line_number, sum(l.net_minor)::bigint AS net FROM invoice_line l JOIN invoice i USING (invoice_id) "
+        "WHERE i.corrects = $1 GROUP BY line_number",
+        invoice_id,
+    )
+    return {row["line_number"]: row["net"] for row in rows}
+
+
+async def _credited_taxes(
+    connection: Any, found: Invoice, kept: Sequence[InvoiceLine], wanted: Mapping[int, int], left: Mapping[int, int]
+) -> list[TaxLine]:
+    """The tax that comes back, per code and rate. ``left`` is the net of each line that is not credited yet."""
+    earlier = await connection.fetch("SELECT taxes FROM invoice WHERE corrects = $1", found.invoice_id)
+    back: dict[tuple[str, int], int] = {}
+    base_left: dict[tuple[str, int], int] = {}
+    for row in earlier:
+        for each in msgspec.json.decode(row["taxes"], type=tuple[TaxLine, ...]):
+            back[each.code, each.rate] = back.get((each.code, each.rate), 0) + each.tax_minor
+            base_left[each.code, each.rate] = base_left.get((each.code, each.rate), 0) + each.base_minor
+    taxes = []
+    for tax in found.taxes:
+        base = sum(wanted[line.line_number] for line in kept if (line.tax_code, line.rate) == (tax.code, tax.rate))
+        if not base and not any((line.tax_code, line.rate) == (tax.code, tax.rate) for line in kept):
+            continue
+        is_rest = base == tax.base_minor + base_left.get((tax.code, tax.rate), 0)
+        rest = tax.tax_minor + back.get((tax.code, tax.rate), 0)
+        part = rest if is_rest else quotient(tax.tax_minor * base, tax.base_minor) if tax.base_minor else 0
+        taxes.append(msgspec.structs.replace(tax, base_minor=-base, tax_minor=-part))
+    assert left, "the invoice has lines"
+    return taxes
+
+
+# --- read -------------------------------------------------------------------------------------------------------
+
+
+async def find_invoice(connection: Any, name: str) -> Invoice | None:
+    """By its number, or (a draft) by its id."""
+    is_id = name.isascii() and name.isdigit() and len(name) < 19
+    condition = "invoice_id = $1" if is_id else "number = $1"
+    row = await connection.fetchrow(
+        f"SELECT {_FIELDS} FROM invoice WHERE {condition}",  # noqa: S608 - names of our own
+        int(name) if is_id else name,
+    )
+    return _invoice(row) if row is not None else None
+
+
+async def list_invoices(
+    connection: Any, customer_id: str = "", state: str = "", after: int = 0, limit: int = 100
+) -> list[Invoice]:
+    """Invoices in the order in which they were drafted; of one customer or state where that is named."""
+    rows = await connection.fetch(
+        f"SELECT {_FIELDS} FROM invoice "  # noqa: S608 - names of our own
+        "WHERE invoice_id > $1 AND ($2 = '' OR customer_id = $2) AND ($3 = '' OR state = $3) "
+        "ORDER BY invoice_id LIMIT $4",
+        after,
+        customer_id,
+        state,
+        limit,
+    )
+    return [_invoice(row) for row in rows]
+
+
+async def lines_of(connection: Any, invoice_id: int) -> list[InvoiceLine]:
+    rows = await connection.fetch("SELECT * FROM invoice_line WHERE invoice_id = $1 ORDER BY line_number", invoice_id)
+    return [InvoiceLine(**{name: row[name] for name in _LINE_FIELDS}) for row in rows]
+
+
+async def spans_of(connection: Any, invoice_id: int) -> list[Span]:
+    rows = await connection.fetch(
+        "SELECT account_id, after_entry, last_entry FROM invoice_span WHERE invoice_id = $1 ORDER BY account_id",
+        invoice_id,
+    )
+    return [Span(*row) for row in rows]
+
+
+# --- inside -----------------------------------------------------------------------------------------------------
+
+
+async def _locked(connection: Any, invoice_id: int) -> Invoice:
+    row = await connection.fetchrow(
+        f"SELECT {_FIELDS} FROM invoice WHERE invoice_id = $1 FOR UPDATE",  # noqa: S608 - names of our own
+        invoice_id,
+    )
+    if row is None:
+        raise InvoiceRefusedError(f"there is no invoice {invoice_id}")
+    return _invoice(row)
+
+
+def _invoice(row: Mapping[str, Any]) -> Invoice:
+    values = dict(row)
+    values["kind"], values["state"] = InvoiceKind(row["kind"]), InvoiceState(row["state"])
+    values["taxes"] = msgspec.json.decode(row["taxes"], type=tuple[TaxLine, ...])
+    values["parties"] = msgspec.json.decode(row["parties"], type=Parties) if row["parties"] else None
+    return Invoice(**values)
+
+
+def _amounts(calculation: Calculation) -> tuple[int, int, int, Amount]:
+    return calculation.net_minor, calculation.tax_minor, calculation.total_minor, calculation.residue
+
+
+def _line_rows(calculation: Calculation) -> list[tuple[Any, ...]]:
+    rows = []
+    for number, line in enumerate(calculation.lines, start=1):
+        charged = msgspec.structs.asdict(line.charge)
+        charged |= {
+            "line_number": number,
+            "rate": line.rate,
+            "net_minor": line.net_minor,
+            "kind": line.charge.kind.value,
+        }
+        rows.append(tuple(charged[name] for name in _LINE_FIELDS))
+    return rows
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode().replace("\\u0000", "\\ufffd")

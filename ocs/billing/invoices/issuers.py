@@ -1,0 +1,171 @@
+"""``config/billing.toml``: who issues invoices, which taxes there are, since when at which rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ocs.billing.invoices.calculation import RATE_UNIT, AppliedTax
+from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
+from ocs.rating.tomlfile import TomlFile
+
+BILLING_FILE: Final = "billing.toml"
+PERCENT_DECIMALS_MAX: Final = 4
+STANDARD, REVERSE_CHARGE, EXEMPT = "standard", "reverse_charge", "exempt"
+TAX_STATUSES: Final = (STANDARD, REVERSE_CHARGE, EXEMPT)
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class LegalEntity(_Section, frozen=True):
+    """Who issues: all of it is printed. Each series of numbers runs by itself, from 1 each year."""
+
+    id: str
+    name: str
+    address: tuple[str, ...]
+    country: str
+    tax_id: str
+    usage_tax: str  # the code of usage whose tariff names none
+    invoice_series: str = "INV"
+    credit_note_series: str = "CN"
+    registration: str = ""
+    email: str = ""
+    bank: str = ""
+    iban: str = ""
+    bic: str = ""
+    terms_days: int = 14
+
+
+class TaxStep(_Section, frozen=True):
+    """A rate and the first day of supply that it holds for."""
+
+    since: str
+    percent: str
+
+
+class Tax(_Section, frozen=True):
+    """A tax by its code; customers who do not pay it get a note instead."""
+
+    code: str
+    name: str
+    steps: tuple[TaxStep, ...]
+    reverse_charge_note: str = "Reverse charge: the recipient is liable for the tax."
+    exempt_note: str = "Exempt from tax."
+
+
+class _Step(NamedTuple):
+    since: date
+    rate: int
+
+
+class Issuers(msgspec.Struct, frozen=True):
+    """The whole file, checked."""
+
+    entities: dict[str, LegalEntity]
+    taxes: dict[str, Tax]
+    steps: dict[str, tuple[_Step, ...]]
+
+    def applied(self, code: str, status: str, supplied_on: date) -> AppliedTax:
+        """What a code means for a customer of this tax status, for a supply of this day.
+
+        Raises KeyError for a code that the file does not have.
+        """
+        tax = self.taxes[code]
+        if status == REVERSE_CHARGE:
+            return AppliedTax(0, tax.name, tax.reverse_charge_note)
+        if status == EXEMPT:
+            return AppliedTax(0, tax.name, tax.exempt_note)
+        rate = 0
+        for step in self.steps[code]:
+            if step.since <= supplied_on:
+                rate = step.rate
+        return AppliedTax(rate, tax.name)
+
+
+def load_issuers(config_dir: Path) -> Issuers | list[ConfigFault]:
+    """Read the file beside the settings. Without one there are no issuers, and no invoices."""
+    path = config_dir / BILLING_FILE
+    faults = FaultList(BILLING_FILE)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Issuers({}, {}, {})
+    except (OSError, UnicodeDecodeError) as error:
+        faults.add(1, "file", f"cannot be read: {error}", "save it as UTF-8, readable for us")
+        return faults.sorted()
+    issuers = parse_issuers(text, faults)
+    return faults.sorted() or issuers
+
+
+def parse_issuers(text: str, faults: FaultList) -> Issuers:
+    """Read ``[[legal_entity]]`` and ``[[tax]]`` tables; what has a fault is left out."""
+    file = TomlFile(text, faults)
+    for name in file.table.keys() - {"legal_entity", "tax"}:
+        file.fault((name,), "is not a known table", did_you_mean(name, ("legal_entity", "tax")))
+    taxes: dict[str, Tax] = {}
+    steps: dict[str, tuple[_Step, ...]] = {}
+    for place, raw in enumerate(_tables(file, "tax")):
+        tax = file.decode(raw, Tax, ("tax", place))
+        if tax is None:
+            continue
+        if tax.code in taxes:
+            file.fault(("tax", place, "code"), f"{tax.code!r} is there already", "one table for each code")
+        taxes[tax.code], steps[tax.code] = tax, _steps(file, tax, place)
+    entities: dict[str, LegalEntity] = {}
+    for place, raw in enumerate(_tables(file, "legal_entity")):
+        entity = file.decode(raw, LegalEntity, ("legal_entity", place))
+        if entity is None:
+            continue
+        if entity.id in entities:
+            file.fault(("legal_entity", place, "id"), f"{entity.id!r} is there already", "one table for each id")
+        if entity.usage_tax not in taxes:
+            cure = did_you_mean(entity.usage_tax, taxes)
+            file.fault(("legal_entity", place, "usage_tax"), f"no [[tax]] has the code {entity.usage_tax!r}", cure)
+        if entity.invoice_series == entity.credit_note_series:
+            file.fault(("legal_entity", place, "credit_note_series"), "is that of the invoices", "choose another")
+        entities[entity.id] = entity
+    return Issuers(entities, taxes, steps)
+
+
+def _tables(file: TomlFile, name: str) -> Iterable[object]:
+    found = file.table.get(name, [])
+    if isinstance(found, list):
+        return found
+    file.fault((name,), "has to be a list of tables", f"write [[{name}]]")
+    return []
+
+
+def _steps(file: TomlFile, tax: Tax, place: int) -> tuple[_Step, ...]:
+    steps: list[_Step] = []
+    for at, step in enumerate(tax.steps):
+        path = ("tax", place, "steps", at)
+        try:
+            since = date.fromisoformat(step.since)
+        except ValueError:
+            file.fault(path, f"since {step.since!r} is no date", "write it as 2026-01-31")
+            continue
+        rate = percent_millionths(step.percent)
+        if rate is None:
+            file.fault(path, f"percent {step.percent!r} is no percentage", "a decimal from 0 to 100, such as 19 or 5.5")
+            continue
+        if steps and since <= steps[-1].since:
+            file.fault(path, f"since {since} is not after the step before", "put the steps in order of their dates")
+        steps.append(_Step(since, rate))
+    return tuple(steps)
+
+
+def percent_millionths(text: str) -> int | None:
+    """``"19"`` -> 190000, ``"5.5"`` -> 55000; None for what is no percentage from 0 to 100."""
+    whole, _, fraction = text.partition(".")
+    if not (whole.isascii() and whole.isdigit()) or len(fraction) > PERCENT_DECIMALS_MAX:
+        return None
+    if fraction and not (fraction.isascii() and fraction.isdigit()):
+        return None
+    rate = int(whole) * RATE_UNIT // 100 + int(fraction.ljust(PERCENT_DECIMALS_MAX, "0") or "0")
+    return rate if rate <= RATE_UNIT else None

@@ -1,0 +1,181 @@
+"""The tables of invoicing. Amounts named ``_minor`` are in cents (or yen), all others are exact, at the currency's scale.
+
+An invoice is a draft until it has a number; then nothing of it changes but what was paid. Which records it bills are
+spans of the accounts' entry numbers: each span begins where the one before ended, so that no record can be on two
+invoices, and none on none.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from ocs.billing.schema import AccountId, Moment, metadata
+
+Name = Text(collation="C")
+
+customer = Table(
+    "customer",
+    metadata,
+    Column("customer_id", Name, primary_key=True),
+    Column("legal_entity", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("address", JSONB, nullable=False),
+    Column("country", Text, nullable=False),
+    Column("tax_status", Text, nullable=False),
+    Column("tax_id", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("cycle_day", Integer, nullable=False),
+    Column("terms_days", Integer, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("since", Date, nullable=False),
+    Column("minimum_minor", BigInteger, nullable=False),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+)
+
+# The first account of a customer is the one that pays: invoices and payments are booked there.
+customer_account = Table(
+    "customer_account",
+    metadata,
+    Column("account_id", AccountId, primary_key=True),
+    Column("customer_id", Name, ForeignKey("customer.customer_id"), nullable=False),
+    Column("place", Integer, nullable=False),
+    UniqueConstraint("customer_id", "place", name="customer_account_place"),
+)
+
+# What is charged beside usage. months 0: once, on the first day; else in advance for each period of so many months.
+charge = Table(
+    "charge",
+    metadata,
+    Column("charge_id", Name, primary_key=True),
+    Column("customer_id", Name, ForeignKey("customer.customer_id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("tax_code", Text, nullable=False),
+    Column("months", Integer, nullable=False),
+    Column("first", Date, nullable=False),
+    Column("after", Date),
+    CheckConstraint("months >= 0", name="charge_months"),
+    Index("charge_customer", "customer_id"),
+)
+
+invoice = Table(
+    "invoice",
+    metadata,
+    Column("invoice_id", BigInteger, primary_key=True),
+    Column("customer_id", Name, ForeignKey("customer.customer_id"), nullable=False),
+    Column("legal_entity", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("number", Text),
+    Column("currency", Text, nullable=False),
+    Column("first", Date, nullable=False),
+    Column("after", Date, nullable=False),
+    Column("issued_on", Date),
+    Column("due_on", Date),
+    Column("net_minor", BigInteger, nullable=False),
+    Column("tax_minor", BigInteger, nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("paid_minor", BigInteger, nullable=False, server_default=text("0")),
+    Column("residue", BigInteger, nullable=False),
+    Column("debited", BigInteger, nullable=False),
+    Column("corrects", BigInteger, ForeignKey("invoice.invoice_id")),
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    Column("taxes", JSONB, nullable=False),
+    Column("parties", JSONB),  # issuer and customer as they were when it was issued
+    Column("is_booked", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    UniqueConstraint("legal_entity", "number", name="invoice_number"),
+    CheckConstraint("(state = 'draft') = (number IS NULL)", name="invoice_numbered_when_issued"),
+    Index("invoice_customer", "customer_id", "invoice_id"),
+    Index("invoice_unbooked", "invoice_id", postgresql_where=text("NOT is_booked AND number IS NOT NULL")),
+)
+
+invoice_line = Table(
+    "invoice_line",
+    metadata,
+    Column("invoice_id", BigInteger, ForeignKey("invoice.invoice_id", ondelete="CASCADE"), primary_key=True),
+    Column("line_number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("account_id", AccountId, nullable=False),
+    Column("charge_id", Name, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("included_rate", Integer, nullable=False),
+    Column("is_debited", Boolean, nullable=False),
+    Column("tax_code", Text, nullable=False),
+    Column("rate", Integer, nullable=False),
+    Column("net_minor", BigInteger, nullable=False),
+    Column("first", Date, nullable=False),
+    Column("after", Date, nullable=False),
+    Index("invoice_line_charge", "charge_id", postgresql_where=text("charge_id <> ''")),
+)
+
+invoice_span = Table(
+    "invoice_span",
+    metadata,
+    Column("account_id", AccountId, primary_key=True),
+    Column("after_entry", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_entry", BigInteger, nullable=False),
+    Column("invoice_id", BigInteger, ForeignKey("invoice.invoice_id", ondelete="CASCADE"), nullable=False),
+    CheckConstraint("last_entry >= after_entry", name="invoice_span_forward"),
+    UniqueConstraint("account_id", "last_entry", name="invoice_span_end"),
+    Index("invoice_span_invoice", "invoice_id"),
+)
+
+invoice_counter = Table(
+    "invoice_counter",
+    metadata,
+    Column("legal_entity", Text, primary_key=True),
+    Column("series", Text, primary_key=True),
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+)
+
+payment = Table(
+    "payment",
+    metadata,
+    Column("payment_id", BigInteger, primary_key=True),
+    Column("customer_id", Name, ForeignKey("customer.customer_id"), nullable=False),
+    Column("method", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("received_on", Date, nullable=False),
+    Column("reversed_on", Date),
+    Column("is_booked", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    UniqueConstraint("method", "reference", name="payment_reference"),
+    Index("payment_customer", "customer_id", "payment_id"),
+)
+
+allocation = Table(
+    "allocation",
+    metadata,
+    Column("payment_id", BigInteger, ForeignKey("payment.payment_id"), primary_key=True),
+    Column("invoice_id", BigInteger, ForeignKey("invoice.invoice_id"), primary_key=True),
+    Column("amount_minor", BigInteger, nullable=False),
+    Index("allocation_invoice", "invoice_id"),
+)
