@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from balance.store import BackendUnavailable
 from ocs.billing import migrate
 from ocs.billing.cdrs import CursorError, cdrs_of_session, list_cdrs, list_journal
+from ocs.billing.invoices.tables import customer
 from ocs.billing.migrate import upgrade
-from ocs.billing.schema import metadata
 from ocs.billing.totals import journal_totals
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.sinks import OutboxEntry
@@ -36,7 +36,7 @@ async def test_the_migrations_make_what_the_schema_says(billing_dsn: str) -> Non
         context = MigrationContext.configure(
             connection, opts={"version_table": "ocs_schema_version", "compare_server_default": True}
         )
-        return list(compare_metadata(context, metadata))
+        return list(compare_metadata(context, customer.metadata))
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
     async with engine.connect() as connection:

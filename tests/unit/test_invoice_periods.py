@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -40,7 +41,7 @@ def test_periods_follow_one_another(since: date, cycle_day: int, months: int, da
     """The periods of any span touch, cover it, and each is that of all its days."""
     until = date.fromordinal(since.toordinal() + days)
     found = periods_between(since, until, cycle_day, months)
-    assert all(one.after == other.first for one, other in zip(found, found[1:], strict=False))
+    assert all(one.after == other.first for one, other in pairwise(found))
     if days:
         assert found[0].first <= since < found[0].after
         assert found[-1].first < until <= found[-1].after

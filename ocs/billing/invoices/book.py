@@ -9,7 +9,7 @@ Numbers come from a row that is locked until the state has changed with it: with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -21,7 +21,6 @@ from ocs.billing.invoices.calculation import Calculation, TaxLine
 from ocs.billing.invoices.customers import Customer
 from ocs.billing.invoices.drafting import Draft
 from ocs.billing.invoices.issuers import Issuers, LegalEntity
-from ocs.billing.invoices.rounding import quotient
 from ocs.billing.invoices.usage import Span
 
 NUMBER_DIGITS: Final = 6
@@ -105,12 +104,12 @@ class Invoice(msgspec.Struct, frozen=True):
 
 
 _FIELDS: Final = ", ".join(Invoice.__struct_fields__)
-_LINE_FIELDS: Final = InvoiceLine.__struct_fields__
-_INSERT_LINE: Final = (
-    f"INSERT INTO invoice_line (invoice_id, {', '.join(_LINE_FIELDS)}) "  # noqa: S608 - names of our own
-    f"VALUES ({', '.join(f'${number}' for number in range(1, len(_LINE_FIELDS) + 2))})"
+LINE_FIELDS: Final = InvoiceLine.__struct_fields__
+INSERT_LINE: Final = (
+    f"INSERT INTO invoice_line (invoice_id, {', '.join(LINE_FIELDS)}) "  # noqa: S608 - names of our own
+    f"VALUES ({', '.join(f'${number}' for number in range(1, len(LINE_FIELDS) + 2))})"
 )
-_INSERT: Final = """
+INSERT: Final = """
     INSERT INTO invoice (customer_id, legal_entity, kind, state, currency, first, after, net_minor, tax_minor,
         total_minor, residue, debited, corrects, reason, taxes)
     VALUES ($1, $2, $3, 'draft', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING invoice_id
@@ -118,10 +117,6 @@ _INSERT: Final = """
 _NEXT_NUMBER: Final = """
     INSERT INTO invoice_counter (legal_entity, series, year, last) VALUES ($1, $2, $3, 1)
     ON CONFLICT (legal_entity, series, year) DO UPDATE SET last = invoice_counter.last + 1 RETURNING last
-"""
-_CREDITED: Final = """
-    SELECT coalesce(sum(net_minor), 0)::bigint AS net, coalesce(sum(tax_minor), 0)::bigint AS tax
-    FROM invoice WHERE corrects = $1
 """
 
 
@@ -131,7 +126,7 @@ _CREDITED: Final = """
 async def write_draft(connection: Any, draft: Draft) -> int:
     """Keep a draft, and count its records as billed. The caller holds the customer's lock (``lock_customer``)."""
     invoice_id: int = await connection.fetchval(
-        _INSERT,
+        INSERT,
         draft.customer.customer_id,
         draft.customer.legal_entity,
         InvoiceKind.INVOICE.value,
@@ -141,9 +136,9 @@ async def write_draft(connection: Any, draft: Draft) -> int:
         draft.debited,
         None,
         "",
-        _json(draft.calculation.taxes),
+        as_json(draft.calculation.taxes),
     )
-    await connection.executemany(_INSERT_LINE, [(invoice_id, *row) for row in _line_rows(draft.calculation)])
+    await connection.executemany(INSERT_LINE, [(invoice_id, *row) for row in _line_rows(draft.calculation)])
     await connection.executemany(
         "INSERT INTO invoice_span (account_id, after_entry, last_entry, invoice_id) VALUES ($1, $2, $3, $4)",
         [(*span[:3], invoice_id) for span in draft.spans if span.last_entry > span.after_entry],
@@ -159,7 +154,7 @@ async def lock_customer(connection: Any, customer_id: str) -> None:
 async def discard(connection: Any, invoice_id: int) -> None:
     """Take a draft back. Only the customer's last one: the spans of a later one begin where this one's end."""
     async with connection.transaction():
-        found = await _locked(connection, invoice_id)
+        found = await locked(connection, invoice_id)
         if found.state is not InvoiceState.DRAFT:
             raise InvoiceRefusedError(f"invoice {found.number} is issued: correct it by a credit note")
         await lock_customer(connection, found.customer_id)
@@ -179,7 +174,7 @@ async def discard(connection: Any, invoice_id: int) -> None:
 async def issue(connection: Any, invoice_id: int, customer: Customer, issuers: Issuers, today: date) -> Invoice:
     """Give a draft its number; from now on it stands. Issuing it again changes nothing."""
     async with connection.transaction():
-        found = await _locked(connection, invoice_id)
+        found = await locked(connection, invoice_id)
         if found.state is not InvoiceState.DRAFT:
             return found
         entity = issuers.entities[found.legal_entity]
@@ -194,87 +189,9 @@ async def issue(connection: Any, invoice_id: int, customer: Customer, issuers: I
             f"{series}-{today.year}-{last:0{NUMBER_DIGITS}d}",
             today,
             today + timedelta(days=0 if is_credit else terms_days),
-            _json(Parties(entity, customer)),
+            as_json(Parties(entity, customer)),
         )
-        return await _locked(connection, invoice_id)
-
-
-# --- correct ----------------------------------------------------------------------------------------------------
-
-
-async def draft_credit_note(
-    connection: Any, invoice_id: int, reason: str, lines: Mapping[int, int] | None = None
-) -> int:
-    """Draft a credit note over lines of an issued invoice: line number -> net, minor; None: all that is left of it.
-
-    Its tax is that of the same codes and rates. What credits the rest of a rate's base credits the rest of its tax,
-    so that an invoice that was credited in parts is credited to the last cent. Raises InvoiceRefusedError.
-    """
-    async with connection.transaction():
-        found = await _locked(connection, invoice_id)
-        if found.state is InvoiceState.DRAFT or found.kind is not InvoiceKind.INVOICE:
-            raise InvoiceRefusedError("a credit note corrects an issued invoice; a draft is discarded instead")
-        credited = await _credited_lines(connection, invoice_id)
-        there = await lines_of(connection, invoice_id)
-        left = {line.line_number: line.net_minor + credited.get(line.line_number, 0) for line in there}
-        wanted = dict(lines) if lines is not None else {number: net for number, net in left.items() if net}
-        for number, net in wanted.items():
-            if number not in left:
-                raise InvoiceRefusedError(f"invoice {found.number} has no line {number}")
-            if not net or abs(net) > abs(left[number]) or (net < 0) != (left[number] < 0):
-                raise InvoiceRefusedError(f"line {number} of {found.number} has {left[number]} left to be credited")
-        if not wanted:
-            raise InvoiceRefusedError(f"invoice {found.number} is credited in full already")
-        kept = [line for line in there if line.line_number in wanted]
-        taxes = await _credited_taxes(connection, found, kept, wanted, left)
-        net_minor, tax_minor = -sum(wanted.values()), sum(each.tax_minor for each in taxes)
-        credit_id: int = await connection.fetchval(
-            _INSERT,
-            found.customer_id, found.legal_entity, InvoiceKind.CREDIT_NOTE.value, found.currency,
-            found.first, found.after, net_minor, tax_minor, net_minor + tax_minor, 0, 0, invoice_id, reason,
-            _json(taxes),
-        )  # fmt: skip
-        rows = [
-            msgspec.structs.replace(
-                line, net_minor=-wanted[line.line_number], amount=0, is_debited=False, records=0, used=0, charge_id=""
-            )
-            for line in kept
-        ]
-        await connection.executemany(_INSERT_LINE, [(credit_id, *msgspec.structs.astuple(row)) for row in rows])
-        return credit_id
-
-
-async def _credited_lines(connection: Any, invoice_id: int) -> dict[int, int]:
-    rows = await connection.fetch(
-        "SELECT line_number, sum(l.net_minor)::bigint AS net FROM invoice_line l JOIN invoice i USING (invoice_id) "
-        "WHERE i.corrects = $1 GROUP BY line_number",
-        invoice_id,
-    )
-    return {row["line_number"]: row["net"] for row in rows}
-
-
-async def _credited_taxes(
-    connection: Any, found: Invoice, kept: Sequence[InvoiceLine], wanted: Mapping[int, int], left: Mapping[int, int]
-) -> list[TaxLine]:
-    """The tax that comes back, per code and rate. ``left`` is the net of each line that is not credited yet."""
-    earlier = await connection.fetch("SELECT taxes FROM invoice WHERE corrects = $1", found.invoice_id)
-    back: dict[tuple[str, int], int] = {}
-    base_left: dict[tuple[str, int], int] = {}
-    for row in earlier:
-        for each in msgspec.json.decode(row["taxes"], type=tuple[TaxLine, ...]):
-            back[each.code, each.rate] = back.get((each.code, each.rate), 0) + each.tax_minor
-            base_left[each.code, each.rate] = base_left.get((each.code, each.rate), 0) + each.base_minor
-    taxes = []
-    for tax in found.taxes:
-        base = sum(wanted[line.line_number] for line in kept if (line.tax_code, line.rate) == (tax.code, tax.rate))
-        if not base and not any((line.tax_code, line.rate) == (tax.code, tax.rate) for line in kept):
-            continue
-        is_rest = base == tax.base_minor + base_left.get((tax.code, tax.rate), 0)
-        rest = tax.tax_minor + back.get((tax.code, tax.rate), 0)
-        part = rest if is_rest else quotient(tax.tax_minor * base, tax.base_minor) if tax.base_minor else 0
-        taxes.append(msgspec.structs.replace(tax, base_minor=-base, tax_minor=-part))
-    assert left, "the invoice has lines"
-    return taxes
+        return await locked(connection, invoice_id)
 
 
 # --- read -------------------------------------------------------------------------------------------------------
@@ -309,7 +226,7 @@ async def list_invoices(
 
 async def lines_of(connection: Any, invoice_id: int) -> list[InvoiceLine]:
     rows = await connection.fetch("SELECT * FROM invoice_line WHERE invoice_id = $1 ORDER BY line_number", invoice_id)
-    return [InvoiceLine(**{name: row[name] for name in _LINE_FIELDS}) for row in rows]
+    return [InvoiceLine(**{name: row[name] for name in LINE_FIELDS}) for row in rows]
 
 
 async def spans_of(connection: Any, invoice_id: int) -> list[Span]:
@@ -323,7 +240,7 @@ async def spans_of(connection: Any, invoice_id: int) -> list[Span]:
 # --- inside -----------------------------------------------------------------------------------------------------
 
 
-async def _locked(connection: Any, invoice_id: int) -> Invoice:
+async def locked(connection: Any, invoice_id: int) -> Invoice:
     row = await connection.fetchrow(
         f"SELECT {_FIELDS} FROM invoice WHERE invoice_id = $1 FOR UPDATE",  # noqa: S608 - names of our own
         invoice_id,
@@ -355,9 +272,9 @@ def _line_rows(calculation: Calculation) -> list[tuple[Any, ...]]:
             "net_minor": line.net_minor,
             "kind": line.charge.kind.value,
         }
-        rows.append(tuple(charged[name] for name in _LINE_FIELDS))
+        rows.append(tuple(charged[name] for name in LINE_FIELDS))
     return rows
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
     return msgspec.json.encode(value).decode().replace("\\u0000", "\\ufffd")

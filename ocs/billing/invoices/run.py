@@ -60,7 +60,7 @@ async def run(
     until: date,
     issuers: Issuers,
     currencies: Mapping[str, Currency],
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int], None],
 ) -> RunReport:
     """Bill every customer. One customer's fault is reported and costs no other its invoice. Raises BackendUnavailable."""
     report = RunReport()
@@ -74,18 +74,20 @@ async def run(
                 progress(report.customers)
 
     try:
-        async with asyncpg.create_pool(dsn, min_size=CONNECTIONS + 1, max_size=CONNECTIONS + 1) as pool:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(CONNECTIONS):
-                    group.create_task(work(pool))
-                async with pool.acquire() as connection:
-                    last = ""
-                    while page := await list_customers(connection, last, PAGE):
-                        for customer in page:
-                            await waiting.put(customer)
-                        last = page[-1].customer_id
-                for _ in range(CONNECTIONS):
-                    await waiting.put(None)
+        async with (
+            asyncpg.create_pool(dsn, min_size=CONNECTIONS + 1, max_size=CONNECTIONS + 1) as pool,
+            asyncio.TaskGroup() as group,
+        ):
+            for _ in range(CONNECTIONS):
+                group.create_task(work(pool))
+            async with pool.acquire() as connection:
+                last = ""
+                while page := await list_customers(connection, last, PAGE):
+                    for customer in page:
+                        await waiting.put(customer)
+                    last = page[-1].customer_id
+            for _ in range(CONNECTIONS):
+                await waiting.put(None)
     except* FAILURES as group_error:
         raise unavailable(group_error.exceptions[0]) from group_error
     return report

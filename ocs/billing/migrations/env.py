@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-import ocs.billing.invoices.tables  # adds its tables to the metadata
-from ocs.billing.schema import metadata
+from ocs.billing.invoices import tables
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=tables.customer.metadata,
     version_table="ocs_schema_version",
 )
 with context.begin_transaction():
