@@ -44,7 +44,7 @@ class Invoicing:
     ) -> None:
         self._connection = connection
         self._redis = redis
-        self._desk = desk
+        self.desk = desk
         self._issuers = issuers
         self._currencies = currencies
 
@@ -167,6 +167,6 @@ class Invoicing:
             return
         if is_resumed and await posted_entry(self._connection, self._redis, account_id, key):
             return
-        result = await self._desk.adjust(account_id, amount, currency, key=key, actor=ACTOR, reason=reason, kind=kind)
+        result = await self.desk.adjust(account_id, amount, currency, key=key, actor=ACTOR, reason=reason, kind=kind)
         if result.status not in _DONE:
             raise BookingRefusedError(f"account {account_id} does not take {reason}: {result.status.value}")

@@ -9,9 +9,11 @@ import typer
 
 from ocs.cli import (
     audit,
+    bill,
     cdr,
     clients,
     configuration,
+    customer,
     demo,
     diameter,
     flush,
@@ -39,6 +41,8 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     clients,
     cdr,
     rerate,
+    customer,
+    bill,
     keys,
     rates,
     rates_import,

@@ -61,7 +61,7 @@ async def draft(connection: Any, customer: Customer, period: Period, issuers: Is
     supplied_on = date.fromordinal(period.after.toordinal() - 1)
 
     def applied(code: str) -> AppliedTax:
-        return issuers.applied(code, customer.tax_status, supplied_on)
+        return issuers.applied(code, customer.tax_status, supplied_on, customer.language)
 
     charges += _missing_to_minimum(customer, period, entity.usage_tax, calculate(charges, applied, currency), currency)
     debited = sum(charge.amount for charge in charges if charge.is_debited)

@@ -49,14 +49,23 @@ class TaxStep(_Section, frozen=True):
     percent: str
 
 
+class TaxWords(_Section, frozen=True):
+    """What a tax is called in a language. Empty: as everywhere else."""
+
+    name: str = ""
+    reverse_charge_note: str = ""
+    exempt_note: str = ""
+
+
 class Tax(_Section, frozen=True):
-    """A tax by its code; customers who do not pay it get a note instead."""
+    """A tax by its code; customers who do not pay it get a note instead. ``in_language`` says it in other words."""
 
     code: str
     name: str
     steps: tuple[TaxStep, ...]
     reverse_charge_note: str = "Reverse charge: the recipient is liable for the tax."
     exempt_note: str = "Exempt from tax."
+    in_language: dict[str, TaxWords] = {}
 
 
 class _Step(NamedTuple):
@@ -71,21 +80,23 @@ class Issuers(msgspec.Struct, frozen=True):
     taxes: dict[str, Tax]
     steps: dict[str, tuple[_Step, ...]]
 
-    def applied(self, code: str, status: str, supplied_on: date) -> AppliedTax:
-        """What a code means for a customer of this tax status, for a supply of this day.
+    def applied(self, code: str, status: str, supplied_on: date, language: str = "") -> AppliedTax:
+        """What a code means for a customer of this tax status, for a supply of this day, in the customer's words.
 
         Raises KeyError for a code that the file does not have.
         """
         tax = self.taxes[code]
+        words = tax.in_language.get(language, TaxWords())
+        name = words.name or tax.name
         if status == REVERSE_CHARGE:
-            return AppliedTax(0, tax.name, tax.reverse_charge_note)
+            return AppliedTax(0, name, words.reverse_charge_note or tax.reverse_charge_note)
         if status == EXEMPT:
-            return AppliedTax(0, tax.name, tax.exempt_note)
+            return AppliedTax(0, name, words.exempt_note or tax.exempt_note)
         rate = 0
         for step in self.steps[code]:
             if step.since <= supplied_on:
                 rate = step.rate
-        return AppliedTax(rate, tax.name)
+        return AppliedTax(rate, name)
 
 
 def load_issuers(config_dir: Path) -> Issuers | list[ConfigFault]:

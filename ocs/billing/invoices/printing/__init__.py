@@ -1,0 +1,1 @@
+"""Invoices on paper: words, numbers and dates in the customer's language, set by typst."""

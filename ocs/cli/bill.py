@@ -1,0 +1,300 @@
+"""``ocs bill``: customers and what they are charged, invoices, payments."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, refusals
+from ocs.errors import EXIT_CONFIG, EXIT_DIFFERENCES, StartRefusedError
+
+if TYPE_CHECKING:
+    from ocs.cli.bill_world import BillWorld
+
+ResultT = TypeVar("ResultT")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of tables.")]
+CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
+InvoiceArgument = Annotated[str, typer.Argument(metavar="INVOICE", help="Its number; a draft's id.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many lines.")]
+
+group = typer.Typer(
+    help="Bill postpaid customers: invoices, credit notes, payments.", no_args_is_help=True, rich_markup_mode="markdown"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(group, name="bill", rich_help_panel="Billing")
+
+
+def with_world(config: Path, data: Path | None, work: Callable[[BillWorld], Awaitable[ResultT]]) -> ResultT:
+    """Do something with the books and the accounts; refusals become one line and an exit status."""
+    from ocs.cli.bill_world import run
+
+    with refusals():
+        return run(config, data, work)
+    raise AssertionError("refusals() ends the program")
+
+
+def day_of(text: str, option: str) -> date:
+    """Read a date, or refuse with the option's name."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise StartRefusedError(f"{option}: {text!r} is no date: write it as 2026-10-31", EXIT_CONFIG) from None
+
+
+@group.command()
+def preview(
+    customer: CustomerArgument,
+    until: Annotated[str, typer.Option(metavar="DATE", help="As if the period ended here; else at its own end.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a customer's next invoice as it would be. Nothing is written.
+
+    Example: `ocs bill preview bakery --until 2026-10-20`
+    """
+    from ocs.cli.bill_view import print_draft
+
+    async def work(world: BillWorld) -> None:
+        print_draft(await world.preview(customer, day_of(until, "--until") if until else None), world, as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def run(
+    until: Annotated[str, typer.Option(metavar="DATE", help="Periods that are over on this day; else today.")] = "",
+    issue: Annotated[bool, typer.Option("--issue", help="Number and book the drafts at once.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draft the invoices of all customers whose period is over. Say it again after an interruption: it goes on.
+
+    Exit status: 0 all is drafted, 1 a customer or an account had to wait (it says which), 78 the files have faults.
+
+    Example: `ocs bill run --until 2026-11-01`
+    """
+    from ocs.cli.bill_view import print_report
+    from ocs.cli.rerate_view import progress_count
+
+    async def work(world: BillWorld) -> bool:
+        with progress_count("customers") as progress:
+            report = await world.run(day_of(until, "--until") if until else date.today(), progress)  # noqa: DTZ011 - the operator's day
+        if issue:
+            for invoice_id in report.drafts:
+                await world.invoicing.issue(invoice_id, date.today())  # noqa: DTZ011
+        print_report(report, is_issued=issue, as_json=as_json)
+        return bool(report.cut or report.failed)
+
+    if with_world(config, data, work):
+        raise typer.Exit(EXIT_DIFFERENCES)
+
+
+@group.command()
+def issue(
+    invoices: Annotated[
+        list[str] | None, typer.Argument(metavar="DRAFT...", help="Their ids; none: all drafts.")
+    ] = None,
+    on: Annotated[str, typer.Option(metavar="DATE", help="The day of issue; else today.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give drafts their numbers and book them. An issued invoice stands for ever; `ocs bill credit` corrects it.
+
+    Example: `ocs bill issue 17 18`
+    """
+    from ocs.cli.bill_view import print_invoices
+
+    async def work(world: BillWorld) -> None:
+        today = day_of(on, "--on") if on else date.today()  # noqa: DTZ011
+        await world.invoicing.settle()
+        issued = [await world.invoicing.issue(each.invoice_id, today) for each in await world.drafts(invoices or [])]
+        print_invoices(issued, world, as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def discard(draft: InvoiceArgument, config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None) -> None:
+    """Take a draft back: its records are free again. Of several drafts of a customer, the last one first.
+
+    Example: `ocs bill discard 18`
+    """
+    from ocs.billing.invoices.book import discard as discard_draft
+
+    async def work(world: BillWorld) -> None:
+        await discard_draft(world.connection, (await world.invoice(draft)).invoice_id)
+
+    with_world(config, data, work)
+
+
+@group.command(name="list")
+def list_(
+    customer: Annotated[str, typer.Option("--customer", metavar="ID", help="This customer's alone.")] = "",
+    state: Annotated[str, typer.Option(metavar="STATE", help="draft, issued or paid.")] = "",
+    limit: LimitOption = 100,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List invoices and credit notes.
+
+    Example: `ocs bill list --state issued`
+    """
+    from ocs.billing.invoices.book import list_invoices
+    from ocs.cli.bill_view import print_invoices
+
+    async def work(world: BillWorld) -> None:
+        print_invoices(await list_invoices(world.connection, customer, state, 0, limit), world, as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def show(
+    invoice: InvoiceArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an invoice with its lines.
+
+    Example: `ocs bill show R-2026-000001`
+    """
+    from ocs.billing.invoices.book import lines_of
+    from ocs.cli.bill_view import print_invoice
+
+    async def work(world: BillWorld) -> None:
+        found = await world.invoice(invoice)
+        print_invoice(found, await lines_of(world.connection, found.invoice_id), world, as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def pdf(
+    invoice: InvoiceArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Else the number with .pdf.")] = None,
+    annex: Annotated[bool, typer.Option("--annex", help="With the list of all records.")] = False,
+    template: Annotated[Path | None, typer.Option(metavar="FILE", help="A typst template of your own.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+) -> None:
+    """Print an invoice in the customer's language.
+
+    Example: `ocs bill pdf R-2026-000001 --annex`
+    """
+
+    async def work(world: BillWorld) -> None:
+        path, octets = await world.pdf(invoice, out, template, has_annex=annex)
+        path.write_bytes(octets)
+        print(path)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def credit(
+    invoice: InvoiceArgument,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is printed.")],
+    line: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NUMBER=NET", help="Part of a line, such as 2=12.50; else all that is left."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Correct an issued invoice by a credit note, in part or whole. The note is issued and booked at once.
+
+    Example: `ocs bill credit R-2026-000001 --reason "wrong rate" --line 2=12.50`
+    """
+    from ocs.billing.invoices.credit_notes import draft_credit_note
+    from ocs.cli.bill_view import print_invoices
+
+    async def work(world: BillWorld) -> None:
+        found = await world.invoice(invoice)
+        lines = world.line_amounts(line, found.currency) if line else None
+        note_id = await draft_credit_note(world.connection, found.invoice_id, reason, lines)
+        print_invoices([await world.invoicing.issue(note_id, date.today())], world, as_json=as_json)  # noqa: DTZ011
+
+    with_world(config, data, work)
+
+
+@group.command()
+def pay(
+    customer: CustomerArgument,
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="In the customer's currency, such as 19.75.")],
+    reference: Annotated[str, typer.Option("--reference", "-r", help="The bank's or the gateway's: counted once.")],
+    method: Annotated[str, typer.Option(help="bank, card, cash, ...")] = "bank",
+    on: Annotated[str, typer.Option(metavar="DATE", help="The day it came in; else today.")] = "",
+    invoice: Annotated[list[str] | None, typer.Option(help="Pay this one first; else the oldest.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Book a payment: it pays invoices, and lifts the live balance at once. The same reference again changes nothing.
+
+    Example: `ocs bill pay bakery 19.75 --reference camt-2026-10-05-17`
+    """
+    from ocs.cli.bill_view import print_payments
+
+    async def work(world: BillWorld) -> None:
+        received_on = day_of(on, "--on") if on else date.today()  # noqa: DTZ011
+        chosen = tuple([(await world.invoice(each)).invoice_id for each in invoice or []])
+        payment, is_new = await world.pay(customer, amount, received_on, method, reference, chosen)
+        print_payments([payment], world, as_json=as_json, note="" if is_new else "It had been booked before.")
+
+    with_world(config, data, work)
+
+
+@group.command()
+def reverse(
+    payment: Annotated[int, typer.Argument(metavar="PAYMENT", help="Its id, as `ocs bill payments` shows it.")],
+    on: Annotated[str, typer.Option(metavar="DATE", help="The day; else today.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back a payment that the bank has called back: what it paid is open again.
+
+    Example: `ocs bill reverse 12`
+    """
+    from ocs.cli.bill_view import print_payments
+
+    async def work(world: BillWorld) -> None:
+        day = day_of(on, "--on") if on else date.today()  # noqa: DTZ011
+        print_payments([await world.invoicing.reverse(payment, day)], world, as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def payments(
+    customer: CustomerArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List a customer's payments and credit notes, and what is left of each.
+
+    Example: `ocs bill payments bakery`
+    """
+    from ocs.billing.invoices.payments import payments_of
+    from ocs.cli.bill_view import print_payments
+
+    async def work(world: BillWorld) -> None:
+        found = await payments_of(world.connection, (await world.customer(customer)).customer_id)
+        print_payments(found, world, as_json=as_json)
+
+    with_world(config, data, work)

@@ -1,0 +1,168 @@
+"""``ocs customer``: who is billed, and what they are charged beside usage."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from ocs.cli.bill import CustomerArgument, JsonOption, LimitOption, day_of, with_world
+from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, refusals
+from ocs.errors import EXIT_CONFIG, StartRefusedError
+
+if TYPE_CHECKING:
+    from ocs.billing.invoices.customers import Customer
+    from ocs.cli.bill_world import BillWorld
+
+group = typer.Typer(
+    help="Postpaid customers and their agreed charges.", no_args_is_help=True, rich_markup_mode="markdown"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(group, name="customer", rich_help_panel="Billing")
+
+
+@group.command()
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A customer as TOML; docs/billing.md has an example.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a customer. Its accounts must be there; the first of them is the one that pays.
+
+    Example: `ocs customer add bakery.toml`
+    """
+    from ocs.billing.invoices.customers import add_customer, faults_of
+    from ocs.cli.bill_view import customer_row, print_rows
+
+    with refusals():
+        customer = read_customer(file)
+
+    async def work(world: BillWorld) -> None:
+        faults = faults_of(customer, world.issuers, world.currencies) or await world.account_faults(customer)
+        if faults:
+            raise StartRefusedError("\n".join(f"{file}: {fault}" for fault in faults), EXIT_CONFIG)
+        refused = await add_customer(world.connection, customer)
+        if refused is not None:
+            raise StartRefusedError(f"{file}: {customer.customer_id}: {refused.value}", EXIT_CONFIG)
+        print_rows("customers", [customer_row(customer)], as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command(name="list")
+def list_(
+    after: Annotated[str, typer.Option(metavar="ID", help="Those that come after this one.")] = "",
+    limit: LimitOption = 100,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List customers by their id.
+
+    Example: `ocs customer list`
+    """
+    from ocs.billing.invoices.customers import list_customers
+    from ocs.cli.bill_view import customer_row, print_rows
+
+    async def work(world: BillWorld) -> None:
+        found = await list_customers(world.connection, after, limit)
+        print_rows("customers", [customer_row(each) for each in found], as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def charges(
+    customer: CustomerArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what a customer is charged beside usage.
+
+    Example: `ocs customer charges bakery`
+    """
+    from ocs.billing.invoices.customers import agreed_charges
+    from ocs.cli.bill_view import agreed_row, print_rows
+
+    async def work(world: BillWorld) -> None:
+        found = await world.customer(customer)
+        rows = [
+            agreed_row(each, found.currency, world)
+            for each in await agreed_charges(world.connection, found.customer_id)
+        ]
+        print_rows("charges", rows, as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def charge(
+    customer: CustomerArgument,
+    charge_id: Annotated[str, typer.Argument(metavar="CHARGE", help="A name of your choice: counted once.")],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Net, such as 10.00; a discount is negative.")],
+    text: Annotated[str, typer.Option("--text", "-t", help="What is printed.")],
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="The first day that it is for.")],
+    months: Annotated[int, typer.Option(min=0, help="In advance for each period of so many months; 0: once.")] = 0,
+    tax: Annotated[str, typer.Option(help="Its tax code; else that of usage.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Agree on a charge: a monthly fee, something once, a discount.
+
+    Example: `ocs customer charge bakery bakery-line 10.00 --text "Line rental" --from 2026-09-16 --months 1`
+    """
+    from ocs.billing.invoices.customers import add_agreed
+    from ocs.cli.bill_view import agreed_row, print_rows
+
+    async def work(world: BillWorld) -> None:
+        found = await world.customer(customer)
+        agreed = world.agreed(found, charge_id, amount, text, day_of(first, "--from"), months, tax)
+        if not await add_agreed(world.connection, agreed):
+            raise StartRefusedError(f"there is a charge {charge_id!r} already: choose another name", EXIT_CONFIG)
+        print_rows("charges", [agreed_row(agreed, found.currency, world)], as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def end(
+    charge_id: Annotated[str, typer.Argument(metavar="CHARGE", help="The charge's name.")],
+    after: Annotated[str, typer.Option("--on", metavar="DATE", help="The first day that it is no longer for.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+) -> None:
+    """Let a charge end. What was billed in advance for later days comes back with the next invoice.
+
+    Example: `ocs customer end bakery-line --on 2026-12-15`
+    """
+    from ocs.billing.invoices.customers import end_agreed
+
+    async def work(world: BillWorld) -> None:
+        if not await end_agreed(world.connection, charge_id, day_of(after, "--on")):
+            raise StartRefusedError(f"there is no charge {charge_id!r}", EXIT_CONFIG)
+
+    with_world(config, data, work)
+
+
+def read_customer(path: Path) -> Customer:
+    """A customer's file. Raises StartRefusedError that says what is wrong in it."""
+    from ocs.billing.invoices.customers import Customer
+
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        unknown = sorted(table.keys() - set(Customer.__struct_fields__))
+        if unknown:
+            known = ", ".join(Customer.__struct_fields__)
+            raise StartRefusedError(f"{path}: {unknown[0]} is not a known field (known: {known})", EXIT_CONFIG)
+        return msgspec.convert(table, Customer)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise StartRefusedError(f"{path}: {str(error).replace('`', '')}", EXIT_CONFIG) from error
