@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ocs.billing.invoices.issuers import LegalEntity, Tax
 from ocs.rates.sheets.supplier import Supplier
 from ocs.rating.rateplan import BandRate, CurrencyEntry, DestinationRate, RatePlan, TariffEntry, TierEntry
 from ocs.settings import Settings
@@ -42,10 +43,18 @@ class Plan(RatePlan, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tariffs: tuple[Tariff, ...]
 
 
+class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who issues invoices, and which taxes there are. docs/billing.md says what each field means."""
+
+    legal_entity: tuple[LegalEntity, ...] = ()
+    tax: tuple[Tax, ...] = ()
+
+
 FILES: Final[dict[str, tuple[str, Any]]] = {
     "ocs.json": ("Settings of the server (ocs.toml)", Settings),
     "rateplan.json": ("A rate plan (rateplans/*.toml)", Plan),
     "currencies.json": ("Currencies (currencies.toml)", dict[str, CurrencyEntry]),
+    "billing.json": ("Issuers of invoices and taxes (billing.toml)", Billing),
     "supplier.json": ("What was settled for a supplier's sheets (suppliers/*.toml)", Supplier),
 }
 

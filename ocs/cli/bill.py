@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -49,6 +49,13 @@ def day_of(text: str, option: str) -> date:
         raise StartRefusedError(f"{option}: {text!r} is no date: write it as 2026-10-31", EXIT_CONFIG) from None
 
 
+def day_or_today(text: str, option: str) -> date:
+    """Today is the operator's: by the clock and the zone of this machine."""
+    from ocs.clock import now_ms
+
+    return day_of(text, option) if text else datetime.fromtimestamp(now_ms() // 1000, UTC).astimezone().date()
+
+
 @group.command()
 def preview(
     customer: CustomerArgument,
@@ -88,10 +95,10 @@ def run(
 
     async def work(world: BillWorld) -> bool:
         with progress_count("customers") as progress:
-            report = await world.run(day_of(until, "--until") if until else date.today(), progress)  # noqa: DTZ011 - the operator's day
+            report = await world.run(day_or_today(until, "--until"), progress)
         if issue:
             for invoice_id in report.drafts:
-                await world.invoicing.issue(invoice_id, date.today())  # noqa: DTZ011
+                await world.invoicing.issue(invoice_id, day_or_today("", ""))
         print_report(report, is_issued=issue, as_json=as_json)
         return bool(report.cut or report.failed)
 
@@ -116,7 +123,7 @@ def issue(
     from ocs.cli.bill_view import print_invoices
 
     async def work(world: BillWorld) -> None:
-        today = day_of(on, "--on") if on else date.today()  # noqa: DTZ011
+        today = day_or_today(on, "--on")
         await world.invoicing.settle()
         issued = [await world.invoicing.issue(each.invoice_id, today) for each in await world.drafts(invoices or [])]
         print_invoices(issued, world, as_json=as_json)
@@ -226,7 +233,7 @@ def credit(
         found = await world.invoice(invoice)
         lines = world.line_amounts(line, found.currency) if line else None
         note_id = await draft_credit_note(world.connection, found.invoice_id, reason, lines)
-        print_invoices([await world.invoicing.issue(note_id, date.today())], world, as_json=as_json)  # noqa: DTZ011
+        print_invoices([await world.invoicing.issue(note_id, day_or_today("", ""))], world, as_json=as_json)
 
     with_world(config, data, work)
 
@@ -250,7 +257,7 @@ def pay(
     from ocs.cli.bill_view import print_payments
 
     async def work(world: BillWorld) -> None:
-        received_on = day_of(on, "--on") if on else date.today()  # noqa: DTZ011
+        received_on = day_or_today(on, "--on")
         chosen = tuple([(await world.invoice(each)).invoice_id for each in invoice or []])
         payment, is_new = await world.pay(customer, amount, received_on, method, reference, chosen)
         print_payments([payment], world, as_json=as_json, note="" if is_new else "It had been booked before.")
@@ -273,7 +280,7 @@ def reverse(
     from ocs.cli.bill_view import print_payments
 
     async def work(world: BillWorld) -> None:
-        day = day_of(on, "--on") if on else date.today()  # noqa: DTZ011
+        day = day_or_today(on, "--on")
         print_payments([await world.invoicing.reverse(payment, day)], world, as_json=as_json)
 
     with_world(config, data, work)

@@ -39,6 +39,7 @@ def check(
 
     Example: `ocs config check /etc/ocs`
     """
+    from ocs.billing.invoices.issuers import load_issuers
     from ocs.clock import now_ms
     from ocs.gateways.radius_products import check_products
     from ocs.rates.lint import check_suppliers, lint
@@ -50,7 +51,9 @@ def check(
     at_ms = now_ms()
     loaded = load_ratebook(folder, at_ms)
     suppliers = {f"{SUPPLIERS}/{path.name}": path.read_bytes() for path in (folder / SUPPLIERS).glob("*.toml")}
-    faults += [f"{folder}/{fault}" for fault in (*loaded.faults, *check_suppliers(suppliers))]
+    issuers = load_issuers(folder)
+    billing = issuers if isinstance(issuers, list) else []
+    faults += [f"{folder}/{fault}" for fault in (*loaded.faults, *check_suppliers(suppliers), *billing)]
     if isinstance(settings, Settings):
         faults += check_products(folder, settings.radius)
     for fault in faults:

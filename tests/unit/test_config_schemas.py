@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLES = [
     ("ocs.json", ROOT / "config" / "ocs.toml"),
     ("currencies.json", ROOT / "config" / "currencies.toml"),
+    ("billing.json", ROOT / "config" / "billing.toml"),
     *(("rateplan.json", path) for path in sorted((ROOT / "config" / "rateplans").glob("*.toml"))),
 ]
 

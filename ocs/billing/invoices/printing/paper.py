@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_datetime
-from babel.numbers import format_currency, format_decimal, format_percent
+from babel.numbers import format_decimal, format_percent
 
 from balance.money import Currency
 from ocs.billing.invoices.book import Invoice, InvoiceKind, InvoiceLine, InvoiceState, Parties
@@ -45,10 +46,14 @@ class Scribe:
         self.language = self._locale.language
         self._zone = ZoneInfo(zone)
         self._currency = currency
+        # Our own number of decimals: an invoice has no fewer and no more than its amounts were rounded to.
+        self._pattern = copy(self._locale.currency_formats["standard"])
+        self._pattern.frac_prec = (currency.digits, currency.digits)
 
     def money(self, minor: int) -> str:
         amount = Decimal(minor).scaleb(-self._currency.digits)
-        return format_currency(amount, self._currency.code, locale=self._locale, currency_digits=False)
+        text: str = self._pattern.apply(amount, self._locale, currency=self._currency.code, currency_digits=False)
+        return text
 
     def exact(self, amount: int) -> str:
         """An amount at the currency's scale, without zeros at its end."""
