@@ -26,6 +26,7 @@ from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.invoices.payments import CREDIT_NOTE_METHOD, Payment
 from ocs.charging.operations import OperationKind, RechargeStatus
 from ocs.charging.recharge import AccountDesk
+from ocs.dunning import Dunning
 from ocs.posted_once import posted_entry
 
 ACTOR: Final = "billing"
@@ -47,6 +48,7 @@ class Invoicing:
         self.desk = desk
         self._issuers = issuers
         self._currencies = currencies
+        self.dunning = Dunning(connection, desk, issuers, currencies)
 
     async def issue(self, invoice_id: int, today: date) -> Invoice:
         """Number a draft and book it. Raises InvoiceRefusedError, BookingRefusedError, BackendUnavailable."""
@@ -65,11 +67,15 @@ class Invoicing:
         amount_minor: int,
         received_on: date,
         *,
+        today: date,
         method: str,
         reference: str,
         chosen: tuple[int, ...] = (),
     ) -> tuple[Payment, bool]:
-        """Write down money that came in, book it, and pay invoices by it. False: that payment was known."""
+        """Write down money that came in, book it, and pay invoices by it; what it unblocks is unblocked at once.
+
+        False: that payment was known.
+        """
         assert amount_minor > 0, "a payment brings money"
         payment, is_new = await payments.add_payment(
             self._connection, customer.customer_id, method, reference, customer.currency, amount_minor, received_on
@@ -77,6 +83,7 @@ class Invoicing:
         if not payment.is_booked:
             await self._book_payment(payment, customer, is_resumed=not is_new)
         await payments.allocate(self._connection, customer.customer_id, customer.currency, chosen)
+        await self.dunning.act(customer, today)
         return await payments.find_payment(self._connection, payment.payment_id) or payment, is_new
 
     async def reverse(self, payment_id: int, reversed_on: date) -> Payment:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ocs.billing.invoices.dunning import Policy
 from ocs.billing.invoices.issuers import LegalEntity, Tax
 from ocs.rates.sheets.supplier import Supplier
 from ocs.rating.rateplan import BandRate, CurrencyEntry, DestinationRate, RatePlan, TariffEntry, TierEntry
@@ -48,6 +49,7 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     legal_entity: tuple[LegalEntity, ...] = ()
     tax: tuple[Tax, ...] = ()
+    dunning: tuple[Policy, ...] = ()
 
 
 FILES: Final[dict[str, tuple[str, Any]]] = {

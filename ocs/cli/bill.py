@@ -259,7 +259,9 @@ def pay(
     async def work(world: BillWorld) -> None:
         received_on = day_or_today(on, "--on")
         chosen = tuple([(await world.invoice(each)).invoice_id for each in invoice or []])
-        payment, is_new = await world.pay(customer, amount, received_on, method, reference, chosen)
+        payment, is_new = await world.pay(
+            customer, amount, received_on, day_or_today("", ""), method, reference, chosen
+        )
         print_payments([payment], world, as_json=as_json, note="" if is_new else "It had been booked before.")
 
     with_world(config, data, work)

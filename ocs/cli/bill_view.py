@@ -17,6 +17,7 @@ from ocs.billing.invoices.payments import Payment
 from ocs.billing.invoices.run import RunReport
 from ocs.cli.bill_world import BillWorld
 from ocs.cli.rates_view import console, print_json
+from ocs.dunning import Finding
 
 Row = dict[str, Any]
 
@@ -116,6 +117,23 @@ def agreed_row(agreed: Agreed, currency: str, world: BillWorld) -> Row:
     }
 
 
+def dunning_row(finding: Finding, world: BillWorld) -> Row:
+    """Where a customer stands, what is due for which invoice, and what changes for the accounts."""
+    verdict, currency = finding.verdict, finding.customer.currency
+    change = ""
+    if verdict.block != finding.was:
+        change = f"{finding.was or 'open'} -> {verdict.block or 'open'}"
+    return {
+        "customer": finding.customer.customer_id,
+        "state": verdict.state,
+        "owed": _minor(verdict.owed_minor, currency, world),
+        "currency": currency,
+        "oldest_due": verdict.oldest_due_on.isoformat() if verdict.oldest_due_on else "",
+        "actions": ", ".join(f"{task.step.name} {task.debt.number}" for task in verdict.tasks),
+        "accounts": change,
+    }
+
+
 def print_rows(name: str, rows: Sequence[Row], *, as_json: bool) -> None:
     """Rows with the same fields, as a table."""
     if as_json:
@@ -134,7 +152,7 @@ def print_rows(name: str, rows: Sequence[Row], *, as_json: bool) -> None:
 
 # --- inside -----------------------------------------------------------------------------------------------------
 
-_AMOUNTS = frozenset({"net", "tax_amount", "total", "open", "amount", "records", "used", "credit"})
+_AMOUNTS = frozenset({"net", "tax_amount", "total", "open", "owed", "amount", "records", "used", "credit"})
 
 
 def _minor(amount: int, currency: str, world: BillWorld) -> str:

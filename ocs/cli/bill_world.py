@@ -120,13 +120,22 @@ class BillWorld:
         return await bill_run.run(self.dsn, until, self.issuers, self.currencies, progress)
 
     async def pay(
-        self, customer_id: str, amount: str, received_on: date, method: str, reference: str, chosen: tuple[int, ...]
+        self,
+        customer_id: str,
+        amount: str,
+        received_on: date,
+        today: date,
+        method: str,
+        reference: str,
+        chosen: tuple[int, ...],
     ) -> tuple[Payment, bool]:
         customer = await self.customer(customer_id)
         minor = self.minor(amount, customer.currency)
         if minor <= 0:
             raise StartRefusedError(f"{amount} is no payment: an amount above zero", EXIT_CONFIG)
-        return await self.invoicing.pay(customer, minor, received_on, method=method, reference=reference, chosen=chosen)
+        return await self.invoicing.pay(
+            customer, minor, received_on, today=today, method=method, reference=reference, chosen=chosen
+        )
 
     def minor(self, text: str, currency: str) -> int:
         """An amount as it is paid: in cents."""

@@ -60,8 +60,12 @@ async def test_two_months_of_a_customer(world: World) -> None:
     # The oven's calls are the payer's debt now; October's call is not billed yet.
     assert (await world.balance("bakery"), await world.balance("bakery-oven")) == (-1975 * CENT - 20 * CENT, 0)
 
-    payment, is_new = await world.invoicing.pay(BAKERY, 1975, date(2026, 10, 5), method="bank", reference="camt-1")
-    again, is_new_again = await world.invoicing.pay(BAKERY, 1975, date(2026, 10, 5), method="bank", reference="camt-1")
+    payment, is_new = await world.invoicing.pay(
+        BAKERY, 1975, date(2026, 10, 5), today=date(2026, 10, 5), method="bank", reference="camt-1"
+    )
+    again, is_new_again = await world.invoicing.pay(
+        BAKERY, 1975, date(2026, 10, 5), today=date(2026, 10, 5), method="bank", reference="camt-1"
+    )
     assert (is_new, is_new_again, payment.payment_id) == (True, False, again.payment_id)
     assert await world.balance("bakery") == -20 * CENT
     paid = await book.find_invoice(world.connection, "R-2026-000001")
@@ -234,7 +238,9 @@ async def test_money_pays_the_oldest_and_the_rest_is_kept(world: World) -> None:
     await world.call("bakery", "2026-11-10T10:00", BERLIN, 300)  # 3.57
     for draft in await world.bill(NOVEMBER):
         await world.invoicing.issue(draft.invoice_id, NOVEMBER)
-    payment, _ = await world.invoicing.pay(BAKERY, 500, date(2026, 11, 5), method="bank", reference="1")
+    payment, _ = await world.invoicing.pay(
+        BAKERY, 500, date(2026, 11, 5), today=date(2026, 11, 5), method="bank", reference="1"
+    )
     assert payment.credit_minor == 500 - 119 - 238
     (november,) = await world.bill(DECEMBER)
     issued = await world.invoicing.issue(november.invoice_id, DECEMBER)
@@ -280,7 +286,7 @@ async def test_a_crash_between_books_and_balance_is_made_good(
 
 async def _issue_and_pay(world: World, invoice_id: int) -> None:
     await world.invoicing.issue(invoice_id, OCTOBER)
-    await world.invoicing.pay(BAKERY, 238, date(2026, 10, 5), method="bank", reference="1")
+    await world.invoicing.pay(BAKERY, 238, date(2026, 10, 5), today=date(2026, 10, 5), method="bank", reference="1")
 
 
 def _break(patch: pytest.MonkeyPatch, world: World, step: int) -> None:

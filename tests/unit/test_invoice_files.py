@@ -90,7 +90,7 @@ def test_faults_name_their_place(tmp_path: Path, text: str, fault: str) -> None:
 
 def test_without_the_file_nobody_issues(tmp_path: Path) -> None:
     """An operator who bills elsewhere needs none."""
-    assert load_issuers(tmp_path) == Issuers({}, {}, {})
+    assert load_issuers(tmp_path) == Issuers({}, {}, {}, {})
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ocs.billing.invoices.calculation import RATE_UNIT, AppliedTax
+from ocs.billing.invoices.dunning import Policy, faults_in
 from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
 from ocs.rating.tomlfile import TomlFile
 
 BILLING_FILE: Final = "billing.toml"
 PERCENT_DECIMALS_MAX: Final = 4
 STANDARD, REVERSE_CHARGE, EXEMPT = "standard", "reverse_charge", "exempt"
+_TABLES: Final = ("legal_entity", "tax", "dunning")
 TAX_STATUSES: Final = (STANDARD, REVERSE_CHARGE, EXEMPT)
 
 
@@ -40,6 +42,7 @@ class LegalEntity(_Section, frozen=True):
     iban: str = ""
     bic: str = ""
     terms_days: int = 14
+    dunning: str = ""  # the policy of its customers; empty: nobody is chased
 
 
 class TaxStep(_Section, frozen=True):
@@ -79,6 +82,7 @@ class Issuers(msgspec.Struct, frozen=True):
     entities: dict[str, LegalEntity]
     taxes: dict[str, Tax]
     steps: dict[str, tuple[_Step, ...]]
+    dunning: dict[str, Policy]
 
     def applied(self, code: str, status: str, supplied_on: date, language: str = "") -> AppliedTax:
         """What a code means for a customer of this tax status, for a supply of this day, in the customer's words.
@@ -106,7 +110,7 @@ def load_issuers(config_dir: Path) -> Issuers | list[ConfigFault]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return Issuers({}, {}, {})
+        return Issuers({}, {}, {}, {})
     except (OSError, UnicodeDecodeError) as error:
         faults.add(1, "file", f"cannot be read: {error}", "save it as UTF-8, readable for us")
         return faults.sorted()
@@ -117,8 +121,31 @@ def load_issuers(config_dir: Path) -> Issuers | list[ConfigFault]:
 def parse_issuers(text: str, faults: FaultList) -> Issuers:
     """Read ``[[legal_entity]]`` and ``[[tax]]`` tables; what has a fault is left out."""
     file = TomlFile(text, faults)
-    for name in file.table.keys() - {"legal_entity", "tax"}:
-        file.fault((name,), "is not a known table", did_you_mean(name, ("legal_entity", "tax")))
+    for name in file.table.keys() - set(_TABLES):
+        file.fault((name,), "is not a known table", did_you_mean(name, _TABLES))
+    taxes, steps = _taxes(file)
+    policies = _policies(file)
+    entities: dict[str, LegalEntity] = {}
+    for place, raw in enumerate(_tables(file, "legal_entity")):
+        path = ("legal_entity", place)
+        entity = file.decode(raw, LegalEntity, path)
+        if entity is None:
+            continue
+        if entity.id in entities:
+            file.fault((*path, "id"), f"{entity.id!r} is there already", "one table for each id")
+        if entity.usage_tax not in taxes:
+            cure = did_you_mean(entity.usage_tax, taxes)
+            file.fault((*path, "usage_tax"), f"no [[tax]] has the code {entity.usage_tax!r}", cure)
+        if entity.invoice_series == entity.credit_note_series:
+            file.fault((*path, "credit_note_series"), "is that of the invoices", "choose another")
+        if entity.dunning and entity.dunning not in policies:
+            cure = did_you_mean(entity.dunning, policies)
+            file.fault((*path, "dunning"), f"no [[dunning]] has the name {entity.dunning!r}", cure)
+        entities[entity.id] = entity
+    return Issuers(entities, taxes, steps, policies)
+
+
+def _taxes(file: TomlFile) -> tuple[dict[str, Tax], dict[str, tuple[_Step, ...]]]:
     taxes: dict[str, Tax] = {}
     steps: dict[str, tuple[_Step, ...]] = {}
     for place, raw in enumerate(_tables(file, "tax")):
@@ -128,20 +155,19 @@ def parse_issuers(text: str, faults: FaultList) -> Issuers:
         if tax.code in taxes:
             file.fault(("tax", place, "code"), f"{tax.code!r} is there already", "one table for each code")
         taxes[tax.code], steps[tax.code] = tax, _steps(file, tax, place)
-    entities: dict[str, LegalEntity] = {}
-    for place, raw in enumerate(_tables(file, "legal_entity")):
-        entity = file.decode(raw, LegalEntity, ("legal_entity", place))
-        if entity is None:
+    return taxes, steps
+
+
+def _policies(file: TomlFile) -> dict[str, Policy]:
+    policies: dict[str, Policy] = {}
+    for place, raw in enumerate(_tables(file, "dunning")):
+        policy = file.decode(raw, Policy, ("dunning", place))
+        if policy is None:
             continue
-        if entity.id in entities:
-            file.fault(("legal_entity", place, "id"), f"{entity.id!r} is there already", "one table for each id")
-        if entity.usage_tax not in taxes:
-            cure = did_you_mean(entity.usage_tax, taxes)
-            file.fault(("legal_entity", place, "usage_tax"), f"no [[tax]] has the code {entity.usage_tax!r}", cure)
-        if entity.invoice_series == entity.credit_note_series:
-            file.fault(("legal_entity", place, "credit_note_series"), "is that of the invoices", "choose another")
-        entities[entity.id] = entity
-    return Issuers(entities, taxes, steps)
+        for fault in faults_in(policy):
+            file.fault(("dunning", place), fault)
+        policies[policy.name] = policy
+    return policies
 
 
 def _tables(file: TomlFile, name: str) -> Iterable[object]:

@@ -101,6 +101,7 @@ invoice = Table(
     Column("taxes", JSONB, nullable=False),
     Column("parties", JSONB),  # issuer and customer as they were when it was issued
     Column("is_booked", Boolean, nullable=False, server_default=text("false")),
+    Column("is_disputed", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
     UniqueConstraint("legal_entity", "number", name="invoice_number"),
     CheckConstraint("(state = 'draft') = (number IS NULL)", name="invoice_numbered_when_issued"),
@@ -178,4 +179,26 @@ allocation = Table(
     Column("invoice_id", BigInteger, ForeignKey("invoice.invoice_id"), primary_key=True),
     Column("amount_minor", BigInteger, nullable=False),
     Index("allocation_invoice", "invoice_id"),
+)
+
+# What was done about an invoice that is not paid: each step once.
+dunning_action = Table(
+    "dunning_action",
+    metadata,
+    Column("invoice_id", BigInteger, ForeignKey("invoice.invoice_id"), primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("done_on", Date, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+# What a customer's accounts are blocked by; turn counts the changes, and names each one's operation.
+dunning_standing = Table(
+    "dunning_standing",
+    metadata,
+    Column("customer_id", Name, ForeignKey("customer.customer_id"), primary_key=True),
+    Column("block", Text, nullable=False, server_default=text("''")),
+    Column("turn", BigInteger, nullable=False, server_default=text("0")),
+    Column("is_carried_out", Boolean, nullable=False, server_default=text("true")),
+    Column("is_exempt", Boolean, nullable=False, server_default=text("false")),
+    Column("promised_until", Date),
 )

@@ -80,6 +80,7 @@ CREATE TABLE invoice (
     taxes jsonb NOT NULL,
     parties jsonb,
     is_booked boolean DEFAULT false NOT NULL,
+    is_disputed boolean DEFAULT false NOT NULL,
     created_at timestamptz DEFAULT now() NOT NULL,
     PRIMARY KEY (invoice_id),
     CONSTRAINT invoice_number UNIQUE (legal_entity, number),
@@ -161,6 +162,28 @@ CREATE TABLE allocation (
     FOREIGN KEY(invoice_id) REFERENCES invoice (invoice_id)
 )
 """
+DUNNING_ACTION = """
+CREATE TABLE dunning_action (
+    invoice_id bigint NOT NULL,
+    step text NOT NULL,
+    done_on date NOT NULL,
+    text text NOT NULL,
+    PRIMARY KEY (invoice_id, step),
+    FOREIGN KEY(invoice_id) REFERENCES invoice (invoice_id)
+)
+"""
+DUNNING_STANDING = """
+CREATE TABLE dunning_standing (
+    customer_id text COLLATE "C" NOT NULL,
+    block text DEFAULT '' NOT NULL,
+    turn bigint DEFAULT 0 NOT NULL,
+    is_carried_out boolean DEFAULT true NOT NULL,
+    is_exempt boolean DEFAULT false NOT NULL,
+    promised_until date,
+    PRIMARY KEY (customer_id),
+    FOREIGN KEY(customer_id) REFERENCES customer (customer_id)
+)
+"""
 INDEXES = (
     "CREATE INDEX charge_customer ON charge (customer_id)",
     "CREATE INDEX invoice_customer ON invoice (customer_id, invoice_id)",
@@ -183,13 +206,25 @@ def upgrade() -> None:
         INVOICE_COUNTER,
         PAYMENT,
         ALLOCATION,
+        DUNNING_ACTION,
+        DUNNING_STANDING,
         *INDEXES,
     ):
         op.execute(statement)
 
 
 def downgrade() -> None:
-    for table in ("allocation", "payment", "invoice_counter", "invoice_span", "invoice_line", "invoice", "charge"):
+    for table in (
+        "dunning_standing",
+        "dunning_action",
+        "allocation",
+        "payment",
+        "invoice_counter",
+        "invoice_span",
+        "invoice_line",
+        "invoice",
+        "charge",
+    ):
         op.execute(f"DROP TABLE {table}")
     op.execute("DROP TABLE customer_account")
     op.execute("DROP TABLE customer")

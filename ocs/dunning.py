@@ -1,0 +1,175 @@
+"""Dunning, done: each action once for each invoice and step, accounts suspended and given back.
+
+A customer's block is written down before it is carried out, under a number that counts its changes; the number is in the
+key of the operation. After a crash in between, the next look carries it out: nothing is done twice, nothing forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final
+
+import msgspec
+
+from balance.account import AccountState
+from balance.money import Currency, parse_amount
+from ocs.billing.invoices.calculation import ChargeKind
+from ocs.billing.invoices.customers import Agreed, Customer, add_agreed, list_customers
+from ocs.billing.invoices.dunning import Debt, Flags, Policy, Task, Verdict, judge
+from ocs.billing.invoices.issuers import Issuers
+from ocs.charging.operations import RechargeStatus
+from ocs.charging.recharge import AccountDesk
+
+ACTOR: Final = "dunning"
+PAGE: Final = 500
+_STATES: Final = {"": AccountState.ACTIVE, "suspend": AccountState.SUSPENDED, "close": AccountState.CLOSED}
+
+DEBTS: Final = """
+    SELECT invoice_id, number, due_on, total_minor - paid_minor AS open_minor, is_disputed FROM invoice
+    WHERE customer_id = $1 AND kind = 'invoice' AND state = 'issued' ORDER BY due_on, invoice_id
+"""
+STANDING: Final = "SELECT * FROM dunning_standing WHERE customer_id = $1"
+NOTE_BLOCK: Final = """
+    INSERT INTO dunning_standing (customer_id, block, turn, is_carried_out) VALUES ($1, $2, 1, false)
+    ON CONFLICT (customer_id) DO UPDATE SET block = $2, turn = dunning_standing.turn + 1, is_carried_out = false
+    RETURNING turn
+"""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What a customer's accounts are blocked by, which change of it this is, and whether the accounts have it."""
+
+    customer_id: str
+    block: str = ""
+    turn: int = 0
+    is_carried_out: bool = True
+    is_exempt: bool = False
+    promised_until: date | None = None
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A customer and the verdict; ``was`` is the block that the accounts have now."""
+
+    customer: Customer
+    verdict: Verdict
+    was: str
+
+    @property
+    def is_something(self) -> bool:
+        """Whether there is anything to do or to say."""
+        return bool(self.verdict.tasks) or self.verdict.block != self.was or self.verdict.oldest_due_on is not None
+
+
+class Dunning:
+    """Works on one connection to PostgreSQL and the desk of the accounts."""
+
+    def __init__(
+        self, connection: Any, desk: AccountDesk, issuers: Issuers, currencies: Mapping[str, Currency]
+    ) -> None:
+        self._connection = connection
+        self._desk = desk
+        self._issuers = issuers
+        self._currencies = currencies
+
+    async def look(self, customer: Customer, today: date) -> Finding:
+        """Where the customer stands; nothing is done."""
+        policy = self._policy(customer)
+        standing = await self._standing(customer.customer_id)
+        rows = await self._connection.fetch(DEBTS, customer.customer_id)
+        debts = [Debt(*row) for row in rows]
+        done = await self._connection.fetch(
+            "SELECT invoice_id, step FROM dunning_action WHERE invoice_id = ANY($1::bigint[])",
+            [debt.invoice_id for debt in debts],
+        )
+        least = parse_amount(policy.least_debt, self._currencies[customer.currency].digits)
+        flags = Flags(standing.is_exempt, standing.promised_until)
+        verdict = judge(policy, least, debts, flags, {tuple(row) for row in done}, today)
+        return Finding(customer, verdict, standing.block)
+
+    async def act(self, customer: Customer, today: date) -> Finding:
+        """Do what is due, and give back what was paid for. Raises BackendUnavailable; then do it again."""
+        finding = await self.look(customer, today)
+        for task in finding.verdict.tasks:
+            await self._do(customer, task, today)
+        if finding.verdict.block != finding.was:
+            await self._connection.fetchval(NOTE_BLOCK, customer.customer_id, finding.verdict.block)
+        await self._carry_out(customer)
+        return finding
+
+    async def run(self, today: date, *, is_dry: bool) -> list[Finding]:
+        """Every customer; those of whom there is something to say."""
+        found: list[Finding] = []
+        last = ""
+        while page := await list_customers(self._connection, last, PAGE):
+            for customer in page:
+                finding = await (self.look(customer, today) if is_dry else self.act(customer, today))
+                if finding.is_something:
+                    found.append(finding)
+            last = page[-1].customer_id
+        return found
+
+    async def promise(self, customer: Customer, until: date | None, *, is_exempt: bool) -> None:
+        """Let a customer be until a day, or for good."""
+        await self._connection.execute(
+            "INSERT INTO dunning_standing (customer_id, promised_until, is_exempt) VALUES ($1, $2, $3) "
+            "ON CONFLICT (customer_id) DO UPDATE SET promised_until = $2, is_exempt = $3",
+            customer.customer_id,
+            until,
+            is_exempt,
+        )
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _policy(self, customer: Customer) -> Policy:
+        policies = self._issuers.dunning
+        return policies.get(self._issuers.entities[customer.legal_entity].dunning, Policy(name="none", steps=()))
+
+    async def _standing(self, customer_id: str) -> Standing:
+        row = await self._connection.fetchrow(STANDING, customer_id)
+        return Standing(**row) if row is not None else Standing(customer_id)
+
+    async def _do(self, customer: Customer, task: Task, today: date) -> None:
+        """One action of one step: the fee is a charge on the next invoice; the rest is noted for whoever sends it."""
+        async with self._connection.transaction():
+            status: str = await self._connection.execute(
+                "INSERT INTO dunning_action (invoice_id, step, done_on, text) VALUES ($1, $2, $3, $4) "
+                "ON CONFLICT (invoice_id, step) DO NOTHING",
+                task.debt.invoice_id,
+                task.step.name,
+                today,
+                task.step.text,
+            )
+            if status.endswith("1") and task.step.action == "late_fee":
+                await add_agreed(self._connection, self._fee(customer, task, today))
+
+    def _fee(self, customer: Customer, task: Task, today: date) -> Agreed:
+        entity = self._issuers.entities[customer.legal_entity]
+        return Agreed(
+            charge_id=f"late-fee-{task.debt.invoice_id}-{task.step.after_days}",
+            customer_id=customer.customer_id,
+            kind=ChargeKind.ONE_TIME,
+            text=f"{task.step.text or 'Late fee'} ({task.debt.number})",
+            amount=parse_amount(task.step.fee, self._currencies[customer.currency].scale),
+            tax_code=entity.usage_tax,
+            first=today,
+        )
+
+    async def _carry_out(self, customer: Customer) -> None:
+        standing = await self._standing(customer.customer_id)
+        if standing.is_carried_out:
+            return
+        for account_id in customer.accounts:
+            result = await self._desk.set_state(
+                account_id,
+                _STATES[standing.block],
+                key=f"dunning-{standing.turn}",
+                actor=ACTOR,
+                reason=standing.block or "paid",
+            )
+            assert result.status is not RechargeStatus.KEY_REUSED, "a turn is carried out in one way"
+        await self._connection.execute(
+            "UPDATE dunning_standing SET is_carried_out = true WHERE customer_id = $1 AND turn = $2",
+            customer.customer_id,
+            standing.turn,
+        )
