@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._greetings = 0
         self._is_ready = False
+        self._was_ready = False
         self._is_closed = False
         self._reconnecting: asyncio.Task[None] | None = None
         self._delay_s = 0.0
@@ -175,9 +176,11 @@ class Connection(asyncio.Protocol):
         self._delay_s = 0.0
         self.ready.set()
         if self._pending:
-            log.info("valkey_postings_sent_again", count=len(self._pending))
+            if self._was_ready:  # else they have only waited for the first connection
+                log.info("valkey_postings_sent_again", count=len(self._pending))
             self._outgoing = [command for _, command, _ in self._pending]
             self._flush()
+        self._was_ready = True
 
     def _abort(self, event: str | None) -> None:
         if event:
