@@ -28,7 +28,6 @@ from ocs.charging.cdr import decode_entry
 from ocs.charging.operations import RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
 from ocs.outbox.reader import FIELD
-from ocs.rating.origins import Origin
 from ocs.rating.price import Tariff, cost_of
 from ocs.rating.ratebook import RateBook
 
@@ -84,7 +83,7 @@ async def preview(
 ) -> Preview:
     """Price the selected records by the book, each at its own instant, and keep the differences as a run.
 
-    ``plan`` empty: each account's plan of now. Raises BackendUnavailable.
+    ``plan`` empty: the plan that each record was rated by, or its account's of now where the record does not say. Raises BackendUnavailable.
     """
     found = Preview()
     sums: dict[str, tuple[str, Amount, int]] = {}
@@ -94,7 +93,7 @@ async def preview(
             found.records += 1
             if found.records % PAGE == 0:
                 progress(found.records)
-            priced = price_anew(book, await plans.of(record.account_id), record)
+            priced = price_anew(book, await plans.of(record), record)
             if isinstance(priced, str):
                 found.unpriced[priced] = found.unpriced.get(priced, 0) + 1
             elif priced[0] != cost:
@@ -120,7 +119,7 @@ def price_anew(book: RateBook, plan: str, record: CdrRow) -> tuple[Amount, str] 
             group.service_ids,
             record.destination,
             record.started_at_ms,
-            Origin(record.origin, record.peer),
+            record.from_where,
         )
         if not isinstance(tariff, Tariff):
             return tariff.value
@@ -143,7 +142,7 @@ def selection_text(selection: Selection) -> str:
 
 
 class _Plans:
-    """The plans of accounts as they are now, each asked for once."""
+    """By which plan each record is rated anew. Older records do not say: their accounts are asked, each once."""
 
     def __init__(self, redis: Any, plan: str) -> None:
         self._redis = redis
@@ -151,9 +150,10 @@ class _Plans:
         self._partitions = 0
         self._known: dict[str, str] = {}
 
-    async def of(self, account_id: str) -> str:
-        if self._plan:
-            return self._plan
+    async def of(self, record: CdrRow) -> str:
+        account_id = record.account_id
+        if self._plan or record.rate_plan:
+            return self._plan or record.rate_plan
         if account_id not in self._known:
             self._partitions = self._partitions or int(await self._redis.get(keys.PARTITIONS_KEY) or 0)
             value = None

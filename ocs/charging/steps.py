@@ -205,6 +205,8 @@ def new_session(case: Case, account: Account) -> CreditSession:
         account.currency,
         Seen(),
         details=request.details,
+        rate_plan=account.rate_plan,
+        network=request.network,
     )
 
 
@@ -233,6 +235,8 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
         with_answer(session.answers, stored),
         session.flags | request.flags,
         session.details,
+        session.rate_plan,
+        session.network,
     )
     decision: Answered = Decision(answer, account, ((session.session_key, session),))
     return decision if case.lease is None else with_lease_gone(case, decision)
@@ -357,6 +361,8 @@ def closing_record(case: Case, session: CreditSession, flags: int) -> Cdr:
         tuple((dict(session.details) | dict(case.request.details)).items())
         if case.request.details
         else session.details,
+        session.rate_plan,
+        session.network,
     )
 
 
