@@ -12,7 +12,7 @@ import msgspec
 
 from balance.money import Amount
 from ocs.rating.calendar import Calendar
-from ocs.rating.dated import FOREVER_MS, Version
+from ocs.rating.dated import EVER_MS, FOREVER_MS, Version
 from ocs.rating.terms import Band, Carried, Exchange, NextBand, Price, Tariff, Terms, terms_of, with_terms
 from ocs.rating.units import UnitKind
 
@@ -26,6 +26,11 @@ class Timetable(NamedTuple):
     calendar: Calendar | None
     is_split: bool
     exchange: tuple[Version[Exchange], ...] = ()
+
+    def as_at(self, at_ms: int) -> Timetable:
+        """The rates of exchange of one instant for ever; the bands stay bands."""
+        in_force = (each for each in self.exchange if each.from_ms <= at_ms < each.to_ms)
+        return self._replace(exchange=tuple(each._replace(from_ms=EVER_MS, to_ms=FOREVER_MS) for each in in_force))
 
     def pinned(self, tariff: Tariff, at_ms: int) -> Tariff:
         """Give the tariff that a session is charged by which begins at an instant."""
