@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,16 @@ from ocs.rating.origins import EVERYWHERE, NO_ZONES, OriginRule, is_contradictio
 from ocs.rating.price import Price, Tariff
 from ocs.rating.pricing import finished, interval, priced, tiered
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
-from ocs.rating.rateplan import BandRate, DestinationRate, Finish, Pricing, RatePlan, TariffEntry, TierEntry
+from ocs.rating.rateplan import (
+    BandRate,
+    DestinationRate,
+    Finish,
+    Pricing,
+    RatePlan,
+    TariffEntry,
+    TierEntry,
+    TieringMode,
+)
 from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, LayeredRate, OriginRate, RateSource
 from ocs.rating.terms import Band, Exchange, Terms, terms_of, with_terms
 from ocs.rating.timetable import Timetable, banded
@@ -49,6 +58,7 @@ class _Terms(NamedTuple):
     """What a tariff gives to its prices: the parts that they inherit, and when their bands hold."""
 
     template: Price
+    tiering: TieringMode | Literal[""]
     timetable: Timetable | None
 
 
@@ -144,7 +154,7 @@ class PlanReader:
         timetable = self._timetable(entry, exchange, path)
         template = self._with_bands(self._template(entry, exchange, path), bands, timetable, path)
         template = self._with_tiers(template, tiers, entry, path)
-        source = self._source(entry, _Terms(template, timetable), self._rates(rates, path), path)
+        source = self._source(entry, _Terms(template, entry.tiering, timetable), self._rates(rates, path), path)
         from_ms, to_ms, problems = interval(entry.from_, entry.to)
         self._add_all(path, problems)
         rule = EVERYWHERE
@@ -241,6 +251,8 @@ class PlanReader:
             self._file.fault(
                 (*path, "tiers"), f"tiers and {other} are two prices for the same units", "keep one of them"
             )
+        if not rows and isinstance(around, TariffEntry) and around.deck:
+            return price  # the tiers are columns of the deck
         price, problems = tiered(rows, around.tiering, price, self._scale)
         for at, problem in problems:
             self._add_all(path if at < 0 else (*path, "tiers", at), [problem])
@@ -307,11 +319,13 @@ class PlanReader:
     def _deck(self, name: str, around: _Terms, labels: Labels, path: Path) -> RateSource | None:
         timetable = around.timetable
         bands = timetable.calendar.bands if timetable and timetable.calendar else ()
-        deck = self._library.deck(name, DeckTemplate(around.template, self._scale, bands))
+        deck = self._library.deck(name, DeckTemplate(around.template, self._scale, bands, around.tiering))
         if deck is None:
             cure = did_you_mean(name, self._library.deck_names)
             self._file.fault((*path, "deck"), f"there is no decks/{name}.csv", cure)
             return None
+        if around.tiering and deck.prices and not any(terms_of(price).tiers for price in deck.prices):
+            self._file.fault((*path, "tiering"), "the deck has no tiers", 'add columns such as "rate>60" to it')
         return DeckRate(labels, deck.codes, deck.prices, deck.price_of, around.timetable)
 
     def _zones(self, name: str, around: _Terms, labels: Labels, rates: list[_Rate], path: Path) -> RateSource | None:
