@@ -125,7 +125,7 @@ def price_anew(book: RateBook, plan: str, record: CdrRow) -> tuple[Amount, str] 
             return tariff.value
         if book.currency_of(plan) != record.currency or tariff.price.kind != group.unit_kind:
             return "another currency or unit"
-        total += cost_of(tariff.price, group.used)
+        total += cost_of(book.lasting(tariff.price, record.started_at_ms, group.used), group.used)
         sources.append(tariff.source)
     return total, ", ".join(dict.fromkeys(sources))
 

@@ -290,7 +290,8 @@ def _priced(rates: Rates, use: Use, at_ms: int, currency: str) -> Tariff | str:
         return "another currency"
     if use.unit and use.unit != tariff.price.kind.name.lower():
         return "another unit"
-    return tariff
+    price = rates.book.lasting(tariff.price, at_ms, use.used)
+    return tariff if price is tariff.price else msgspec.structs.replace(tariff, price=price)
 
 
 def changed(sums: Mapping[str, Sums], count: int) -> tuple[list[tuple[str, Sums]], list[tuple[str, Sums]]]:

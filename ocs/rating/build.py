@@ -78,7 +78,7 @@ class _Build:
         plans = self._plans(currencies)
         self._check_unused()
         faults = _all(self._faults)
-        book = None if faults else RateBook(plans, self._digest, numbers)
+        book = None if faults else RateBook(plans, self._digest, numbers, self._calendars)
         return LoadResult(book, currencies, faults, _all(self._warnings))
 
     def _faults_of(self, file: str) -> FaultList:
