@@ -90,11 +90,13 @@ class Library(NamedTuple):
 
 
 class ReadPlan(NamedTuple):
-    """A plan as its file says it, without what it inherits."""
+    """A plan as its file says it, without what it inherits; ``from_ms`` and ``to_ms``: when this edition of it holds."""
 
     name: str
     parent: str
     rates: PlanRates
+    from_ms: int = EVER_MS
+    to_ms: int = FOREVER_MS
 
 
 class PlanReader:
@@ -125,7 +127,9 @@ class PlanReader:
             self._read_entry(at, raw)
         if head is None:
             return None
-        return ReadPlan(head.name, head.parent, PlanRates(head.currency, self._services()))
+        from_ms, to_ms, problems = interval(head.from_, head.to)
+        self._add_all((), problems)
+        return ReadPlan(head.name, head.parent, PlanRates(head.currency, self._services()), from_ms, to_ms)
 
     def _read_head(self, head: RatePlan | None) -> None:
         if head is None:
