@@ -133,7 +133,9 @@ class _Build:
         for name in names:
             file = f"{PLANS}/{name}.toml"
             toml = TomlFile(self._text(file), self._faults_of(file))
-            found = PlanReader(toml, library).read()
+            reader = PlanReader(toml, library)
+            found = reader.read()
+            self._warnings[file] = reader.warnings
             if found is not None:
                 editions.setdefault(found.name, []).append((found, toml))
         plans = {name: self._joined(found) for name, found in editions.items()}

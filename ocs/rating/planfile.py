@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ from ocs.rating.calendar import Calendar
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash, Version, settle
 from ocs.rating.deckfile import Deck, DeckTemplate
 from ocs.rating.exchange import EXCHANGE_FILE, Rates
-from ocs.rating.faults import Problem, did_you_mean
+from ocs.rating.faults import FaultList, Problem, did_you_mean
 from ocs.rating.origins import EVERYWHERE, NO_ZONES, OriginRule, is_contradiction, parse_rule
 from ocs.rating.price import Price, Tariff
 from ocs.rating.pricing import finished, interval, priced, tiered
@@ -100,10 +101,12 @@ class ReadPlan(NamedTuple):
 
 
 class PlanReader:
-    """Reads one file."""
+    """Reads one file. ``warnings`` are lawful and probably not meant."""
 
     def __init__(self, file: TomlFile, library: Library) -> None:
+        self.warnings = FaultList(file.faults.file)
         self._file = file
+        self._has_parent = False
         self._library = library
         self._versions: dict[_Selector, list[Version[Entry]]] = {}
         self._plan = ""
@@ -122,6 +125,7 @@ class PlanReader:
         if not isinstance(entries, list) or not (entries or (head is not None and head.parent)):
             self._file.fault(("tariffs",), "the plan has no tariffs", "add [[tariffs]]")
             entries = []
+        self._has_parent = head is not None and bool(head.parent)
         self._read_head(head)
         for at, raw in enumerate(entries):
             self._read_entry(at, raw)
@@ -400,6 +404,12 @@ class PlanReader:
             settled = settle((each for each in versions if each.what.rule == rule), lambda entry: entry.priority)
             for clash in settled.clashes:
                 self._clash(clash, selector)
+            for cut in settled.cuts:
+                line = self._file.line(("tariffs", cut.later.at))
+                message = f"is still in force when the tariff of line {line} begins, which then goes first"
+                self._warn(cut.earlier, "to", message, "end it where the other begins")
+            if rule is EVERYWHERE and not self._has_parent:
+                self._warn_of_gaps(settled.versions)
             for other in timelines:
                 if is_contradiction(rule, other):
                     self._clash(Clash(firsts[other], first), selector)
@@ -408,6 +418,20 @@ class PlanReader:
         if not timelines:
             return otherwise
         return (Version(EVER_MS, FOREVER_MS, OriginRate(tuple(timelines.items()), otherwise)),)
+
+    def _warn_of_gaps(self, versions: tuple[Version[Entry], ...]) -> None:
+        """Warn where a tariff ends and no other begins: then the service is refused."""
+        for earlier, later in pairwise((*versions, None)):
+            assert earlier is not None, "only the last is none"
+            if earlier.to_ms < (FOREVER_MS if later is None else later.from_ms):
+                until = (
+                    "for ever" if later is None else f"until line {self._file.line(('tariffs', later.what.at))} begins"
+                )
+                message = f"when it ends, nothing has a price for this {until}"
+                self._warn(earlier.what, "to", message, "let the next tariff begin where this one ends")
+
+    def _warn(self, entry: Entry, field: str, message: str, cure: str) -> None:
+        self.warnings.add(self._file.line(("tariffs", entry.at)), f"tariffs[{entry.at}].{field}", message, cure)
 
     def _clash(self, clash: Clash[Entry], selector: _Selector) -> None:
         service, group, identifier = selector
