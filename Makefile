@@ -64,9 +64,11 @@ interop: $(STAMP) ## real foreign clients against the server; says what to insta
 fuzz: $(STAMP) ## damaged input for the decoders, some minutes; scripts/fuzz/guided.py is guided by coverage
 	$(BIN)/python scripts/fuzz/run.py $(FUZZ_OPTIONS)
 
-bench: $(STAMP) ## time a large rate book, load the whole system: what a request costs
+bench: $(STAMP) ## time rates (book, import, simulation), load the whole system: what a request costs
 	@command -v $${CC:-cc} >/dev/null || { echo "make bench needs a C compiler for its load generator: install gcc or clang, or set CC" >&2; exit 1; }
 	$(BIN)/python scripts/bench_rating.py
+	$(BIN)/python scripts/bench_rates_import.py --rows 20000
+	$(BIN)/python scripts/bench_rates_simulate.py --records 100000 --codes 20000
 	$(BIN)/python scripts/bench.py $(BENCH_OPTIONS)
 
 kill: $(STAMP) ## kill -9 of every process, fifty times under load; then prove that nothing was lost

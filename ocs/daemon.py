@@ -41,7 +41,6 @@ from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
 from ocs.observe.reports import Reports, process_name
 from ocs.rate_desk import RateDesk
-from ocs.rating.load import load_ratebook
 from ocs.rating.ratebook import RateBook
 from ocs.settings import Settings
 
@@ -90,9 +89,8 @@ class Daemon:
             store, book, quota_policy(settings), now_ms, self._count_conflict, asyncio.get_running_loop().call_soon
         )
         self._supervision = Supervision(self._online, store, now_ms)
-        books = Path(settings.node.data_dir) / "rates"
         self._rates = RateDesk(
-            endpoints.config_dir, self._online, now_ms, lambda: load_apart(endpoints.config_dir, books)
+            endpoints.config_dir, self._online, now_ms, lambda: load_apart(endpoints.config_dir, _books(settings))
         )
         self._stop = asyncio.Event()
         self._on_reload: list[Callable[[], None]] = []
@@ -100,7 +98,7 @@ class Daemon:
     @classmethod
     async def open(cls, settings: Settings, endpoints: Endpoints) -> Daemon:
         """Read the rates and reach the store. Raises StartRefusedError with one line that names the cure."""
-        book, currencies = load_rates(endpoints.config_dir)
+        book, currencies = await load_rates(endpoints.config_dir, _books(settings))
         store = await open_checked_store(endpoints.valkey_url, settings.backends.partitions)
         return cls(settings, endpoints, store, book, currencies)
 
@@ -208,9 +206,14 @@ class Daemon:
         return "" if self._rates.book() else "no rate book is loaded"
 
 
-def load_rates(config_dir: Path) -> tuple[RateBook, dict[str, Currency]]:
+def _books(settings: Settings) -> Path:
+    """Where workers on one data folder share rate books: what one has read, the next one maps."""
+    return Path(settings.node.data_dir) / "rates"
+
+
+async def load_rates(config_dir: Path, books: Path) -> tuple[RateBook, dict[str, Currency]]:
     """The rate book and the currencies; StartRefusedError with every fault on a line of its own."""
-    result = load_ratebook(config_dir, now_ms())
+    result = await load_apart(config_dir, books)
     if result.book is None:
         faults = "\n".join(str(fault) for fault in result.faults)
         raise StartRefusedError(f"the rate files have {len(result.faults)} faults:\n{faults}", EXIT_CONFIG)

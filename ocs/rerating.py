@@ -27,7 +27,6 @@ from ocs.billing.reratings import AccountLine, Line, Run, RunState, Selection
 from ocs.charging.operations import RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
 from ocs.posted_once import posted_entry
-from ocs.rating.origins import Origin
 from ocs.rating.price import Tariff, cost_of
 from ocs.rating.ratebook import RateBook
 
@@ -83,7 +82,7 @@ async def preview(
 ) -> Preview:
     """Price the selected records by the book, each at its own instant, and keep the differences as a run.
 
-    ``plan`` empty: each account's plan of now. Raises BackendUnavailable.
+    ``plan`` empty: the plan that each record was rated by, or its account's of now where the record does not say. Raises BackendUnavailable.
     """
     found = Preview()
     sums: dict[str, tuple[str, Amount, int]] = {}
@@ -93,7 +92,7 @@ async def preview(
             found.records += 1
             if found.records % PAGE == 0:
                 progress(found.records)
-            priced = price_anew(book, await plans.of(record.account_id), record)
+            priced = price_anew(book, await plans.of(record), record)
             if isinstance(priced, str):
                 found.unpriced[priced] = found.unpriced.get(priced, 0) + 1
             elif priced[0] != cost:
@@ -119,13 +118,13 @@ def price_anew(book: RateBook, plan: str, record: CdrRow) -> tuple[Amount, str] 
             group.service_ids,
             record.destination,
             record.started_at_ms,
-            Origin(record.origin, record.peer),
+            record.from_where,
         )
         if not isinstance(tariff, Tariff):
             return tariff.value
         if book.currency_of(plan) != record.currency or tariff.price.kind != group.unit_kind:
             return "another currency or unit"
-        total += cost_of(tariff.price, group.used)
+        total += cost_of(book.lasting(tariff.price, record.started_at_ms, group.used), group.used)
         sources.append(tariff.source)
     return total, ", ".join(dict.fromkeys(sources))
 
@@ -142,7 +141,7 @@ def selection_text(selection: Selection) -> str:
 
 
 class _Plans:
-    """The plans of accounts as they are now, each asked for once."""
+    """By which plan each record is rated anew. Older records do not say: their accounts are asked, each once."""
 
     def __init__(self, redis: Any, plan: str) -> None:
         self._redis = redis
@@ -150,9 +149,10 @@ class _Plans:
         self._partitions = 0
         self._known: dict[str, str] = {}
 
-    async def of(self, account_id: str) -> str:
-        if self._plan:
-            return self._plan
+    async def of(self, record: CdrRow) -> str:
+        account_id = record.account_id
+        if self._plan or record.rate_plan:
+            return self._plan or record.rate_plan
         if account_id not in self._known:
             self._partitions = self._partitions or int(await self._redis.get(keys.PARTITIONS_KEY) or 0)
             value = None

@@ -17,7 +17,8 @@ from bench_world import CALLED
 from kill_clients import SCALE, Payment
 
 from balance.money import Amount, parse_amount
-from ocs.daemon import load_rates
+from ocs.clock import now_ms
+from ocs.rating.load import load_ratebook
 from ocs.rating.price import Price, Tariff, cost_of
 
 SUCCESS: Final = 2001
@@ -241,7 +242,8 @@ def _call_id(session_id: str) -> str:
 
 def price_of(config: Path) -> Price:
     """The price of the calls of this load, from the rate files alone."""
-    book, _ = load_rates(config.parent)
+    book = load_ratebook(config.parent, now_ms()).book
+    assert book is not None, "the daemons have started by it"
     tariff: Any = book.tariff_for("bench", "voice", -1, (), CALLED, 0)
     assert isinstance(tariff, Tariff), f"the benchmark's plan rates its own calls: {tariff}"
     price: Price = tariff.price

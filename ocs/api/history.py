@@ -20,7 +20,6 @@ from ocs.rates.report import price_fields
 from ocs.rates.trace import Candidate, Considered, Query, trace
 from ocs.rates.wording import price_lines
 from ocs.rating.explain import explain, parts_of
-from ocs.rating.origins import Origin
 from ocs.rating.price import billed_units
 from ocs.rating.ratebook import RateBook
 from ocs.rating.units import UnitKind
@@ -49,7 +48,8 @@ class CdrGroupView(msgspec.Struct, frozen=True, kw_only=True):
 
 class CdrView(msgspec.Struct, frozen=True, kw_only=True):
     """``entry_number`` is the CDR's unique number within its account; ``details`` are what the client said beside, by
-    its attributes' names, as far as the client's profile keeps them.
+    its attributes' names, as far as the client's profile keeps them. ``rate_plan`` is the account's plan when the use began,
+    ``network`` where the user roamed then (MCC and MNC); both are empty in records older than these fields.
     """
 
     entry_number: int
@@ -64,6 +64,8 @@ class CdrView(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Instant
     cost: DecimalString
     currency: str
+    rate_plan: str
+    network: str
     rate_version: str
     cause: str
     flags: tuple[str, ...]
@@ -165,6 +167,8 @@ def cdr_view(cdr: CdrRow, currency: Currency, is_explained: bool) -> CdrView:
         ended_at=instant(cdr.ended_at_ms),
         cost=format_amount(cdr.cost, currency.scale, currency.digits),
         currency=cdr.currency,
+        rate_plan=cdr.rate_plan,
+        network=cdr.network,
         rate_version=cdr.rate_version,
         cause=cdr.cause,
         flags=tuple((flag.name or "").lower() for flag in CdrFlag(cdr.flags)),
@@ -238,7 +242,11 @@ class ExplainedCdr(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explained(cdr: CdrRow, entry: JournalRow, book: RateBook | None, plan: str, currency: Currency) -> ExplainedCdr:
-    """Say all of a record's price. ``book`` and ``plan`` are those of now, empty where they are not known."""
+    """Say all of a record's price. ``book`` and ``plan`` are those of now, empty where they are not known.
+
+    The plan counts for records that do not say by which they were rated.
+    """
+    plan = cdr.rate_plan or plan
     return ExplainedCdr(
         account_id=cdr.account_id,
         cdr=cdr_view(cdr, currency, is_explained=True),
@@ -252,9 +260,8 @@ def _explained_group(
 ) -> ExplainedGroup:
     found = None
     if book is not None and plan:
-        origin = Origin(cdr.origin, cdr.peer)
         query = Query(
-            cdr.destination, plan, cdr.service, cdr.started_at_ms, group.rating_group, group.service_ids, origin
+            cdr.destination, plan, cdr.service, cdr.started_at_ms, group.rating_group, group.service_ids, cdr.from_where
         )
         found = trace(book, currency, query)
     if found is None:

@@ -17,6 +17,7 @@ from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.groups import decode_details, decode_groups
 from ocs.billing.moments import milliseconds, moment
 from ocs.charging.cdr import CdrGroup
+from ocs.rating.origins import Origin
 
 T = TypeVar("T")
 
@@ -57,6 +58,13 @@ class CdrRow(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     groups: tuple[CdrGroup, ...]
     details: dict[str, str] = {}
+    rate_plan: str = ""
+    network: str = ""
+
+    @property
+    def from_where(self) -> Origin:
+        """Where the use came from, as prices may depend on it."""
+        return Origin(self.origin, self.peer, self.network)
 
 
 class JournalRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,16 +10,22 @@ import asyncpg
 from balance.money import Currency
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.moments import moment
+from ocs.rating.units import UnitKind
 
 CONNECT_S_MAX: Final = 10
 
-USES: Final = """
+_KINDS: Final = ", ".join(kind.name.lower() for kind in UnitKind)  # they are numbered from one, as arrays are
+USES: Final = f"""
     SELECT c.account_id, c.destination AS number, c.service, c.started_at, (g->>'used')::bigint AS used,
            trim_scale((g->>'cost')::numeric * $4::numeric) AS amount, c.currency,
-           g->>'destination' AS destination, g->>'source' AS source
+           g->>'destination' AS destination, g->>'source' AS source,
+           c.rate_plan, c.origin, c.peer, c.network, (g->>'rating_group')::bigint AS rating_group,
+           CASE WHEN g->'service_ids' = '[]' THEN ''
+                ELSE array_to_string(ARRAY(SELECT jsonb_array_elements_text(g->'service_ids')), ' ') END AS service_ids,
+           ('{{{_KINDS}}}'::text[])[(g->>'unit_kind')::int] AS unit
     FROM cdr c CROSS JOIN LATERAL jsonb_array_elements(c.groups) AS g
     WHERE c.started_at >= $1 AND c.started_at < $2 AND c.currency = $3 AND starts_with(g->>'source', $5)
-"""
+"""  # noqa: S608 - of our own names
 
 
 async def export_uses(dsn: str, path: Path, since_ms: int, until_ms: int, currency: Currency, source: str = "") -> int:

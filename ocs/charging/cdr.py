@@ -63,6 +63,8 @@ class Cdr(msgspec.Struct, array_like=True, frozen=True, gc=False):
     cause: str = ""
     flags: int = 0
     details: tuple[tuple[str, str], ...] = ()  # what the client said beside, by its attributes' names
+    rate_plan: str = ""  # the account's rate plan when the use began
+    network: str = ""  # where the user roamed then (MCC and MNC), where the client said so
 
 
 class JournalEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):

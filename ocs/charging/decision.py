@@ -10,7 +10,7 @@ from balance.account import Account
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.session import Record
 from ocs.rating.origins import NOWHERE, Origin
-from ocs.rating.price import Tariff
+from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import RatingFault
 
 AnswerT = TypeVar("AnswerT")
@@ -30,6 +30,9 @@ class Rates(Protocol):
         origin: Origin = NOWHERE,
     ) -> Tariff | RatingFault:
         """The price that applies to this use at this instant, or why there is none."""
+
+    def lasting(self, price: Price, began_ms: int, lasts_s: int) -> Price:
+        """The same price for a session that lasts so long, where more of its calendar has to be pinned for that."""
 
     def currency_of(self, plan: str) -> str | None:
         """The plan's currency; None for a plan that is not known."""

@@ -102,6 +102,10 @@ class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     answers: tuple[StoredAnswer, ...] = ()
     flags: int = 0  # CdrFlag
     details: Details = ()
+    rate_plan: str = (
+        ""  # the account's when it was opened, and the network that the user roamed in: they chose the prices
+    )
+    network: str = ""
 
     @property
     def is_open(self) -> bool:

@@ -20,7 +20,6 @@ from ocs.charging.request import (
     ChargingStatus,
     GroupAnswer,
     GroupKey,
-    Quantity,
     RequestKind,
 )
 from ocs.charging.session import (
@@ -34,10 +33,11 @@ from ocs.charging.session import (
     stored_answer,
     with_answer,
 )
-from ocs.rating.charge import whole_seconds
+from ocs.charging.timing import from_times, over_switch, seeing_far_enough
 from ocs.rating.origins import Origin
 from ocs.rating.ratebook import RatingFault
-from ocs.rating.timetable import carried_over, next_switch_s
+from ocs.rating.terms import Terms
+from ocs.rating.timetable import next_switch_s
 from ocs.rating.units import UnitKind
 
 Answered: TypeAlias = Decision[ChargingAnswer]
@@ -91,10 +91,13 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
             answers.append(GroupAnswer(key, found))
             continue
         state = found
+        terms = state.tariff.price.terms
+        if isinstance(terms, Terms) and terms.known_s:
+            state = seeing_far_enough(case.rates, request, session, state, group.used, now_ms)
         keeps_grant = is_late and state.granted_by > number
         used = group.used
         if request.duration_from_times:
-            used = _from_times(request, session, state)
+            used = from_times(request, session, state)
         if used is not None:
             total = total_used(state, used, request.cumulative and not request.counts_since_last)
             reported = report(account, state, total, now_ms, keeps_grant) if total is not None else None
@@ -112,7 +115,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
                 account, state = release(account, state, now_ms)
             switch_s = next_switch_s(state.tariff.price)
             if switch_s:
-                state, switch_s = _over_switch(state, session, now_ms)
+                state, switch_s = over_switch(state, session, now_ms)
             account, state, answer = grant(
                 account, state, group.requested, case.policy, now_ms, number, request.all_affordable
             )
@@ -123,21 +126,6 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
             answers.append(answer if final is None else final.applied(answer))
         states[position : position + 1] = [state]
     return Charged(account, session, tuple(states), tuple(answers))
-
-
-def _over_switch(state: GroupState, session: CreditSession, now_ms: int) -> tuple[GroupState, int]:
-    """What data or events cost from now on, and when that changes: what was reported so far has its price [85, 86]."""
-    passed_s = (now_ms - session.opened_at_ms) // 1000
-    price = carried_over(state.tariff.price, passed_s, state.used, state.cost)
-    if price is not state.tariff.price:
-        state = structs.replace(state, tariff=structs.replace(state.tariff, price=price))
-    return state, next_switch_s(price)
-
-
-def _from_times(request: ChargingRequest, session: CreditSession, state: GroupState) -> tuple[Quantity, ...]:
-    """A call whose switch sends no duration is charged from its times [R-64], by the tariff's rule for part seconds."""
-    seconds = whole_seconds(state.tariff.price, session.opened_at_ms, request.event_at_ms)
-    return (Quantity(UnitKind.SECONDS, seconds),)
 
 
 _RATING_STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BARRED}
@@ -205,6 +193,8 @@ def new_session(case: Case, account: Account) -> CreditSession:
         account.currency,
         Seen(),
         details=request.details,
+        rate_plan=account.rate_plan,
+        network=request.network,
     )
 
 
@@ -233,6 +223,8 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
         with_answer(session.answers, stored),
         session.flags | request.flags,
         session.details,
+        session.rate_plan,
+        session.network,
     )
     decision: Answered = Decision(answer, account, ((session.session_key, session),))
     return decision if case.lease is None else with_lease_gone(case, decision)
@@ -357,6 +349,8 @@ def closing_record(case: Case, session: CreditSession, flags: int) -> Cdr:
         tuple((dict(session.details) | dict(case.request.details)).items())
         if case.request.details
         else session.details,
+        session.rate_plan,
+        session.network,
     )
 
 

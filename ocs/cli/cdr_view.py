@@ -18,7 +18,14 @@ def print_explained(found: ExplainedCdr) -> None:
             f"{found.account_id}/{cdr.entry_number}: {cdr.service} to {cdr.destination or 'no number'}, {cdr.protocol}"
         )
     )
-    out.print(Text(f"{cdr.started_at} to {cdr.ended_at}; {cdr.cost} {cdr.currency} by version {cdr.rate_version}"))
+    plan = f"plan {cdr.rate_plan}, " if cdr.rate_plan else ""
+    out.print(
+        Text(f"{cdr.started_at} to {cdr.ended_at}; {cdr.cost} {cdr.currency} by {plan}version {cdr.rate_version}")
+    )
+    came_from = [f"caller {cdr.origin}"] if cdr.origin else []
+    came_from += [f"network {cdr.network}"] if cdr.network else []
+    if came_from:
+        out.print(Text(f"from {', '.join([*came_from, f'trunk {cdr.peer}'])}"))
     if cdr.flags:
         out.print(Text(f"flags: {', '.join(cdr.flags)}"))
     for view, group in zip(cdr.groups, found.groups, strict=True):

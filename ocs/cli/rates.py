@@ -91,7 +91,8 @@ def explain(
         fields = trace_fields(found, currency)
         used = {name: units for name, units in use.items() if units is not None}
         if used and isinstance(found.answer, Tariff):
-            fields["use"] = _use(found.answer.price, currency, used)
+            price = loaded.book.lasting(found.answer.price, at_ms, seconds or 0)
+            fields["use"] = _use(price, currency, used)
     (print_json if as_json else print_trace)(fields)
     if found.refusal:
         raise typer.Exit(NO_TARIFF)

@@ -26,6 +26,15 @@ DeckOption = Annotated[str, typer.Option("--deck", metavar="NAME", help="The dec
 ColumnOption = Annotated[
     list[str] | None, typer.Option("--column", metavar="FIELD=TITLE", help="Which column is what; several times.")
 ]
+OriginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--origin", metavar="WORD=ORIGIN", help='What a word of an origin column means: EEA=zone:EEA, "Other=".'
+    ),
+]
+HeaderlessOption = Annotated[
+    bool, typer.Option("--headerless", help="The sheet has no header: --column code=1 names columns by number.")
+]
 ActivateOption = Annotated[bool, typer.Option("--activate", help="Put it in place at once.")]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Show the difference and keep nothing.")]
 DeckArgument = Annotated[str, typer.Argument(metavar="DECK", help="The deck.")]
@@ -64,6 +73,8 @@ def import_(
     supplier: SupplierOption,
     deck: DeckOption = "",
     column: ColumnOption = None,
+    origin: OriginOption = None,
+    headerless: HeaderlessOption = False,
     currency: Annotated[str, _option("currency")] = "",
     kind: Annotated[str, _option("kind")] = "",
     sheet: Annotated[str, _option("sheet")] = "",
@@ -102,7 +113,8 @@ def import_(
 
     folder = config.absolute().parent
     with refusals():
-        known = _supplier(folder, supplier, options, column or [])
+        tables = {"columns": column or [], "origins": origin or []}
+        known = _supplier(folder, supplier, options, tables, is_headerless=headerless)
         at_ms = instant(at) // 1000 * 1000
         found = _taken_over(folder, file, supplier, known, at_ms)
         if as_json:
@@ -192,11 +204,15 @@ def rollback(deck: DeckArgument, config: ConfigOption = DEFAULT_CONFIG, data: Da
 # --- inside ---------------------------------------------------------------------------------------------------------
 
 
-def _supplier(folder: Path, name: str, options: dict[str, str], columns: list[str]) -> Supplier:
+def _supplier(
+    folder: Path, name: str, options: dict[str, str], tables: dict[str, list[str]], *, is_headerless: bool
+) -> Supplier:
     """What is known of the supplier, under what the command line says. Raises StartRefusedError."""
     import msgspec
 
+    from ocs.rates.sheets.header import FIELDS, is_field
     from ocs.rates.sheets.supplier import Supplier, read_supplier, supplier_file
+    from ocs.rating.faults import did_you_mean
 
     path = folder / supplier_file(name)
     known = Supplier()
@@ -205,10 +221,14 @@ def _supplier(folder: Path, name: str, options: dict[str, str], columns: list[st
         known, faults = read_supplier(supplier_file(name), path.read_text(encoding="utf-8"))
     if faults:
         raise StartRefusedError("\n".join(f"{folder}/{fault}" for fault in faults), EXIT_CONFIG)
-    named = dict(column.partition("=")[::2] for column in columns)
-    said = {field: value for field, value in options.items() if value}
+    said: dict[str, Any] = {field: value for field, value in options.items() if value}
+    said |= {"headerless": True} if is_headerless else {}
+    for field, pairs in tables.items():
+        said[field] = {**getattr(known, field), **dict(pair.partition("=")[::2] for pair in pairs)}
+    for field in filter(lambda name: not is_field(name), said["columns"]):
+        raise StartRefusedError(f"--column {field}=: {did_you_mean(field, FIELDS)}", EXIT_CONFIG)
     try:
-        known = msgspec.convert({**msgspec.to_builtins(known), **said, "columns": {**known.columns, **named}}, Supplier)
+        known = msgspec.convert({**msgspec.to_builtins(known), **said}, Supplier)
     except msgspec.ValidationError as error:
         raise StartRefusedError(f"{error}: see `ocs rates import --help`", EXIT_CONFIG) from error
     if not known.deck:

@@ -35,6 +35,13 @@ def progress_bar() -> Iterator[Report]:
         yield report
 
 
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say on standard error what is being waited for, where that is a terminal."""
+    with Console(stderr=True).status(what):
+        yield
+
+
 def intake_fields(found: Intake) -> Fields:
     """What an import found, for programs."""
     manifest = found.manifest

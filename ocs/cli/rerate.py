@@ -41,7 +41,9 @@ def preview(
     account: Annotated[str, typer.Option("--account", "-a", metavar="ID", help="This account's alone.")] = "",
     destination: Annotated[str, typer.Option(metavar="DIGITS", help="To numbers that begin so.")] = "",
     version: Annotated[str, typer.Option(metavar="HASH", help="Priced by this version of the rates.")] = "",
-    plan: Annotated[str, typer.Option("--plan", "-p", help="By this plan, instead of each account's of now.")] = "",
+    plan: Annotated[
+        str, typer.Option("--plan", "-p", help="By this plan, instead of the one that each record was rated by.")
+    ] = "",
     limit: LimitOption = 20,
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,

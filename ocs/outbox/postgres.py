@@ -57,6 +57,8 @@ CDR_COLUMNS: Final = (
     "cause",
     "groups",
     "details",
+    "rate_plan",
+    "network",
 )
 STAGES: Final = (("journal", JOURNAL_COLUMNS), ("cdr", CDR_COLUMNS))
 
@@ -202,6 +204,8 @@ def cdr_row(entry: JournalEntry) -> tuple[Any, ...]:
         _text(cdr.cause),
         encode_groups(cdr.groups),
         encode_details(cdr.details),
+        _text(cdr.rate_plan),
+        _text(cdr.network),
     )
 
 

@@ -20,6 +20,8 @@ from ocs.rates.versions import Manifest, hash_of
 from ocs.rating.currencies import CURRENCIES_FILE, parse_currencies
 from ocs.rating.deckfile import DeckTemplate
 from ocs.rating.faults import FaultList
+from ocs.rating.numbers import ZONES_FILE, parse_zones
+from ocs.rating.origins import parse_rule
 from ocs.rating.units import UnitKind
 
 
@@ -60,11 +62,12 @@ def take_over(
     currencies = parse_currencies(files.get(CURRENCIES_FILE, b"").decode("utf-8-sig", "replace"), FaultList(""))
     supplier = _with_currency(supplier, uses)
     scale = currencies[supplier.currency].scale if supplier.currency in currencies else PLAIN.scale
-    reading = read_file(source.data, supplier, scale, progress)
+    template = uses[0].template if uses else DeckTemplate(PLAIN.price, scale)
+    reading = read_file(source.data, supplier, scale, progress, template.bands)
+    _check_origins(reading, files)
     currency = _checked_currency(reading.supplier.currency, currencies, uses, deck)
     progress("merging", 0, 0)
     live = files.get(deck_file(deck), b"")
-    template = uses[0].template if uses else DeckTemplate(PLAIN.price, currency.scale)
     live_text = live.decode("utf-8-sig", "replace")
     old, faults = read_deck(deck_file(deck), live_text, template, now_ms) if live else (None, [])
     if faults:
@@ -91,6 +94,21 @@ def take_over(
         warnings=tuple(doubts(reading.rates, before, currency.scale, at_ms, reading.supplier.increase_notice_days)),
     )
     return Intake(manifest, merged.text, reading, difference, currency, (*reading.notes, *_notes(merged)))
+
+
+def _check_origins(reading: Reading, files: Mapping[str, bytes]) -> None:
+    """Every origin of the sheet has to be one that the deck can name. Raises SheetFaultsError."""
+    zones = parse_zones(files.get(ZONES_FILE, b"").decode("utf-8-sig", "replace"), FaultList(""))
+    faults = []
+    for origin in dict.fromkeys(rate.origin for rate in reading.rates if rate.origin):
+        try:
+            parse_rule(origin, zones)
+        except ValueError as error:
+            faults.append(
+                SheetFault(Place(), f"the origin {error}", "add the zone, or correct [origins] of the supplier")
+            )
+    if faults:
+        raise SheetFaultsError(faults)
 
 
 _EMPTY = "prefix,destination,rate\n"

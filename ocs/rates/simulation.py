@@ -1,31 +1,42 @@
-"""What records would have brought under another deck: sums by destination and customer. Pure.
+"""What records would have brought by other rates: sums by destination and customer. Pure.
 
-Each record is priced as a whole by the deck as it stands at one instant, whenever the call was: what is asked is "the
-same traffic at the new prices". Amounts are integers at the currency's scale; the cost is what the call is bought for.
+Each record is priced by the plan it was rated by, from where it came, at its own time. Amounts are integers at the
+currency's scale; what a record is bought for is priced the same way, by other rates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from heapq import heappush, heappushpop, nlargest
+from typing import Final, NamedTuple
 
 import msgspec
 
 from balance.money import Amount, AmountError, parse_amount
-from ocs.rating.price import Price, cost_of
-from ocs.rating.tariffs import DeckRate, RatingFault
+from ocs.rating.dated import instant_ms
+from ocs.rating.origins import Origin
+from ocs.rating.price import Tariff, cost_of
+from ocs.rating.ratebook import NO_GROUP, RateBook
+from ocs.rating.tariffs import RatingFault
 
-FIELDS: Final = ("account_id", "number", "used", "amount")
-NOT_SOLD: Final[dict[RatingFault, str]] = {RatingFault.DESTINATION_BARRED: "(barred)"}
-NO_PRICE: Final = "(no price)"
+FIELDS: Final = (
+    "account_id", "number", "used", "amount",
+    "started_at", "service", "rate_plan", "origin", "peer", "network", "rating_group", "service_ids", "unit",
+    "destination", "source", "currency",
+)  # fmt: skip
+REQUIRED: Final = FIELDS[:4]
+
+_REASONS: Final = {RatingFault.DESTINATION_BARRED: "barred"}
+NO_PRICE: Final = "no price"
 FAULTS_MAX: Final = 20
-NUMBERS_KEPT_MAX: Final = 500_000
+LOSING_MAX: Final = 1000
+_KEPT_MAX: Final = 500_000
 
 
 class Sums(msgspec.Struct):
     """What a group of records came to. ``new``, ``bought`` and losses count priced records only.
 
-    ``unsold`` records have no price in the new deck; ``unbought`` ones none in the cost deck.
+    ``unsold`` records have no price by the new rates; ``unbought`` ones none by the rates of cost.
     """
 
     records: int = 0
@@ -52,12 +63,32 @@ class Sums(msgspec.Struct):
         return self.new - self.bought
 
 
+class Losing(msgspec.Struct, array_like=True, frozen=True, order=True):
+    """A record that would be sold below what it is bought for."""
+
+    loss: Amount
+    account_id: str
+    number: str
+    started_at: str
+    used: int
+    new: Amount
+    bought: Amount
+    source: str
+
+
 class Outcome(msgspec.Struct):
-    """All sums of a part, or of the whole. ``faults`` are lines that could not be read, the first of ``fault_count``."""
+    """All sums of a part, or of the whole. ``faults`` are lines that could not be read, the first of ``fault_count``.
+
+    ``unsold`` counts the records without a price by the reason; ``losing`` are the LOSING_MAX that lose most.
+    ``others`` were passed over: they are in another currency, or are no matter of the deck that is simulated.
+    """
 
     total: Sums = msgspec.field(default_factory=Sums)
     by_destination: dict[str, Sums] = {}
     by_account: dict[str, Sums] = {}
+    unsold: dict[str, int] = {}
+    losing: list[Losing] = []
+    others: int = 0
     faults: list[str] = []
     fault_count: int = 0
 
@@ -67,6 +98,10 @@ class Outcome(msgspec.Struct):
         for mine, theirs in ((self.by_destination, other.by_destination), (self.by_account, other.by_account)):
             for name, sums in theirs.items():
                 mine.setdefault(name, Sums()).add(sums)
+        for reason, count in other.unsold.items():
+            self.unsold[reason] = self.unsold.get(reason, 0) + count
+        self.losing = nlargest(LOSING_MAX, self.losing + other.losing)
+        self.others += other.others
         self.faults = (self.faults + other.faults)[:FAULTS_MAX]
         self.fault_count += other.fault_count
 
@@ -74,12 +109,12 @@ class Outcome(msgspec.Struct):
         """Note a row that cannot be read."""
         self.fault_count += 1
         if len(self.faults) < FAULTS_MAX:
-            why = "has too few cells" if isinstance(error, IndexError) else str(error)
-            self.faults.append(f"{','.join(row)!r}: {why}")
+            why = str(error) if len(row) == len(FIELDS) else "has too few or too many cells"
+            self.faults.append(f"{','.join(row).rstrip(',')!r}: {why}")
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """What a unit of the cost deck's currency is worth: ``numerator / denominator`` units of the deck's."""
+    """What a unit of the currency of the costs is worth: ``numerator / denominator`` units of the revenue's."""
 
     numerator: int = 1
     denominator: int = 1
@@ -89,81 +124,174 @@ class Exchange(msgspec.Struct, frozen=True):
         return -(-amount * self.numerator // self.denominator)
 
 
+class Rates(NamedTuple):
+    """By what records are priced. What is not empty goes before what a record says.
+
+    ``plan_if_unknown`` is for records that do not say their plan; ``at_ms`` for those that do not say their time.
+    """
+
+    book: RateBook
+    at_ms: int
+    plan: str = ""
+    plan_if_unknown: str = ""
+    service: str = ""
+
+
+class Costs(NamedTuple):
+    """By what records are bought, and in which money."""
+
+    rates: Rates
+    exchange: Exchange
+
+
+class Use(NamedTuple):
+    """One record, or one group of it, as it was rated."""
+
+    account_id: str
+    number: str
+    used: int
+    old: Amount
+    started_at: str
+    service: str
+    rate_plan: str
+    origin: Origin
+    rating_group: int
+    service_ids: tuple[int, ...]
+    unit: str
+    destination: str
+    source: str
+
+
 class Simulation:
-    """Prices records by a deck, and what they are bought for by another."""
+    """Prices records by some rates, and what they are bought for by others.
 
-    def __init__(
-        self, deck: DeckRate, bought: DeckRate | None, scale: int, at_ms: int, exchange: Exchange | None = None
-    ) -> None:
-        self._deck = deck
-        self._bought = bought
+    ``deck`` names the file that is simulated: other records than those that it priced, or prices now, are passed over.
+    """
+
+    def __init__(self, rates: Rates, costs: Costs | None, currency: str, scale: int, deck: str = "") -> None:
+        self._rates = rates
+        self._costs = costs
+        self._currency = currency
         self._scale = scale
-        self._at_ms = at_ms
-        self._exchange = exchange or Exchange()
-        self._known: dict[str, tuple[str, Price | None, Price | None]] = {}
+        self._deck = f"{deck}:" if deck else ""
         self._amounts: dict[str, Amount] = {}
+        self._service_ids: dict[str, tuple[int, ...]] = {"": ()}
 
-    def run(self, rows: Iterable[Sequence[str]], places: Mapping[str, int]) -> Outcome:
-        """Sum up rows of text; ``places`` says where FIELDS stand. Rows that cannot be read are faults."""
-        account_at, number_at, used_at, amount_at = (places[field] for field in FIELDS)
-        known, amounts = self._known, self._amounts
+    def run(self, rows: Iterable[Sequence[str]]) -> Outcome:
+        """Sum up rows of text, their cells as in FIELDS. Rows that cannot be read are faults."""
         part = Outcome()
-        by_destination, by_account = part.by_destination, part.by_account
         for row in rows:
             try:
-                number, text = row[number_at], row[amount_at]
-                used = int(row[used_at])
-                old = amounts.get(text)
-                if old is None:
-                    old = amounts[text] = parse_amount(text, self._scale)
-                account = row[account_at]
-            except (IndexError, ValueError, AmountError) as error:
+                use = self._read(row)
+                if use is None:
+                    part.others += 1
+                    continue
+                at_ms = instant_ms(use.started_at) if use.started_at else self._rates.at_ms
+            except (ValueError, AmountError) as error:
                 part.fault(row, error)
                 continue
-            found = known.get(number)
-            if found is None:
-                if len(known) >= NUMBERS_KEPT_MAX:
-                    known.clear()
-                found = known[number] = self._find(number)
-            sums = by_account.get(account)
-            if sums is None:
-                sums = by_account[account] = Sums()
-            where = by_destination.get(found[0])
-            if where is None:
-                where = by_destination[found[0]] = Sums()
-            self._count((sums, where), found, used, old)
-        for each in by_account.values():
+            self._count(part, use, at_ms)
+        for each in part.by_account.values():
             part.total.add(each)
+        part.losing.sort(reverse=True)
         return part
 
-    def _count(
-        self, groups: tuple[Sums, Sums], found: tuple[str, Price | None, Price | None], used: int, old: Amount
-    ) -> None:
-        _, price, bought_at = found
-        new = cost_of(price, used) if price is not None else 0
-        bought = self._exchange.of(cost_of(bought_at, used)) if bought_at is not None and price is not None else 0
-        for sums in groups:
-            sums.records += 1
-            sums.used += used
-            sums.old += old
-            if price is None:
-                sums.unsold += 1
-                continue
-            sums.new += new
-            sums.bought += bought
-            if bought > new:
-                sums.losing += 1
-                sums.loss += bought - new
-            if bought_at is None:
-                sums.unbought += 1
+    def _read(self, row: Sequence[str]) -> Use | None:
+        (
+            account, number, used, amount, started, service, plan, origin, peer, network, group, service_ids, unit,
+            destination, source, currency,
+        ) = row  # fmt: skip
+        if currency and self._currency and currency != self._currency:
+            return None
+        old = self._amounts.get(amount)
+        if old is None:
+            if len(self._amounts) >= _KEPT_MAX:
+                self._amounts.clear()
+            old = self._amounts[amount] = parse_amount(amount, self._scale)
+        identifiers = self._service_ids.get(service_ids)
+        if identifiers is None:
+            identifiers = self._service_ids[service_ids] = tuple(map(int, service_ids.split()))
+        return Use(
+            account, number, int(used), old, started, service or "voice", plan, Origin(origin, peer, network),
+            int(group) if group else NO_GROUP, identifiers, unit, destination, source,
+        )  # fmt: skip
 
-    def _find(self, number: str) -> tuple[str, Price | None, Price | None]:
-        tariff = self._deck.tariff(number, self._at_ms)
-        bought = None if self._bought is None else self._bought.tariff(number, self._at_ms)
-        bought_at = None if bought is None or isinstance(bought, RatingFault) else bought.price
-        if isinstance(tariff, RatingFault):
-            return NOT_SOLD.get(tariff, NO_PRICE), None, bought_at
-        return tariff.destination, tariff.price, bought_at
+    def _count(self, part: Outcome, use: Use, at_ms: int) -> None:
+        found = _priced(self._rates, use, at_ms, self._currency)
+        if isinstance(found, str):
+            if not self._concerns(use, ""):
+                part.others += 1
+                return
+            part.unsold[found] = part.unsold.get(found, 0) + 1
+            _add(part, use, f"{use.destination} ({found})".lstrip(), None, 0)
+            return
+        if not self._concerns(use, found.source):
+            part.others += 1
+            return
+        new, bought = cost_of(found.price, use.used), self._bought(use, at_ms)
+        _add(part, use, found.destination, new, bought)
+        if bought is not None and bought > new:
+            _keep(
+                part.losing,
+                Losing(bought - new, use.account_id, use.number, use.started_at, use.used, new, bought, found.source),
+            )
+
+    def _concerns(self, use: Use, source: str) -> bool:
+        """Tell whether the deck that is simulated priced the record, or prices it now; without a deck, all concern."""
+        deck = self._deck
+        return not deck or not use.source or use.source.startswith(deck) or source.startswith(deck)
+
+    def _bought(self, use: Use, at_ms: int) -> Amount | None:
+        """What a record is bought for; None where nothing says it."""
+        if self._costs is None:
+            return 0
+        tariff = _priced(self._costs.rates, use, at_ms, "")
+        return None if isinstance(tariff, str) else self._costs.exchange.of(cost_of(tariff.price, use.used))
+
+
+def _add(part: Outcome, use: Use, destination: str, new: Amount | None, bought: Amount | None) -> None:
+    """Add a record to its destination's and its customer's sums; ``new`` None: it has no price."""
+    for sums, key in ((part.by_account, use.account_id), (part.by_destination, destination)):
+        mine = sums.get(key)
+        if mine is None:
+            mine = sums[key] = Sums()
+        mine.records += 1
+        mine.used += use.used
+        mine.old += use.old
+        if new is None:
+            mine.unsold += 1
+            continue
+        mine.new += new
+        if bought is None:
+            mine.unbought += 1
+            continue
+        mine.bought += bought
+        if bought > new:
+            mine.losing += 1
+            mine.loss += bought - new
+
+
+def _keep(losing: list[Losing], each: Losing) -> None:
+    if len(losing) < LOSING_MAX:
+        heappush(losing, each)
+    else:
+        heappushpop(losing, each)
+
+
+def _priced(rates: Rates, use: Use, at_ms: int, currency: str) -> Tariff | str:
+    """The tariff of a use; in words why it has none."""
+    plan = rates.plan or use.rate_plan or rates.plan_if_unknown
+    tariff = rates.book.tariff_for(
+        plan, rates.service or use.service, use.rating_group, use.service_ids, use.number, at_ms, use.origin
+    )
+    if isinstance(tariff, RatingFault):
+        return _REASONS.get(tariff, NO_PRICE if plan else "no plan")
+    if currency and tariff.plan and rates.book.currency_of(plan) != currency:
+        return "another currency"
+    if use.unit and use.unit != tariff.price.kind.name.lower():
+        return "another unit"
+    price = rates.book.lasting(tariff.price, at_ms, use.used)
+    return tariff if price is tariff.price else msgspec.structs.replace(tariff, price=price)
 
 
 def changed(sums: Mapping[str, Sums], count: int) -> tuple[list[tuple[str, Sums]], list[tuple[str, Sums]]]:

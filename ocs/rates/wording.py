@@ -95,7 +95,8 @@ def _term_lines(price: Price, currency: Currency) -> list[str]:
         lines.append(f"tier {at}, {reach}: {rate}{whole}{fee}")
     if terms.exchange:
         lines.append(f"exchanged at {terms.exchange.rate} per {terms.exchange.currency}")
-    lines += [f"in {band.name}: {rate_text(band.price, currency)}" for band in terms.bands]
+    # What a session has pinned is told by the bands it goes through.
+    lines += [f"in {band.name}: {rate_text(band.price, currency)}" for band in terms.bands if not terms.band]
     lines += [f"after {switch.at_s} s, {switch.name}: {rate_text(switch.price, currency)}" for switch in terms.switches]
     if terms.tax:
         lines.append(f"{tax_name(terms.tax)} is {'inside' if terms.tax.is_included else 'added'}")

@@ -12,7 +12,9 @@ import msgspec
 from balance.money import Currency
 from ocs.rating.calendar import Calendar, parse_calendar
 from ocs.rating.currencies import CURRENCIES_FILE, parse_currencies
+from ocs.rating.dated import EVER_MS, FOREVER_MS, Version
 from ocs.rating.deckfile import Deck, DeckReader, DeckTemplate
+from ocs.rating.editions import joined
 from ocs.rating.exchange import EXCHANGE_FILE, parse_exchange
 from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
 from ocs.rating.inherit import inherited
@@ -78,7 +80,7 @@ class _Build:
         plans = self._plans(currencies)
         self._check_unused()
         faults = _all(self._faults)
-        book = None if faults else RateBook(plans, self._digest, numbers)
+        book = None if faults else RateBook(plans, self._digest, numbers, self._calendars)
         return LoadResult(book, currencies, faults, _all(self._warnings))
 
     def _faults_of(self, file: str) -> FaultList:
@@ -127,17 +129,39 @@ class _Build:
         names = self._names(PLANS, ".toml")
         if not names:
             self._faults_of(PLANS).add(0, "file", "there is no rate plan", f"add {PLANS}/<name>.toml")
-        plans: dict[str, tuple[ReadPlan, TomlFile]] = {}
+        editions: dict[str, list[tuple[ReadPlan, TomlFile]]] = {}
         for name in names:
             file = f"{PLANS}/{name}.toml"
             toml = TomlFile(self._text(file), self._faults_of(file))
-            found = PlanReader(toml, library).read()
-            if found is None:
-                continue
-            known = plans.setdefault(found.name, (found, toml))[1].faults.file
-            if known != file:
-                toml.fault(("name",), f"{found.name!r} is that of {known}", "give each plan its own name")
+            reader = PlanReader(toml, library)
+            found = reader.read()
+            self._warnings[file] = reader.warnings
+            if found is not None:
+                editions.setdefault(found.name, []).append((found, toml))
+        plans = {name: self._joined(found) for name, found in editions.items()}
         return {name: self._resolved(name, plans) for name in plans}
+
+    def _joined(self, editions: list[tuple[ReadPlan, TomlFile]]) -> tuple[ReadPlan, TomlFile]:
+        """Let the editions of a plan follow each other in time."""
+        editions.sort(key=lambda each: each[0].from_ms)
+        spans: list[Version[PlanRates]] = []
+        for at, (plan, toml) in enumerate(editions):
+            first, other = editions[0], editions[at - 1][1].faults.file
+            to_ms = editions[at + 1][0].from_ms if at + 1 < len(editions) else FOREVER_MS
+            if at and plan.from_ms == editions[at - 1][0].from_ms:
+                cure = 'give each plan its own name, or each edition of it a "from" of its own'
+                toml.fault(("name",), f"{plan.name!r} is that of {other}", cure)
+            for field, ours, theirs in (
+                ("parent", plan.parent, first[0].parent),
+                ("currency", plan.rates.currency, first[0].rates.currency),
+            ):
+                if ours != theirs:
+                    message = f"is {theirs or 'none'!r} in {first[1].faults.file}, an edition of the same plan"
+                    toml.fault((field,), message, "let it be the same in all editions")
+            spans.append(Version(plan.from_ms, min(plan.to_ms, to_ms), plan.rates))
+        plan, toml = editions[0]
+        is_plain = len(spans) == 1 and (plan.from_ms, plan.to_ms) == (EVER_MS, FOREVER_MS)
+        return (plan if is_plain else plan._replace(rates=joined(spans))), toml
 
     def _resolved(self, name: str, plans: Mapping[str, tuple[ReadPlan, TomlFile]]) -> PlanRates:
         """Lay a plan over its parent, that one over its own, and so on."""

@@ -56,6 +56,11 @@ class Calendar:
         self._spans = spans
         self._days: dict[date, tuple[Switch, ...]] = {}
 
+    @property
+    def zone(self) -> str:
+        """The name of its clock."""
+        return self._zone.key
+
     def band_at(self, at_ms: int) -> str:
         """Say which band holds at an instant."""
         local = datetime.fromtimestamp(at_ms // 1000, self._zone)

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -21,8 +21,8 @@ from ocs.rating.faults import FaultList, Problem, did_you_mean
 from ocs.rating.origins import EVERYWHERE, NO_ZONES, ZONE, OriginRule, parse_rule
 from ocs.rating.prefixes import KEY_DIGITS, PrefixIndexBuilder
 from ocs.rating.price import Price
-from ocs.rating.pricing import interval, priced
-from ocs.rating.rateplan import BAND_CELLS, PriceCells
+from ocs.rating.pricing import interval, priced, tiered
+from ocs.rating.rateplan import BAND_CELLS, PriceCells, TierEntry, TieringMode
 from ocs.rating.tariffs import BARRED, CodeTable
 from ocs.rating.terms import Band
 from ocs.rating.timetable import banded
@@ -34,16 +34,19 @@ CHOICE_COLUMNS: Final = ("origin", "priority")
 DECK_COLUMNS: Final = CODE_COLUMNS + PRICE_COLUMNS + CHOICE_COLUMNS
 PRIORITY_MAX: Final = 1_000_000
 
+TIER: Final = "rate>"  # a column "rate>60" has the rate of what is used beyond 60 units
+
 _SEPARATORS: Final = re.compile(r"[\s,;]+")
 _FLAGS: Final = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
 
 
 class DeckTemplate(NamedTuple):
-    """What a tariff gives to the lines of its deck: the price that empty cells inherit, scale, and bands to price."""
+    """What a tariff gives to the lines of its deck: the price that empty cells inherit, scale, bands to price, tiering."""
 
     price: Price
     scale: int
     bands: tuple[str, ...] = ()
+    tiering: TieringMode | Literal[""] = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -147,11 +150,11 @@ class DeckReader:
             self._fault(1, Problem("file", "has no header", f"first line: {','.join(CODE_COLUMNS[:2])},..."))
 
     def _header(self, line: int, cells: list[str]) -> _Columns | None:
-        names = [cell.strip().lower() for cell in cells]
+        names = [column_name(cell) for cell in cells]
         known = CODE_COLUMNS if self._template is None else self._template.columns
         is_sound = True
         for at, name in enumerate(names):
-            if name not in known:
+            if name not in known and not (name.startswith(TIER) and self._template is not None):
                 self._fault(
                     line, Problem(name or f"column {at + 1}", "is not a known column", did_you_mean(name, known))
                 )
@@ -234,13 +237,13 @@ class DeckReader:
         flag = _FLAGS.get(flag_text.lower())
         if flag is None:
             return 0, [Problem("forbidden", f"{flag_text!r} is neither yes nor no", "write 1 or 0")]
-        cells = {name: cell for name, cell in written.items() if ":" not in name}
+        cells = {name: cell for name, cell in written.items() if ":" not in name and not name.startswith(TIER)}
         price, problems = priced(PriceCells(**cells), self._template.price, self._template.scale)
         if flag:
             return BARRED, problems
         if not written.get("rate"):
             problems.append(Problem("rate", "is empty", "write the price, 0 for free, or forbid the destination"))
-        price = self._with_bands(price, written, problems)
+        price = self._with_tiers(self._with_bands(price, written, problems), written, problems)
         self._prices.append(price)
         return len(self._prices) - 1, problems
 
@@ -255,6 +258,30 @@ class DeckReader:
                 problems += [problem._replace(field=f"{problem.field}:{band}") for problem in found]
                 bands.append(Band(band, other))
         return banded(price, tuple(bands)) if bands else price
+
+    def _with_tiers(self, price: Price, written: dict[str, str], problems: list[Problem]) -> Price:
+        """Read the columns of tiers: ``rate`` until the first begins, then theirs; a tier without a cell is none."""
+        assert self._template is not None
+        names = [name for name, cell in written.items() if cell and name.startswith(TIER)]
+        if not names:
+            return price
+        other = next((name for name, cell in written.items() if cell and (":" in name or name == "initial_rate")), "")
+        if other:
+            problems.append(
+                Problem(names[0], f"tiers and {other} are two prices for the same units", "keep one of them")
+            )
+        ends = [name.removeprefix(TIER) for name in names]
+        rates = [written["rate"], *(written[name] for name in names)]
+        rows = [TierEntry(rate=rate, up_to=end) for rate, end in zip(rates, [*ends, ""], strict=True)]
+        price, found = tiered(rows, self._template.tiering, price, self._template.scale)
+        problems += [problem._replace(field=names[min(at, len(names) - 1)]) for at, problem in found]
+        return price
+
+
+def column_name(cell: str) -> str:
+    """Case does not matter, but to units: ``rate>1 MB``."""
+    name, is_tier, end = cell.strip().partition(">")
+    return f"{name.strip().lower()}{is_tier}{end.strip()}"
 
 
 def _read_choice(origin: str, priority: str, zones: Mapping[str, OriginRule]) -> tuple[OriginRule, int, list[Problem]]:

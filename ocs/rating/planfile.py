@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from itertools import pairwise
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -13,12 +14,21 @@ from ocs.rating.calendar import Calendar
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash, Version, settle
 from ocs.rating.deckfile import Deck, DeckTemplate
 from ocs.rating.exchange import EXCHANGE_FILE, Rates
-from ocs.rating.faults import Problem, did_you_mean
+from ocs.rating.faults import FaultList, Problem, did_you_mean
 from ocs.rating.origins import EVERYWHERE, NO_ZONES, OriginRule, is_contradiction, parse_rule
 from ocs.rating.price import Price, Tariff
 from ocs.rating.pricing import finished, interval, priced, tiered
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
-from ocs.rating.rateplan import BandRate, DestinationRate, Finish, Pricing, RatePlan, TariffEntry, TierEntry
+from ocs.rating.rateplan import (
+    BandRate,
+    DestinationRate,
+    Finish,
+    Pricing,
+    RatePlan,
+    TariffEntry,
+    TierEntry,
+    TieringMode,
+)
 from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, LayeredRate, OriginRate, RateSource
 from ocs.rating.terms import Band, Exchange, Terms, terms_of, with_terms
 from ocs.rating.timetable import Timetable, banded
@@ -49,6 +59,7 @@ class _Terms(NamedTuple):
     """What a tariff gives to its prices: the parts that they inherit, and when their bands hold."""
 
     template: Price
+    tiering: TieringMode | Literal[""]
     timetable: Timetable | None
 
 
@@ -80,18 +91,22 @@ class Library(NamedTuple):
 
 
 class ReadPlan(NamedTuple):
-    """A plan as its file says it, without what it inherits."""
+    """A plan as its file says it, without what it inherits; ``from_ms`` and ``to_ms``: when this edition of it holds."""
 
     name: str
     parent: str
     rates: PlanRates
+    from_ms: int = EVER_MS
+    to_ms: int = FOREVER_MS
 
 
 class PlanReader:
-    """Reads one file."""
+    """Reads one file. ``warnings`` are lawful and probably not meant."""
 
     def __init__(self, file: TomlFile, library: Library) -> None:
+        self.warnings = FaultList(file.faults.file)
         self._file = file
+        self._has_parent = False
         self._library = library
         self._versions: dict[_Selector, list[Version[Entry]]] = {}
         self._plan = ""
@@ -110,12 +125,15 @@ class PlanReader:
         if not isinstance(entries, list) or not (entries or (head is not None and head.parent)):
             self._file.fault(("tariffs",), "the plan has no tariffs", "add [[tariffs]]")
             entries = []
+        self._has_parent = head is not None and bool(head.parent)
         self._read_head(head)
         for at, raw in enumerate(entries):
             self._read_entry(at, raw)
         if head is None:
             return None
-        return ReadPlan(head.name, head.parent, PlanRates(head.currency, self._services()))
+        from_ms, to_ms, problems = interval(head.from_, head.to)
+        self._add_all((), problems)
+        return ReadPlan(head.name, head.parent, PlanRates(head.currency, self._services()), from_ms, to_ms)
 
     def _read_head(self, head: RatePlan | None) -> None:
         if head is None:
@@ -144,7 +162,7 @@ class PlanReader:
         timetable = self._timetable(entry, exchange, path)
         template = self._with_bands(self._template(entry, exchange, path), bands, timetable, path)
         template = self._with_tiers(template, tiers, entry, path)
-        source = self._source(entry, _Terms(template, timetable), self._rates(rates, path), path)
+        source = self._source(entry, _Terms(template, entry.tiering, timetable), self._rates(rates, path), path)
         from_ms, to_ms, problems = interval(entry.from_, entry.to)
         self._add_all(path, problems)
         rule = EVERYWHERE
@@ -241,6 +259,8 @@ class PlanReader:
             self._file.fault(
                 (*path, "tiers"), f"tiers and {other} are two prices for the same units", "keep one of them"
             )
+        if not rows and isinstance(around, TariffEntry) and around.deck:
+            return price  # the tiers are columns of the deck
         price, problems = tiered(rows, around.tiering, price, self._scale)
         for at, problem in problems:
             self._add_all(path if at < 0 else (*path, "tiers", at), [problem])
@@ -307,11 +327,13 @@ class PlanReader:
     def _deck(self, name: str, around: _Terms, labels: Labels, path: Path) -> RateSource | None:
         timetable = around.timetable
         bands = timetable.calendar.bands if timetable and timetable.calendar else ()
-        deck = self._library.deck(name, DeckTemplate(around.template, self._scale, bands))
+        deck = self._library.deck(name, DeckTemplate(around.template, self._scale, bands, around.tiering))
         if deck is None:
             cure = did_you_mean(name, self._library.deck_names)
             self._file.fault((*path, "deck"), f"there is no decks/{name}.csv", cure)
             return None
+        if around.tiering and deck.prices and not any(terms_of(price).tiers for price in deck.prices):
+            self._file.fault((*path, "tiering"), "the deck has no tiers", 'add columns such as "rate>60" to it')
         return DeckRate(labels, deck.codes, deck.prices, deck.price_of, around.timetable)
 
     def _zones(self, name: str, around: _Terms, labels: Labels, rates: list[_Rate], path: Path) -> RateSource | None:
@@ -382,6 +404,12 @@ class PlanReader:
             settled = settle((each for each in versions if each.what.rule == rule), lambda entry: entry.priority)
             for clash in settled.clashes:
                 self._clash(clash, selector)
+            for cut in settled.cuts:
+                line = self._file.line(("tariffs", cut.later.at))
+                message = f"is still in force when the tariff of line {line} begins, which then goes first"
+                self._warn(cut.earlier, "to", message, "end it where the other begins")
+            if rule is EVERYWHERE and not self._has_parent:
+                self._warn_of_gaps(settled.versions)
             for other in timelines:
                 if is_contradiction(rule, other):
                     self._clash(Clash(firsts[other], first), selector)
@@ -390,6 +418,20 @@ class PlanReader:
         if not timelines:
             return otherwise
         return (Version(EVER_MS, FOREVER_MS, OriginRate(tuple(timelines.items()), otherwise)),)
+
+    def _warn_of_gaps(self, versions: tuple[Version[Entry], ...]) -> None:
+        """Warn where a tariff ends and no other begins: then the service is refused."""
+        for earlier, later in pairwise((*versions, None)):
+            assert earlier is not None, "only the last is none"
+            if earlier.to_ms < (FOREVER_MS if later is None else later.from_ms):
+                until = (
+                    "for ever" if later is None else f"until line {self._file.line(('tariffs', later.what.at))} begins"
+                )
+                message = f"when it ends, nothing has a price for this {until}"
+                self._warn(earlier.what, "to", message, "let the next tariff begin where this one ends")
+
+    def _warn(self, entry: Entry, field: str, message: str, cure: str) -> None:
+        self.warnings.add(self._file.line(("tariffs", entry.at)), f"tariffs[{entry.at}].{field}", message, cure)
 
     def _clash(self, clash: Clash[Entry], selector: _Selector) -> None:
         service, group, identifier = selector

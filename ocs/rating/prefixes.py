@@ -85,6 +85,10 @@ class PrefixIndex:
             return row, FOREVER_MS
         return self._find_dated(node, at_ms, origin)
 
+    def as_at(self, at_ms: int) -> PrefixIndex:
+        """Give the index as it is at one instant, whenever it is asked: for simulations."""
+        return _IndexAsAt(self._arrays, self._rules, self._settled_ms, at_ms)
+
     def _node(self, digits: str) -> int:
         """Find the longest prefix that the digits begin with, whatever is in force."""
         if not (digits.isdigit() and digits.isascii()):
@@ -162,6 +166,20 @@ class PrefixIndex:
 
     def _prefix(self, node: int) -> str:
         return f"{self._arrays.keys[node]:0{KEY_DIGITS}d}"[: self._arrays.lengths[node]]
+
+
+class _IndexAsAt(PrefixIndex):
+    """An index at which the time stands still."""
+
+    __slots__ = ("_at_ms",)
+
+    def __init__(self, arrays: PrefixArrays, rules: tuple[OriginRule, ...], settled_ms: int, at_ms: int) -> None:
+        super().__init__(arrays, rules, settled_ms)
+        self._at_ms = at_ms
+
+    def find(self, digits: str, at_ms: int, origin: Origin = NOWHERE) -> tuple[int, int]:  # noqa: ARG002 - it stands
+        """Find the row that is in force at the one instant."""
+        return super().find(digits, self._at_ms, origin)[0], FOREVER_MS
 
 
 class PrefixIndexBuilder:

@@ -7,12 +7,15 @@ from typing import Final
 
 import msgspec
 
+from ocs.rating.calendar import DAY_S, Calendar
 from ocs.rating.dated import FOREVER_MS
 from ocs.rating.numbers import NUMBERS_FILE
 from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
 from ocs.rating.rateplan import Numbers
-from ocs.rating.tariffs import RateSource, RatingFault, Timeline, ending
+from ocs.rating.tariffs import RateSource, RatingFault, Timeline, ending, timeline_as_at
+from ocs.rating.terms import Terms
+from ocs.rating.timetable import HORIZON_S, seeing_until
 from ocs.rating.units import PRICE_UNITS
 
 __all__ = ["ANY_GROUP", "NO_GROUP", "RateBook", "RatingFault", "ServiceRates", "Timeline"]
@@ -21,6 +24,7 @@ NO_GROUP: Final = -1  # a request that names no rating group
 ANY_GROUP: Final = -2  # a tariff that is for each of them
 SHORT_VERSION_DIGITS: Final = 12
 NO_NUMBERS: Final = Numbers()
+NO_CALENDARS: Final[Mapping[str, Calendar]] = {}
 
 
 class ServiceRates(msgspec.Struct, frozen=True):
@@ -45,6 +49,14 @@ class ServiceRates(msgspec.Struct, frozen=True):
                     return found
         return self.by_group.get(rating_group, self.otherwise)
 
+    def as_at(self, at_ms: int) -> ServiceRates:
+        """Give the tariffs in force at one instant as if they always were."""
+        return ServiceRates(
+            {key: timeline_as_at(timeline, at_ms) for key, timeline in self.by_service_id.items()},
+            {key: timeline_as_at(timeline, at_ms) for key, timeline in self.by_group.items()},
+            timeline_as_at(self.otherwise, at_ms),
+        )
+
 
 class PlanRates(msgspec.Struct, frozen=True):
     currency: str
@@ -54,10 +66,18 @@ class PlanRates(msgspec.Struct, frozen=True):
 class RateBook:
     """Look-ups only. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
 
-    __slots__ = ("_emergency", "_plans", "digest", "version")
+    __slots__ = ("_calendars", "_emergency", "_numbers", "_plans", "digest", "version")
 
-    def __init__(self, plans: Mapping[str, PlanRates], digest: str, numbers: Numbers = NO_NUMBERS) -> None:
+    def __init__(
+        self,
+        plans: Mapping[str, PlanRates],
+        digest: str,
+        numbers: Numbers = NO_NUMBERS,
+        calendars: Mapping[str, Calendar] = NO_CALENDARS,
+    ) -> None:
+        self._calendars = calendars
         self._plans = dict(plans)
+        self._numbers = numbers
         self.digest: Final = digest
         self.version: Final = digest[:SHORT_VERSION_DIGITS]
         self._emergency = {
@@ -83,9 +103,30 @@ class RateBook:
         rates = self._plans.get(plan)
         return None if rates is None else rates.currency
 
+    def lasting(self, price: Price, began_ms: int, lasts_s: int) -> Price:
+        """Give a pinned price for a session that lasts so long: with more of its calendar, if what is pinned ends before."""
+        terms = price.terms
+        if not isinstance(terms, Terms) or not terms.known_s or lasts_s + DAY_S < terms.known_s:
+            return price
+        calendar = self._calendars.get(terms.calendar)
+        if calendar is None:  # it was taken out of the files meanwhile: the last price stays
+            return price
+        return seeing_until(price, calendar, began_ms, lasts_s + HORIZON_S)
+
     def rates_of(self, plan: str) -> PlanRates | None:
         """Give all rates of a plan: for tools that show and compare; requests are priced by ``tariff_for``."""
         return self._plans.get(plan)
+
+    def as_at(self, at_ms: int) -> RateBook:
+        """Give the prices in force at one instant for uses of any time: for simulations.
+
+        Which band of the week holds is still a matter of the use's own time.
+        """
+        plans = {
+            name: PlanRates(plan.currency, {service: rates.as_at(at_ms) for service, rates in plan.services.items()})
+            for name, plan in self._plans.items()
+        }
+        return RateBook(plans, self.digest, self._numbers, self._calendars)
 
     def tariff_for(
         self,

@@ -132,6 +132,8 @@ class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name: str
     currency: str
     parent: str = ""
+    from_: str = msgspec.field(default="", name="from")
+    to: str = ""
 
 
 class CurrencyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

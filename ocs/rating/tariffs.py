@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
-from ocs.rating.dated import FOREVER_MS, Version
+from ocs.rating.dated import EVER_MS, FOREVER_MS, Version
 from ocs.rating.origins import EVERYWHERE, NOWHERE, Origin, OriginRule
 from ocs.rating.prefixes import NOT_FOUND, NOT_IN_FORCE, PrefixIndex
 from ocs.rating.price import Price, Tariff
@@ -63,8 +63,17 @@ class RateSource(Protocol):
     def let_go(self) -> Iterator[None]:
         """Forget, a little at each step, what was made when it was asked for."""
 
+    def as_at(self, at_ms: int) -> RateSource:
+        """Give what is in force at one instant as if it always were; bands go by the time of the use all the same."""
+
 
 Timeline: TypeAlias = "tuple[Version[RateSource], ...]"
+
+
+def timeline_as_at(timeline: Timeline, at_ms: int) -> Timeline:
+    """Keep of a timeline what is in force at one instant, for ever."""
+    in_force = (version.what for version in timeline if version.from_ms <= at_ms < version.to_ms)
+    return tuple(Version(EVER_MS, FOREVER_MS, source.as_at(at_ms)) for source in in_force)
 
 
 class FlatRate:
@@ -96,6 +105,10 @@ class FlatRate:
     def let_go(self) -> Iterator[None]:
         """Forget nothing: there is one tariff."""
         yield from ()
+
+    def as_at(self, at_ms: int) -> FlatRate:
+        """The one tariff, at the rate of exchange of the instant."""
+        return FlatRate(self._tariff, None if self._timetable is None else self._timetable.as_at(at_ms))
 
     @property
     def only(self) -> Tariff:
@@ -130,6 +143,11 @@ class OriginRate:
         for timeline in (*(timeline for _, timeline in self.choices), self.otherwise):
             for version in timeline:
                 yield from version.what.let_go()
+
+    def as_at(self, at_ms: int) -> OriginRate:
+        """The tariffs of all origins, each as it is then."""
+        choices = tuple((rule, timeline_as_at(timeline, at_ms)) for rule, timeline in self.choices)
+        return OriginRate(choices, timeline_as_at(self.otherwise, at_ms))
 
     def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
         """Choose by origin, then by date; an origin whose tariff is not in force has that of all others."""
@@ -198,6 +216,10 @@ class LayeredRate:
         yield from self.upper.let_go()
         for version in self.lower:
             yield from version.what.let_go()
+
+    def as_at(self, at_ms: int) -> LayeredRate:
+        """All layers as they are then."""
+        return LayeredRate(self.upper.as_at(at_ms), timeline_as_at(self.lower, at_ms))
 
 
 class CodeTable(msgspec.Struct, frozen=True):
@@ -274,6 +296,12 @@ class DeckRate:
             for _ in range(min(_LET_GO_AT_ONCE, len(self._kept))):
                 self._kept.popitem()
             yield
+
+    def as_at(self, at_ms: int) -> DeckRate:
+        """The lines in force then."""
+        codes = msgspec.structs.replace(self._codes, index=self._codes.index.as_at(at_ms))
+        timetable = None if self._timetable is None else self._timetable.as_at(at_ms)
+        return DeckRate(self._labels, codes, self._prices, self._price_of, timetable)
 
     @property
     def codes(self) -> CodeTable:

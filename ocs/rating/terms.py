@@ -111,8 +111,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     ``attempt_fee`` is due for every attempt, answered or not. ``charge_min`` and ``charge_max`` bound what an answered
     call costs, without that fee and before tax; 0 is no bound. ``grace_units`` is in units, or in thousandths.
-    ``bands`` are those of a tariff in the book. A session has ``band``, the one it began in, and ``switches``, those to
-    come where the price is split (``timetable.py``). ``tiers`` take the place of the rates: the billed units of the use are
+    ``bands`` are what a tariff costs in each. A session has ``band``, the one it began in, and, where the price is split,
+    ``switches``, those to come in its first ``known_s`` seconds; ``calendar`` says what comes after (``timetable.py``).
+    ``tiers`` take the place of the rates: the billed units of the use are
     laid into them, counted from its first. ``unit`` is what an event is called, one and several.
     With ``exchange`` all amounts of the price are in another currency; rounding and tax are in the account's.
     Data and events do not say when they were used: at a switch what they cost so far is ``carried``, and goes on.
@@ -134,6 +135,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     unit: tuple[str, str] | None = None
     exchange: Exchange | None = None
     carried: Carried | None = None
+    calendar: str = ""
+    known_s: int = 0
 
 
 class Price(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -12,12 +12,12 @@ import msgspec
 
 from balance.money import Amount
 from ocs.rating.calendar import Calendar
-from ocs.rating.dated import FOREVER_MS, Version
+from ocs.rating.dated import EVER_MS, FOREVER_MS, Version
 from ocs.rating.terms import Band, Carried, Exchange, NextBand, Price, Tariff, Terms, terms_of, with_terms
 from ocs.rating.units import UnitKind
 
-HORIZON_MS: Final = 3 * 86_400_000
-"""So far ahead are switches pinned. A session that lasts longer keeps the last price."""
+HORIZON_S: Final = 3 * 86_400
+"""So far ahead are switches pinned; a session that lasts longer sees further in time (``seeing_until``)."""
 
 
 class Timetable(NamedTuple):
@@ -26,6 +26,11 @@ class Timetable(NamedTuple):
     calendar: Calendar | None
     is_split: bool
     exchange: tuple[Version[Exchange], ...] = ()
+
+    def as_at(self, at_ms: int) -> Timetable:
+        """The rates of exchange of one instant for ever; the bands stay bands."""
+        in_force = (each for each in self.exchange if each.from_ms <= at_ms < each.to_ms)
+        return self._replace(exchange=tuple(each._replace(from_ms=EVER_MS, to_ms=FOREVER_MS) for each in in_force))
 
     def pinned(self, tariff: Tariff, at_ms: int) -> Tariff:
         """Give the tariff that a session is charged by which begins at an instant."""
@@ -38,18 +43,34 @@ class Timetable(NamedTuple):
         return self._in_band(tariff, terms, self.calendar, at_ms)
 
     def _in_band(self, tariff: Tariff, terms: Terms, calendar: Calendar, at_ms: int) -> Tariff:
-        switches = calendar.switches(at_ms, at_ms + HORIZON_MS)
         name = calendar.band_at(at_ms)
-        price, to_come = _priced(tariff.price, terms, name), []
-        until_ms = FOREVER_MS
-        for switch in switches:
-            if not self.is_split:
-                until_ms = switch.at_ms
-                break
-            after_s = -(-(switch.at_ms - at_ms) // 1000)
-            to_come.append(NextBand(after_s, switch.band, _plain(_priced(tariff.price, terms, switch.band))))
-        pinned = msgspec.structs.replace(terms, bands=(), band=name, switches=tuple(to_come))
-        return _ending(tariff, with_terms(price, pinned), until_ms)
+        price = _priced(tariff.price, terms, name)
+        if self.is_split:
+            bands = tuple(Band(each, _plain(_priced(tariff.price, terms, each))) for each in calendar.bands)
+            pinned = msgspec.structs.replace(terms, bands=bands, band=name, calendar=calendar.name)
+            return _ending(tariff, seeing_until(with_terms(price, pinned), calendar, at_ms, HORIZON_S), FOREVER_MS)
+        switch = next(calendar.switches(at_ms, at_ms + 1000 * HORIZON_S), None)
+        pinned = msgspec.structs.replace(terms, bands=(), band=name)
+        return _ending(tariff, with_terms(price, pinned), FOREVER_MS if switch is None else switch.at_ms)
+
+
+def seeing_until(price: Price, calendar: Calendar, began_ms: int, until_s: int) -> Price:
+    """Give a pinned price the switches of its calendar until so many seconds after the session's beginning.
+
+    The prices are those that were pinned; a band that the calendar had not then keeps the price before it.
+    """
+    terms = price.terms
+    assert isinstance(terms, Terms), "a price that is split has bands"
+    prices = {band.name: band.price for band in terms.bands}
+    switches = list(terms.switches)
+    # A second back: the beginning may have been moved by a part of one, and no switch may be lost between.
+    known_ms = began_ms + 1000 * (terms.known_s - 1) if terms.known_s else began_ms
+    for switch in calendar.switches(known_ms, began_ms + 1000 * until_s):
+        last = switches[-1].name if switches else terms.band
+        if switch.band != last and switch.band in prices:
+            after_s = -(-(switch.at_ms - began_ms) // 1000)
+            switches.append(NextBand(after_s, switch.band, prices[switch.band]))
+    return with_terms(price, msgspec.structs.replace(terms, switches=tuple(switches), known_s=until_s))
 
 
 def _ending(tariff: Tariff, price: Price, until_ms: int) -> Tariff:
@@ -65,8 +86,9 @@ def _exchanged(price: Price, exchange: Exchange) -> Terms:
 def begun_later(price: Price, seconds: int) -> Price:
     """Move the beginning of a pinned price: a call was answered so long after it was authorized."""
     terms = price.terms
-    if seconds <= 0 or not isinstance(terms, Terms) or not terms.switches:
+    if seconds <= 0 or not isinstance(terms, Terms) or not terms.known_s:
         return price
+    terms = msgspec.structs.replace(terms, known_s=max(1, terms.known_s - seconds))
     passed = [switch for switch in terms.switches if switch.at_s <= seconds]
     to_come = tuple(
         NextBand(switch.at_s - seconds, switch.name, switch.price) for switch in terms.switches[len(passed) :]

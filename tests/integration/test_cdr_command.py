@@ -107,7 +107,7 @@ def test_a_span_without_records(books: Path) -> None:
     result = ocs(
         books, "rates", "simulate", "--deck", str(books.parent / "decks" / "retail-voice-eur.csv"), "--cdrs", "2026-09"
     )
-    assert (result.exit_code, "no record of 2026-09 was priced by decks/retail-voice-eur.csv" in result.output) == (
+    assert (result.exit_code, "there is no record of 2026-09 in EUR" in result.output) == (
         EXIT_CONFIG,
         True,
     )

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 from typer.testing import CliRunner, Result
@@ -66,8 +67,8 @@ class World:
             await self.call(name, seconds)
         await self.flush()
 
-    async def call(self, name: str, seconds: int) -> None:
-        """One call of so many seconds to 100."""
+    async def call(self, name: str, seconds: int, destination: str = "100123", network: str = "") -> None:
+        """One call of so many seconds."""
         for number, kind in enumerate((RequestKind.INITIAL, RequestKind.TERMINATION)):
             done: asyncio.Future[ChargingAnswer] = asyncio.get_running_loop().create_future()
             used = (Quantity(UnitKind.SECONDS, seconds),) if number else None
@@ -80,8 +81,9 @@ class World:
                 service="voice",
                 event_at_ms=now_ms(),
                 groups=(GroupRequest(GroupKey(), wanted, used),),
-                destination="100123",
+                destination=destination,
                 fingerprint=number,
+                network=network,
             )
             self.online.submit(request, done.set_result)
             await done
@@ -226,6 +228,28 @@ async def test_runs_on_the_same_records(world: World) -> None:
     assert await world.balances() == {"alice": 910, "bob": 994}
     with pytest.raises(RunRefusedError, match=f"roll back {third.run_id} first"):
         await world.settle(first.run_id, Direction.UNDO)
+
+
+async def test_a_record_is_rated_anew_from_where_it_came(world: World) -> None:
+    """[R] A line that should have been for the visited network finds the record that was made there, and no other."""
+    await world.call("bob", 20, "600123", network="26202")
+    await world.call("bob", 30, "600123")
+    await world.flush()
+    text = world.deck.read_text(encoding="utf-8")
+    line = "600,In the visited network,0.02,1,1,,,,,network:26202,\n"
+    world.deck.write_text(text + line, encoding="utf-8")
+    (found,) = (await world.preview()).lines
+    assert (found.cost_before * 100 // EUR, found.cost_after * 100 // EUR) == (20, 40)
+
+
+async def test_a_record_is_rated_anew_by_its_own_plan(world: World) -> None:
+    """[R] What an account has subscribed to since does not matter; a record that does not say is asked of its account."""
+    await world.redis.flushdb()
+    assert (await world.preview()).unpriced == {}
+    connection = await asyncpg.connect(world.dsn)
+    await connection.execute("UPDATE cdr SET rate_plan = ''")
+    await connection.close()
+    assert (await world.preview()).unpriced == {"unknown_plan": 3}
 
 
 async def test_records_without_a_price_stay(world: World) -> None:

@@ -121,3 +121,34 @@ async def test_41_emergency_calls_pass_for_an_account_whose_plan_is_gone(world: 
     assert outcome_of(await world.charge(call("s1", "112", "pgw.example.net"))) == "10"
     assert (await world.charge(call("s2", "100", "pgw.example.net"))).groups[0].status is ChargingStatus.RATING_FAILED
     assert await world.figures() == (0, 0, 0)
+
+
+async def test_a_record_says_what_chose_its_price(world: World) -> None:
+    """The account's plan and the network that the user roamed in stay with the session, and go into its record."""
+    await world.open("1.00")
+    first = call("s1", "100123", "pgw.example.net")
+    first.network = "26202"
+    await world.charge(first)
+    group = GroupRequest(GroupKey(-1), (), (Quantity(UnitKind.SECONDS, 1),))
+    for number, kind in ((1, RequestKind.UPDATE), (2, RequestKind.TERMINATION)):
+        await world.charge(ChargingRequest(kind, "gy:s1", number, (IDENTITY,), "voice", START_MS, (group,)))
+    record = (await world.entries())[-1].cdr
+    assert record is not None
+    assert (record.rate_plan, record.network, record.cost) == ("test-eur", "26202", amount("0.02"))
+
+
+@pytest.mark.parametrize("days", [(12,), (2, 5, 1, 4)])
+async def test_82_a_call_of_many_days_is_split_to_its_end(world: World, days: tuple[int, ...]) -> None:
+    """From Monday 16:13:20 to a Saturday: 1 h 46 min 40 s of peak, and nine working days of ten hours."""
+    await world.open("100000")
+    first = call("s1", "500123", "pgw.example.net")
+    await world.charge(first)
+    for number, passed in enumerate(days, start=1):
+        world.clock.now_ms += passed * 86_400_000
+        kind = RequestKind.TERMINATION if number == len(days) else RequestKind.UPDATE
+        group = GroupRequest(GroupKey(-1), (), (Quantity(UnitKind.SECONDS, passed * 86_400),))
+        await world.charge(ChargingRequest(kind, "gy:s1", number, (IDENTITY,), "voice", world.clock(), (group,)))
+    record = (await world.entries())[-1].cdr
+    assert record is not None
+    peak_s = 6400 + 9 * 36_000
+    assert record.cost == amount("0.01") * (12 * 86_400 + peak_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from balance.account import Account, AccountState, Bucket, Hold
@@ -37,6 +38,8 @@ def cdr(number: int) -> CdrRow:
         cause="16",
         groups=(group,),
         details={"release-source": "2"},
+        rate_plan="retail-eur",
+        network="26202",
     )
 
 
@@ -90,6 +93,8 @@ async def test_a_cdr_says_how_its_price_came_about(world: World) -> None:
         "ended_at": "2026-01-01T00:01:30.000Z",
         "cost": "0.60",
         "currency": "EUR",
+        "rate_plan": "retail-eur",
+        "network": "26202",
         "rate_version": "abc",
         "cause": "16",
         "flags": ["overused", "clock_adjusted"],
@@ -183,8 +188,15 @@ async def test_one_cdr_is_explained(world: World) -> None:
     assert group["note"].startswith("priced by version abc; what was in question is shown as version ")
 
 
-async def test_a_cdr_of_an_unknown_account_is_explained_without_candidates(world: World) -> None:
+async def test_a_cdr_is_explained_by_its_own_plan(world: World) -> None:
+    """[R] The plan that it was rated by, whatever the account has by now, and even if there is no account."""
+    (group,) = (await world.client.get("/v1/accounts/alice/cdrs/3")).json()["groups"]
+    assert group["candidates"][0]["is_chosen"]
+
+
+async def test_an_old_cdr_of_an_unknown_account_is_explained_without_candidates(world: World) -> None:
     """The price is in the record; only what else was in question is not known."""
+    world.history.cdrs = [msgspec.structs.replace(each, rate_plan="") for each in world.history.cdrs]
     (group,) = (await world.client.get("/v1/accounts/alice/cdrs/3")).json()["groups"]
     assert (group["candidates"], group["note"]) == ([], "the account's plan and the rates of now are not known here")
 

@@ -237,7 +237,7 @@ def test_plans_have_names_of_their_own() -> None:
     """Two files with one plan name are a fault in the later one."""
     plan = TARIFF + 'rate = "1"\n'
     assert faults_of(build(files(plan, rateplans__q_toml=plan), NOW_MS)) == [
-        "rateplans/q.toml:1: name: 'p' is that of rateplans/p.toml (give each plan its own name)"
+        "rateplans/q.toml:1: name: 'p' is that of rateplans/p.toml (give each plan its own name, or each edition of it a \"from\" of its own)"
     ]
 
 

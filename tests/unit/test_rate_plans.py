@@ -192,3 +192,66 @@ def test_tools_read_decks_with_bands_zones_and_other_currencies() -> None:
     }
     (use,) = uses_of({name: text.encode() for name, text in texts.items()}, "d")
     assert (use.plan, use.currency, use.template.bands) == ("p", "USD", ("rest", "peak"))
+
+
+OLD = CALLS.format("Old calls", 'rate = "0.10"') + SMS.format("Old SMS", "0.05", "rating_groups = [10]")
+OLD += SMS.format("Old other SMS", "0.06", "")
+NEW = CALLS.format("New calls", 'rate = "0.20"') + SMS.format("New SMS", "0.09", "service_identifiers = [7]")
+NEW += SMS.format("New other SMS", "0.08", "")
+LAST = 'name = "heir"\ncurrency = "EUR"\nfrom = "2028-01-01"\nto = "2029-01-01"\n' + CALLS.format(
+    "Last calls", 'rate = "0.30"'
+)
+
+
+@pytest.mark.parametrize(
+    ("service", "group", "identifier", "at", "answer"),
+    [
+        ("voice", -1, 0, "2026-12-31T23:59:59Z", "Old calls"),
+        ("voice", -1, 0, "2027-01-01", "New calls"),
+        ("voice", -1, 0, "2028-06-01", "Last calls"),
+        ("voice", -1, 0, "2029-01-01", "not_in_force"),
+        ("sms", 10, 0, "2026-12-31", "Old SMS"),
+        ("sms", 10, 0, "2027-01-01", "New other SMS"),  # the edition of its time decides what a group is for
+        ("sms", 10, 7, "2026-12-31", "Old SMS"),
+        ("sms", 10, 7, "2027-01-01", "New SMS"),
+        ("sms", 20, 7, "2026-12-31", "Old other SMS"),
+        ("sms", 20, 8, "2027-01-01", "New other SMS"),
+        ("sms", 20, 8, "2028-01-01", "not_in_force"),  # the last edition sells no messages
+    ],
+)
+def test_editions_of_a_plan_follow_each_other(service: str, group: int, identifier: int, at: str, answer: str) -> None:
+    """Each holds as a whole until the next one begins, whatever it tells apart."""
+    heir = 'currency = "EUR"\n' + OLD
+    later = 'name = "heir"\ncurrency = "EUR"\nfrom = "2027-01-01"\n' + NEW
+    found = book(heir, later=later, last=LAST).tariff_for(
+        "heir", service, group, (identifier,) if identifier else (), "49", instant_ms(at)
+    )
+    assert (found.name if isinstance(found, Tariff) else found.value) == answer
+
+
+def test_an_edition_inherits_where_it_is_in_force() -> None:
+    """Before and after it, the plan is its parent's."""
+    edition = 'currency = "EUR"\nparent = "base"\nfrom = "2027-01-01"\nto = "2028-01-01"\n' + SMS.format(
+        "Own", "0.01", ""
+    )
+    found = book(edition)
+    at = {
+        at: found.tariff_for("heir", "sms", -1, (), "", instant_ms(at))
+        for at in ("2026-06-01", "2027-06-01", "2028-06-01")
+    }
+    assert [each.name for each in at.values() if isinstance(each, Tariff)] == ["SMS", "Own", "SMS"]
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        ('name = "heir"\ncurrency = "EUR"\n' + NEW, "rateplans/later.toml:1: name: 'heir' is that of rateplans/heir.toml"),
+        ('name = "heir"\ncurrency = "USD"\nfrom = "2027-01-01"\n' + NEW, "rateplans/later.toml:2: currency: is 'EUR' in"),
+        ('name = "heir"\ncurrency = "EUR"\nparent = "base"\nfrom = "2027-01-01"\n' + NEW, "parent: is 'none' in"),
+        ('name = "heir"\ncurrency = "EUR"\nfrom = "2027-13-01"\n' + NEW, "rateplans/later.toml:3: from: '2027-13-01' is no date"),
+    ],
+)  # fmt: skip
+def test_editions_that_contradict_each_other(later: str, said: str) -> None:
+    """Two that begin at once, and what has to be the same in all of them."""
+    faults = [str(fault) for fault in load('currency = "EUR"\n' + OLD, later=later).faults]
+    assert any(said in fault for fault in faults), faults

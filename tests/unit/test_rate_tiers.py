@@ -161,3 +161,46 @@ def test_faults_of_tiers(lines: str, fault: str) -> None:
     """What leaves a unit without a price, or with two, has its place and cure."""
     faults = [str(each) for each in load(lines, "minute").faults]
     assert any(fault in each for each in faults), faults
+
+
+TIERED_DECK = """\
+prefix,destination,rate,rate>60,rate>1800,rate:peak
+49,Germany,0.12,0.06,0.03,
+44,United Kingdom,0.10,,,
+33,France,0.10,,0.05,
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "mode", "costs"),
+    [
+        ("49", "", {60: "0.12", 95: "0.155", 1800: "1.86", 3600: "2.76"}),
+        ("49", "volume", {60: "0.12", 120: "0.12", 3600: "1.8"}),
+        ("44", "", {3600: "6"}),
+        ("33", "", {1800: "3", 3600: "4.5"}),
+    ],
+)
+def test_3_8_tiers_as_columns_of_a_deck(number: str, mode: str, costs: dict[int, str]) -> None:
+    """A column ``rate>60`` has the rate beyond 60 units; a line without a cell there has no such tier."""
+    deck = TIERED_DECK.replace(",rate:peak", "").replace(",\n", "\n")
+    lines = 'deck = "d"\n' + (f'tiering = "{mode}"\n' if mode else "")
+    book = load(lines, "minute", {"decks/d.csv": deck}).book
+    assert book is not None
+    found = book.tariff_for("p", "x", -1, (), number, NOW_MS)
+    assert isinstance(found, Tariff)
+    assert {used: cost_of(found.price, used) for used in costs} == {used: eur(cost) for used, cost in costs.items()}
+
+
+@pytest.mark.parametrize(
+    ("deck", "lines", "said"),
+    [
+        ("prefix,destination,rate,rate>1 GB\n49,Germany,1,2\n", "", "decks/d.csv:2: rate>1 GB: 'GB' is not a unit of seconds"),
+        ("prefix,destination,rate,rate>90,rate>60\n4,A,1,2,3\n", "", "decks/d.csv:2: rate>60: is not above the tier before"),
+        ("prefix,destination,initial_rate,rate,rate>60\n4,A,1,2,3\n", "", "tiers and initial_rate are two prices"),
+        ("prefix,destination,rate\n49,Germany,1\n", 'tiering = "volume"', "tiering: the deck has no tiers"),
+    ],
+)  # fmt: skip
+def test_columns_of_tiers_that_contradict(deck: str, lines: str, said: str) -> None:
+    """Each fault with file, line, column and cure."""
+    faults = [str(fault) for fault in load(f'deck = "d"\n{lines}', "minute", {"decks/d.csv": deck}).faults]
+    assert any(said in fault for fault in faults), faults

@@ -9,6 +9,7 @@ from ocs.rating.build import LoadResult, build
 from ocs.rating.dated import instant_ms
 from ocs.rating.explain import explain
 from ocs.rating.price import Price, cost_of, held_for, units_within
+from ocs.rating.ratebook import RateBook
 from ocs.rating.tariffs import RatingFault
 from ocs.rating.terms import Tariff, terms_of
 from ocs.rating.timetable import begun_later, carried_over, next_switch_s
@@ -295,3 +296,57 @@ def test_what_is_not_sold_has_no_band() -> None:
     book = load(HEAD + 'deck = "d"\n', deck="prefix,destination,rate,forbidden\n1,A,1,yes\n").book
     assert book is not None
     assert book.tariff_for("p", "voice", -1, (), "1", NOW_MS) is RatingFault.DESTINATION_BARRED
+
+
+@pytest.mark.parametrize(
+    "began", ["2026-09-21T17:59:50+02:00", "2026-10-22T03:00:00+02:00", "2026-12-18T12:34:56.789Z"]
+)
+def test_a_session_of_many_days_keeps_to_its_calendar(began: str) -> None:
+    """[3.7, 90] However long it lasts, over the end of summer time and holidays: seen in pieces or at once, all the same."""
+    calendar = EVENING.replace("[[bands]]", 'holidays = ["2026-12-25"]\n[[bands]]', 1)
+    calendar = calendar.replace(
+        'name = "evening"\n', 'name = "evening"\n[[bands]]\nname = "rest"\ndays = ["holiday"]\n'
+    )
+    plan = TT + '[[tariffs.bands]]\nband = "rest"\nrate = "0.005"\n'
+    book = load(plan, calendar).book
+    assert book is not None
+    began_ms = instant_ms(began)
+    first = book.tariff_for("p", "voice", -1, (), "49", began_ms)
+    assert isinstance(first, Tariff)
+    bands = {"day": eur("0.02"), "evening": eur("0.01"), "rest": eur("0.005")}
+    reader = load(plan, calendar).book
+    assert reader is not None
+    expected, second = 0, 0
+    in_pieces = first.price
+    for day in range(1, 41):
+        while second < day * 86_400:  # the bands switch at whole hours: an hour at a time, the first one shorter
+            left = 3600 - (began_ms // 1000 + second) % 3600
+            here = book.tariff_for("p", "voice", -1, (), "49", began_ms + 1000 * second)
+            assert isinstance(here, Tariff)
+            units = min(left, day * 86_400 - second)
+            expected += units * bands[terms_of(here.price).band]
+            second += units
+        in_pieces = book.lasting(in_pieces, began_ms, second)
+        at_once = reader.lasting(first.price, began_ms, second)
+        assert cost_of(in_pieces, second) == cost_of(at_once, second) == expected, day
+    assert terms_of(in_pieces).switches == terms_of(at_once).switches[: len(terms_of(in_pieces).switches)]
+
+
+def test_a_call_that_rang_and_lasts_for_days() -> None:
+    """What is pinned is moved with the beginning, and what is seen later fits to it."""
+    book = load(TT).book
+    assert book is not None
+    lease_ms = instant_ms("2026-09-21T17:59:00+02:00")
+    found = book.tariff_for("p", "voice", -1, (), "49", lease_ms)
+    assert isinstance(found, Tariff)
+    moved = book.lasting(begun_later(found.price, 50), lease_ms + 50_000, 5 * 86_400)
+    plain = book.tariff_for("p", "voice", -1, (), "49", lease_ms + 50_000)
+    assert isinstance(plain, Tariff)
+    seconds = 5 * 86_400
+    assert cost_of(moved, seconds) == cost_of(book.lasting(plain.price, lease_ms + 50_000, seconds), seconds)
+
+
+def test_a_calendar_that_was_taken_out() -> None:
+    """A session that outlives its calendar keeps the last price."""
+    found = tariff(TT, "2026-09-21T12:00:00Z").price
+    assert RateBook({}, "0").lasting(found, 0, 10**7) is found

@@ -86,7 +86,7 @@ HEAD = "Code,Destination,Rate,Effective\n"
         (HEAD + "44,A,0.1,ASAP\n44,A,0.2,ASAP\n", "row 3: 44 has 0.1 in row 2 and 0.2 here"),
         (HEAD + "44,A,0.1,ASAP\n,all 1/1 except Mexico 60/60,,\n", "increments stand in a text"),
         ("Code,Rate,Price\n44,0.1,0.1\n", "'Rate', 'Price' can all be the price"),
-        ("Code,Destination,Origin Set,Rate\n44,A,EEA,0.1\n", "prices depend on the origin"),
+        ("Code,Destination,Origin Set,Rate\n44,A,EEA,0.1\n", "'EEA' is an origin that has to be explained (--origin"),
         ("Some,Words\n1,2\n", "no table was found"),
         ("Code,Destination\n44,A\n", "the header names no price"),
         ("Code,Rate,Forbidden\n44,0.1,maybe\n", "'maybe ' is neither yes nor no"),

@@ -70,7 +70,7 @@ def warnings(deck: str, **others: str) -> list[str]:
             "49,Germany,0.02,2025-01-01,,\n",
             [
                 (
-                    "decks/d.csv:0: from: no line begins or ends after 2025-01-01, 628 days ago"
+                    "decks/d.csv:2: from: no line begins or ends after 2025-01-01, 628 days ago"
                     " (ask the supplier for the present list)"
                 )
             ],
@@ -95,20 +95,119 @@ def test_deck_warnings(deck: str, expected: list[str]) -> None:
 def test_figures_in_two_currencies() -> None:
     """A deck that two plans read in different currencies is right for one of them at most."""
     other = DECK_TARIFF.replace('"p"', '"q"').replace('"EUR"', '"JPY"')
-    assert warnings(GERMANY, rateplans__q_toml=other) == [
-        "decks/d.csv:0: currency: the same figures are read in EUR by p and JPY by q (give each currency its own deck)"
-    ]
+    (found,) = warnings(GERMANY, rateplans__q_toml=other)
+    assert found == (
+        "decks/d.csv:1: currency: the same figures are read in EUR by p and JPY by q"
+        " (give each currency its own deck, or write currency in the tariff)"
+    )
+    named = other + 'currency = "EUR"\n'
+    exchange = "from,to,rate,date\nEUR,JPY,160,2026-01-01\n"
+    assert warnings(GERMANY, rateplans__q_toml=named, exchange_csv=exchange) == []
+
+
+HEIR = 'name = "q"\ncurrency = "EUR"\nparent = "p"\n[[tariffs]]\nservice = "voice"\nname = "Q"\nper = "minute"\n'
+
+
+@pytest.mark.parametrize("origin", ["", 'origin = "49"\n'])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "4915,Special,0.09,2026-12-01,,",
+            (
+                "decks/e.csv:2: from: 4915 is not in force yet; until then the cheaper decks/d.csv:3 applies"
+                " (add a line for now, or forbid the prefix until then)"
+            ),
+        ),
+        ("4915,Special,0.01,2026-12-01,,", ""),
+        (
+            "44,UK,0.1,2024-01-01,,",
+            (
+                "decks/e.csv:2: from: no line begins or ends after 2024-01-01, 994 days ago"
+                " (ask the supplier for the present list)"
+            ),
+        ),
+    ],
+)
+def test_decks_over_others(line: str, expected: str, origin: str) -> None:
+    """A deck is looked at wherever it lies: over its parent's, for an origin; what lies below answers until it begins."""
+    heir = HEIR + 'deck = "e"\n' + origin
+    assert warnings(GERMANY, rateplans__q_toml=heir, decks__e_csv=HEAD + line + "\n") == [expected] * bool(expected)
+
+
+TARIFF = '[[tariffs]]\nservice = "sms"\nname = "SMS"\nper = "event"\nrate = "0.1"\n'
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        (TARIFF, []),
+        (TARIFF + "to = 2027-01-01\n" + TARIFF + "from = 2027-01-01\n", []),
+        (
+            TARIFF + "to = 2027-01-01\n" + TARIFF + "from = 2027-02-01\n",
+            [
+                ("rateplans/p.toml:8: tariffs[1].to: when it ends, nothing has a price for this until line 14 begins"
+                " (let the next tariff begin where this one ends)")
+            ],
+        ),
+        (
+            TARIFF + "to = 2027-01-01\n",
+            [
+                ("rateplans/p.toml:8: tariffs[1].to: when it ends, nothing has a price for this for ever"
+                " (let the next tariff begin where this one ends)")
+            ],
+        ),
+        (
+            TARIFF + "to = 2027-03-01\n" + TARIFF + "from = 2027-02-01\n",
+            [
+                ("rateplans/p.toml:8: tariffs[1].to: is still in force when the tariff of line 14 begins, which then goes"
+                " first (end it where the other begins)")
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_tariffs_of_a_plan(plan: str, expected: list[str]) -> None:
+    """Overlapping dates and gaps between the tariffs of a plan; where there is a parent, a gap is the parent's."""
+    whole = DECK_TARIFF + plan
+    all_files = files(whole, decks__d_csv=HEAD + GERMANY)
+    assert [str(each) for each in lint(all_files, build(all_files, NOW_MS), NOW_MS)] == expected
+    parent = whole.replace('currency = "EUR"', 'currency = "EUR"\nparent = "base"')
+    base = DECK_TARIFF.replace('"p"', '"base"')
+    all_files = files(parent, decks__d_csv=HEAD + GERMANY, rateplans__base_toml=base)
+    found = [str(each) for each in lint(all_files, build(all_files, NOW_MS), NOW_MS)]
+    assert [each for each in found if "nothing has a price" in each] == []
+
+
+def test_days_that_begin_elsewhere() -> None:
+    """A date without a time is midnight UTC: said where the tariff has a clock of its own."""
+    calendar = 'zone = "{}"\n[[bands]]\nname = "day"\ntimes = ["06:00-18:00"]\n[[bands]]\nname = "night"\n'
+    plan = DECK_TARIFF + 'calendar = "c"\n'
+    deck = HEAD + "49,Germany,0.02,2026-09-01T00:00:00Z,,\n491,Germany Mobile,0.03,2026-09-01,,\n"
+    for zone, expected in (
+        ("UTC", []),
+        (
+            "Europe/Berlin",
+            [
+                (
+                    "decks/d.csv:3: from, to: 2026-09-01 begins at midnight UTC, which is another hour in Europe/Berlin"
+                    " (write 2026-09-01T00:00+HH:MM with the offset there)"
+                )
+            ],
+        ),
+    ):
+        all_files = files(plan, decks__d_csv=deck, calendars__c_toml=calendar.format(zone))
+        assert [str(each) for each in lint(all_files, build(all_files, NOW_MS), NOW_MS)] == expected
 
 
 def test_warnings_do_not_fail_and_faults_do(sample_config: Path) -> None:
     """`ocs config check` lists both; only faults end with the status of a configuration error."""
     folder = sample_config.parent
     deck = folder / "decks" / "test-voice-eur.csv"
-    deck.write_text("prefix,destination,rate,from\n100,A,0.01,2020-01-01\n", encoding="utf-8")
+    deck.write_text("prefix,destination,rate,from\n100,A,0.01,2020-01-01T00:00Z\n", encoding="utf-8")
     check = ["config", "check", str(folder)]
     result = CliRunner().invoke(app, check)
     assert result.exit_code == 0
-    assert f"{deck}:0: warning: from: no line begins or ends after 2020-01-01" in result.output
+    assert f"{deck}:2: warning: from: no line begins or ends after 2020-01-01" in result.output
     assert f"{folder}: no faults, 1 warning" in result.output
     (folder / "suppliers").mkdir()
     (folder / "suppliers" / "acme.toml").write_text('dates = "us"\n', encoding="utf-8")

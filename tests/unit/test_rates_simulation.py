@@ -10,13 +10,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from balance.money import Currency
+from ocs.cli import rates_simulate_work
 from ocs.cli.app import app
 from ocs.cli.rates_simulate import span
 from ocs.cli.rates_simulate_view import percent, shown
 from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.rates.moments import moment_text
-from ocs.rates.records import parts_of, places_of, rows_of
+from ocs.rates.records import columns_of, parts_of, rows_of
 
 NEW = "prefix,destination,rate,from,forbidden\n44,United Kingdom,0.60,,\n44,United Kingdom,1.20,2999-01-01,\n49,Germany,0.60,,\n39,Italy,,,yes\n"
 COST = "prefix,destination,rate\n44,United Kingdom,0.90\n49,Germany,1.80\n"
@@ -99,7 +100,7 @@ def test_tables_files_and_plot(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "revenue 4.95 -> 4.20: -0.75 (-15.2 %)" in result.output
     assert "customers who pay less" in result.output
-    assert "2 lines were passed over, such as 'b,nonsense': has too few cells" in result.output
+    assert "2 lines were passed over, such as 'b,nonsense': has too few or too many cells" in result.output
     written = (folder / "out" / "by-customer.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(written.splitlines()))
     assert [(row["name"], row["change"], row["percent"]) for row in rows] == [
@@ -117,7 +118,7 @@ def test_tables_files_and_plot(folder: Path) -> None:
         (("--deck", "unknown", "--cdrs", "x"), "unknown has no version ''"),
         (("--deck", "{folder}/new.csv", "--cdrs", "sometime"), "sometime is no file and no span: write last-month"),
         (("--deck", "{folder}/new.csv", "--cdrs", "{folder}/new.csv"), "has no column account_id and used and amount"),
-        (("--deck", "{folder}/records.csv", "--cdrs", "{folder}/records.csv"), "the deck has faults"),
+        (("--deck", "{folder}/records.csv", "--cdrs", "{folder}/records.csv"), "the rates have faults"),
         (("--deck", "{folder}/new.csv", "--cdrs", "{folder}/records.csv", "--exchange", "0"), "write a decimal number"),
         (("--deck", "{folder}/new.csv", "--cdrs", "2026-10"), "no plan uses a deck new: --replaces names the live one"),
     ],
@@ -134,10 +135,20 @@ def test_parts_are_the_whole(folder: Path, count: int) -> None:
     """However a file is cut, each row is read once."""
     for name in ("records.csv", "records.jsonl"):
         path = folder / name
-        whole = [list(row) for part in parts_of(path, 1) for row in rows_of(part)]
-        assert [list(row) for part in parts_of(path, count) for row in rows_of(part)] == whole
+        columns = columns_of(path)
+        whole = [list(row) for part in parts_of(path, 1) for row in rows_of(part, columns)]
+        assert [list(row) for part in parts_of(path, count) for row in rows_of(part, columns)] == whole
         assert len(whole) == 7
-        assert places_of(path)["number"] == 1
+        assert whole[0][:4] == ["a", "44123", "60", "1.00"]
+
+
+def test_several_processes_come_to_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[R] However the work is shared out, the sums are the same."""
+    alone = simulate(folder, "--json").output
+    monkeypatch.setattr(rates_simulate_work, "PART_OCTETS", 40)
+    shared = simulate(folder, "--json").output
+    assert json.loads(shared)["total"] == json.loads(alone)["total"]
+    assert json.loads(shared)["by_customer"] == json.loads(alone)["by_customer"]
 
 
 def test_spans() -> None:

@@ -60,10 +60,19 @@ SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 FIELDS: Final = tuple(SYNONYMS)
+PRICE_AT_BAND: Final = ":"  # price:peak
+PRICE_FROM: Final = "@"  # price@zone:EEA
 _FIELD_OF: Final = {word: field for field, words in SYNONYMS.items() for word in words}
 _CURRENCY_WORD: Final = re.compile(r"\b(usd|eur|gbp|chf|cad|aud|us|euro)\b")
 # Columns that may be several, since all are read: a name is the first that is not empty.
 _MANY: Final = frozenset({"name", "status"})
+
+
+def is_field(name: str) -> bool:
+    """Tell whether a column can be named so: one of FIELDS, or a price of a band or an origin."""
+    return name in FIELDS or (
+        name.partition(PRICE_FROM)[0] == "price" or name.partition(PRICE_AT_BAND)[0] in {"price", "initial_price"}
+    )
 
 
 def plain(text: str) -> str:
@@ -73,7 +82,10 @@ def plain(text: str) -> str:
 
 
 class Table(NamedTuple):
-    """A sheet with the place of its header. ``fields`` holds the columns by field, in the order of the sheet."""
+    """A sheet with the place of its header: 0 is none, then the columns are called by their numbers, from 1.
+
+    ``fields`` holds the columns by field, in the order of the sheet.
+    """
 
     sheet: Sheet
     header_row: int
@@ -81,7 +93,7 @@ class Table(NamedTuple):
 
     @property
     def header(self) -> Row:
-        return self.sheet.rows[self.header_row - 1]
+        return self.sheet.rows[self.header_row - 1] if self.header_row else _numbers(self.sheet)
 
     def place(self, row: int = 0, column: int = -1) -> Place:
         """Name a cell for people."""
@@ -97,7 +109,7 @@ class Table(NamedTuple):
 
     @property
     def has_prices(self) -> bool:
-        return "price" in self.fields
+        return any(field.startswith("price") for field in self.fields)
 
     @property
     def unread(self) -> list[str]:
@@ -115,6 +127,21 @@ def find_table(sheet: Sheet, named: Mapping[str, str]) -> Table | None:
         if table.has_codes and len(fields) > 1 and (best is None or len(fields) > len(best.fields)):
             best = table
     return best
+
+
+def table_without_header(sheet: Sheet, named: Mapping[str, str]) -> Table | None:
+    """Take all rows for rates, the columns by their numbers; None where the sheet has not enough of them."""
+    fields: dict[str, list[int]] = {}
+    header = [str(number) for number in _numbers(sheet)]
+    for field, number in named.items():
+        if number in header:
+            fields.setdefault(field, []).append(header.index(number))
+    table = Table(sheet, 0, fields)
+    return table if table.has_codes else None
+
+
+def _numbers(sheet: Sheet) -> Row:
+    return [str(number) for number in range(1, 1 + max(map(len, sheet.rows), default=0))]
 
 
 def _fields(row: Iterable[Cell], named: Mapping[str, str]) -> dict[str, list[int]]:

@@ -2,13 +2,15 @@
 
 For each code of the sheet, the lines in force now and before are kept; what the sheet says begins at its date, or at
 the instant of the import where the date has passed: nobody is charged a price that was not known. Later lines of the
-same code give way to what the sheet says. A sheet that repeats what is in force changes nothing. Lines for some origins
-alone, or with a priority, are ours and no supplier's: they stay as they are.
+same code give way to what the sheet says. A sheet that repeats what is in force changes nothing. Lines with a priority are
+ours and no supplier's: they stay as they are; so do lines for some origins alone, unless the sheet tells origins apart.
+What stands beside a code (``49 zone:EEA``) is its origin: its lines are those of this origin alone.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from typing import Final, NamedTuple
@@ -19,16 +21,19 @@ from ocs.rates.sheets.faults import Place, SheetFault, SheetFaultsError
 from ocs.rates.sheets.reader import Reading, SheetRate
 from ocs.rates.sheets.supplier import Kind, Withdrawn
 from ocs.rating.dated import EVER_MS, FOREVER_MS, instant_ms
+from ocs.rating.deckfile import column_name
 
 COLUMNS: Final = (
     "prefix", "destination", "rate", "initial_rate", "initial", "next", "setup", "minimum", "from", "to", "forbidden",
+    "origin",
 )  # fmt: skip
 _ALWAYS: Final = COLUMNS[:3]
-_OURS: Final = ("origin", "priority")
 _PLACE: Final = {name: at for at, name in enumerate(COLUMNS)}
-_DESTINATION, _RATE, _INITIAL_RATE, _INITIAL, _NEXT, _SETUP, _MINIMUM, _FROM, _TO, _FORBIDDEN = (
+_DESTINATION, _RATE, _INITIAL_RATE, _INITIAL, _NEXT, _SETUP, _MINIMUM, _FROM, _TO, _FORBIDDEN, _ORIGIN = (
     _PLACE[name] for name in COLUMNS[1:]
 )
+
+_FRACTION: Final = re.compile(r"\d*\.\d+", re.ASCII)
 
 Line = tuple[str, ...]  # the cells of a deck line: COLUMNS, then the deck's other columns
 
@@ -52,7 +57,8 @@ class Merged(NamedTuple):
 
 def merge(deck: str, reading: Reading, at_ms: int, kind: Kind, withdrawn: Withdrawn) -> Merged:
     """Merge a sheet into a deck. Raises SheetFaultsError on two prices for one code, or when ``kind`` is needed."""
-    others, live, aside = read_lines(deck)
+    bands = dict.fromkeys(column for rate in reading.rates for column, _ in rate.bands)
+    others, live, aside = read_lines(deck, tuple(bands), by_origin=reading.by_origin)
     said = _by_code(reading)
     missing = [code for code in live if code not in said and _is_open(live[code], at_ms)]
     gone = _gone(missing, said, kind)
@@ -61,7 +67,7 @@ def merge(deck: str, reading: Reading, at_ms: int, kind: Kind, withdrawn: Withdr
     names = _Names(live)
     for code, rates in said.items():
         before = live.get(code, [])
-        after = _timeline(before, rates, at_ms, withdrawn, names, len(others))
+        after = _timeline(before, rates, at_ms, withdrawn, names, others)
         past += after != before and all(0 <= rate.from_ms < at_ms for rate in rates)
         is_later = any(rate.from_ms > at_ms for rate in rates)
         kept += after == before and not is_later and any(version.from_ms > at_ms for version in before)
@@ -79,22 +85,22 @@ class Lines(NamedTuple):
     aside: list[Line]
 
 
-def read_lines(deck: str) -> Lines:
-    """Read a deck that has no faults."""
+def read_lines(deck: str, more: tuple[str, ...] = (), *, by_origin: bool = True) -> Lines:
+    """Read a deck that has no faults. ``more`` are columns to be added; without ``by_origin`` lines for origins are aside."""
     head = deck.partition("\n")[0]
     reader = csv.reader(StringIO(deck, newline=""), delimiter=";" if ";" in head and "," not in head else ",")
     live: dict[str, list[_Version]] = {}
     header: list[str] | None = None
-    others: tuple[str, ...] = ()
+    others = more
     aside: list[Line] = []
     for cells in reader:
         if not any(cells) or cells[0].startswith("#"):
             continue
         if header is None:
-            header = [cell.strip().lower() for cell in cells]
-            others = tuple(name for name in header if name not in COLUMNS)
+            header = [column_name(cell) for cell in cells]
+            others = tuple(dict.fromkeys((*(name for name in header if name not in COLUMNS), *more)))
             place = [header.index(name) if name in header else -1 for name in (*COLUMNS, *others)]
-            ours = [header.index(name) for name in _OURS if name in header]
+            ours = [header.index(name) for name in ("priority", *_aside(by_origin)) if name in header]
             continue
         if any(cells[at].strip() for at in ours):
             aside.append(tuple(cells[at].strip() if at >= 0 else "" for at in place))
@@ -102,10 +108,18 @@ def read_lines(deck: str) -> Lines:
         line = [cells[at].strip() if at >= 0 else "" for at in place]
         ends = instant_ms(line[_FROM]) if line[_FROM] else EVER_MS, instant_ms(line[_TO]) if line[_TO] else FOREVER_MS
         for code in line[0].replace(",", " ").replace(";", " ").split():
-            live.setdefault(code, []).append(_Version(*ends, (code, *line[1:])))
+            live.setdefault(_key(code, line[_ORIGIN]), []).append(_Version(*ends, (code, *line[1:])))
     for versions in live.values():
         versions.sort(key=lambda version: version.from_ms)
     return Lines(others, live, aside)
+
+
+def _aside(by_origin: bool) -> tuple[str, ...]:
+    return () if by_origin else ("origin",)
+
+
+def _key(code: str, origin: str) -> str:
+    return f"{code} {origin}" if origin else code
 
 
 def _by_code(reading: Reading) -> dict[str, list[SheetRate]]:
@@ -113,7 +127,7 @@ def _by_code(reading: Reading) -> dict[str, list[SheetRate]]:
     said: dict[str, list[SheetRate]] = {}
     faults: list[SheetFault] = []
     for rate in reading.rates:
-        known = said.setdefault(rate.code, [])
+        known = said.setdefault(_key(rate.code, rate.origin), [])
         twin = next((other for other in known if other.from_ms == rate.from_ms), None)
         if twin is None:
             known.append(rate)
@@ -129,7 +143,7 @@ def _by_code(reading: Reading) -> dict[str, list[SheetRate]]:
 
 
 def _says(rate: SheetRate) -> tuple[object, ...]:
-    return rate.price, rate.initial_price, rate.setup, rate.increments, rate.is_closed
+    return rate.price, rate.initial_price, rate.setup, rate.increments, rate.is_closed, rate.bands
 
 
 def _gone(missing: list[str], said: Mapping[str, object], kind: Kind) -> list[str]:
@@ -138,8 +152,8 @@ def _gone(missing: list[str], said: Mapping[str, object], kind: Kind) -> list[st
     if kind == "full":
         return missing
     if kind == "country":
-        countries = {country_of(code) for code in said}
-        return [code for code in missing if country_of(code) in countries]
+        countries = {country_of(code.partition(" ")[0]) for code in said}
+        return [code for code in missing if country_of(code.partition(" ")[0]) in countries]
     shown = ", ".join(sorted(missing)[:5])
     message = f"{len(missing)} codes of the deck are not in the sheet: {shown}{', ..' * (len(missing) > 5)}"
     cure = "--kind full: they are withdrawn; partial: they stay; country: withdrawn in the sheet's countries"
@@ -185,7 +199,12 @@ class _Names:
 
 
 def _timeline(
-    before: list[_Version], rates: list[SheetRate], at_ms: int, withdrawn: Withdrawn, names: _Names, others: int
+    before: list[_Version],
+    rates: list[SheetRate],
+    at_ms: int,
+    withdrawn: Withdrawn,
+    names: _Names,
+    others: tuple[str, ...],
 ) -> list[_Version]:
     """What was until now, then what the sheet says; the same list if the sheet says nothing new."""
     past = [version for version in before if version.from_ms <= at_ms]
@@ -193,7 +212,7 @@ def _timeline(
     for rate in _split_increments(rates, at_ms) if before else rates:
         from_ms = max(rate.from_ms, at_ms)
         if rate.is_closed:
-            base = _closed(base, from_ms, withdrawn, rate.name or names.of(rate.code), (rate.code, others))
+            base = _closed(base, from_ms, withdrawn, rate.name or names.of(rate.code), _blank(rate, others))
             continue
         last = _in_force(base, from_ms)
         model = last or (base[-1] if base else None)
@@ -213,26 +232,33 @@ def _split_increments(rates: list[SheetRate], at_ms: int) -> Iterator[SheetRate]
             yield rate
 
 
-def _cells(rate: SheetRate, model: Line | None, names: _Names, others: int) -> Line:
+def _blank(rate: SheetRate, others: tuple[str, ...]) -> Line:
+    cells = [rate.code, *[""] * (len(COLUMNS) - 1 + len(others))]
+    cells[_ORIGIN] = rate.origin
+    return tuple(cells)
+
+
+def _cells(rate: SheetRate, model: Line | None, names: _Names, others: tuple[str, ...]) -> Line:
     """A line for a rate: what the sheet does not say is as it was."""
-    cells = list(model) if model else [rate.code, *[""] * (len(COLUMNS) - 1 + others)]
+    cells = list(model or _blank(rate, others))
     cells[_DESTINATION] = rate.name or cells[_DESTINATION] or names.of(rate.code)
     cells[_RATE] = rate.price
     cells[_INITIAL_RATE] = rate.initial_price if rate.initial_price != rate.price else ""
     if rate.increments.next:
         cells[_INITIAL], cells[_NEXT] = rate.increments
     if rate.setup:
-        cells[_SETUP] = rate.setup if rate.setup != "0" or model else ""
+        cells[_SETUP] = rate.setup
     cells[_FORBIDDEN] = ""
+    for column, price in rate.bands:
+        cells[len(COLUMNS) + others.index(column)] = price
     return tuple(cells)
 
 
 def _content(cells: Line) -> Line:
     """What a line says, apart from when, with prices that are written otherwise brought together."""
-    rest = [*cells[:_FROM], *cells[_FORBIDDEN + 1 :], "yes" if _is_forbidden(cells) else ""]
-    for at in (_RATE, _INITIAL_RATE, _SETUP):
-        rest[at] = rest[at].rstrip("0").rstrip(".") if "." in rest[at] else rest[at]
-    return tuple(rest)
+    rest = (*cells[2:_FROM], *cells[_FORBIDDEN + 1 :])
+    plain = (cell.rstrip("0").rstrip(".") if _FRACTION.fullmatch(cell) else cell for cell in rest)
+    return (*cells[:2], *plain, "yes" if _is_forbidden(cells) else "")
 
 
 def _dated(cells: Line, from_ms: int, to_ms: int) -> _Version:
@@ -248,9 +274,9 @@ def _ended(versions: list[_Version], at_ms: int) -> list[_Version]:
 
 
 def _closed(
-    versions: list[_Version], at_ms: int, withdrawn: Withdrawn, name: str = "", new: tuple[str, int] = ("", 0)
+    versions: list[_Version], at_ms: int, withdrawn: Withdrawn, name: str = "", blank: Line = ()
 ) -> list[_Version]:
-    """Bar a code from an instant on, or end it so that a shorter code answers."""
+    """Bar a code from an instant on, or end it so that a shorter code answers. ``blank``: its line, if it has none yet."""
     last = _in_force(versions, at_ms)
     if last is not None and _is_forbidden(last.cells) and last is versions[-1]:
         return versions
@@ -259,12 +285,9 @@ def _closed(
         if kept and kept[-1].to_ms > at_ms:
             kept[-1] = _dated(kept[-1].cells, kept[-1].from_ms, at_ms)
         return kept
-    code, others = (versions[0].cells[0], len(versions[0].cells) - len(COLUMNS)) if versions else new
-    cells = [
-        code,
-        name or (versions[-1].cells[_DESTINATION] if versions else code),
-        *[""] * (len(COLUMNS) - 2 + others),
-    ]
+    model = versions[-1].cells if versions else blank
+    cells = ["" for _ in model]
+    cells[0], cells[_DESTINATION], cells[_ORIGIN] = model[0], name or model[_DESTINATION] or model[0], model[_ORIGIN]
     cells[_FORBIDDEN] = "yes"
     return [*kept, _dated(tuple(cells), at_ms, FOREVER_MS)]
 

@@ -52,6 +52,10 @@ class Answers:
         self.supplier = msgspec.structs.replace(self.supplier, **{field: value})
         self.notes.append(note)
 
+    def _prices(self) -> list[str]:
+        """The fields that are prices: the one, those of bands and of origins."""
+        return [field for field in self._columns if field.startswith("price")]
+
     def _hyphens(self) -> None:
         cells = [cell for cell in self._texts("code", "area_code") if "-" in cell]
         if not cells or self.supplier.hyphen or self._columns["country_code"] >= 0:
@@ -86,7 +90,9 @@ class Answers:
 
     def _decimals(self) -> None:
         prices = [
-            digits for cell in self._texts("price", "initial_price", "old_price", "setup") if (digits := _digits(cell))
+            digits
+            for cell in self._texts("initial_price", "old_price", "setup", *self._prices())
+            if (digits := _digits(cell))
         ]
         if self.supplier.decimal:
             return
@@ -102,12 +108,13 @@ class Answers:
             self._fault("price", message, "--decimal point or --decimal comma")
 
     def _currency(self) -> None:
-        written = {text for cell in self._texts("price", "initial_price") if (text := _currency_of(cell))}
+        written = {text for cell in self._texts("initial_price", *self._prices()) if (text := _currency_of(cell))}
         found = written | {cell.upper() for cell in self._texts("currency")}
-        found |= set(re.findall(r"\b(?:USD|EUR|GBP|CHF|CAD|AUD)\b", self._table.title(self._columns["price"]).upper()))
-        found |= {"USD"} if "$" in self._table.title(self._columns["price"]) else set()
-        found |= {"EUR"} if "€" in self._table.title(self._columns["price"]) else set()
-        found |= hinted_currency(self._table.sheet.rows[: self._table.header_row - 1])
+        for field in self._prices():
+            title = self._table.title(self._columns[field])
+            found |= set(re.findall(r"\b(?:USD|EUR|GBP|CHF|CAD|AUD)\b", title.upper()))
+            found |= {code for symbol, code in (("$", "USD"), ("€", "EUR")) if symbol in title}
+        found |= hinted_currency(self._table.sheet.rows[: max(0, self._table.header_row - 1)])
         if len(found) > 1:
             self._fault(
                 "price", f"the sheet speaks of {' and '.join(sorted(found))}", "split it: a deck has one currency"

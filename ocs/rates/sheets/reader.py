@@ -12,7 +12,17 @@ import msgspec
 
 from ocs.rates.sheets.codes import CodeReader
 from ocs.rates.sheets.faults import CellError, Place, SheetFault, SheetFaultsError
-from ocs.rates.sheets.header import FIELDS, Table, choose, find_table, name_columns
+from ocs.rates.sheets.header import (
+    FIELDS,
+    PRICE_AT_BAND,
+    PRICE_FROM,
+    Table,
+    choose,
+    find_table,
+    name_columns,
+    table_without_header,
+)
+from ocs.rates.sheets.prices import deck_column, price_columns
 from ocs.rates.sheets.questions import Answers, flags
 from ocs.rates.sheets.supplier import Supplier
 from ocs.rates.sheets.values import (
@@ -53,6 +63,8 @@ class SheetRate(NamedTuple):
     is_closed: bool
     status: Status
     old_price: str
+    origin: str = ""
+    bands: tuple[tuple[str, str], ...] = ()  # further columns of the deck, such as rate:peak, with their cells
 
 
 class Reading(msgspec.Struct):
@@ -62,18 +74,24 @@ class Reading(msgspec.Struct):
     supplier: Supplier
     notes: list[str]
     sheet: str = ""
+    by_origin: bool = False  # the sheet tells origins apart: lines of the deck for origins are a matter of it
 
 
-def read_file(data: bytes, supplier: Supplier, scale: int, progress: Progress = lambda *_: None) -> Reading:
-    """Read a supplier's file. ``scale`` is how many decimals a price may have. Raises SheetFaultsError."""
+def read_file(
+    data: bytes, supplier: Supplier, scale: int, progress: Progress = lambda *_: None, bands: tuple[str, ...] = ()
+) -> Reading:
+    """Read a supplier's file. ``scale`` is how many decimals a price may have. Raises SheetFaultsError.
+
+    ``bands`` are those of the calendar by which a plan reads the deck.
+    """
     progress("opening", 0, 0)
     tables, notes = _tables(data, supplier)
     rating, removing = _sorted_out(tables, supplier)
-    reading = _TableReader(rating, supplier, scale, progress).read()
+    reading = _TableReader(rating, supplier, scale, progress, bands).read()
     for table in removing:
         notes.append(f"the codes of sheet {table.sheet.name!r} are taken as withdrawn")
         known = msgspec.structs.replace(reading.supplier, columns={})
-        reading.rates += _TableReader(table, known, scale, progress, is_removal=True).read().rates
+        reading.rates += _TableReader(table, known, scale, progress, (), is_removal=True).read().rates
     reading.notes[:0] = notes
     return reading
 
@@ -82,22 +100,31 @@ def _tables(data: bytes, supplier: Supplier) -> tuple[list[Table], list[str]]:
     notes: list[str] = []
     if is_workbook(data):
         sheets = workbook_sheets(data)
-        found = [table for sheet in sheets if (table := find_table(sheet, supplier.columns))]
+        found = [table for sheet in sheets if (table := _find(sheet, supplier))]
     else:
         text, encoding = text_of(data)
         if encoding == "cp1252":
             notes.append("the text is no UTF-8; it is read as Windows-1252")
         head = "".join(text.splitlines(keepends=True)[:100])
-        tries = [(table, mark) for mark in DELIMITERS if (table := find_table(csv_sheet(head, mark), supplier.columns))]
+        tries = [(table, mark) for mark in DELIMITERS if (table := _find(csv_sheet(head, mark), supplier))]
         best = max(tries, key=lambda each: len(each[0].fields), default=None)
-        whole = find_table(csv_sheet(text, best[1]), supplier.columns) if best else None
+        whole = _find(csv_sheet(text, best[1]), supplier) if best else None
         found = [whole] if whole else []
+    if not found and supplier.headerless:
+        cure = "name columns by their numbers: --column code=1 --column price=3"
+        raise SheetFaultsError([SheetFault(Place(), "no sheet has a column for the codes", cure)])
     if not found:
         words = "a header with a column of dial codes and one of prices has to be in the first 60 rows"
         raise SheetFaultsError(
             [SheetFault(Place(), f"no table was found: {words}", "--column code=... --column price=...")]
         )
     return found, notes
+
+
+def _find(sheet: Sheet, supplier: Supplier) -> Table | None:
+    if supplier.headerless:
+        return table_without_header(sheet, supplier.columns)
+    return find_table(sheet, supplier.columns)
 
 
 def _sorted_out(tables: list[Table], supplier: Supplier) -> tuple[Table, list[Table]]:
@@ -136,9 +163,17 @@ class _TableReader:
     """Reads one table. Cells that are alike are read once."""
 
     def __init__(
-        self, table: Table, supplier: Supplier, scale: int, progress: Progress, *, is_removal: bool = False
+        self,
+        table: Table,
+        supplier: Supplier,
+        scale: int,
+        progress: Progress,
+        bands: tuple[str, ...],
+        *,
+        is_removal: bool = False,
     ) -> None:
         self._table = table
+        self._bands = bands
         self._supplier = supplier
         self._scale = scale
         self._progress = progress
@@ -167,7 +202,9 @@ class _TableReader:
             if at % _PROGRESS_ROWS == 0:
                 self._progress("reading", at, len(rows))
         self._stop_on_faults()
-        return Reading(rates, self._remembered(columns), [*answers.notes, *self._notes()], self._table.sheet.name)
+        by_origin = columns["origin"] >= 0 or any(PRICE_FROM in field for field in columns)
+        notes = [*answers.notes, *self._notes()]
+        return Reading(rates, self._remembered(columns), notes, self._table.sheet.name, by_origin)
 
     def _notes(self) -> list[str]:
         words = [
@@ -180,8 +217,11 @@ class _TableReader:
     def _columns(self) -> dict[str, int]:
         columns: dict[str, int] = {}
         for field in FIELDS:
-            columns[field], fault = choose(self._table, field)
+            columns[field], fault = choose(self._table, field) if field != "price" else (-1, None)
             self._faults += [fault] if fault else []
+        found, faults = price_columns(self._table, self._bands, self._supplier.currency)
+        columns |= found
+        self._faults += faults
         for field, title in self._supplier.columns.items():
             if field not in self._table.fields:
                 self._faults.append(_lost(self._table, field, title))
@@ -189,10 +229,6 @@ class _TableReader:
             columns["code"], columns["area_code"] = columns["area_code"], -1
         if columns["code"] < 0 and columns["country_code"] >= 0:
             columns["code"] = columns["area_code"]
-        if columns["origin"] >= 0:
-            place = self._table.place(self._table.header_row, columns["origin"])
-            cure = "import each origin from a sheet of its own"
-            self._faults.append(SheetFault(place, "prices depend on the origin", cure))
         return columns
 
     def _remembered(self, columns: dict[str, int]) -> Supplier:
@@ -204,6 +240,8 @@ class _TableReader:
             for field, place in columns.items()
             if place >= 0 and field not in {"name", "status", "area_code"}
         }
+        if any(columns[field] == columns["price"] for field in columns if field.startswith(f"price{PRICE_AT_BAND}")):
+            used.pop("price")  # it stands in for all bands, and is no column of its own
         if columns["country_code"] >= 0:
             used["area_code"] = used.pop("code", "")
         elif self._table.fields.get("area_code"):
@@ -245,12 +283,15 @@ class _TableReader:
                 text("increment"), text("initial"), text("next"), str(row[names[0]]) if names else ""
             )
             field = "price"
-            price = self._price(cell("price"), increments, is_optional=is_closed)
+            others = self._others(row, columns, increments)
+            price = self._price(cell("price"), increments, is_optional=is_closed or any(each[0] for each in others))
             initial = self._price(cell("initial_price"), increments, is_optional=True)
             field = "setup"
             setup = self._price(cell("setup"), Increments(), is_optional=True, is_rate=False)
             field = "old_price"
             old = self._price(cell("old_price"), increments, is_optional=True)
+            field = "origin"
+            origins = self._origins(text("origin"))
             field = "effective"
             from_ms = self._from(cell("effective"), columns["effective"] >= 0 and status is not Status.UNCHANGED)
             field = "end"
@@ -261,24 +302,41 @@ class _TableReader:
             self._fault(number, columns[field], error)
             return []
         name = next((str(row[at]) for at in names if at < width and row[at]), "")
+        bands = tuple((column, price) for origin, column, price in others if not origin)
+        prices = [(origin, price, initial, bands) for origin in origins] if price or is_closed else []
+        prices += [(origin, price, "", ()) for origin, _, price in others if origin]
         return [
             SheetRate(
-                number,
-                code,
-                name,
-                price,
-                initial,
-                setup,
-                increments,
-                from_ms,
-                to_ms,
-                increments_ms,
-                is_closed,
-                status,
-                old,
+                number, code, name, price, initial, setup, increments, from_ms, to_ms, increments_ms, is_closed, status,
+                old, origin, bands,
             )
             for code in found
-        ]
+            for origin, price, initial, bands in prices
+        ]  # fmt: skip
+
+    def _others(self, row: Row, columns: dict[str, int], increments: Increments) -> list[tuple[str, str, str]]:
+        """Read the prices of bands and origins: origin (empty for a band), the deck's column, the price."""
+        found: list[tuple[str, str, str]] = []
+        for field, place in columns.items():
+            if PRICE_AT_BAND not in field and PRICE_FROM not in field:
+                continue
+            price = self._price(row[place] if place < len(row) else "", increments, is_optional=True)
+            origin = field.partition(PRICE_FROM)[2]
+            if price:
+                found.append((origin, "" if origin else deck_column(field), price))
+        return found
+
+    def _origins(self, written: str) -> list[str]:
+        """Read a cell of origins: what the supplier's words mean in our decks, or callers' prefixes."""
+        if not written:
+            return [""]
+        known = self._supplier.origins.get(written)
+        if known is not None:
+            return [known]
+        if not written.lstrip("+")[:1].isdigit():
+            cure = f'--origin "{written}=zone:NAME" (or =49, =trunk:NAME, =network:262, or nothing for all others)'
+            raise CellError(f"{written!r} is an origin that has to be explained", cure)
+        return CodeReader(self._supplier.hyphen or "range").read(written)
 
     def _is_footnote(self, row: Row, code: str) -> bool:
         """A row with one text and no code is for people."""

@@ -45,6 +45,7 @@ def far_prices(quotes: Iterable[tuple[str, str, int, int]]) -> list[tuple[int, i
 def doubts(rates: list[SheetRate], live: DeckRate, scale: int, at_ms: int, notice_days: int) -> list[str]:
     """Say what does not fit together: words and prices, notice, prices far from their country's."""
     found: list[str] = []
+    rates = [rate for rate in rates if not rate.origin]
     for title, lines in (
         ("the price is far from its country's", _far(rates, scale)),
         ("the status does not fit the price", _contradictions(rates, live, scale, at_ms)),

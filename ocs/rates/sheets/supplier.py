@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from ocs.rates.sheets.header import FIELDS
+from ocs.rates.sheets.header import FIELDS, is_field
 from ocs.rates.sheets.values import DateOrder, DecimalMark, PricePer, increments_of
 from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
 from ocs.rating.tomlfile import TomlFile
 
 SUPPLIERS: Final = "suppliers"
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 Kind: TypeAlias = Literal["", "full", "country", "partial"]
 Withdrawn: TypeAlias = Literal["forbid", "fall-back"]
@@ -43,7 +45,11 @@ class Supplier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     increments: str = ""  # where the sheet names none
     withdrawn: Withdrawn = "forbid"
     increase_notice_days: int = 0
+    headerless: bool = False  # the sheet has no header: columns are called by their numbers, from 1
     columns: dict[str, str] = {}
+    origins: dict[
+        str, str
+    ] = {}  # what words of an origin column mean in our decks: EEA = "zone:EEA", "" for all others
     exceptions: tuple[IncrementException, ...] = ()
 
 
@@ -59,7 +65,7 @@ def read_supplier(file: str, text: str) -> tuple[Supplier, list[ConfigFault]]:
     table: dict[str, Any] = dict(toml.table)
     raw = table.pop("exceptions", [])
     columns = table.get("columns", {})
-    for field in columns.keys() - set(FIELDS) if isinstance(columns, dict) else ():
+    for field in filter(lambda name: not is_field(name), columns if isinstance(columns, dict) else ()):
         toml.fault(("columns", field), "is no field of a sheet", did_you_mean(field, FIELDS))
     found = toml.decode(table, Supplier, ()) or Supplier()
     exceptions = [
@@ -92,15 +98,20 @@ def write_supplier(supplier: Supplier) -> str:
     tables: list[str] = []
     for field in msgspec.structs.fields(Supplier):
         value = getattr(supplier, field.name)
-        if field.name == "columns" and value:
-            tables += ["", "[columns]", *(f"{name} = {_quoted(title)}" for name, title in value.items())]
+        if field.name in {"columns", "origins"}:
+            rows = [f"{_key(name)} = {_quoted(title)}" for name, title in value.items()]
+            tables += ["", f"[{field.name}]", *rows] if rows else []
         elif field.name == "exceptions":
             for each in value:
                 tables += ["", "[[exceptions]]", f"destination = {_quoted(each.destination)}"]
                 tables.append(f"increments = {_quoted(each.increments)}")
         elif value and value != field.default:
-            lines.append(f"{field.name} = {value if isinstance(value, int) else _quoted(value)}")
+            lines.append(f"{field.name} = {str(value).lower() if isinstance(value, int) else _quoted(value)}")
     return "\n".join(lines + tables) + "\n"
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else _quoted(name)
 
 
 def _quoted(text: str) -> str:
