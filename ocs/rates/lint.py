@@ -13,8 +13,8 @@ from ocs.rates.sheets.supplier import SUPPLIERS, read_supplier
 from ocs.rating.build import LoadResult
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Version
 from ocs.rating.faults import ConfigFault, FaultList
-from ocs.rating.prefixes import Versions
 from ocs.rating.origins import NOWHERE
+from ocs.rating.prefixes import Versions
 from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import RateBook
 from ocs.rating.tariffs import DeckRate, LayeredRate, OriginRate, RateSource, RatingFault
