@@ -25,6 +25,7 @@ from balance.valkey import keys
 from balance.valkey.codec import decode_account
 from ocs.audit import Held, audit_totals
 from ocs.billing.failures import FAILURES, unavailable
+from ocs.billing.invoices.checks import check_invoices
 from ocs.billing.totals import JournalTotals, journal_accounts, journal_totals
 from ocs.charging.cdr import JournalEntry, decode_entry
 from ocs.charging.session import CreditSession, decode_session
@@ -53,7 +54,9 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class AuditReport(msgspec.Struct):
-    """``in_motion`` names accounts that changed in every pass: neither right nor wrong. ``buried``: see the outbox."""
+    """``in_motion`` names accounts that changed in every pass: neither right nor wrong. ``buried``: see the outbox.
+    ``documents`` are invoices and credit notes.
+    """
 
     accounts: int = 0
     differing: int = 0
@@ -62,6 +65,7 @@ class AuditReport(msgspec.Struct):
     open_sessions: int = 0
     waiting_entries: int = 0
     buried: int = 0
+    documents: int = 0
     passes: int = 0
 
     @property
@@ -88,13 +92,23 @@ async def audit(
     client: Any = connect(valkey_url)
     try:
         partitions = int(await client.get(keys.PARTITIONS_KEY) or 0)
-        return await _Audit(client, connection, partitions, progress, passes).run(account_id)
+        report = await _Audit(client, connection, partitions, progress, passes).run(account_id)
+        if not account_id:
+            await _add_invoices(report, connection)
     except (RedisError, OSError) as error:
         raise BackendUnavailable(f"Valkey: {error or type(error).__name__}") from error
     finally:
         await client.aclose()
         with contextlib.suppress(*FAILURES):
             await connection.close()
+    return report
+
+
+async def _add_invoices(report: AuditReport, connection: Any) -> None:
+    """What invoices and payments say, against each other and the journal."""
+    report.documents, faults = await check_invoices(connection)
+    for fault in faults:
+        report.add(fault.name, (fault.what,))
 
 
 async def _connect_postgres(dsn: str) -> Any:

@@ -78,8 +78,9 @@ class Invoicing:
         """
         assert amount_minor > 0, "a payment brings money"
         payment, is_new = await payments.add_payment(
-            self._connection, customer.customer_id, method, reference, customer.currency, amount_minor, received_on
-        )
+            self._connection, customer.customer_id, method, reference, customer.currency,
+            minor_unit(self._currencies[customer.currency]), amount_minor, received_on,
+        )  # fmt: skip
         if not payment.is_booked:
             await self._book_payment(payment, customer, is_resumed=not is_new)
         await payments.allocate(self._connection, customer.customer_id, customer.currency, chosen)
@@ -132,26 +133,25 @@ class Invoicing:
             assert invoice.number is not None, "it is issued"
             await payments.add_payment(
                 self._connection, customer.customer_id, CREDIT_NOTE_METHOD, invoice.number, invoice.currency,
-                -invoice.total_minor, invoice.issued_on or date.min, is_booked=True,
+                invoice.minor_unit, -invoice.total_minor, invoice.issued_on or date.min, is_booked=True,
             )  # fmt: skip
         chosen = (invoice.corrects,) if invoice.corrects is not None else ()
         await payments.allocate(self._connection, customer.customer_id, customer.currency, chosen)
         return await book.find_invoice(self._connection, str(invoice.invoice_id)) or invoice
 
     async def _book_invoice(self, invoice: Invoice, customer: Customer, *, is_resumed: bool) -> None:
-        unit = minor_unit(self._currencies[invoice.currency])
         debited: dict[str, Amount] = {customer.payer: 0}
         for line in await book.lines_of(self._connection, invoice.invoice_id):
             if line.is_debited:
                 debited[line.account_id] = debited.get(line.account_id, 0) + line.amount
-        debited[customer.payer] -= invoice.total_minor * unit
+        debited[customer.payer] -= invoice.total_minor * invoice.minor_unit
         for account_id, amount in debited.items():
             key, reason = f"invoice-{invoice.invoice_id}", f"{invoice.kind.value} {invoice.number}"
             await self._book(OperationKind.INVOICE, account_id, amount, invoice.currency, key, reason, is_resumed)
         await self._connection.execute("UPDATE invoice SET is_booked = true WHERE invoice_id = $1", invoice.invoice_id)
 
     async def _book_payment(self, payment: Payment, customer: Customer, *, is_resumed: bool) -> None:
-        amount = payment.amount_minor * minor_unit(self._currencies[payment.currency])
+        amount = payment.amount_minor * payment.minor_unit
         key, reason = f"payment-{payment.payment_id}", f"{payment.method} {payment.reference}"
         kind = OperationKind.PAYMENT
         await self._book(kind, customer.payer, amount, payment.currency, key, reason, is_resumed)

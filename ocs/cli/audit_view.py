@@ -46,6 +46,7 @@ def _summary(report: AuditReport) -> Table:
     table = Table("audited", "count", title="ledger audit")
     rows = {
         "accounts": report.accounts,
+        "invoices and credit notes": report.documents,
         "with differences": report.differing,
         "in motion": len(report.in_motion),
         "open sessions": report.open_sessions,

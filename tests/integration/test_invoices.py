@@ -14,6 +14,7 @@ import pytest
 from ocs.billing.invoices import book
 from ocs.billing.invoices.book import InvoiceRefusedError, InvoiceState
 from ocs.billing.invoices.calculation import minor_unit
+from ocs.billing.invoices.checks import check_invoices
 from ocs.billing.invoices.credit_notes import draft_credit_note
 from ocs.billing.invoices.customers import Customer
 from ocs.billing.invoices.run import run
@@ -308,3 +309,35 @@ def _break(patch: pytest.MonkeyPatch, world: World, step: int) -> None:
 
 def _site(place: int) -> Customer:
     return msgspec.structs.replace(BAKERY, customer_id=f"site-{place}", accounts=(f"site-{place}",))
+
+
+@pytest.mark.parametrize(
+    ("statement", "name", "what"),
+    [
+        ("UPDATE invoice_line SET net_minor = net_minor + 1", "R-2026-000001", "its lines do not add up"),
+        ("UPDATE invoice SET total_minor = total_minor + 1", "R-2026-000001", "its lines do not add up"),
+        ("UPDATE invoice_span SET after_entry = 1", "bakery", "do not follow one another at entry 1"),
+        (
+            "UPDATE cdr SET cost = 0; UPDATE invoice_line SET amount = 5",
+            "bakery",
+            "bills 5 and the journal has 1000000000",
+        ),
+        ("UPDATE journal SET amount = 5 WHERE kind = 'invoice'", "R-2026-000001", "booked is 5 and not -190000000"),
+        ("UPDATE journal SET amount = 5 WHERE kind = 'payment'", "payment 1", "booked is 5 and not 500000000"),
+        ("UPDATE invoice SET paid_minor = 51", "R-2026-000001", "paid is 51 and allocated 50"),
+        ("UPDATE payment SET amount_minor = 49", "payment 1", "pays more than it is"),
+    ],
+)
+async def test_the_audit_finds_what_does_not_agree(world: World, statement: str, name: str, what: str) -> None:
+    """Whatever is changed in an invoice, its span, its booking or its payment is named, with both figures."""
+    await world.add(BAKERY)
+    await world.call("bakery", "2026-09-10T10:00", BERLIN, 100)
+    (draft,) = await world.bill(OCTOBER)
+    await world.invoicing.issue(draft.invoice_id, OCTOBER)
+    await world.invoicing.pay(BAKERY, 50, OCTOBER, today=OCTOBER, method="bank", reference="1")
+    await world.flush()
+    documents, faults = await check_invoices(world.connection)
+    assert (documents, faults) == (1, [])
+    await world.connection.execute(statement)
+    _, faults = await check_invoices(world.connection)
+    assert any(fault.name == name and what in fault.what for fault in faults), faults

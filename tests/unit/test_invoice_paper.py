@@ -27,7 +27,7 @@ LINE = InvoiceLine(
     date(2026, 9, 1), date(2026, 10, 1),
 )  # fmt: skip
 INVOICE = Invoice(
-    1, "c", "e", InvoiceKind.INVOICE, InvoiceState.ISSUED, "R-2026-000001", "EUR", date(2026, 9, 1), date(2026, 10, 1),
+    1, "c", "e", InvoiceKind.INVOICE, InvoiceState.ISSUED, "R-2026-000001", "EUR", 10**7, date(2026, 9, 1), date(2026, 10, 1),
     date(2026, 10, 1), date(2026, 10, 15), 123_456, 23_457, 146_913, 46_913, 0, 0, None, "",
     (TaxLine("vat", "USt.", 190_000, 123_456, 23_457),), Parties(ISSUER, CUSTOMER), True,
 )  # fmt: skip

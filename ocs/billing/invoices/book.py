@@ -81,6 +81,7 @@ class Invoice(msgspec.Struct, frozen=True):
     state: InvoiceState
     number: str | None
     currency: str
+    minor_unit: int
     first: date
     after: date
     issued_on: date | None
@@ -110,9 +111,9 @@ INSERT_LINE: Final = (
     f"VALUES ({', '.join(f'${number}' for number in range(1, len(LINE_FIELDS) + 2))})"
 )
 INSERT: Final = """
-    INSERT INTO invoice (customer_id, legal_entity, kind, state, currency, first, after, net_minor, tax_minor,
+    INSERT INTO invoice (customer_id, legal_entity, kind, state, currency, minor_unit, first, after, net_minor, tax_minor,
         total_minor, residue, debited, corrects, reason, taxes)
-    VALUES ($1, $2, $3, 'draft', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING invoice_id
+    VALUES ($1, $2, $3, 'draft', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING invoice_id
 """
 _NEXT_NUMBER: Final = """
     INSERT INTO invoice_counter (legal_entity, series, year, last) VALUES ($1, $2, $3, 1)
@@ -131,6 +132,7 @@ async def write_draft(connection: Any, draft: Draft) -> int:
         draft.customer.legal_entity,
         InvoiceKind.INVOICE.value,
         draft.customer.currency,
+        draft.minor_unit,
         *draft.period,
         *_amounts(draft.calculation),
         draft.debited,

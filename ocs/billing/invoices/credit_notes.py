@@ -47,6 +47,7 @@ async def draft_credit_note(
         credit_id: int = await connection.fetchval(
             INSERT,
             found.customer_id, found.legal_entity, InvoiceKind.CREDIT_NOTE.value, found.currency,
+            found.minor_unit,
             found.first, found.after, net_minor, tax_minor, net_minor + tax_minor, 0, 0, invoice_id, reason,
             as_json(taxes),
         )  # fmt: skip

@@ -33,6 +33,7 @@ class Draft(msgspec.Struct, frozen=True):
     spans: tuple[Span, ...]
     calculation: Calculation
     debited: Amount
+    minor_unit: int
 
     @property
     def is_empty(self) -> bool:
@@ -65,7 +66,7 @@ async def draft(connection: Any, customer: Customer, period: Period, issuers: Is
 
     charges += _missing_to_minimum(customer, period, entity.usage_tax, calculate(charges, applied, currency), currency)
     debited = sum(charge.amount for charge in charges if charge.is_debited)
-    return Draft(customer, period, tuple(spans), calculate(charges, applied, currency), debited)
+    return Draft(customer, period, tuple(spans), calculate(charges, applied, currency), debited, minor_unit(currency))
 
 
 def _missing_to_minimum(

@@ -23,6 +23,7 @@ class Payment(msgspec.Struct, frozen=True):
     method: str
     reference: str
     currency: str
+    minor_unit: int
     amount_minor: int
     received_on: date
     reversed_on: date | None
@@ -36,7 +37,7 @@ class Payment(msgspec.Struct, frozen=True):
 
 
 _SELECT: Final = """
-    SELECT p.payment_id, p.customer_id, p.method, p.reference, p.currency, p.amount_minor, p.received_on, p.reversed_on,
+    SELECT p.payment_id, p.customer_id, p.method, p.reference, p.currency, p.minor_unit, p.amount_minor, p.received_on, p.reversed_on,
         p.is_booked, (SELECT coalesce(sum(amount_minor), 0)::bigint FROM allocation a WHERE a.payment_id = p.payment_id)
         AS allocated_minor
     FROM payment p
@@ -54,6 +55,7 @@ async def add_payment(
     method: str,
     reference: str,
     currency: str,
+    minor_unit: int,
     amount_minor: int,
     received_on: date,
     *,
@@ -63,9 +65,9 @@ async def add_payment(
     try:
         async with connection.transaction():
             payment_id: int = await connection.fetchval(
-                "INSERT INTO payment (customer_id, method, reference, currency, amount_minor, received_on, is_booked) "
-                "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING payment_id",
-                customer_id, method, reference, currency, amount_minor, received_on, is_booked,
+                "INSERT INTO payment (customer_id, method, reference, currency, minor_unit, amount_minor, "
+                "received_on, is_booked) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING payment_id",
+                customer_id, method, reference, currency, minor_unit, amount_minor, received_on, is_booked,
             )  # fmt: skip
     except asyncpg.UniqueViolationError:
         row = await connection.fetchrow(_SELECT + "WHERE method = $1 AND reference = $2", method, reference)

@@ -86,6 +86,7 @@ invoice = Table(
     Column("state", Text, nullable=False),
     Column("number", Text),
     Column("currency", Text, nullable=False),
+    Column("minor_unit", BigInteger, nullable=False),  # how many exact units a cent has
     Column("first", Date, nullable=False),
     Column("after", Date, nullable=False),
     Column("issued_on", Date),
@@ -163,6 +164,7 @@ payment = Table(
     Column("method", Text, nullable=False),
     Column("reference", Text, nullable=False),
     Column("currency", Text, nullable=False),
+    Column("minor_unit", BigInteger, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("received_on", Date, nullable=False),
     Column("reversed_on", Date),
