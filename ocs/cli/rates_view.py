@@ -17,14 +17,26 @@ from balance.money import Currency
 from ocs.rates.difference import Change, Quote, TariffDifference, permille
 from ocs.rates.moments import moment_text
 from ocs.rates.report import NO_CURRENCY, Fields, change_fields
-from ocs.rates.wording import amount_text, increment_text
+from ocs.rates.wording import amount_text, increment_text, price_lines
 from ocs.rating.price import Price
 from ocs.rating.units import price_unit_name
 
 PIPE_COLUMNS: Final = 240
 _CODES_SHOWN: Final = 6
 _CSV_PRICE: Final = ("prefix", "rate", "initial_rate", "per", "increments", "setup", "minimum", "round_to", "rounding")
-_CSV: Final = ("plan", "service", "tariff", "change", "prefix", "destination", "from", "to", "moved_from", "percent")
+_CSV: Final = (
+    "plan",
+    "service",
+    "tariff",
+    "change",
+    "prefix",
+    "origin",
+    "destination",
+    "from",
+    "to",
+    "moved_from",
+    "percent",
+)
 
 
 def console() -> Console:
@@ -124,6 +136,7 @@ def _alike(changes: Iterable[Change]) -> list[tuple[Change, list[str]]]:
             change.from_ms,
             change.to_ms,
             change.moved_from_ms,
+            change.origin,
         )
         found.setdefault(key, (change, []))[1].append(change.prefix)
     order = {kind: at for at, kind in enumerate(type(next(iter(found.values()))[0].kind))} if found else {}
@@ -139,15 +152,29 @@ def _cells(
     shown = ", ".join(codes[:_CODES_SHOWN]) + (f" and {len(codes) - _CODES_SHOWN} more" * (len(codes) > _CODES_SHOWN))
     by_mille = permille(change.old.price, change.new.price)
     is_increment = _increments(change.old) != _increments(change.new)
+    before, after = (currencies.get(code, NO_CURRENCY) for code in (found.currency_before, found.key.currency))
+    old = _quote(change.old, change.prefix, before, with_all=is_increment)
+    new = _quote(change.new, change.prefix, after, with_all=is_increment)
+    if old == new:  # what differs is not said by rate and increments
+        old, new = _apart(_lines(change.old, before), _lines(change.new, after))
     return (
         change.kind.value,
-        shown or "all",
+        f"{shown or 'all'}{change.origin and f' from {change.origin}'}",
         change.destination,
-        _quote(change.old, change.prefix, currencies.get(found.currency_before, NO_CURRENCY), with_all=is_increment),
-        _quote(change.new, change.prefix, currencies.get(found.key.currency, NO_CURRENCY), with_all=is_increment),
-        "" if by_mille is None else f"{by_mille / 10:+.1f}",
+        old,
+        new,
+        f"{by_mille / 10:+.1f}" if by_mille else "",
         _when(change),
     )
+
+
+def _lines(quote: Quote, currency: Currency) -> list[str]:
+    return price_lines(quote.price, currency) if isinstance(quote.price, Price) else []
+
+
+def _apart(old: list[str], new: list[str]) -> tuple[str, str]:
+    """What each side says that the other does not."""
+    return "; ".join(line for line in old if line not in new), "; ".join(line for line in new if line not in old)
 
 
 def _increments(quote: Quote) -> str:

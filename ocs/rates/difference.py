@@ -13,11 +13,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ocs.rating.dated import FOREVER_MS
-from ocs.rating.origins import NOWHERE
+from ocs.rating.dated import EVER_MS, FOREVER_MS, Version
+from ocs.rating.origins import EVERYWHERE, NOWHERE, Origin, OriginRule
 from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
 from ocs.rating.tariffs import CodeTable, DeckRate, FlatRate, LayeredRate, Offer, RateSource, RatingFault, by_origin
+from ocs.rating.terms import terms_of
 
 
 class ChangeKind(StrEnum):
@@ -57,6 +58,7 @@ class Change(msgspec.Struct, frozen=True):
     from_ms: int
     to_ms: int = FOREVER_MS
     moved_from_ms: int = -1  # of a date change: when it was to be
+    origin: str = ""  # for uses from there alone, as decks write it
 
 
 class TariffKey(NamedTuple):
@@ -82,43 +84,55 @@ _NOTHING: Final = Quote(RatingFault.NO_DESTINATION, "", "")
 
 
 class _Side:
-    """One version of one tariff."""
+    """One version of what a plan has for something, over time, for uses from somewhere."""
 
-    def __init__(self, source: RateSource | None, at_ms: int) -> None:
-        self._source = source
-        self._codes: CodeTable | None = source.codes if isinstance(source, DeckRate) else None
-        self._layers = [] if source is None else source.layers(at_ms)
+    def __init__(self, timeline: Timeline, at_ms: int, origin: Origin) -> None:
+        self._timeline = tuple(version for version in timeline if at_ms < version.to_ms)
+        self._at_ms = at_ms
+        self._origin = origin
+        layers = (layer for version in self._timeline for layer in version.what.layers(at_ms))
+        self._layers = list({id(layer): layer for layer in layers}.values())
 
-    def prefixes(self) -> Iterator[str]:
+    def tables(self) -> Iterator[CodeTable]:
+        return (layer.codes for layer in self._layers if isinstance(layer, DeckRate))
+
+    def prefixes(self, origin: str) -> Iterator[str]:
+        """List the prefixes that have lines for an origin; without one, all of them and the price for all numbers."""
         for layer in self._layers:
-            if isinstance(layer, DeckRate):
-                yield from (prefix for prefix, _ in layer.codes.index.entries())
-            else:
-                yield ""
+            if not isinstance(layer, DeckRate):
+                yield from () if origin else ("",)
+                continue
+            index = layer.codes.index
+            for prefix, versions in index.entries():
+                if not origin or (
+                    index.has_origins and any(index.rules(prefix)[each.what].text == origin for each in versions)
+                ):
+                    yield prefix
 
     def quote(self, prefix: str, at_ms: int) -> Quote:
         """What a number that begins with the prefix and with no longer one costs."""
-        if isinstance(self._source, FlatRate):
-            return Quote(self._source.only.price, "", self._source.only.name)
-        if isinstance(self._source, LayeredRate):
-            return _quote_of(self._source.offer(prefix, at_ms, NOWHERE), prefix)
-        if self._codes is None or not isinstance(self._source, DeckRate):
+        source = next((v.what for v in self._timeline if v.from_ms <= at_ms < v.to_ms), None)
+        if isinstance(source, FlatRate):
+            return Quote(source.only.price, "", source.only.name)
+        if isinstance(source, LayeredRate):
+            return _quote_of(source.offer(prefix, at_ms, self._origin), prefix)
+        if not isinstance(source, DeckRate):
             return _NOTHING
-        row, _ = self._codes.index.find(prefix, at_ms)
+        codes = source.codes
+        row, _ = codes.index.find(prefix, at_ms, self._origin)
         if row < 0:
             return _NOTHING
-        name = self._codes.destinations[self._codes.destination_of[row]]
-        return Quote(self._source.price_of_row(row), prefix[: self._codes.length_of[row]], name)
+        name = codes.destinations[codes.destination_of[row]]
+        return Quote(source.price_of_row(row), prefix[: codes.length_of[row]], name)
 
     def steps(self, prefix: str, after_ms: int) -> Iterator[int]:
         """Instants after which the answer for a prefix may differ."""
-        tables = [layer.codes for layer in self._layers if isinstance(layer, DeckRate)]
-        versions = (version for codes in tables for _, found in codes.index.candidates(prefix) for version in found)
-        for version in versions:
-            if version.from_ms > after_ms:
-                yield version.from_ms
-            if after_ms < version.to_ms < FOREVER_MS:
-                yield version.to_ms
+        dated = (version for codes in self.tables() for _, found in codes.index.candidates(prefix) for version in found)
+        for from_ms, to_ms, _ in (*self._timeline, *dated):
+            if from_ms > after_ms:
+                yield from_ms
+            if after_ms < to_ms < FOREVER_MS:
+                yield to_ms
 
 
 def _quote_of(offer: Offer, prefix: str) -> Quote:
@@ -129,15 +143,37 @@ def _quote_of(offer: Offer, prefix: str) -> Quote:
 
 def compare_sources(old: RateSource | None, new: RateSource | None, at_ms: int) -> tuple[list[Change], int]:
     """Compare two versions of a tariff from an instant on; also count the prefixes without a change."""
-    before, after = _Side(old, at_ms), _Side(new, at_ms)
-    prefixes = sorted({*before.prefixes(), *after.prefixes()})
+    before, after = (() if each is None else (Version(EVER_MS, FOREVER_MS, each),) for each in (old, new))
+    return compare_timelines(before, after, at_ms)
+
+
+def compare_timelines(old: Timeline, new: Timeline, at_ms: int) -> tuple[list[Change], int]:
+    """Compare all that is in force from an instant on, for uses from anywhere and from each origin that has lines."""
     changes: list[Change] = []
-    changed = 0
-    for prefix in prefixes:
-        found = _changes_of(prefix, before, after, at_ms)
-        changes += found
-        changed += bool(found)
-    return changes, len(prefixes) - changed
+    unchanged = 0
+    for rule in (EVERYWHERE, *_rules(old, new, at_ms)):
+        before, after = (_Side(timeline, at_ms, _origin_of(rule)) for timeline in (old, new))
+        prefixes = sorted({*before.prefixes(rule.text), *after.prefixes(rule.text)})
+        for prefix in prefixes:
+            found = _changes_of(prefix, before, after, at_ms)
+            changes += [msgspec.structs.replace(each, origin=rule.text) for each in found] if rule.text else found
+            unchanged += not found
+    return changes, unchanged
+
+
+def _rules(old: Timeline, new: Timeline, at_ms: int) -> list[OriginRule]:
+    """List the origins that lines of the decks are for."""
+    tables = (codes for timeline in (old, new) for codes in _Side(timeline, at_ms, NOWHERE).tables())
+    return list(dict.fromkeys(rule for codes in tables for rule in codes.index.origin_rules if rule.text))
+
+
+def _origin_of(rule: OriginRule) -> Origin:
+    """Give an origin that a rule describes: its first member."""
+    if not rule.members:
+        return NOWHERE
+    kind, value = rule.members[0]
+    network, trunk, number = (value if kind == each else "" for each in range(3))
+    return Origin(number, trunk, network)
 
 
 def _changes_of(prefix: str, before: _Side, after: _Side, at_ms: int) -> list[Change]:
@@ -235,6 +271,8 @@ def money_kind(was: Price, now: Price) -> ChangeKind | None:
     ):
         if old != new:
             return ChangeKind.INCREASE if new > old else ChangeKind.DECREASE
+    if (in_bands := _band_kind(was, now)) is not None:
+        return in_bands
     if was.setup != now.setup:
         return ChangeKind.FEE
     if (was.initial, was.next, was.minimum) != (now.initial, now.next, now.minimum):
@@ -242,6 +280,21 @@ def money_kind(was: Price, now: Price) -> ChangeKind | None:
     if (was.quantum, was.rounding) != (now.quantum, now.rounding):
         return ChangeKind.ROUNDING
     return ChangeKind.TERMS if was.terms != now.terms else None
+
+
+def _band_kind(was: Price, now: Price) -> ChangeKind | None:
+    """Name what becomes of the rates in the bands of the week, where all that change go one way."""
+    before, after = (
+        {band.name: band.price.next_rate for band in terms_of(price).bands} | {"": price.next_rate}
+        for price in (was, now)
+    )
+    names = before.keys() | after.keys()
+    changes = {
+        (old < new) for name in names if (old := before.get(name, before[""])) != (new := after.get(name, after[""]))
+    }
+    if was.per != now.per or len(changes) != 1:
+        return None
+    return ChangeKind.INCREASE if changes.pop() else ChangeKind.DECREASE
 
 
 def permille(old: Price | RatingFault, new: Price | RatingFault) -> int | None:
@@ -260,7 +313,7 @@ def compare_plans(old: dict[str, PlanRates], new: dict[str, PlanRates], at_ms: i
         was, now = before.get(selector), after.get(selector)
         pair = (id(was and was[1]), id(now and now[1]))  # groups of one entry share its table
         if pair not in compared:
-            compared[pair] = compare_sources(was[1] if was else None, now[1] if now else None, at_ms)
+            compared[pair] = compare_timelines(was[1] if was else (), now[1] if now else (), at_ms)
         changes, unchanged = compared[pair]
         label, _ = now or was or ("", None)
         currency = (new.get(selector[0]) or old[selector[0]]).currency
@@ -271,7 +324,7 @@ def compare_plans(old: dict[str, PlanRates], new: dict[str, PlanRates], at_ms: i
             )
 
 
-def _tariffs(plans: dict[str, PlanRates], at_ms: int) -> Iterator[tuple[tuple[str, str, str], tuple[str, RateSource]]]:
+def _tariffs(plans: dict[str, PlanRates], at_ms: int) -> Iterator[tuple[tuple[str, str, str], tuple[str, Timeline]]]:
     for plan, rates in plans.items():
         for service, choices in rates.services.items():
             timelines = ((name, pair) for name, mixed in _timelines(choices) for pair in by_origin(mixed))
@@ -279,7 +332,7 @@ def _tariffs(plans: dict[str, PlanRates], at_ms: int) -> Iterator[tuple[tuple[st
                 selects = f"{name} from {rule.text}".lstrip() if rule.text else name
                 source = next((v.what for v in timeline if at_ms < v.to_ms), None)
                 if source is not None:
-                    yield (plan, service, selects), (source.name, source)
+                    yield (plan, service, selects), (source.name, timeline)
 
 
 def _timelines(choices: ServiceRates) -> Iterator[tuple[str, Timeline]]:

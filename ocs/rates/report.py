@@ -153,6 +153,7 @@ def change_fields(change: Change, found: TariffDifference, currencies: Mapping[s
     return {
         "change": change.kind.value,
         "prefix": change.prefix,
+        "origin": change.origin,
         "destination": change.destination,
         "from": moment_text(change.from_ms),
         "to": moment_text(change.to_ms),

@@ -133,6 +133,15 @@ class PrefixIndex:
             version = Version(arrays.list_from_ms[at], arrays.list_to_ms[at], arrays.list_rows[at])
             yield version, self._rules[arrays.list_rules[at]]
 
+    @property
+    def origin_rules(self) -> tuple[OriginRule, ...]:
+        """The origins that rows are for; the first is everywhere."""
+        return self._rules
+
+    @property
+    def has_origins(self) -> bool:
+        return len(self._rules) > 1
+
     def rules(self, digits: str) -> dict[int, OriginRule]:
         """Say of every row of a number's prefixes for which origin it is: for explanations."""
         return {version.what: rule for node in self._nodes(digits) for version, rule in self._versions_of(node)}

@@ -61,6 +61,7 @@ def test_3_1_increments(increments: str) -> None:
         (per_minute("0.12", "1/1", minimum=30), 1, "0.06"),
         (per_minute("0.12", "30/6", minimum=40), 1, "0.084"),
         (per_minute("0.00137", "6/6"), 205, "0.004795"),  # 3.2: 35 increments of 6 s; a price per minute, not per 6 s
+        (per_minute("0.0137", "6/6"), 205, "0.04795"),  # 3.2: the same sheet, if its prices are per increment of 6 s
         (per_minute("0.02", "1/1"), 3600, "1.20"),  # 3.3: not 1.08, as with a per-second price cut to 4 decimals
         (Price(UnitKind.SECONDS, 0, 60, 1, eur("0.60"), eur("0.12"), 60), 61, "0.602"),  # 3.2: price 1 and price N
         (T1, 30, "0.30"),
