@@ -94,11 +94,14 @@ def run(
     from ocs.cli.rerate_view import progress_count
 
     async def work(world: BillWorld) -> bool:
+        day, today = day_or_today(until, "--until"), day_or_today("", "")
+        if day > today:
+            raise StartRefusedError(f"--until {day}: that day has not come (today is {today})", EXIT_CONFIG)
         with progress_count("customers") as progress:
-            report = await world.run(day_or_today(until, "--until"), progress)
+            report = await world.run(day, progress)
         if issue:
             for invoice_id in report.drafts:
-                await world.invoicing.issue(invoice_id, day_or_today("", ""))
+                await world.invoicing.issue(invoice_id, today)
         print_report(report, is_issued=issue, as_json=as_json)
         return bool(report.cut or report.failed)
 
