@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ocs.billing.invoices.bookkeeping import Bookkeeping
 from ocs.billing.invoices.dunning import Policy
 from ocs.billing.invoices.issuers import LegalEntity, Tax
 from ocs.rates.sheets.supplier import Supplier
@@ -50,6 +51,7 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     legal_entity: tuple[LegalEntity, ...] = ()
     tax: tuple[Tax, ...] = ()
     dunning: tuple[Policy, ...] = ()
+    bookkeeping: Bookkeeping = Bookkeeping()
 
 
 FILES: Final[dict[str, tuple[str, Any]]] = {

@@ -310,3 +310,25 @@ def payments(
         print_payments(found, world, as_json=as_json)
 
     with_world(config, data, work)
+
+
+@group.command()
+def export(
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="The first day.")],
+    after: Annotated[str, typer.Option("--until", metavar="DATE", help="The day after the last one.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Else standard output.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what was issued and paid as double entries, by the accounts of `billing.toml`: CSV, or JSON lines.
+
+    Example: `ocs bill export --from 2026-10-01 --until 2026-11-01 --out october.csv`
+    """
+    from ocs.cli.bill_view import write_entries
+
+    async def work(world: BillWorld) -> None:
+        found = await world.entries(day_of(first, "--from"), day_of(after, "--until"))
+        write_entries(found, world, out, as_json=as_json)
+
+    with_world(config, data, work)

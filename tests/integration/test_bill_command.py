@@ -118,6 +118,20 @@ def _bill(operator: Operator, tmp_path: Path) -> None:
     )
     methods = [each["method"] for each in operator.asks("bill", "payments", "bakery")["payments"]]
     assert sorted(methods) == ["bank", "credit_note"]
+    book = tmp_path / "october.csv"
+    operator.says("bill", "export", "--from", "2026-10-01", "--until", "2026-10-06", "--out", str(book))
+    assert book.read_text(encoding="utf-8").splitlines() == [
+        "day,document,issuer,customer,account,debit,credit,currency,text",
+        "2026-10-01,R-2026-000001,example,bakery,1400,13.80,,EUR,R-2026-000001",
+        "2026-10-01,R-2026-000001,example,bakery,8401,,10.00,EUR,recurring",
+        "2026-10-01,R-2026-000001,example,bakery,8400,,1.60,EUR,usage",
+        "2026-10-01,R-2026-000001,example,bakery,1776,,2.20,EUR,USt. vat",
+        "2026-10-05,G-2026-000001,example,bakery,1400,,0.05,EUR,G-2026-000001",
+        "2026-10-05,G-2026-000001,example,bakery,8400,0.04,,EUR,usage",
+        "2026-10-05,G-2026-000001,example,bakery,1776,0.01,,EUR,USt. vat",
+        "2026-10-05,camt-1,example,bakery,1200,12.95,,EUR,bank camt-1",
+        "2026-10-05,camt-1,example,bakery,1400,,12.95,EUR,bank camt-1",
+    ]
     assert "there is no invoice" in operator.says("bill", "show", "R-2026-000009", status=EXIT_CONFIG)
     assert "there is no customer" in operator.says("bill", "preview", "butcher", status=EXIT_CONFIG)
 
