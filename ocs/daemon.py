@@ -90,7 +90,11 @@ class Daemon:
         )
         self._supervision = Supervision(self._online, store, now_ms)
         self._rates = RateDesk(
-            endpoints.config_dir, self._online, now_ms, lambda: load_apart(endpoints.config_dir, _books(settings))
+            endpoints.config_dir,
+            self._online,
+            now_ms,
+            lambda: load_apart(endpoints.config_dir, _books(settings)),
+            _books(settings) / "in_force",
         )
         self._stop = asyncio.Event()
         self._on_reload: list[Callable[[], None]] = []
@@ -127,6 +131,7 @@ class Daemon:
             counters=self._counters,
             is_ready=lambda: self._store.is_ready,
         )
+        radius.dynamic.claim = notices.claim
         radius_notices = RadiusNotices(notices, radius.dynamic, charging.find_session)
         reader = NoticeReader(notices, now_ms, {"gy": diameter.requests.take, "ra": radius_notices.take})
         self._supervision.on_silent = radius.on_silent

@@ -130,6 +130,8 @@ def where_of(session: CreditSession, profile: Profile) -> Address | None:
     client = profile.client
     if client.dynamic_authorization:
         return parse_address(client.dynamic_authorization)
+    if client.certificate_names:  # it is asked on its own connection, by the process that has it
+        return None
     port = profile.dialect.dynamic.port
     own = _nas_address(names_of(session.session_key, profile))
     if own:

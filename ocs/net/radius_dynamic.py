@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any, Final, Protocol, TypeAlias
 
 import structlog
+from redis.exceptions import RedisError
 
 from ocs.addresses import Address
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus
@@ -63,6 +64,10 @@ class Outcome(Enum):
     UNANSWERED = "unanswered"
     NO_WAY = "no_address"
     NOT_ASKED = "not_asked"  # it did not know the last one
+
+
+async def _nobody_else(_name: str) -> bool:
+    return True
 
 
 class Line(Protocol):
@@ -121,6 +126,7 @@ class DynamicAuthorization:
         self._not_before_ms: dict[tuple[str, int, int], int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.line_to: Callable[[Client], Line | None] = lambda _: None
+        self.claim: Callable[[str], Awaitable[bool]] = _nobody_else
 
     @property
     def unanswered(self) -> int:
@@ -132,6 +138,15 @@ class DynamicAuthorization:
         if client is None or session.kind is not SessionKind.CALL or not client.profile.dialect.dynamic.disconnect:
             return
         self._ask(client, session, disconnect_request(session, client.profile, self._dictionary), cause)
+
+    def disconnect_once(self, session: CreditSession, cause: str) -> None:
+        """The same for what several processes may notice at once: the first to claim it asks, of those that can."""
+        client = self._clients.get(session.peer)
+        if client is not None and client.profile.client.certificate_names and not self.can_ask(session):
+            return
+        task = asyncio.get_running_loop().create_task(self._claim_and_disconnect(session, cause))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def reauthorize(self, session: CreditSession, cause: str) -> None:
         """The account changed: reserve anew, and tell the gateway how long the call may last now."""
@@ -167,6 +182,14 @@ class DynamicAuthorization:
         self._sockets.clear()
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _claim_and_disconnect(self, session: CreditSession, cause: str) -> None:
+        try:
+            is_ours = await self.claim(f"disconnect:{session.session_key}:{session.heard_at_ms}")
+        except (RedisError, OSError):  # twice is better than not at all: a gateway says that it knows no such session
+            is_ours = True
+        if is_ours:
+            self.disconnect(session, cause)
 
     def _reauthorized(self, client: Client, session: CreditSession, answer: ChargingAnswer, cause: str) -> None:
         status = answer.status

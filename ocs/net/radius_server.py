@@ -17,7 +17,7 @@ from ocs.charging.session import CreditSession
 from ocs.errors import StartRefusedError
 from ocs.gateways.numbering import Numbering
 from ocs.gateways.radius_products import load_products
-from ocs.net.datagrams import DatagramSocket, Local, Source
+from ocs.net.datagrams import RECEIVE_BUFFER_OCTETS, DatagramSocket, Local, Source
 from ocs.net.radius_clients import Client, ClientTable
 from ocs.net.radius_desk import RadiusDesk
 from ocs.net.radius_dynamic import DynamicAuthorization
@@ -114,6 +114,9 @@ class RadiusServer:
         loop = asyncio.get_running_loop()
         for datagrams in self._listeners:
             datagrams.open(loop)
+            if datagrams.is_buffer_small:
+                cure = f"sysctl -w net.core.rmem_max={RECEIVE_BUFFER_OCTETS}"
+                log.warning("radius_buffer_small", address=datagrams.address, cure=cure)
         for client in self.clients:
             if client.peer.requirement == "no":
                 log.warning("radius_client_insecure", client=client.name, cure="require_message_authenticator")
@@ -137,7 +140,7 @@ class RadiusServer:
         self._close_sockets()
 
     def _add(self, listen: str, role: Role, keep_ms: int) -> None:
-        datagrams = DatagramSocket(listen, self._on_turn, is_shared=self._settings.share_ports)
+        datagrams = DatagramSocket(listen, self._on_turn, is_shared=self._settings.workers > 1)
         self._listeners[datagrams] = _Listener(datagrams, Responder(role, ReplyCache(keep_ms), self._is_ready))
 
     def _close_sockets(self) -> None:
@@ -156,10 +159,10 @@ class RadiusServer:
     def on_silent(self, session: CreditSession) -> None:
         """The session was given up: should its call go on nevertheless, it is to end."""
         if session.session_key.startswith(KEY_PREFIX):
-            self.dynamic.disconnect(session, "no sign of the gateway")
+            self.dynamic.disconnect_once(session, "no sign of the gateway")
 
     def _cut_off(self, session: CreditSession) -> None:
-        self.dynamic.disconnect(session, "the granted time is over")
+        self.dynamic.disconnect_once(session, "the granted time is over")
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
