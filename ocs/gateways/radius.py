@@ -50,6 +50,7 @@ EVENT_AGE_MS_MAX: Final = 7 * 86_400_000
 EVENT_AHEAD_MS_MAX: Final = 300_000
 SILENCE_MARGIN_S: Final = 60
 DIFFERENCE_S_MAX: Final = 2  # or a hundredth: what two clocks of one gateway may differ by
+SECONDS_MAX: Final = 10 * 366 * 86_400  # one B2BUA's interims bear the wall clock less its uptime: no duration at all
 DETAIL_LENGTH_MAX: Final = 253  # what fits one attribute
 
 _ONE_GROUP: Final = GroupKey()
@@ -253,10 +254,10 @@ def _used_s(reading: Reading, kind: RequestKind) -> int | None:
     if kind is RequestKind.INITIAL:
         return None
     seconds = reading.count(Field.SECONDS)
-    if seconds is not None:
+    if seconds is not None and seconds <= SECONDS_MAX:
         return seconds
     lasted_s = _lasted_s(reading)
-    if lasted_s is not None:
+    if lasted_s is not None and lasted_s <= SECONDS_MAX:
         return lasted_s
     # An h323 record without a connect time is of a call nobody answered, however long it rang.
     is_timed = reading.text(Field.DISCONNECT_TIME) or reading.text(Field.SETUP_TIME)
