@@ -75,6 +75,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
     is_late = number < session.seen.highest
     wants_more = kind is RequestKind.INITIAL or kind is RequestKind.UPDATE
     finals = case.policy.finals
+    limit = case.rates.authorization_of(account.rate_plan, now_ms) if request.all_affordable else None
     final = finals.get(session.service) if finals and not (request.cumulative or request.lease_ms) else None
     answers: list[GroupAnswer] = []
     states = list(session.groups)
@@ -117,7 +118,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
             if switch_s:
                 state, switch_s = over_switch(state, session, now_ms)
             account, state, answer = grant(
-                account, state, group.requested, case.policy, now_ms, number, request.all_affordable
+                account, state, group.requested, case.policy, now_ms, number, request.all_affordable, limit
             )
             if switch_s and answer.granted:
                 # No peer is asked to tell both sides of a switch apart: it comes back when the price changes [86].

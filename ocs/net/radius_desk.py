@@ -16,7 +16,7 @@ import structlog
 
 from balance.money import Currency
 from balance.store import BackendUnavailable, Subscriber
-from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
+from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupAnswer, RequestKind
 from ocs.gateways.radius import CloseSessions, Uncharged, accounting_request, authorization_request
 from ocs.gateways.radius_credentials import Attempts, Check, UsedNonces, first_look, second_look, who_tries
 from ocs.gateways.radius_names import identities_of
@@ -34,6 +34,7 @@ log = structlog.get_logger()
 # New calls are refused before records of calls that have been [R-37].
 ACCESS_SHARE: Final = (3, 4)
 NONCE_OCTETS: Final = 8
+LONGER_MS_MIN: Final = 30_000  # reports are late by some seconds
 
 _OVER: Final = frozenset((
     ChargingStatus.CREDIT_LIMIT_REACHED,
@@ -46,6 +47,18 @@ _KINDS: Final = {
     RequestKind.TERMINATION: "stop",
 }
 _RESULTS: Final = {status: status.name.lower() for status in ChargingStatus}
+
+
+def is_longer(request: ChargingRequest, group: GroupAnswer, known_ms: int, ends_ms: int) -> bool:
+    """Whether an interim brought the call more time than its gateway knows of, which no Accounting-Response can say. Of
+    a call that this process has not seen before, it is so if its plan gives the money out in parts [R-46].
+    """
+    if request.kind is not RequestKind.UPDATE or not group.granted:
+        return False
+    if known_ms:
+        return ends_ms > known_ms + LONGER_MS_MIN
+    wanted = request.groups[0].requested or ()
+    return group.final < 0 and any(group.granted < quantity.value for quantity in wanted)
 
 
 class RadiusDesk:
@@ -74,6 +87,7 @@ class RadiusDesk:
         self._clock = clock
         self._charged: list[tuple[Work, ChargingRequest, ChargingAnswer]] = []
         self._is_flush_due = False
+        self.on_longer: Callable[[str], None] = lambda _: None
         self._drained: asyncio.Event | None = None
         self.in_flight = 0
 
@@ -155,11 +169,15 @@ class RadiusDesk:
     def _keep_an_eye_on(self, work: Work, request: ChargingRequest, answer: ChargingAnswer) -> None:
         """A call that goes on may outlive its grant; of one that ended and was not paid, a line is all that is left."""
         if request.kind is not RequestKind.TERMINATION:
-            if work.client.profile.dialect.dynamic.disconnect and answer.groups:
+            dynamic = work.client.profile.dialect.dynamic
+            if answer.groups and (dynamic.disconnect or dynamic.extend != "no"):
                 group = answer.groups[0]
                 # Refused and yet under way: the gateway started without asking, or the money ended.
                 if group.granted or group.status in _OVER:
-                    self._watch.granted(request.session_key, self._clock() + group.granted * 1000)
+                    ends_ms = self._clock() + group.granted * 1000
+                    known_ms = self._watch.granted(request.session_key, ends_ms)
+                    if dynamic.extend != "no" and is_longer(request, group, known_ms, ends_ms):
+                        self.on_longer(request.session_key)
             return
         self._watch.ended(request.session_key)
         if not is_charged(answer):  # the client will not say it again [R-61]

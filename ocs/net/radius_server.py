@@ -77,9 +77,10 @@ class RadiusServer:
         self._listeners: dict[DatagramSocket, _Listener] = {}
         self._seldom = SeldomLog()
         self.counters = counters if counters is not None else Counters()
-        self.dynamic = DynamicAuthorization(self._clients, products.dictionary, charging.submit, self.counters, clock)
+        self.dynamic = DynamicAuthorization(self._clients, products.dictionary, charging, self.counters, clock)
         self.watch = GrantWatch(charging.find_session, self._cut_off, clock)
         self.desk = RadiusDesk(settings.radius, charging, currencies, self.counters, self._seldom, self.watch, clock)
+        self.desk.on_longer = self.dynamic.tell_longer
         tls = TlsFiles(config_dir, settings.radius.tls) if settings.radius.radsec else None
         self.streams = RadiusStreams(
             settings.radius, self._clients, self.desk, self.counters, self._seldom, clock, is_ready, tls
