@@ -103,6 +103,9 @@ class RadiusTls(_Section, frozen=True):
     revocations: str = ""
 
 
+SilentCalls: TypeAlias = Literal["hold", "granted", "zero"]
+
+
 class Radius(_Section, frozen=True):
     authentication: tuple[str, ...] = ("127.0.0.1:1812",)
     accounting: tuple[str, ...] = ("127.0.0.1:1813",)
@@ -115,6 +118,8 @@ class Radius(_Section, frozen=True):
     reply_cache_s: int = 30
     session_max_s: int = 14_400
     ring_s: int = 180
+    silent_calls: SilentCalls = "hold"  # without interims and Stop
+    hold_s: int = 3600
     attempts_max: int = 10  # wrong passwords from one line, then it has to wait
     lockout_s: int = 300
     tls: RadiusTls = RadiusTls()

@@ -36,6 +36,7 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
     ("radius", "reply_cache_s"): (limits.REPLY_CACHE_S_MIN, limits.REPLY_CACHE_S_MAX),
     ("radius", "session_max_s"): (1, limits.SESSION_S_MAX),
     ("radius", "ring_s"): (1, limits.RING_S_MAX),
+    ("radius", "hold_s"): (0, limits.SESSION_S_MAX),
     ("radius", "attempts_max"): (1, 1_000_000),
     ("radius", "lockout_s"): (1, 86_400),
     ("http", "requests_per_minute"): (1, 10_000_000),

@@ -36,6 +36,7 @@ from ocs.charging.steps import (
     with_expiries,
     with_lease_gone,
 )
+from ocs.charging.unreported import as_granted, given_back, held, is_unreported
 from ocs.rating.timetable import begun_later
 
 
@@ -195,7 +196,14 @@ def _expire(case: Case, account: Account) -> Answered:
     session = _session_of(case)
     if case.now_ms < session.deadline_ms and not case.request.is_forced:
         return _filed_anew(case, account, session)
-    return closed(case, _nothing_asked(account, session), ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
+    charged = _nothing_asked(account, session)
+    policy = case.policy.silent_calls
+    if policy != "zero" and not case.request.is_forced and is_unreported(session):
+        if policy == "hold" and not session.flags & CdrFlag.HELD:
+            return held(case, account, session)
+        if policy == "granted":
+            charged = as_granted(case, account, charged)
+    return closed(case, charged, ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
 
 
 # --- closed -----------------------------------------------------------------------------------------------------
@@ -228,10 +236,19 @@ def _after_close(case: Case, account: Account) -> Answered:
     if is_interim or not isinstance(record, Tombstone):
         return Decision(answer, account)
     if record.given_up is not None and case.request.cumulative:
-        return charged_late(case, account, record, record.given_up)
+        return _reported_late(case, account, record, record.given_up)
     if not has_use:
         return Decision(answer, account)
     return orphaned(case, account, record, answer)
+
+
+def _reported_late(case: Case, account: Account, tombstone: Tombstone, session: CreditSession) -> Answered:
+    if session.flags & CdrFlag.ASSUMED:
+        back = given_back(case, account, tombstone, session)
+        if back is not None:
+            return back
+        session = session.with_groups(tuple(structs.replace(state, debits=()) for state in session.groups))
+    return charged_late(case, account, tombstone, session)
 
 
 def _nothing(_case: Case, account: Account) -> Answered:

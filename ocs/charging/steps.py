@@ -279,8 +279,12 @@ def _given_up(case: Case, session: CreditSession) -> CreditSession | None:
     """What a last report would be charged by: use and cost so far, nothing held, and nothing to be debited again."""
     if case.request.kind is not RequestKind.EXPIRY or not session.session_key.startswith(REPORTS_TOTALS):
         return None
-    states = [structs.replace(state, debits=(), granted=0, reservation=(), flags=0) for state in session.groups]
-    return structs.replace(session, groups=tuple(states), answers=(), flags=0)
+    assumed = CdrFlag.ASSUMED if any(state.flags & CdrFlag.ASSUMED for state in session.groups) else 0
+    states = [
+        structs.replace(state, debits=state.debits if assumed else (), granted=0, reservation=(), flags=0)
+        for state in session.groups
+    ]
+    return structs.replace(session, groups=tuple(states), answers=(), flags=assumed)
 
 
 def charged_late(case: Case, account: Account, tombstone: Tombstone, session: CreditSession) -> Answered:

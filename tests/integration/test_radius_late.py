@@ -6,11 +6,14 @@ import hmac
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from ocs.charging.cdr import CdrFlag
 from protocols.radius import authenticators
 from protocols.radius.responder import Role
 from tests.integration.radius_world import playing
-from tests.integration.test_radius_charging import CALL, INTERIM, START, STOP, T0_S
+from tests.integration.test_radius_charging import CALL, INTERIM, ON, START, STOP, T0_S
+from tests.scenario.world import POLICY
 from tests.wire.radius_packets import access_request, accounting_request, attributes_of
 from tests.wire.test_radius_responder import receive
 
@@ -66,6 +69,62 @@ async def test_r71_a_call_without_stop_is_closed_at_its_last_interim() -> None:
         gateway.world.clock.now_ms += 2 * 3600 * 1000
         await gateway.world.close_silent_sessions()
         assert await gateway.figures() == (940, 0)
+
+
+async def test_r71_a_call_of_which_nothing_was_reported_is_held() -> None:
+    """R-71: its money waits for the Stop, for a time; then it is free, and its record says what happened."""
+    policy = structs.replace(POLICY, silent_calls="hold", hold_ms=3_600_000)
+    async with playing(policy=policy) as gateway:
+        await gateway.account(START, {**CALL, 44: "s1"})
+        gateway.world.clock.now_ms += 2 * 3_600_000
+        await gateway.world.close_silent_sessions()
+        assert await gateway.figures() == (1000, 1000)
+        gateway.world.clock.now_ms += 3_600_000
+        await gateway.world.close_silent_sessions()
+        assert await gateway.figures() == (1000, 0)
+        (record,) = await gateway.records()
+        assert record.flags == CdrFlag.NO_FINAL_REPORT | CdrFlag.HELD
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 30})
+        assert await gateway.figures() == (970, 0)
+
+
+async def test_r71_a_stop_ends_what_is_held() -> None:
+    """R-71: an interim is a sign as well: what it told is charged when nothing follows."""
+    policy = structs.replace(POLICY, silent_calls="hold", hold_ms=3_600_000)
+    async with playing(policy=policy) as gateway:
+        for name, report in (("s1", {40: STOP, 46: 100}), ("s2", {40: INTERIM, 46: 50})):
+            await gateway.account(START, {**CALL, 44: name})
+            gateway.world.clock.now_ms += 2 * 3_600_000
+            await gateway.world.close_silent_sessions()
+            await gateway.account(report[40], {**CALL, 44: name, 46: report[46]})
+        gateway.world.clock.now_ms += 2 * 3_600_000
+        await gateway.world.close_silent_sessions()
+        assert await gateway.figures() == (850, 0)
+
+
+@pytest.mark.parametrize(("stop_s", "left"), [(30, 970), (1000, 0), (1100, -100)])
+async def test_r71_r72_a_call_charged_as_granted_is_put_right_by_its_stop(stop_s: int, left: int) -> None:
+    """R-72: the difference between what it cost and what was taken, either sign, once."""
+    async with playing(policy=structs.replace(POLICY, silent_calls="granted")) as gateway:
+        await gateway.account(START, {**CALL, 44: "s1"})
+        gateway.world.clock.now_ms += 2 * 3_600_000
+        await gateway.world.close_silent_sessions()
+        assert await gateway.figures() == (0, 0)
+        (record,) = await gateway.records()
+        assert record.flags == CdrFlag.NO_FINAL_REPORT | CdrFlag.ASSUMED
+        for delay_s in (0, 5):
+            await gateway.account(STOP, {**CALL, 44: "s1", 46: stop_s, 41: delay_s})
+            assert await gateway.figures() == (left, 0)
+
+
+async def test_r71_accounting_on_holds_nothing() -> None:
+    """R-70: the gateway itself says that its calls are over: what was not reported is zero, and flagged."""
+    for silent_calls in ("hold", "granted"):
+        async with playing(policy=structs.replace(POLICY, silent_calls=silent_calls)) as gateway:
+            await gateway.account(START, {**CALL, 44: "s1"})
+            gateway.world.clock.now_ms += 60_000
+            await gateway.account(ON, {32: "gw1", 44: "boot"})
+            assert await gateway.figures() == (1000, 0)
 
 
 async def test_r73_an_id_that_is_used_again_is_a_new_call() -> None:
