@@ -15,6 +15,7 @@ from msgspec import structs
 from balance.account import Account
 from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.decision import Decision
+from ocs.charging.late import as_granted, held, is_unreported, reported_late
 from ocs.charging.quota import release
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
 from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, Tombstone
@@ -24,7 +25,6 @@ from ocs.charging.steps import (
     Charged,
     answer_of,
     charge,
-    charged_late,
     closed,
     kept_open,
     lease_of,
@@ -36,7 +36,6 @@ from ocs.charging.steps import (
     with_expiries,
     with_lease_gone,
 )
-from ocs.charging.unreported import as_granted, given_back, held, is_unreported
 from ocs.rating.timetable import begun_later
 
 
@@ -236,19 +235,10 @@ def _after_close(case: Case, account: Account) -> Answered:
     if is_interim or not isinstance(record, Tombstone):
         return Decision(answer, account)
     if record.given_up is not None and case.request.cumulative:
-        return _reported_late(case, account, record, record.given_up)
+        return reported_late(case, account, record, record.given_up)
     if not has_use:
         return Decision(answer, account)
     return orphaned(case, account, record, answer)
-
-
-def _reported_late(case: Case, account: Account, tombstone: Tombstone, session: CreditSession) -> Answered:
-    if session.flags & CdrFlag.ASSUMED:
-        back = given_back(case, account, tombstone, session)
-        if back is not None:
-            return back
-        session = session.with_groups(tuple(structs.replace(state, debits=()) for state in session.groups))
-    return charged_late(case, account, tombstone, session)
 
 
 def _nothing(_case: Case, account: Account) -> Answered:

@@ -24,10 +24,11 @@ from ocs.rating.units import UnitKind
 Granted: TypeAlias = tuple[Account, GroupState, GroupAnswer]
 
 
-def total_used(state: GroupState, used: tuple[Quantity, ...], is_cumulative: bool) -> int | None:
+def total_used(state: GroupState, used: tuple[Quantity, ...], is_cumulative: bool, octets_wrap: int = 0) -> int | None:
     """The session's use after this report, in the unit the tariff prices; None when it is beyond belief.
 
-    Other kinds are information only (statement 39). A cumulative counter never goes down (statement 65).
+    Other kinds are information only (statement 39). A cumulative counter never goes down (statement 65); one of octets
+    that begins again at ``octets_wrap`` and fell by more than half of that has done so since [R-63].
     """
     kind = state.tariff.price.kind
     reported = 0
@@ -36,8 +37,16 @@ def total_used(state: GroupState, used: tuple[Quantity, ...], is_cumulative: boo
             return None
         if quantity.kind == kind:
             reported = quantity.value
+    if octets_wrap and kind is UnitKind.OCTETS and state.used - reported > octets_wrap // 2:
+        reported += -(-(state.used - reported - octets_wrap // 2) // octets_wrap) * octets_wrap
     total = max(state.used, reported) if is_cumulative else state.used + reported
     return total if total <= USED_MAX[kind] else None
+
+
+def went_down(state: GroupState, used: tuple[Quantity, ...]) -> bool:
+    """Whether a total is less than one that was told before."""
+    kind = state.tariff.price.kind
+    return any(quantity.value < state.used for quantity in used if quantity.kind == kind)
 
 
 def report(

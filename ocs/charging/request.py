@@ -139,6 +139,7 @@ class ChargingRequest(msgspec.Struct):
     currency: str = ""  # of MONEY quantities; an account of another currency cannot be charged so
     counts_since_last: bool = False  # with cumulative: used is what came since the record before (Rf containers)
     refund_of: str = ""  # REFUND_ACCOUNT: the session key of the debit
+    octets_wrap: int = 0  # RADIUS: where a counter of octets begins again, if nobody counts how often
     network: str = ""  # where the user roams (MCC and MNC), where the client says so
 
     def complete(self) -> None:

@@ -13,7 +13,7 @@ from balance.money import Amount
 from ocs.charging.cdr import Cdr, CdrFlag, CdrGroup, JournalEntry
 from ocs.charging.decision import Decision, Rates
 from ocs.charging.policy import SILENCE_MARGIN_S, QuotaPolicy
-from ocs.charging.quota import ended, grant, release, report, total_used
+from ocs.charging.quota import ended, grant, release, report, total_used, went_down
 from ocs.charging.request import (
     ChargingAnswer,
     ChargingRequest,
@@ -100,7 +100,10 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         if request.duration_from_times:
             used = from_times(request, session, state)
         if used is not None:
-            total = total_used(state, used, request.cumulative and not request.counts_since_last)
+            is_total = request.cumulative and not request.counts_since_last
+            total = total_used(state, used, is_total, request.octets_wrap)
+            if is_total and state.used and not is_late and went_down(state, used):
+                state = structs.replace(state, flags=state.flags | CdrFlag.COUNTER_WENT_DOWN)
             reported = report(account, state, total, now_ms, keeps_grant) if total is not None else None
             if reported is None:
                 return None
@@ -285,37 +288,6 @@ def _given_up(case: Case, session: CreditSession) -> CreditSession | None:
         for state in session.groups
     ]
     return structs.replace(session, groups=tuple(states), answers=(), flags=assumed)
-
-
-def charged_late(case: Case, account: Account, tombstone: Tombstone, session: CreditSession) -> Answered:
-    """The last report of a session that was given up: what it used beyond what was paid, as a record of its own."""
-    request = case.request
-    charged = charge(case, account, session)
-    if charged is None:
-        return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
-    account = charged.account
-    answer = answer_of(account, charged.groups, ChargingStatus.SUCCESS, charged.answers, case.now_ms)
-    stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
-    seen = tombstone.seen.with_number(request.request_number)
-    records = ((session.session_key, Tombstone(account.account_id, tombstone.closed_at_ms, seen, (stored,))),)
-    before = {state.key: state for state in session.groups}
-    rest = [
-        structs.replace(state, used=state.used - before[state.key].used, cost=state.cost - before[state.key].cost)
-        if state.key in before
-        else state
-        for state in charged.groups
-    ]
-    if not any(state.used for state in rest):
-        return Decision(answer, account, records)
-    number = account.entry_number + 1
-    account = with_entry_number(account, number)
-    late = session.with_groups(tuple(rest))
-    entry = JournalEntry(
-        account.account_id, number, case.now_ms, "session", account.currency,
-        tuple(hold.negated() for hold in late.debits), session.session_key, session.peer,
-        request.cause, closing_record(case, late, CdrFlag.LATE_REPORT),
-    )  # fmt: skip
-    return Decision(answer, account, records, (entry,))
 
 
 def closing_record(case: Case, session: CreditSession, flags: int) -> Cdr:

@@ -64,6 +64,12 @@ def octets_used(reading: Reading) -> int | None:
     return (received or 0) + (sent or 0) + (wraps << 32)
 
 
+def counts_wraps(reading: Reading) -> bool:
+    """Whether the record says how often its counters of octets have begun again."""
+    attributes = reading.attributes
+    return a.ACCT_INPUT_GIGAWORDS in attributes or a.ACCT_OUTPUT_GIGAWORDS in attributes
+
+
 def event_at_ms(reading: Reading) -> int | None:
     """Event-Timestamp: seconds as an integer (RFC 2869, section 5.3), or Kamailio's text ``seconds.micros``."""
     values = reading.attributes.get(a.EVENT_TIMESTAMP)

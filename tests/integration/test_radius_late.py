@@ -50,6 +50,44 @@ async def test_65_a_counter_that_falls_gives_nothing_back() -> None:
             assert (await gateway.figures())[0] == 900
         await gateway.account(STOP, {**CALL, 44: "s1", 46: 60})
         assert await gateway.figures() == (900, 0)
+        assert (await gateway.records())[0].flags & CdrFlag.COUNTER_WENT_DOWN
+
+
+GIB = 2**30
+DATA = {1: "4915100000001", 6: 2, 7: 1, 32: "bras1", 44: "d1"}  # Framed: 0.05 a started MiB
+
+
+@pytest.mark.parametrize(
+    ("reports", "mib", "is_flagged"),
+    [
+        (((3 * GIB, 0), (GIB // 2, 0)), 4096 + 512, True),  # lower by more than half the range: it began again
+        (((3 * GIB, 0), (2 * GIB, 0)), 3072, True),  # lower by less: whatever it is, it is no wrap
+        (((3 * GIB, 0), (0, 0), (GIB, 0), (2 * GIB, 0)), 4096 + 2048, True),
+        (((3 * GIB, 0), (3 * GIB + 1, 0)), 3073, False),
+    ],
+)
+async def test_r63_a_counter_of_octets_begins_again_at_four_gigabytes(
+    reports: tuple[tuple[int, int], ...], mib: int, is_flagged: bool
+) -> None:
+    """R-63: a gateway without Gigawords; the record says that the counter fell."""
+    async with playing("1000.00") as gateway:
+        await gateway.account(START, DATA)
+        for seconds, (received, sent) in enumerate(reports, 1):
+            await gateway.account(INTERIM, {**DATA, 46: 300 * seconds, 42: received, 43: sent})
+        received, sent = reports[-1]
+        await gateway.account(STOP, {**DATA, 46: 9000, 42: received, 43: sent})
+        assert await gateway.figures() == (100_000 - 5 * mib, 0)
+        assert bool((await gateway.records())[0].flags & CdrFlag.COUNTER_WENT_DOWN) == is_flagged
+
+
+async def test_r63_gigawords_say_how_often_a_counter_began_again() -> None:
+    """R-63: then nothing is assumed, and a counter that falls gives and takes nothing."""
+    async with playing("1000.00") as gateway:
+        await gateway.account(START, DATA)
+        await gateway.account(INTERIM, {**DATA, 46: 300, 42: 0, 52: 1})
+        await gateway.account(INTERIM, {**DATA, 46: 600, 42: 5, 52: 0})
+        await gateway.account(STOP, {**DATA, 46: 900, 42: 0, 52: 1})
+        assert await gateway.figures() == (100_000 - 5 * 4096, 0)
 
 
 async def test_r66_use_beyond_the_reservation_is_charged_in_full() -> None:
