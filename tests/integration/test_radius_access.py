@@ -6,11 +6,14 @@ import hashlib
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from protocols.radius.authenticators import hide_password
+from protocols.radius.digest import stored_digests
 from protocols.radius.packet import decode
 from protocols.radius.words import named_attributes
 from tests.integration.radius_standin import ALICE, Running, running
-from tests.wire.radius_packets import access_request, attributes_of, dictionary, named, status_server
+from tests.wire.radius_packets import COUNTING, access_request, attributes_of, dictionary, named, status_server
 
 pytestmark = pytest.mark.integration
 
@@ -66,6 +69,29 @@ async def test_r81_a_digest_with_the_nonce_of_the_proxy() -> None:
         assert said["Digest-Response-Auth"] == hashlib.md5(proof.encode()).hexdigest()
         code, said = await asker.ask({**CALL, **digest("n1", "guess", 2)})
         assert (code, said["h323-return-code"], "Digest-Response-Auth" in said) == (3, "h323-return-code=2", False)
+
+
+async def test_r84_digests_stand_for_the_password() -> None:
+    """A subscriber of whom H(A1) is kept: digests of that realm and PAP are checked by it, CHAP cannot be."""
+    kept = stored_digests({"example.net": hashlib.md5(b"alice:example.net:wonder").hexdigest().upper()})
+    async with running() as server:
+        server.core.known = (*ALICE.identities, "sip:alice@example.net")
+        server.core.subscriber = structs.replace(ALICE, password=kept, identities=server.core.known)
+        asker = Asker(server)
+        code, said = await asker.ask({**CALL, **digest("n1")})
+        assert (code, "Digest-Response-Auth" in said) == (2, True)
+        assert (await asker.ask({**CALL, **digest("n1", "guess", 2)}))[0] == 3
+        assert (await asker.ask({**CALL, **digest("n1", count=3, **{"Digest-Realm": "other.net"})}))[0] == 3
+        for name, word, expected in (
+            ("alice", b"wonder", 2),
+            ("alice@example.net", b"wonder", 2),
+            ("alice", b"guess", 3),
+            ("49151", b"wonder", 3),
+        ):
+            hidden = hide_password(word, COUNTING, b"s3cret")
+            assert (await asker.ask({**CALL, "User-Name": name, "User-Password": f"0x{hidden.hex()}"}))[0] == expected
+        chap = b"\x01" + hashlib.md5(b"\x01wonder" + COUNTING).digest()
+        assert (await asker.ask({**CALL, "CHAP-Password": f"0x{chap.hex()}"}))[0] == 3
 
 
 async def test_r83_the_number_to_rate_is_the_one_called_not_the_one_in_the_uri() -> None:
