@@ -16,7 +16,7 @@ from balance.account import Account
 from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.decision import Decision
 from ocs.charging.late import as_granted, held, is_unreported, reported_late
-from ocs.charging.quota import release
+from ocs.charging.quota import costs_an_attempt, release
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
 from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, Tombstone
 from ocs.charging.steps import (
@@ -130,10 +130,12 @@ def _terminate_lease(case: Case, account: Account) -> Answered:
 
 
 def _expire_lease(case: Case, account: Account) -> Answered:
-    """No call came: the money is free again, and nothing is worth a record [R-45]."""
+    """No call came: the money is free again [R-45]. It is worth a record if attempts cost something."""
     lease = lease_of(case)
     if case.now_ms < lease.deadline_ms and not case.request.is_forced:
         return _filed_anew(case, account, lease)
+    if any(costs_an_attempt(state) for state in lease.groups):
+        return closed(case, _nothing_asked(account, lease), ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
     for state in lease.groups:
         account, _ = release(account, state, case.now_ms)
     return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account, ((lease.session_key, None),))

@@ -102,10 +102,15 @@ def release(account: Account, state: GroupState, now_ms: int) -> tuple[Account, 
     )
 
 
+def costs_an_attempt(state: GroupState) -> bool:
+    """Whether something is due that was not paid, though no use was ever reported."""
+    price = state.tariff.price
+    return price.terms.__class__ is Terms and not state.cost and bool(cost_of(price, state.used))
+
+
 def ended(account: Account, state: GroupState, now_ms: int) -> tuple[Account, GroupState]:
     """End the group for good: an attempt of which no use was ever reported is an attempt all the same."""
-    terms = state.tariff.price.terms
-    if terms.__class__ is Terms and not state.cost and cost_of(state.tariff.price, state.used):
+    if costs_an_attempt(state):
         reported = report(account, state, state.used, now_ms)
         assert reported is not None, "what nothing costs can be booked"
         return reported

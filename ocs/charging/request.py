@@ -177,3 +177,4 @@ class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     check_balance: int = -1
     is_session_new: bool = False
     held: Amount = 0  # of a refusal for want of money: what the account's other sessions hold
+    on_credit: bool = False  # the account may spend more than was paid in

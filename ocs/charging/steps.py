@@ -362,7 +362,8 @@ def answer_of(
     for state in states:
         cost += state.cost
     left: Amount = available(account, now_ms)
-    return ChargingAnswer(status, groups, cost, account.currency, left, 0 < account.low_balance > left)
+    low = 0 < account.low_balance > left
+    return ChargingAnswer(status, groups, cost, account.currency, left, low, on_credit=account.credit_limit > 0)
 
 
 def _deadline_ms(case: Case, charged: Charged) -> int:

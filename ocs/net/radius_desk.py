@@ -87,6 +87,7 @@ class RadiusDesk:
         self._clock = clock
         self._charged: list[tuple[Work, ChargingRequest, ChargingAnswer]] = []
         self._is_flush_due = False
+        self.trace: Callable[[Work], None] | None = None
         self.on_longer: Callable[[str], None] = lambda _: None
         self._drained: asyncio.Event | None = None
         self.in_flight = 0
@@ -95,6 +96,9 @@ class RadiusDesk:
         """Answer them now, in a later turn, or never. All are read before the first is submitted: each step's code and
         tables stay in the processor's caches so (docs/adr/0015-steps.md).
         """
+        if self.trace is not None:
+            for work in works:
+                self.trace(work)
         asked: list[tuple[Work, ChargingRequest]] = []
         for work in works:
             is_access = work.packet.code == ACCESS_REQUEST
@@ -187,6 +191,7 @@ class RadiusDesk:
                 session=request.session_key,
                 result=_RESULTS[answer.status],
                 used=[(quantity.kind.name.lower(), quantity.value) for quantity in request.groups[0].used or ()],
+                details=dict(request.details),
             )
 
     async def _close_sessions(self, work: Work, request: CloseSessions) -> None:

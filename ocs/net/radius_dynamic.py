@@ -142,7 +142,8 @@ class DynamicAuthorization:
         client = self._clients.get(session.peer)
         if client is None or session.kind is not SessionKind.CALL or not client.profile.dialect.dynamic.disconnect:
             return
-        self._ask(client, session, disconnect_request(session, client.profile, self._dictionary), cause)
+        request = disconnect_request(session, client.profile, self._dictionary, self._clock())
+        self._ask(client, session, request, cause)
 
     def disconnect_once(self, session: CreditSession, cause: str) -> None:
         """The same for what several processes may notice at once: the first to claim it asks, of those that can."""

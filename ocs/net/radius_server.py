@@ -26,11 +26,13 @@ from ocs.net.radius_streams import RadiusStreams
 from ocs.net.radius_tls import TlsFiles
 from ocs.net.radius_watch import GrantWatch
 from ocs.net.radius_work import Charging, SeldomLog, Work
+from ocs.observe.logging import is_tracing
 from ocs.observe.metrics import Counters
 from ocs.settings import Settings
 from protocols.radius.dedup import ReplyCache
 from protocols.radius.packet import Packet
 from protocols.radius.responder import Discard, Responder, Role
+from protocols.radius.words import code_name, named_attributes
 
 log = structlog.get_logger()
 
@@ -81,6 +83,9 @@ class RadiusServer:
         self.watch = GrantWatch(charging.find_session, self._cut_off, clock)
         self.desk = RadiusDesk(settings.radius, charging, currencies, self.counters, self._seldom, self.watch, clock)
         self.desk.on_longer = self.dynamic.tell_longer
+        self._dictionary = products.dictionary
+        if is_tracing():
+            self.desk.trace = self._trace
         tls = TlsFiles(config_dir, settings.radius.tls) if settings.radius.radsec else None
         self.streams = RadiusStreams(
             settings.radius, self._clients, self.desk, self.counters, self._seldom, clock, is_ready, tls
@@ -164,6 +169,11 @@ class RadiusServer:
 
     def _cut_off(self, session: CreditSession) -> None:
         self.dynamic.disconnect_once(session, "the granted time is over")
+
+    def _trace(self, work: Work) -> None:
+        """The request in words, by the names of the dictionaries."""
+        attributes = {each.name: each.text.strip('"') for each in named_attributes(work.packet, self._dictionary)}
+        log.debug("radius_request", client=work.client.name, code=code_name(work.packet.code), attributes=attributes)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 

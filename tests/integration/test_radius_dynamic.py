@@ -93,6 +93,19 @@ def in_words(packet: Packet) -> dict[str, Any]:
     return {name: packet[name] for name in packet.keys()}  # noqa: SIM118 - pyrad's packets are no mappings
 
 
+@pytest.mark.parametrize("is_wanted", [True, False])
+async def test_r93_event_timestamp_where_the_profile_wants_it(tmp_path: Path, is_wanted: bool) -> None:
+    """The instant of the request, in every repeat the same; else nothing that a gateway might not know."""
+    shutil.copytree(CONFIG, tmp_path / "config")
+    words = f'title = "x"\n[dynamic]\ndisconnect = true\nevent_timestamp = {str(is_wanted).lower()}\n'
+    (tmp_path / "config" / "profiles" / "stamped.toml").write_text(words, encoding="utf-8")
+    async with cut_off_world(config=tmp_path / "config", profile="stamped") as (gateway, nas):
+        await gateway.account(START, CALL)
+        gateway.server.dynamic.disconnect(await session_of(gateway), "test")
+        at_s = [gateway.world.clock.now_ms // 1000] if is_wanted else None
+        assert in_words(await nas.next()).get("Event-Timestamp") == at_s
+
+
 async def test_of_several_processes_one_asks() -> None:
     """What all of them notice, a call at its end or a silent one, the first to claim it sends, also without the store."""
     async with cut_off_world() as (gateway, nas):

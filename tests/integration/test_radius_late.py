@@ -13,7 +13,7 @@ from protocols.radius import authenticators
 from protocols.radius.responder import Role
 from tests.integration.radius_world import playing
 from tests.integration.test_radius_charging import CALL, INTERIM, ON, START, STOP, T0_S
-from tests.scenario.world import POLICY
+from tests.scenario.world import POLICY, amount
 from tests.wire.radius_packets import access_request, accounting_request, attributes_of
 from tests.wire.test_radius_responder import receive
 
@@ -29,6 +29,22 @@ async def test_r45_an_authorization_without_a_call_ends_and_a_late_stop_is_charg
         assert await gateway.figures() == (1000, 0)
         await gateway.account(STOP, {**CALL, 44: "s1", 46: 30})
         assert await gateway.figures() == (970, 0)
+
+
+async def test_r45_an_attempt_that_costs_something_is_charged_without_a_start() -> None:
+    """R-45: authorized, and nothing came of it that the gateway reports: the fee for the attempt, and a record of it.
+    Should records come after all, the fee is not taken again.
+    """
+    attempt = {**CALL, 30: "400555", 44: "s1"}
+    async with playing() as gateway:
+        await gateway.access(attempt)
+        gateway.world.clock.now_ms += 4 * 3_600_000
+        await gateway.world.close_silent_sessions()
+        assert await gateway.figures() == (995, 0)
+        (record,) = await gateway.records()
+        assert (record.cost, record.flags, record.groups[0].used) == (amount("0.05"), CdrFlag.NO_FINAL_REPORT, 0)
+        await gateway.account(STOP, {**attempt, 46: 65, 41: 4 * 3600})
+        assert await gateway.figures() == (930, 0), "65 s, and the fee once"
 
 
 async def test_r46_r47_a_second_call_is_decided_on_what_is_left() -> None:
