@@ -102,7 +102,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         if used is not None:
             is_total = request.cumulative and not request.counts_since_last
             total = total_used(state, used, is_total, request.octets_wrap)
-            if is_total and state.used and not is_late and went_down(state, used):
+            if total == state.used and total and is_total and not is_late and went_down(state, used):
                 state = structs.replace(state, flags=state.flags | CdrFlag.COUNTER_WENT_DOWN)
             reported = report(account, state, total, now_ms, keeps_grant) if total is not None else None
             if reported is None:

@@ -13,15 +13,27 @@ from functools import partial
 from typing import Final
 
 import structlog
+from redis.exceptions import RedisError
 
 from balance.money import Currency
 from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupAnswer, RequestKind
 from ocs.gateways.radius import CloseSessions, Uncharged, accounting_request, authorization_request
-from ocs.gateways.radius_credentials import Attempts, Check, UsedNonces, first_look, second_look, who_tries
+from ocs.gateways.radius_credentials import (
+    HEARD_BEFORE,
+    Attempts,
+    Check,
+    Used,
+    UsedNonces,
+    first_look,
+    second_look,
+    used_nonce,
+    who_tries,
+)
 from ocs.gateways.radius_names import identities_of
 from ocs.gateways.radius_profile import Reason
 from ocs.gateways.radius_reply import UNANSWERED, authorization_reply, is_charged, rejection
+from ocs.net.radius_memory import RadiusMemory
 from ocs.net.radius_watch import GrantWatch
 from ocs.net.radius_work import Charging, SeldomLog, Work
 from ocs.observe.metrics import Counters
@@ -87,6 +99,7 @@ class RadiusDesk:
         self._clock = clock
         self._charged: list[tuple[Work, ChargingRequest, ChargingAnswer]] = []
         self._is_flush_due = False
+        self.memory: RadiusMemory | None = None
         self.trace: Callable[[Work], None] | None = None
         self.on_longer: Callable[[str], None] = lambda _: None
         self._drained: asyncio.Event | None = None
@@ -239,11 +252,41 @@ class RadiusDesk:
             check = second_look(
                 work.packet, found, work.peer.secret, self._used_nonces, is_protected=work.channel.is_protected
             )  # fmt: skip
-        if check.reason is None:
-            self._attempts.was_right(who)
-        else:
+        if check.reason is not None:
             self._attempts.was_wrong(who, now_ms)
-        self._on_checked(work, reading, check, now_ms)
+        had_wrong_ones = check.reason is None and self._attempts.was_right(who)
+        used = used_nonce(work.packet, profile, now_ms) if check.reason is None else None
+        if self.memory is None or not (check.reason or had_wrong_ones or used):
+            self._on_checked(work, reading, check, now_ms)
+        else:
+            self._spawn(self._compare(self.memory, work, reading, check, used, who, now_ms))
+
+    async def _compare(
+        self,
+        memory: RadiusMemory,
+        work: Work,
+        reading: Reading,
+        check: Check,
+        used: Used | None,
+        who: tuple[str, str],
+        now_ms: int,
+    ) -> None:
+        """With what other processes know, before the answer: a guess elsewhere is a guess, a digest heard is heard."""
+        try:
+            if check.reason is not None:
+                self._attempts.were_wrong(who, await memory.wrong(who), now_ms)
+            elif used is not None and await memory.is_heard_before(*used):
+                check = HEARD_BEFORE
+            else:
+                await memory.right(who)
+        except (RedisError, OSError):
+            self._stay_silent(work, "unavailable")
+            return
+        try:
+            self._on_checked(work, reading, check, now_ms)
+        except Exception:
+            log.exception("radius_request_failed", client=work.client.name)
+            self._stay_silent(work, "internal_fault")
 
     def _on_checked(self, work: Work, reading: Reading, check: Check, now_ms: int) -> None:
         if check.is_secret_suspect:
