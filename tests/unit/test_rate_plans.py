@@ -130,8 +130,12 @@ def test_r46_how_much_a_call_may_hold_is_inherited() -> None:
 
 def test_r46_editions_of_a_plan_have_their_own() -> None:
     """Each in its time."""
-    first = 'name = "e"\ncurrency = "EUR"\nto = "2027-01-01"\nauthorization = { share = 2 }\n' + SMS.format("A", "1", "")
-    then = 'name = "e"\ncurrency = "EUR"\nfrom = "2027-01-01"\nauthorization = { share = 3 }\n' + SMS.format("B", "1", "")
+    first = 'name = "e"\ncurrency = "EUR"\nto = "2027-01-01"\nauthorization = { share = 2 }\n' + SMS.format(
+        "A", "1", ""
+    )
+    then = 'name = "e"\ncurrency = "EUR"\nfrom = "2027-01-01"\nauthorization = { share = 3 }\n' + SMS.format(
+        "B", "1", ""
+    )
     rates = book(HEAD, one=first, two=then)
     at = [instant_ms(day) for day in ("2026-12-31", "2027-01-01")]
     assert [rates.authorization_of("e", ms) for ms in at] == [Authorization(share=2), Authorization(share=3)]
