@@ -36,6 +36,7 @@ from ocs.handover import load_apart
 from ocs.net import diameter_report, radius_report
 from ocs.net.diameter_server import DiameterServer
 from ocs.net.http_server import HttpServer
+from ocs.net.radius_memory import RadiusMemory
 from ocs.net.radius_notices import RadiusNotices
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
@@ -90,7 +91,11 @@ class Daemon:
         )
         self._supervision = Supervision(self._online, store, now_ms)
         self._rates = RateDesk(
-            endpoints.config_dir, self._online, now_ms, lambda: load_apart(endpoints.config_dir, _books(settings))
+            endpoints.config_dir,
+            self._online,
+            now_ms,
+            lambda: load_apart(endpoints.config_dir, _books(settings)),
+            _books(settings) / "in_force",
         )
         self._stop = asyncio.Event()
         self._on_reload: list[Callable[[], None]] = []
@@ -127,6 +132,9 @@ class Daemon:
             counters=self._counters,
             is_ready=lambda: self._store.is_ready,
         )
+        radius.dynamic.claim = notices.claim
+        memory = RadiusMemory(self._store.client, self._settings.radius.lockout_s * 1000)
+        radius.desk.memory = memory
         radius_notices = RadiusNotices(notices, radius.dynamic, charging.find_session)
         reader = NoticeReader(notices, now_ms, {"gy": diameter.requests.take, "ra": radius_notices.take})
         self._supervision.on_silent = radius.on_silent
@@ -148,6 +156,7 @@ class Daemon:
             asyncio.create_task(self._supervision.run(), name="supervision"),
             asyncio.create_task(reader.run(), name="notices"),
             asyncio.create_task(self._rates.run(), name="scheduled rates"),
+            asyncio.create_task(memory.run(radius.clients), name="radius memory"),
             *[asyncio.create_task(report.run(), name="reports") for report in reports],
         ]
         try:

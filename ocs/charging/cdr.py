@@ -30,6 +30,8 @@ class CdrFlag(IntFlag):
     COUNTER_WENT_DOWN = 64
     DURATIONS_DIFFER = 128  # the client counted other seconds than lie between its connect and disconnect times
     LATE_REPORT = 256  # what a session used beyond the record that was written when it was given up
+    HELD = 512  # without a report: its money was held for a while before it was given up
+    ASSUMED = 1024  # without a report: charged for all that was granted
 
 
 class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):

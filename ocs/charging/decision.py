@@ -12,6 +12,7 @@ from ocs.charging.session import Record
 from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import RatingFault
+from ocs.rating.rateplan import Authorization
 
 AnswerT = TypeVar("AnswerT")
 
@@ -33,6 +34,9 @@ class Rates(Protocol):
 
     def lasting(self, price: Price, began_ms: int, lasts_s: int) -> Price:
         """The same price for a session that lasts so long, where more of its calendar has to be pinned for that."""
+
+    def authorization_of(self, plan: str, at_ms: int) -> Authorization | None:
+        """How much a call may hold at once; None for all that is affordable."""
 
     def currency_of(self, plan: str) -> str | None:
         """The plan's currency; None for a plan that is not known."""

@@ -15,7 +15,8 @@ from msgspec import structs
 from balance.account import Account
 from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.decision import Decision
-from ocs.charging.quota import release
+from ocs.charging.late import as_granted, held, is_unreported, reported_late
+from ocs.charging.quota import costs_an_attempt, release
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
 from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, Tombstone
 from ocs.charging.steps import (
@@ -24,7 +25,6 @@ from ocs.charging.steps import (
     Charged,
     answer_of,
     charge,
-    charged_late,
     closed,
     kept_open,
     lease_of,
@@ -130,10 +130,12 @@ def _terminate_lease(case: Case, account: Account) -> Answered:
 
 
 def _expire_lease(case: Case, account: Account) -> Answered:
-    """No call came: the money is free again, and nothing is worth a record [R-45]."""
+    """No call came: the money is free again [R-45]. It is worth a record if attempts cost something."""
     lease = lease_of(case)
     if case.now_ms < lease.deadline_ms and not case.request.is_forced:
         return _filed_anew(case, account, lease)
+    if any(costs_an_attempt(state) for state in lease.groups):
+        return closed(case, _nothing_asked(account, lease), ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
     for state in lease.groups:
         account, _ = release(account, state, case.now_ms)
     return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account, ((lease.session_key, None),))
@@ -195,7 +197,14 @@ def _expire(case: Case, account: Account) -> Answered:
     session = _session_of(case)
     if case.now_ms < session.deadline_ms and not case.request.is_forced:
         return _filed_anew(case, account, session)
-    return closed(case, _nothing_asked(account, session), ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
+    charged = _nothing_asked(account, session)
+    policy = case.policy.silent_calls
+    if policy != "zero" and not case.request.is_forced and is_unreported(session):
+        if policy == "hold" and not session.flags & CdrFlag.HELD:
+            return held(case, account, session)
+        if policy == "granted":
+            charged = as_granted(case, account, charged)
+    return closed(case, charged, ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
 
 
 # --- closed -----------------------------------------------------------------------------------------------------
@@ -228,7 +237,7 @@ def _after_close(case: Case, account: Account) -> Answered:
     if is_interim or not isinstance(record, Tombstone):
         return Decision(answer, account)
     if record.given_up is not None and case.request.cumulative:
-        return charged_late(case, account, record, record.given_up)
+        return reported_late(case, account, record, record.given_up)
     if not has_use:
         return Decision(answer, account)
     return orphaned(case, account, record, answer)

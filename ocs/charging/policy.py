@@ -9,7 +9,7 @@ from msgspec import structs
 
 from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer
 from ocs.rating.units import UnitKind
-from ocs.settings import Quota, Settings
+from ocs.settings import Quota, Settings, SilentCalls
 
 USED_MAX: Final = {
     UnitKind.SECONDS: 10 * 366 * 86_400,
@@ -53,6 +53,8 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
     maximum_is_quota: bool = True
     supervision_factor: int = 2
     tombstone_ms: int = 86_400_000
+    silent_calls: SilentCalls = "zero"  # RADIUS calls that nothing was ever reported of
+    hold_ms: int = 3_600_000
     finals: dict[str, FinalPolicy] = {}  # by service; without: TERMINATE
 
     def wish(self, kind: UnitKind, asked: int, all_affordable: bool) -> int:
@@ -71,6 +73,8 @@ def quota_policy(settings: Settings) -> QuotaPolicy:
         threshold_percent=quota.threshold_percent,
         maximum_is_quota=quota.maximum_is_quota,
         supervision_factor=quota.supervision_factor,
+        silent_calls=settings.radius.silent_calls,
+        hold_ms=settings.radius.hold_s * 1000,
         tombstone_ms=settings.retention.tombstone_s * 1000,
         finals={
             final.service: FinalPolicy(_ACTIONS[final.action], final.validity_s)

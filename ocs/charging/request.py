@@ -139,6 +139,7 @@ class ChargingRequest(msgspec.Struct):
     currency: str = ""  # of MONEY quantities; an account of another currency cannot be charged so
     counts_since_last: bool = False  # with cumulative: used is what came since the record before (Rf containers)
     refund_of: str = ""  # REFUND_ACCOUNT: the session key of the debit
+    octets_wrap: int = 0  # RADIUS: where a counter of octets begins again, if nobody counts how often
     network: str = ""  # where the user roams (MCC and MNC), where the client says so
 
     def complete(self) -> None:
@@ -176,3 +177,4 @@ class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     check_balance: int = -1
     is_session_new: bool = False
     held: Amount = 0  # of a refusal for want of money: what the account's other sessions hold
+    on_credit: bool = False  # the account may spend more than was paid in

@@ -13,7 +13,7 @@ from balance.money import Amount
 from ocs.charging.cdr import Cdr, CdrFlag, CdrGroup, JournalEntry
 from ocs.charging.decision import Decision, Rates
 from ocs.charging.policy import SILENCE_MARGIN_S, QuotaPolicy
-from ocs.charging.quota import ended, grant, release, report, total_used
+from ocs.charging.quota import ended, grant, release, report, total_used, went_down
 from ocs.charging.request import (
     ChargingAnswer,
     ChargingRequest,
@@ -75,6 +75,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
     is_late = number < session.seen.highest
     wants_more = kind is RequestKind.INITIAL or kind is RequestKind.UPDATE
     finals = case.policy.finals
+    limit = case.rates.authorization_of(account.rate_plan, now_ms) if request.all_affordable else None
     final = finals.get(session.service) if finals and not (request.cumulative or request.lease_ms) else None
     answers: list[GroupAnswer] = []
     states = list(session.groups)
@@ -99,7 +100,10 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         if request.duration_from_times:
             used = from_times(request, session, state)
         if used is not None:
-            total = total_used(state, used, request.cumulative and not request.counts_since_last)
+            is_total = request.cumulative and not request.counts_since_last
+            total = total_used(state, used, is_total, request.octets_wrap)
+            if total == state.used and total and is_total and not is_late and went_down(state, used):
+                state = structs.replace(state, flags=state.flags | CdrFlag.COUNTER_WENT_DOWN)
             reported = report(account, state, total, now_ms, keeps_grant) if total is not None else None
             if reported is None:
                 return None
@@ -117,7 +121,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
             if switch_s:
                 state, switch_s = over_switch(state, session, now_ms)
             account, state, answer = grant(
-                account, state, group.requested, case.policy, now_ms, number, request.all_affordable
+                account, state, group.requested, case.policy, now_ms, number, request.all_affordable, limit
             )
             if switch_s and answer.granted:
                 # No peer is asked to tell both sides of a switch apart: it comes back when the price changes [86].
@@ -278,39 +282,12 @@ def _given_up(case: Case, session: CreditSession) -> CreditSession | None:
     """What a last report would be charged by: use and cost so far, nothing held, and nothing to be debited again."""
     if case.request.kind is not RequestKind.EXPIRY or not session.session_key.startswith(REPORTS_TOTALS):
         return None
-    states = [structs.replace(state, debits=(), granted=0, reservation=(), flags=0) for state in session.groups]
-    return structs.replace(session, groups=tuple(states), answers=(), flags=0)
-
-
-def charged_late(case: Case, account: Account, tombstone: Tombstone, session: CreditSession) -> Answered:
-    """The last report of a session that was given up: what it used beyond what was paid, as a record of its own."""
-    request = case.request
-    charged = charge(case, account, session)
-    if charged is None:
-        return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
-    account = charged.account
-    answer = answer_of(account, charged.groups, ChargingStatus.SUCCESS, charged.answers, case.now_ms)
-    stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
-    seen = tombstone.seen.with_number(request.request_number)
-    records = ((session.session_key, Tombstone(account.account_id, tombstone.closed_at_ms, seen, (stored,))),)
-    before = {state.key: state for state in session.groups}
-    rest = [
-        structs.replace(state, used=state.used - before[state.key].used, cost=state.cost - before[state.key].cost)
-        if state.key in before
-        else state
-        for state in charged.groups
+    assumed = CdrFlag.ASSUMED if any(state.flags & CdrFlag.ASSUMED for state in session.groups) else 0
+    states = [
+        structs.replace(state, debits=state.debits if assumed else (), granted=0, reservation=(), flags=0)
+        for state in session.groups
     ]
-    if not any(state.used for state in rest):
-        return Decision(answer, account, records)
-    number = account.entry_number + 1
-    account = with_entry_number(account, number)
-    late = session.with_groups(tuple(rest))
-    entry = JournalEntry(
-        account.account_id, number, case.now_ms, "session", account.currency,
-        tuple(hold.negated() for hold in late.debits), session.session_key, session.peer,
-        request.cause, closing_record(case, late, CdrFlag.LATE_REPORT),
-    )  # fmt: skip
-    return Decision(answer, account, records, (entry,))
+    return structs.replace(session, groups=tuple(states), answers=(), flags=assumed)
 
 
 def closing_record(case: Case, session: CreditSession, flags: int) -> Cdr:
@@ -385,7 +362,8 @@ def answer_of(
     for state in states:
         cost += state.cost
     left: Amount = available(account, now_ms)
-    return ChargingAnswer(status, groups, cost, account.currency, left, 0 < account.low_balance > left)
+    low = 0 < account.low_balance > left
+    return ChargingAnswer(status, groups, cost, account.currency, left, low, on_credit=account.credit_limit > 0)
 
 
 def _deadline_ms(case: Case, charged: Charged) -> int:

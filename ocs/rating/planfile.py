@@ -133,7 +133,9 @@ class PlanReader:
             return None
         from_ms, to_ms, problems = interval(head.from_, head.to)
         self._add_all((), problems)
-        return ReadPlan(head.name, head.parent, PlanRates(head.currency, self._services()), from_ms, to_ms)
+        authorization = () if head.authorization is None else (Version(from_ms, to_ms, head.authorization),)
+        rates = PlanRates(head.currency, self._services(), authorization)
+        return ReadPlan(head.name, head.parent, rates, from_ms, to_ms)
 
     def _read_head(self, head: RatePlan | None) -> None:
         if head is None:
@@ -141,6 +143,11 @@ class PlanReader:
         if not head.name.strip():
             self._file.fault(("name",), "is empty", "accounts refer to the plan by it")
         self._plan = head.name
+        limit = head.authorization
+        if limit is not None and limit.share < 1:
+            self._file.fault(("authorization", "share"), f"is {limit.share}", "4 for a quarter, 1 for all")
+        if limit is not None and limit.cap_s < 0:
+            self._file.fault(("authorization", "cap_s"), f"is {limit.cap_s}", "seconds, 0 for all")
         self._finish = head
         currency = self._library.currencies.get(head.currency)
         if currency is None:

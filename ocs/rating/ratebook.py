@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 
 from ocs.rating.calendar import DAY_S, Calendar
-from ocs.rating.dated import FOREVER_MS
+from ocs.rating.dated import FOREVER_MS, Version
 from ocs.rating.numbers import NUMBERS_FILE
 from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
-from ocs.rating.rateplan import Numbers
+from ocs.rating.rateplan import Authorization, Numbers
 from ocs.rating.tariffs import RateSource, RatingFault, Timeline, ending, timeline_as_at
 from ocs.rating.terms import Terms
 from ocs.rating.timetable import HORIZON_S, seeing_until
@@ -61,6 +61,7 @@ class ServiceRates(msgspec.Struct, frozen=True):
 class PlanRates(msgspec.Struct, frozen=True):
     currency: str
     services: dict[str, ServiceRates]
+    authorization: tuple[Version[Authorization], ...] = ()
 
 
 class RateBook:
@@ -113,6 +114,14 @@ class RateBook:
             return price
         return seeing_until(price, calendar, began_ms, lasts_s + HORIZON_S)
 
+    def authorization_of(self, plan: str, at_ms: int) -> Authorization | None:
+        """Give how much a call may hold at once; None for all that is affordable [R-46]."""
+        rates = self._plans.get(plan)
+        for from_ms, to_ms, authorization in rates.authorization if rates is not None else ():
+            if from_ms <= at_ms < to_ms:
+                return authorization
+        return None
+
     def rates_of(self, plan: str) -> PlanRates | None:
         """Give all rates of a plan: for tools that show and compare; requests are priced by ``tariff_for``."""
         return self._plans.get(plan)
@@ -123,7 +132,11 @@ class RateBook:
         Which band of the week holds is still a matter of the use's own time.
         """
         plans = {
-            name: PlanRates(plan.currency, {service: rates.as_at(at_ms) for service, rates in plan.services.items()})
+            name: PlanRates(
+                plan.currency,
+                {service: rates.as_at(at_ms) for service, rates in plan.services.items()},
+                plan.authorization,
+            )
             for name, plan in self._plans.items()
         }
         return RateBook(plans, self.digest, self._numbers, self._calendars)

@@ -126,6 +126,16 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     to: str = ""
 
 
+class Authorization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[authorization]``: how much a call that asks for all it can get (RADIUS) may hold at once.
+
+    ``share`` 4: a quarter of the money; ``cap_s``: so many seconds; 1 and 0: all that is affordable.
+    """
+
+    share: int = 1
+    cap_s: int = 0
+
+
 class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The head of a file of ``config/rateplans``; its ``[[tariffs]]`` are decoded one by one."""
 
@@ -134,6 +144,7 @@ class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     parent: str = ""
     from_: str = msgspec.field(default="", name="from")
     to: str = ""
+    authorization: Authorization | None = None
 
 
 class CurrencyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
