@@ -29,6 +29,8 @@ from ocs.charging.recharge import AccountDesk
 from ocs.posted_once import posted_entry
 from ocs.rating.price import Tariff, cost_of
 from ocs.rating.ratebook import RateBook
+from ocs.rating.terms import price_in
+from ocs.rating.units import UnitKind
 
 ACTOR: Final = "rerating"
 CONNECT_S_MAX: Final = 5
@@ -122,9 +124,10 @@ def price_anew(book: RateBook, plan: str, record: CdrRow) -> tuple[Amount, str] 
         )
         if not isinstance(tariff, Tariff):
             return tariff.value
-        if book.currency_of(plan) != record.currency or tariff.price.kind != group.unit_kind:
+        price = price_in(tariff.price, UnitKind(group.unit_kind))
+        if book.currency_of(plan) != record.currency or price is None:
             return "another currency or unit"
-        total += cost_of(book.lasting(tariff.price, record.started_at_ms, group.used), group.used)
+        total += cost_of(book.lasting(price, record.started_at_ms, group.used), group.used)
         sources.append(tariff.source)
     return total, ", ".join(dict.fromkeys(sources))
 

@@ -20,6 +20,10 @@ AnswerT = TypeVar("AnswerT")
 class Rates(Protocol):
     """What the core asks of the rate book."""
 
+    @property
+    def has_time(self) -> bool:
+        """Whether some price is for volume and time at once."""
+
     def tariff_for(
         self,
         plan: str,

@@ -36,6 +36,7 @@ from ocs.charging.steps import (
     with_expiries,
     with_lease_gone,
 )
+from ocs.charging.timed import charge_with_time
 from ocs.rating.timetable import begun_later
 
 
@@ -66,13 +67,17 @@ def _state(case: Case) -> State:
     return State.LEASED if case.lease is not None else State.IDLE
 
 
+def _charged(case: Case, account: Account, session: CreditSession) -> Charged | None:
+    return charge_with_time(case, account, session) if case.rates.has_time else charge(case, account, session)
+
+
 # --- idle -------------------------------------------------------------------------------------------------------
 
 
 def _open(case: Case, account: Account) -> Answered:
     """Start a session, unless nothing of what it asks for can be had."""
     session = new_session(case, account)
-    charged = charge(case, account, session)
+    charged = _charged(case, account, session)
     if charged is None:
         return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
     refusal = refusal_of(charged.answers)
@@ -145,7 +150,7 @@ def _expire_lease(case: Case, account: Account) -> Answered:
 
 
 def _update(case: Case, account: Account) -> Answered:
-    charged = charge(case, account, _session_of(case))
+    charged = _charged(case, account, _session_of(case))
     if charged is None:
         return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
     if refusal_of(charged.answers) == ChargingStatus.SERVICE_DENIED:
@@ -155,7 +160,7 @@ def _update(case: Case, account: Account) -> Answered:
 
 
 def _terminate(case: Case, account: Account) -> Answered:
-    charged = charge(case, account, _session_of(case))
+    charged = _charged(case, account, _session_of(case))
     if charged is None:
         return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
     return closed(case, charged, ChargingStatus.SUCCESS, 0)

@@ -61,10 +61,14 @@ class FinalUnitAction(IntEnum):
 
 
 class GroupKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Which services a quota is for [G-20]. ``rating_group`` -1: none named; both empty: the session's one bearer."""
+    """Which services a quota is for [G-20]. ``rating_group`` -1: none named; both empty: the session's one bearer.
+
+    ``beside`` is set for what is counted beside the tariff's own unit: the time of data that pays for both.
+    """
 
     rating_group: int = -1
     service_ids: tuple[int, ...] = ()
+    beside: bool = False
 
 
 class Quantity(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -160,6 +164,7 @@ class GroupAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     validity_s: int = 0
     final: int = -1
     threshold: int = 0
+    granted_s: int = 0  # beside octets: so many seconds, whichever ends first
 
 
 class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -36,7 +36,7 @@ from ocs.charging.session import (
 from ocs.charging.timing import from_times, over_switch, seeing_far_enough
 from ocs.rating.origins import Origin
 from ocs.rating.ratebook import RatingFault
-from ocs.rating.terms import Terms
+from ocs.rating.terms import Terms, price_of_time
 from ocs.rating.timetable import next_switch_s
 from ocs.rating.units import UnitKind
 
@@ -151,6 +151,9 @@ def new_state(case: Case, account: Account, session: CreditSession, key: GroupKe
         return _RATING_STATUS.get(tariff, ChargingStatus.RATING_FAILED)
     if tariff.plan and case.rates.currency_of(account.rate_plan) != account.currency:
         return ChargingStatus.RATING_FAILED
+    if key.beside:
+        time = price_of_time(tariff.price)
+        return ChargingStatus.RATING_FAILED if time is None else GroupState(key, structs.replace(tariff, price=time))
     return GroupState(key, tariff)
 
 

@@ -28,6 +28,7 @@ from ocs.rating.rateplan import (
     TariffEntry,
     TierEntry,
     TieringMode,
+    TimeRate,
 )
 from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, LayeredRate, OriginRate, RateSource
 from ocs.rating.terms import Band, Exchange, Terms, terms_of, with_terms
@@ -107,6 +108,7 @@ class PlanReader:
         self.warnings = FaultList(file.faults.file)
         self._file = file
         self._has_parent = False
+        self.has_time = False
         self._library = library
         self._versions: dict[_Selector, list[Version[Entry]]] = {}
         self._plan = ""
@@ -162,13 +164,14 @@ class PlanReader:
         path: Path = ("tariffs", at)
         table = dict(raw) if isinstance(raw, dict) else {}
         rates, bands, tiers = (table.pop(name, []) for name in ("rates", "bands", "tiers"))
+        raw_time = table.pop("time", None)
         entry = self._file.decode(table, TariffEntry, path)
         if entry is None:
             return
         exchange = self._exchange(entry, path)
         timetable = self._timetable(entry, exchange, path)
         template = self._with_bands(self._template(entry, exchange, path), bands, timetable, path)
-        template = self._with_tiers(template, tiers, entry, path)
+        template = self._with_time(self._with_tiers(template, tiers, entry, path), raw_time, (*path, "time"))
         source = self._source(entry, _Terms(template, entry.tiering, timetable), self._rates(rates, path), path)
         from_ms, to_ms, problems = interval(entry.from_, entry.to)
         self._add_all(path, problems)
@@ -251,6 +254,20 @@ class PlanReader:
             self._add_all(here, problems)
             bands.append(Band(row.band, other))
         return banded(price, tuple(bands)) if bands else price
+
+    def _with_time(self, price: Price, raw: Any, path: Path) -> Price:
+        """Read ``[tariffs.time]``: data that costs by volume and by time at once."""
+        entry = None if raw is None else self._file.decode(raw, TimeRate, path)
+        if entry is None:
+            return price
+        if price.kind is not UnitKind.OCTETS:
+            self._file.fault(path, "stands beside a price that is not per volume", 'write per = "MB", or no time')
+        plain = Price(UnitKind.SECONDS, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=0)
+        plain = msgspec.structs.replace(plain, per=PRICE_UNITS[entry.per][1])
+        time, problems = priced(entry.cells(), plain, self._scale)
+        self._add_all(path, problems)
+        self.has_time = True
+        return with_terms(price, msgspec.structs.replace(terms_of(price), time=time))
 
     def _with_tiers(self, price: Price, raw: Any, around: TariffEntry | DestinationRate, path: Path) -> Price:
         """Read ``[[tariffs.tiers]]``, or those of a destination."""
@@ -438,7 +455,7 @@ class PlanReader:
                 self._warn(earlier.what, "to", message, "let the next tariff begin where this one ends")
 
     def _warn(self, entry: Entry, field: str, message: str, cure: str) -> None:
-        self.warnings.add(self._file.line(("tariffs", entry.at)), f"tariffs[{entry.at}].{field}", message, cure)
+        self.warnings.add(self._file.line(("tariffs", entry.at)), f"tariffs.{field}", message, cure)
 
     def _clash(self, clash: Clash[Entry], selector: _Selector) -> None:
         service, group, identifier = selector

@@ -65,9 +65,9 @@ class PlanRates(msgspec.Struct, frozen=True):
 
 
 class RateBook:
-    """Look-ups only. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
+    """Look-ups only. ``has_time``: some price is for volume and time at once. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
 
-    __slots__ = ("_calendars", "_emergency", "_numbers", "_plans", "digest", "version")
+    __slots__ = ("_calendars", "_emergency", "_numbers", "_plans", "digest", "has_time", "version")
 
     def __init__(
         self,
@@ -75,7 +75,9 @@ class RateBook:
         digest: str,
         numbers: Numbers = NO_NUMBERS,
         calendars: Mapping[str, Calendar] = NO_CALENDARS,
+        has_time: bool = False,
     ) -> None:
+        self.has_time: Final = has_time
         self._calendars = calendars
         self._plans = dict(plans)
         self._numbers = numbers
@@ -139,7 +141,7 @@ class RateBook:
             )
             for name, plan in self._plans.items()
         }
-        return RateBook(plans, self.digest, self._numbers, self._calendars)
+        return RateBook(plans, self.digest, self._numbers, self._calendars, self.has_time)
 
     def tariff_for(
         self,

@@ -87,6 +87,21 @@ class BandRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return PriceCells(*(str(getattr(self, name)) for name in BAND_CELLS))
 
 
+class TimeRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[tariffs.time]``: what the time of a data session costs, beside its volume."""
+
+    per: Literal["second", "minute", "hour"]
+    rate: str
+    initial_rate: str = ""
+    initial: int | str = ""
+    next: int | str = ""
+    setup: str = ""
+    minimum: int | str = ""
+
+    def cells(self) -> PriceCells:
+        return PriceCells(*(str(getattr(self, name)) for name in BAND_CELLS))
+
+
 class TierEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[[tariffs.tiers]]``: units up to and with ``up_to`` at a rate; the last tier has no end."""
 

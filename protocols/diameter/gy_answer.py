@@ -134,12 +134,21 @@ def final_unit(
 
 
 @lru_cache(maxsize=8192)
-def grant(unit_code: int, granted: int, validity_s: int, final: bytes, threshold: int, holding: bytes = b"") -> bytes:
+def grant(
+    unit_code: int,
+    granted: int,
+    validity_s: int,
+    final: bytes,
+    threshold: int,
+    holding: bytes = b"",
+    granted_s: int = 0,
+) -> bytes:
     """Granted-Service-Unit, Validity-Time, Final-Unit-Indication, threshold and Quota-Holding-Time.
 
-    ``final`` and ``holding`` are ready AVPs, or empty. The same few grants go out all the time, so they are kept.
+    ``final`` and ``holding`` are ready AVPs, or empty; ``granted_s`` is CC-Time beside another unit, 0 for none. The same few grants go out all the time, so they are kept.
     """
-    granted_unit = avp.avp(codes.GRANTED_SERVICE_UNIT, units(unit_code, granted)) if unit_code else b""
+    time = units(codes.CC_TIME, granted_s) if granted_s else b""
+    granted_unit = avp.avp(codes.GRANTED_SERVICE_UNIT, time + units(unit_code, granted)) if unit_code else b""
     return granted_unit + conditions(unit_code, validity_s, final, threshold) + (holding if unit_code else b"")
 
 
@@ -171,9 +180,10 @@ def mscc(
     final: bytes,
     threshold: int,
     holding: bytes = b"",
+    granted_s: int = 0,
 ) -> bytes:
     """One Multiple-Services-Credit-Control of an answer, with the identity of the request's [G-21] and its result."""
-    quota = grant(unit_code, granted, validity_s, final, threshold, holding)
+    quota = grant(unit_code, granted, validity_s, final, threshold, holding, granted_s)
     return avp.avp(codes.MULTIPLE_SERVICES_CREDIT_CONTROL, quota + _identity(rating_group, service_ids, result_code))
 
 
