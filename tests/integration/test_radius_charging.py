@@ -44,7 +44,9 @@ async def test_a_call_with_class_interims_and_stop() -> None:
 
 
 async def test_kamailio_without_class_session_time_and_numbers_in_the_stop() -> None:
-    """misc_radius and acc_radius: bound by who calls whom, charged by the events' times; two Stops, one charge [R-64]."""
+    """misc_radius and acc_radius: bound by who calls whom, charged by the events' times; two Stops, one charge [R-64]
+    [C-1] [C-3].
+    """
     async with playing(require_message_authenticator="no") as gateway:
         user = f"sip:{USER}@example.net"
         call = {1: user, 30: "sip:100555@example.net", 31: user, 4: bytes((127, 0, 0, 1))}
@@ -128,7 +130,9 @@ async def test_statement_26_any_order_ends_in_the_same_money(order: tuple[int, .
 
 
 async def test_a_stop_alone_is_charged() -> None:
-    """Asterisk's cdr_radius: the account in a vendor attribute, the numbers too, User-Name a channel's name [R-121]."""
+    """Asterisk's cdr_radius: the account in a vendor attribute, the numbers too, User-Name a channel's name [R-121]
+    [C-15].
+    """
     async with playing(profile="asterisk") as gateway:
         digium = (22736).to_bytes(4, "big")
         fields = {101: USER.encode(), 102: USER.encode(), 103: b"200555", 114: (61).to_bytes(4, "big")}
@@ -138,7 +142,7 @@ async def test_a_stop_alone_is_charged() -> None:
 
 
 async def test_a_failed_attempt_gives_the_reservation_back() -> None:
-    """Missed calls cost nothing."""
+    """Missed calls cost nothing [C-4]."""
     async with playing() as gateway:
         await gateway.access(CALL)
         await gateway.account(FAILED, {**CALL, 44: "s1"})
