@@ -161,6 +161,22 @@ async def test_r69_the_leg_to_the_destination_is_not_charged() -> None:
         assert await gateway.figures() == (980, 0)
 
 
+async def test_r69_each_leg_by_itself_and_the_records_find_each_other() -> None:
+    """Where settings say that each is charged: sessions of their own, one h323-conf-id, also in both records [C-17]."""
+    async with playing(profile="cisco", charged_leg="any") as gateway:
+        for number, (leg, seconds) in enumerate((("answer", 20), ("originate", 18))):
+            values = [
+                cisco(26, f"h323-call-origin={leg}"),
+                cisco(24, "h323-conf-id=16087660 E2B011D7 8C0B0003 BA0A5A1F"),
+            ]
+            call = {**CALL, 44: f"0000001{number}", 26: values}
+            await gateway.account(START, call)
+            await gateway.account(STOP, {**call, 46: seconds})
+        assert await gateway.figures() == (1000 - 38, 0)
+        names = [dict(record.details)["h323-conf-id"] for record in await gateway.records()]
+        assert names == ["16087660 E2B011D7 8C0B0003 BA0A5A1F"] * 2
+
+
 async def test_r70_accounting_on_closes_at_the_last_known_use() -> None:
     """The gateway restarted; calls of another gateway go on (statement 114)."""
     async with playing() as gateway:
