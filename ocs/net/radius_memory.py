@@ -21,7 +21,8 @@ log = structlog.get_logger()
 
 WRONG_KEY: Final = "ocs:radius:wrong:"
 NONCES_KEY: Final = "ocs:radius:nonces:"
-SIGNED_KEY: Final = "ocs:radius:signed"
+SIGNED_KEY: Final = "ocs:radius:signed:"
+SIGNED_KEEP_S: Final = 86_400  # so that a client that was signed for by mistake is not shut out for ever
 EVERY_S: Final = 5.0
 
 
@@ -31,6 +32,7 @@ class RadiusMemory:
     def __init__(self, redis: Any, lockout_ms: int) -> None:
         self._redis = redis
         self._lockout_ms = lockout_ms
+        self._heard_of: set[str] = set()
 
     async def wrong(self, who: tuple[str, str]) -> int:
         """One more wrong password from that line; how many it has given lately, to all processes."""
@@ -65,13 +67,14 @@ class RadiusMemory:
             await asyncio.sleep(EVERY_S)
 
     async def exchange(self, automatic: Sequence[Client]) -> None:
-        """Say who has signed, and hear of others."""
-        known = {name.decode() for name in await self._redis.smembers(SIGNED_KEY)}
-        for client in automatic:
-            if client.name in known:
+        """Say who has signed here, as long as we live, and hear of who has elsewhere."""
+        found = await self._redis.mget([SIGNED_KEY + client.name for client in automatic])
+        for client, known in zip(automatic, found, strict=True):
+            if client.peer.requirement == "yes" and client.name not in self._heard_of:
+                await self._redis.set(SIGNED_KEY + client.name, 1, ex=SIGNED_KEEP_S)
+            elif known is not None:
+                self._heard_of.add(client.name)
                 client.peer.requirement = "yes"
-            elif client.peer.requirement == "yes":
-                await self._redis.sadd(SIGNED_KEY, client.name)
 
 
 def _key_of(who: tuple[str, str]) -> str:
