@@ -119,7 +119,7 @@ def diff(
     from ocs.rates.report import difference_fields
 
     with refusals():
-        found, currencies = _compared(old, new, plan, instant(at))
+        found, currencies = _compared(old, new, plan, instant(at) // 1000 * 1000)
     if as_json:
         print_json({"differences": [difference_fields(each, currencies) for each in found]})
     elif as_csv:

@@ -231,7 +231,7 @@ class Simulation:
             part.others += 1
             return
         new, bought = cost_of(found.price, use.used), self._bought(use, at_ms)
-        _add(part, use, found.destination, new, bought)
+        _add(part, use, found.destination or found.name, new, bought)
         if bought is not None and bought > new:
             _keep(
                 part.losing,
