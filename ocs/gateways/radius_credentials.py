@@ -27,7 +27,7 @@ from protocols.radius.digest import (
     nonce_age_ms,
     proof_for_client,
 )
-from protocols.radius.packet import Packet
+from protocols.radius.packet import VALUE_OCTETS_MAX, Packet
 from protocols.radius.reading import Field, Reading
 from protocols.radius.records import Credentials, credentials_of, is_password_right, is_secret_suspect
 
@@ -161,13 +161,16 @@ def _first_look_at_digest(digest: Digest, packet: Packet, profile: Profile, chan
 
 
 def _realm(digest: Digest, client: RadiusClient) -> str:
-    """The client's first realm, else the domain of what is called."""
+    """The client's first realm, else what it named, else the domain of what is called.
+
+    Octets that are no text are longer when they are written out: what does not fit an attribute any more is no realm.
+    """
     if client.realms:
         return client.realms[0]
-    if digest.realm:
-        return digest.realm
     host = digest.uri.rpartition("@")[2].partition(";")[0]
-    return host.removeprefix("sip:").removeprefix("sips:").partition(":")[0] or client.name
+    host = host.removeprefix("sip:").removeprefix("sips:").partition(":")[0]
+    named = (each for each in (digest.realm, host) if each and len(each.encode()) <= VALUE_OCTETS_MAX)
+    return next(named, client.name)
 
 
 def _judged(digest: Digest, subscriber: Subscriber, used: UsedNonces, *, is_protected: bool) -> Check:

@@ -204,3 +204,13 @@ async def test_r5_proxy_state_comes_back_in_a_challenge() -> None:
         body = named(CALL) + attributes_of({108: "INVITE", 109: URI, 33: [b"one", b"two"]})
         (reply,) = await server.raw(access_request(body), 0)
         assert decode(reply).attributes[33] == [b"one", b"two"]
+
+
+async def test_a_realm_that_is_no_text_is_answered_with_the_clients_name() -> None:
+    """Found by fuzzing: octets that are no text are four times as long in words, and fit no attribute of the challenge."""
+    async with running(nonces="ours") as server:
+        body = named(CALL) + attributes_of({104: b"\xff" * 100, 108: "INVITE", 109: URI})
+        (reply,) = await server.raw(access_request(body), 0)
+        packet = decode(reply)
+        assert packet.code == 11
+        assert packet.attributes[104] == [b"example.net"], "the domain of what is called"
