@@ -149,6 +149,13 @@ class FinalUnits(_Section, frozen=True):
     validity_s: int = 300  # after so long the client asks again
 
 
+class ClientAbilities(_Section, frozen=True):
+    """What a client of Gy and Ro can do beyond what all can; by its Origin-Host, ``*`` for all that no other entry names."""
+
+    host: str
+    tariff_time_change: bool = False  # it reports what was used before and after a change of price (RFC 8506, 5.1.2)
+
+
 IdentityName: TypeAlias = Literal["e164", "imsi", "sip", "nai", "private"]
 
 
@@ -164,6 +171,7 @@ class CreditControl(_Section, frozen=True):
     identities: tuple[IdentityName, ...] = ("e164", "sip", "imsi", "nai", "private")  # who is charged: the first known
     data_identities: tuple[IdentityName, ...] = ("imsi", "e164", "nai", "sip", "private")  # the same, for data
     final_units: tuple[FinalUnits, ...] = ()
+    clients: tuple[ClientAbilities, ...] = ()
 
 
 class Retention(_Section, frozen=True):

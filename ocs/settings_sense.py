@@ -197,6 +197,14 @@ def _check_radius_clients(settings: Settings, fault: Fault) -> None:
 
 
 def _check_credit_control(settings: Settings, fault: Fault) -> None:
+    hosts: set[str] = set()
+    for at, client in enumerate(settings.credit_control.clients):
+        path: Path = ("credit_control", "clients", at, "host")
+        if client.host != "*" and not _DOMAIN.fullmatch(client.host):
+            fault(path, f"{client.host!r} is no domain name", 'write its Origin-Host, or "*" for all others')
+        if client.host.lower() in hosts:
+            fault(path, f"{client.host} stands here twice", "remove one")
+        hosts.add(client.host.lower())
     seen: set[str] = set()
     for name in ("identities", "data_identities"):
         order = getattr(settings.credit_control, name)

@@ -30,10 +30,16 @@ class CdrFlag(IntFlag):
     COUNTER_WENT_DOWN = 64
     DURATIONS_DIFFER = 128  # the client counted other seconds than lie between its connect and disconnect times
     LATE_REPORT = 256  # what a session used beyond the record that was written when it was given up
+    SIDE_ASSUMED = 512  # what was used before and after a change of price was not told: shared out by policy
 
 
 class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One group's use and what it cost, with the price that made it: enough to compute it again."""
+    """One group's use and what it cost, with the price that made it: enough to compute it again.
+
+    A group whose price changed in mid-session has one for each price: ``from_ms`` is when that began to hold (0: with the
+    session), ``network`` where the user roamed then, if the price was chosen by it; ``version`` is that of the rates (empty:
+    the record's).
+    """
 
     rating_group: int
     service_ids: tuple[int, ...]
@@ -45,6 +51,9 @@ class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):
     prefix: str
     source: str
     price: Price
+    from_ms: int = 0
+    network: str = ""
+    version: str = ""
 
 
 class Cdr(msgspec.Struct, array_like=True, frozen=True, gc=False):

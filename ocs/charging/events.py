@@ -10,6 +10,7 @@ from balance.account import Account, AccountState, Hold, Reservation
 from balance.burn import available, credit, is_expired, settle
 from balance.money import Amount
 from ocs.charging.cdr import JournalEntry
+from ocs.charging.closing import closing_record
 from ocs.charging.decision import Decision
 from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupKey, GroupRequest
@@ -17,7 +18,6 @@ from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, 
 from ocs.charging.steps import (
     Answered,
     Case,
-    closing_record,
     new_session,
     new_state,
     repeat_of,
@@ -135,7 +135,7 @@ def _debited(
         request.session_key,
         request.peer,
         request.cause,
-        closing_record(case, session, 0),
+        closing_record(request, now_ms, session, 0),
     )
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
     tombstone = Tombstone(account.account_id, now_ms, Seen(request.request_number), (stored,), session.debits)

@@ -79,12 +79,15 @@ class GroupRequest(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     ``requested`` None: no more is wanted; empty: wanted, kind and amount are ours to choose [G-23].
     ``used`` None: nothing reported; empty: zero use. Reports are increments, unless the request says cumulative.
-    Several reports are already summed per kind by the gateway [G-28].
+    Several reports are already summed per kind by the gateway [G-28]. Of ``used``, ``after`` was used after the change of
+    price that the client was told of; None: the client told no sides. ``is_side_unsure``: some of it on either side.
     """
 
     key: GroupKey
     requested: tuple[Quantity, ...] | None = None
     used: tuple[Quantity, ...] | None = None
+    after: tuple[Quantity, ...] | None = None
+    is_side_unsure: bool = False
 
 
 Details: TypeAlias = tuple[tuple[str, str], ...]
@@ -140,6 +143,7 @@ class ChargingRequest(msgspec.Struct):
     counts_since_last: bool = False  # with cumulative: used is what came since the record before (Rf containers)
     refund_of: str = ""  # REFUND_ACCOUNT: the session key of the debit
     network: str = ""  # where the user roams (MCC and MNC), where the client says so
+    tells_sides: bool = False  # the client can tell what was used before and after a change of price [G-70]
 
     def complete(self) -> None:
         """Ask the gateway for what it left out."""
@@ -150,7 +154,10 @@ class ChargingRequest(msgspec.Struct):
 
 
 class GroupAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """``kind`` 0 and ``granted`` 0: no grant. ``final`` -1: no final-unit indication. ``validity_s`` 0: none."""
+    """``kind`` 0 and ``granted`` 0: no grant. ``final`` -1: no final-unit indication. ``validity_s`` 0: none.
+
+    ``change_at_ms``: the price of the grant changes then, and the client is to report both sides; 0: it does not.
+    """
 
     key: GroupKey
     status: ChargingStatus
@@ -159,6 +166,7 @@ class GroupAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     validity_s: int = 0
     final: int = -1
     threshold: int = 0
+    change_at_ms: int = 0
 
 
 class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):

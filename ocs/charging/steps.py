@@ -10,16 +10,26 @@ from msgspec import structs
 from balance.account import Account
 from balance.burn import available, expire
 from balance.money import Amount
-from ocs.charging.cdr import Cdr, CdrFlag, CdrGroup, JournalEntry
+from ocs.charging.cdr import CdrFlag, JournalEntry
+from ocs.charging.closing import closing_record
+from ocs.charging.course import (
+    measured,
+    over_switches,
+    price_after,
+    second_switch_at_ms,
+    shared_out,
+    switch_at_ms,
+)
 from ocs.charging.decision import Decision, Rates
 from ocs.charging.policy import SILENCE_MARGIN_S, QuotaPolicy
-from ocs.charging.quota import ended, grant, release, report, total_used
+from ocs.charging.quota import Granted, ended, grant, release, report, total_used
 from ocs.charging.request import (
     ChargingAnswer,
     ChargingRequest,
     ChargingStatus,
     GroupAnswer,
     GroupKey,
+    Quantity,
     RequestKind,
 )
 from ocs.charging.session import (
@@ -33,7 +43,7 @@ from ocs.charging.session import (
     stored_answer,
     with_answer,
 )
-from ocs.charging.timing import from_times, over_switch, seeing_far_enough
+from ocs.charging.timing import from_times, seeing_far_enough
 from ocs.rating.origins import Origin
 from ocs.rating.ratebook import RatingFault
 from ocs.rating.terms import Terms
@@ -96,11 +106,16 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
             state = seeing_far_enough(case.rates, request, session, state, group.used, now_ms)
         keeps_grant = is_late and state.granted_by > number
         used = group.used
+        has_switch = next_switch_s(state.tariff.price) > 0
         if request.duration_from_times:
             used = from_times(request, session, state)
         if used is not None:
             total = total_used(state, used, request.cumulative and not request.counts_since_last)
-            reported = report(account, state, total, now_ms, keeps_grant) if total is not None else None
+            if total is None:
+                return None
+            if has_switch:
+                state = shared_out(state, group, session, total, request.event_at_ms)
+            reported = report(account, state, total, now_ms, keeps_grant)
             if reported is None:
                 return None
             account, state = reported
@@ -113,19 +128,40 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         else:
             if state.granted or state.reservation:
                 account, state = release(account, state, now_ms)
-            switch_s = next_switch_s(state.tariff.price)
-            if switch_s:
-                state, switch_s = over_switch(state, session, now_ms)
-            account, state, answer = grant(
-                account, state, group.requested, case.policy, now_ms, number, request.all_affordable
-            )
-            if switch_s and answer.granted:
-                # No peer is asked to tell both sides of a switch apart: it comes back when the price changes [86].
-                left_s = (session.opened_at_ms - now_ms) // 1000 + switch_s
-                answer = structs.replace(answer, validity_s=max(1, min(answer.validity_s, left_s)))
+            if has_switch:
+                account, state, answer = _grant_before_switch(case, account, session, state, group.requested)
+            else:
+                account, state, answer = grant(
+                    account, state, group.requested, case.policy, now_ms, number, request.all_affordable
+                )
             answers.append(answer if final is None else final.applied(answer))
         states[position : position + 1] = [state]
     return Charged(account, session, tuple(states), tuple(answers))
+
+
+def _grant_before_switch(
+    case: Case, account: Account, session: CreditSession, state: GroupState, requested: tuple[Quantity, ...]
+) -> Granted:
+    """A grant of what changes its price while it is out: over the switch, or until then (statements 85, 86)."""
+    request, policy, now_ms = case.request, case.policy, case.now_ms
+    state = measured(over_switches(state, session, now_ms), request.event_at_ms)
+    switch_ms = switch_at_ms(state, session) if next_switch_s(state.tariff.price) else 0
+    if switch_ms and switch_ms - now_ms >= policy.validity_s * 1000:
+        switch_ms = 0  # the client comes before
+    is_over = switch_ms > 0 and request.tells_sides
+    later = price_after(state) if is_over else None
+    account, state, answer = grant(
+        account, state, requested, policy, now_ms, request.request_number, request.all_affordable, later
+    )
+    if switch_ms and answer.granted:
+        # Who cannot tell both sides apart comes back when the price changes; who can, when it changes once more [G-73].
+        end_ms = second_switch_at_ms(state, session) if is_over else switch_ms
+        if end_ms:
+            left_s = max(1, (end_ms - now_ms) // 1000)
+            answer = structs.replace(answer, validity_s=min(answer.validity_s, left_s))
+        if is_over:
+            answer = structs.replace(answer, change_at_ms=switch_ms)
+    return account, state, answer
 
 
 _RATING_STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BARRED}
@@ -264,7 +300,7 @@ def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> 
         session.session_key,
         session.peer,
         request.cause,
-        closing_record(case, session, flags),
+        closing_record(case.request, case.now_ms, session, flags),
     )
     tombstone = Tombstone(account.account_id, case.now_ms, seen, answers, given_up=_given_up(case, session))
     return Decision(answer, account, ((session.session_key, tombstone),), (entry,))
@@ -295,7 +331,12 @@ def charged_late(case: Case, account: Account, tombstone: Tombstone, session: Cr
     records = ((session.session_key, Tombstone(account.account_id, tombstone.closed_at_ms, seen, (stored,))),)
     before = {state.key: state for state in session.groups}
     rest = [
-        structs.replace(state, used=state.used - before[state.key].used, cost=state.cost - before[state.key].cost)
+        structs.replace(
+            state,
+            used=state.used - before[state.key].used,
+            cost=state.cost - before[state.key].cost,
+            course=None,
+        )
         if state.key in before
         else state
         for state in charged.groups
@@ -308,50 +349,9 @@ def charged_late(case: Case, account: Account, tombstone: Tombstone, session: Cr
     entry = JournalEntry(
         account.account_id, number, case.now_ms, "session", account.currency,
         tuple(hold.negated() for hold in late.debits), session.session_key, session.peer,
-        request.cause, closing_record(case, late, CdrFlag.LATE_REPORT),
+        request.cause, closing_record(case.request, case.now_ms, late, CdrFlag.LATE_REPORT),
     )  # fmt: skip
     return Decision(answer, account, records, (entry,))
-
-
-def closing_record(case: Case, session: CreditSession, flags: int) -> Cdr:
-    ended_at_ms = case.now_ms if case.request.kind == RequestKind.EXPIRY else case.request.event_at_ms
-    for state in session.groups:
-        flags |= state.flags
-    return Cdr(
-        session.session_key.partition(":")[2],
-        session.session_key.partition(":")[0],
-        session.peer,
-        session.subscriber_id,
-        session.service,
-        session.origin,
-        session.destination,
-        session.opened_at_ms,
-        max(ended_at_ms, session.opened_at_ms),
-        session.cost,
-        session.groups[0].tariff.version if session.groups else "",
-        tuple(
-            CdrGroup(
-                state.key.rating_group,
-                state.key.service_ids,
-                state.tariff.price.kind,
-                state.used,
-                state.cost,
-                state.tariff.name,
-                state.tariff.destination,
-                state.tariff.prefix,
-                state.tariff.source,
-                state.tariff.price,
-            )
-            for state in session.groups
-        ),
-        case.request.cause,
-        session.flags | flags | case.request.flags,
-        tuple((dict(session.details) | dict(case.request.details)).items())
-        if case.request.details
-        else session.details,
-        session.rate_plan,
-        session.network,
-    )
 
 
 def orphaned(case: Case, account: Account, tombstone: Tombstone, answer: ChargingAnswer) -> Answered:
@@ -359,7 +359,7 @@ def orphaned(case: Case, account: Account, tombstone: Tombstone, answer: Chargin
     request = case.request
     number = account.entry_number + 1
     account = with_entry_number(account, number)
-    cdr = closing_record(case, new_session(case, account), CdrFlag.ORPHAN)
+    cdr = closing_record(case.request, case.now_ms, new_session(case, account), CdrFlag.ORPHAN)
     used = ", ".join(f"{q.value} {q.kind.name.lower()}" for group in request.groups for q in group.used or ())
     entry = JournalEntry(
         account.account_id, number, case.now_ms, "orphan", account.currency, (), request.session_key, request.peer,

@@ -173,6 +173,7 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         refund_of=_refund_of(ccr) if action is EventAction.REFUND_ACCOUNT else "",
         # Only where a record is written: they would make every update of a session longer.
         details=service_details(ccr) if kind in _RECORDED else (),
+        tells_sides=bool(config.terms.clients) and config.terms.client(ccr.origin_host).tariff_time_change,
     )
 
 
@@ -218,6 +219,11 @@ def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
     unix_s = ntp_s - _NTP_TO_UNIX_S + (0 if ntp_s >> 31 else _NTP_ERA_S)
     event_ms = unix_s * 1000
     return event_ms if now_ms - _PAST_MAX_MS <= event_ms <= now_ms + _FUTURE_MAX_MS else now_ms
+
+
+def wire_time_s(at_ms: int) -> int:
+    """An instant as Diameter writes it: seconds since 1900 in 32 bits, which wrap in 2036 (RFC 6733, section 4.3.1)."""
+    return (at_ms // 1000 + _NTP_TO_UNIX_S) % _NTP_ERA_S
 
 
 def parties_of(request: Asking, service: str, config: GyConfig) -> Parties:
@@ -275,6 +281,7 @@ def _mscc(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer,
         _final(ccr, group, config) if group.final >= 0 else b"",
         group.threshold,
         config.terms.holding,
+        wire_time_s(group.change_at_ms) if group.change_at_ms else 0,
     )
 
 
@@ -290,7 +297,8 @@ def _quota(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer
     final = _final(ccr, group, config) if group.final >= 0 else b""
     if group.kind != _MONEY or group.granted <= 0:
         holding = config.terms.holding
-        return gy_answer.grant(unit_code, group.granted, group.validity_s, final, group.threshold, holding)
+        change_s = wire_time_s(group.change_at_ms) if group.change_at_ms else 0
+        return gy_answer.grant(unit_code, group.granted, group.validity_s, final, group.threshold, holding, change_s)
     money = _money(codes.CC_MONEY, group.granted, answer.currency, config)
     granted = avp.avp(codes.GRANTED_SERVICE_UNIT, money) if money else b""
     return granted + gy_answer.conditions(unit_code, group.validity_s, final, group.threshold)

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Final
 
-from ocs.settings import CreditControl, FinalUnits
+from ocs.settings import ClientAbilities, CreditControl, FinalUnits
 from protocols.diameter import avp, codes
 from protocols.diameter.gy import EVENT_REQUEST, INITIAL_REQUEST
 from protocols.diameter.gy_answer import FINAL_UNIT_TERMINATE, RedirectAddressType, final_unit
@@ -18,11 +18,24 @@ _DEBIT_FAILURE: Final = {"terminate-or-buffer": 0, "continue": 1}  # 8.15
 _ACTIONS: Final = {"terminate": 0, "redirect": 1, "restrict": 2}  # 8.35
 _TYPES: Final[Mapping[str, int]] = MappingProxyType({"e164": 0, "imsi": 1, "sip": 2, "nai": 3, "private": 4})  # 8.47
 
+EVERY_OTHER: Final = "*"
+_ORDINARY: Final = ClientAbilities(host=EVERY_OTHER)
+
 
 class Terms:
     """Ready AVPs, made once. ``orders`` rank the types of Subscription-Id: for data, and for all other services."""
 
-    __slots__ = ("_finals", "data_order", "holding", "opening", "order", "tells_balance", "tells_cost", "tells_more")
+    __slots__ = (
+        "_finals",
+        "clients",
+        "data_order",
+        "holding",
+        "opening",
+        "order",
+        "tells_balance",
+        "tells_cost",
+        "tells_more",
+    )
 
     def __init__(self, settings: CreditControl) -> None:
         opening = _enumerated(codes.CC_SESSION_FAILOVER, _FAILOVER, settings.session_failover)
@@ -36,7 +49,12 @@ class Terms:
         self.tells_more = settings.tell_cost or settings.tell_balance
         self.order = tuple(_TYPES[name] for name in settings.identities)
         self.data_order = tuple(_TYPES[name] for name in settings.data_identities)
+        self.clients = {client.host.lower(): client for client in settings.clients}
         self._finals = {final.service: _final_unit(final) for final in settings.final_units}
+
+    def client(self, host: str) -> ClientAbilities:
+        """What a client can do, by its Origin-Host."""
+        return self.clients.get(host.lower()) or self.clients.get(EVERY_OTHER) or _ORDINARY
 
     def final_unit(self, service: str | None) -> bytes:
         """The indication that goes with the last quota of a service."""

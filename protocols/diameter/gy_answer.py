@@ -134,12 +134,24 @@ def final_unit(
 
 
 @lru_cache(maxsize=8192)
-def grant(unit_code: int, granted: int, validity_s: int, final: bytes, threshold: int, holding: bytes = b"") -> bytes:
+def grant(
+    unit_code: int,
+    granted: int,
+    validity_s: int,
+    final: bytes,
+    threshold: int,
+    holding: bytes = b"",
+    change_s: int = 0,
+) -> bytes:
     """Granted-Service-Unit, Validity-Time, Final-Unit-Indication, threshold and Quota-Holding-Time.
 
-    ``final`` and ``holding`` are ready AVPs, or empty. The same few grants go out all the time, so they are kept.
+    ``final`` and ``holding`` are ready AVPs, or empty; ``change_s`` is when the price changes, in seconds of the wire's
+    epoch, or 0. The same few grants go out all the time, so they are kept.
     """
-    granted_unit = avp.avp(codes.GRANTED_SERVICE_UNIT, units(unit_code, granted)) if unit_code else b""
+    granted_unit = b""
+    if unit_code:
+        change = avp.avp_u32(codes.TARIFF_TIME_CHANGE, change_s) if change_s else b""
+        granted_unit = avp.avp(codes.GRANTED_SERVICE_UNIT, change + units(unit_code, granted))
     return granted_unit + conditions(unit_code, validity_s, final, threshold) + (holding if unit_code else b"")
 
 
@@ -171,9 +183,10 @@ def mscc(
     final: bytes,
     threshold: int,
     holding: bytes = b"",
+    change_s: int = 0,
 ) -> bytes:
     """One Multiple-Services-Credit-Control of an answer, with the identity of the request's [G-21] and its result."""
-    quota = grant(unit_code, granted, validity_s, final, threshold, holding)
+    quota = grant(unit_code, granted, validity_s, final, threshold, holding, change_s)
     return avp.avp(codes.MULTIPLE_SERVICES_CREDIT_CONTROL, quota + _identity(rating_group, service_ids, result_code))
 
 

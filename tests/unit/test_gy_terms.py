@@ -13,9 +13,9 @@ from ocs.charging.request import (
     GroupAnswer,
     GroupKey,
 )
-from ocs.gateways.gy import GyConfig, charging_request, credit_control_answer
+from ocs.gateways.gy import GyConfig, charging_request, credit_control_answer, wire_time_s
 from ocs.rating.units import UnitKind
-from ocs.settings import CreditControl, FinalUnits, Settings
+from ocs.settings import ClientAbilities, CreditControl, FinalUnits, Settings
 from protocols.diameter import avp, codes
 from protocols.diameter.gy import CreditControlRequest, read_request
 from protocols.diameter.message import Message
@@ -180,3 +180,35 @@ def test_g81_refund_without_a_name_leads_nowhere() -> None:
     request = charging_request(decoded(ccr(avp.avp_u32(codes.REQUESTED_ACTION, 1), kind=4)), NOW_MS, config())
     assert isinstance(request, ChargingRequest)
     assert request.refund_of == ""
+
+
+@pytest.mark.parametrize("in_group", [True, False])
+def test_g70_grant_over_a_change_says_when(in_group: bool) -> None:
+    """Tariff-Time-Change stands within the Granted-Service-Unit, in the seconds of Diameter's epoch, which wrap in 2036."""
+    answer = success(GroupAnswer(GroupKey(1), ChargingStatus.SUCCESS, 2, 1000, 300, change_at_ms=NOW_MS + 60_000))
+    wish = group(codes.REQUESTED_SERVICE_UNIT)
+    data, found = answered(ccr(mscc(wish, rating_group=1) if in_group else wish, context=DATA), answer, config())
+    way = (codes.MULTIPLE_SERVICES_CREDIT_CONTROL, codes.GRANTED_SERVICE_UNIT)
+    members = inside(data, found, *way[0 if in_group else 1 :])
+    assert avp.u32(data, members[codes.TARIFF_TIME_CHANGE]) == NOW_MS // 1000 + 60 + 2_208_988_800
+    assert avp.u64(data, members[codes.CC_TOTAL_OCTETS]) == 1000
+    assert wire_time_s(2_085_978_496_000) == 0
+
+
+@pytest.mark.parametrize(
+    ("hosts", "tells"),
+    [
+        ({}, False),
+        ({"client.example.net": True}, True),
+        ({"Client.Example.Net": True}, True),
+        ({"other.example.net": True}, False),
+        ({"*": True}, True),
+        ({"*": True, "client.example.net": False}, False),
+    ],
+)
+def test_g73_who_is_told_of_a_change(hosts: dict[str, bool], tells: bool) -> None:
+    """Tariff-Time-Change goes only to clients of which the operator says that they know it."""
+    clients = tuple(ClientAbilities(host=host, tariff_time_change=can) for host, can in hosts.items())
+    request = charging_request(decoded(ccr(mscc(seconds(437, 1)))), NOW_MS, config(clients=clients))
+    assert isinstance(request, ChargingRequest)
+    assert request.tells_sides is tells
