@@ -24,6 +24,7 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, ensure_admin_key
 from ocs.api.postgres import PostgresHistory
+from ocs.charging.following import Following
 from ocs.charging.notice_stream import NoticeReader, NoticeStream
 from ocs.charging.notifier import Notifier
 from ocs.charging.policy import quota_policy
@@ -89,8 +90,9 @@ class Daemon:
             store, book, quota_policy(settings), now_ms, self._count_conflict, asyncio.get_running_loop().call_soon
         )
         self._supervision = Supervision(self._online, store, now_ms)
+        self._following = Following(self._online, store, now_ms, settings.rates.reauthorizations_per_s)
         self._rates = RateDesk(
-            endpoints.config_dir, self._online, now_ms, lambda: load_apart(endpoints.config_dir, _books(settings))
+            endpoints.config_dir, self._following, now_ms, lambda: load_apart(endpoints.config_dir, _books(settings))
         )
         self._stop = asyncio.Event()
         self._on_reload: list[Callable[[], None]] = []
@@ -116,6 +118,7 @@ class Daemon:
         )
         notices = NoticeStream(self._store.client, diameter.process)
         diameter.requests.use(notices)
+        self._following.use(notices)
         diameter.restarts.use(self._store.client, self._supervision.close_sessions_of)
         notifier = Notifier(self._store, notices, now_ms)
         radius = RadiusServer(
@@ -163,6 +166,7 @@ class Daemon:
                 diameter.close(limits.DRAIN_S), radius.close(limits.DRAIN_S), http.close(limits.DRAIN_S)
             )
             await notifier.close()
+            await self._following.close()
             await tasks.end(beside)
             await history.close()
             await self._store.close()

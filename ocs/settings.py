@@ -174,6 +174,13 @@ class CreditControl(_Section, frozen=True):
     clients: tuple[ClientAbilities, ...] = ()
 
 
+class Rates(_Section, frozen=True):
+    """What changed rates mean for sessions that are open: they keep the prices they began with, or follow."""
+
+    open_sessions: Literal["keep", "follow"] = "keep"
+    reauthorizations_per_s: int = 200  # when they follow: so many clients are asked to come in a second (RAR)
+
+
 class Retention(_Section, frozen=True):
     tombstone_s: int = 86_400
 
@@ -213,6 +220,7 @@ class Settings(_Section, frozen=True):
     http: Http = Http()
     quota: Quota = Quota()
     credit_control: CreditControl = CreditControl()
+    rates: Rates = Rates()
     retention: Retention = Retention()
     outbox: Outbox = Outbox()
     numbering: tuple[NumberingEntry, ...] = ()

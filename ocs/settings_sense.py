@@ -44,6 +44,7 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
     ("quota", "threshold_percent"): (0, 100),
     ("quota", "supervision_factor"): (limits.SUPERVISION_FACTOR_MIN, limits.SUPERVISION_FACTOR_MAX),
     ("credit_control", "quota_holding_s"): (0, limits.VALIDITY_S_MAX),
+    ("rates", "reauthorizations_per_s"): (1, 100_000),
     ("retention", "tombstone_s"): (limits.TOMBSTONE_S_MIN, limits.TOMBSTONE_S_MAX),
     ("outbox", "batch_max"): (1, limits.BATCH_MAX),
     ("outbox", "idle_s"): (0.001, 60),

@@ -27,7 +27,7 @@ def closing_record(request: ChargingRequest, now_ms: int, session: CreditSession
         session.opened_at_ms,
         max(ended_at_ms, session.opened_at_ms),
         session.cost,
-        session.groups[0].tariff.version if session.groups else "",
+        groups[0].version or session.groups[0].tariff.version if groups else "",
         tuple(groups),
         request.cause,
         session.flags | flags | request.flags,

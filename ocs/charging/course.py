@@ -16,7 +16,16 @@ from ocs.charging.request import GroupRequest
 from ocs.charging.session import Course, CreditSession, GroupState
 from ocs.rating.price import cost_of
 from ocs.rating.terms import Carried, Price, Tariff, Terms, terms_of, with_terms
-from ocs.rating.timetable import carried_over, next_switch_s, second_switch_s
+from ocs.rating.timetable import (
+    begun_later,
+    carried_over,
+    going_on,
+    in_progress,
+    next_switch_s,
+    paid_until,
+    second_switch_s,
+)
+from ocs.rating.units import UnitKind
 
 LATENESS_MS: Final = 5_000
 """A report that comes so soon after a change was made because of it: all of it was used before."""
@@ -84,25 +93,56 @@ def price_after(state: GroupState) -> Price:
     return carried_over(price, next_switch_s(price), state.used, state.cost)
 
 
+def by_another_tariff(state: GroupState, tariff: Tariff, at_ms: int, network: str) -> GroupState:
+    """The group by another tariff from an instant on: what was used has its price, and fees were due at the beginning."""
+    used, cost = state.used, state.cost
+    paid = paid_until(state.tariff.price, used)
+    price = begun_later(tariff.price, paid - used) if tariff.price.kind is UnitKind.SECONDS else tariff.price
+    price = going_on(price, paid, cost)
+    course = structs.replace(state.course or _NEW, from_ms=at_ms, pinned_at_ms=at_ms, network=network)
+    return _followed(state, structs.replace(tariff, price=price), used, cost, course)
+
+
+def costs_the_same(state: GroupState, session: CreditSession, tariff: Tariff, at_ms: int) -> bool:
+    """Tell whether what is used from an instant on costs the same by another tariff, chosen then."""
+    price = state.tariff.price
+    if price.kind is UnitKind.SECONDS:
+        price = begun_later(price, (at_ms - pinned_at_ms(state, session)) // 1000)
+    if state.used:
+        price, then = in_progress(price), in_progress(tariff.price)
+    else:
+        then = tariff.price
+    if not isinstance(price.terms, Terms) or not isinstance(then.terms, Terms):
+        return price == then
+    bands = zip(price.terms.switches, then.terms.switches, strict=False)
+    return all((one.name, one.price) == (other.name, other.price) for one, other in bands) and (
+        _of_now(price, price.terms) == _of_now(then, then.terms)
+    )
+
+
+def _of_now(price: Price, terms: Terms) -> Price:
+    return with_terms(price, structs.replace(terms, switches=(), carried=None, known_s=0))
+
+
 def record_groups(state: GroupState) -> tuple[CdrGroup, ...]:
     """What the record says of a group: one line for each price that it had, without those by which nothing was used."""
     course = state.course
     if course is None:
-        return (_part(state, _NEW, state.used, state.cost),)
-    last = _part(state, course, state.used, state.cost)
+        return (_part(state, state.used, state.cost),)
+    last = _part(state, state.used, state.cost)
     return course.parts if course.parts and not last.used and not last.cost else (*course.parts, last)
 
 
 def _followed(state: GroupState, tariff: Tariff, used: int, cost: Amount, course: Course) -> GroupState:
     """The group by another tariff; what it had used and cost by then becomes a part."""
-    part = _part(state, state.course or _NEW, used, cost)
+    part = _part(structs.replace(state, course=state.course or _NEW), used, cost)
     parts = (*course.parts, part) if part.used or part.cost else course.parts
     return structs.replace(state, tariff=tariff, course=structs.replace(course, parts=parts))
 
 
-def _part(state: GroupState, course: Course, used: int, cost: Amount) -> CdrGroup:
-    """What was used and paid since the last change."""
-    used_before = cost_before = 0
+def _part(state: GroupState, used: int, cost: Amount) -> CdrGroup:
+    """What was used and paid since the last change. A group that never changed need not say by which version."""
+    course, used_before, cost_before = state.course or _NEW, 0, 0
     for part in course.parts:
         used_before += part.used
         cost_before += part.cost
@@ -120,7 +160,7 @@ def _part(state: GroupState, course: Course, used: int, cost: Amount) -> CdrGrou
         _by_itself(tariff.price, used_before) if course.parts else tariff.price,
         course.from_ms,
         course.network,
-        tariff.version if course is not _NEW else "",
+        tariff.version if state.course is not None else "",
     )
 
 
@@ -132,4 +172,5 @@ def _by_itself(price: Price, used_before: int) -> Price:
 
 
 def pinned_at_ms(state: GroupState, session: CreditSession) -> int:
+    """When the group's tariff was chosen: its switches are counted from there."""
     return (state.course.pinned_at_ms if state.course is not None else 0) or session.opened_at_ms

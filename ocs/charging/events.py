@@ -10,16 +10,15 @@ from balance.account import Account, AccountState, Hold, Reservation
 from balance.burn import available, credit, is_expired, settle
 from balance.money import Amount
 from ocs.charging.cdr import JournalEntry
+from ocs.charging.choice import new_state
 from ocs.charging.closing import closing_record
-from ocs.charging.decision import Decision
+from ocs.charging.decision import Case, Decision
 from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupKey, GroupRequest
 from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone, stored_answer
 from ocs.charging.steps import (
     Answered,
-    Case,
     new_session,
-    new_state,
     repeat_of,
     with_entry_number,
     with_expiries,

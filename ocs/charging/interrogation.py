@@ -14,13 +14,12 @@ from msgspec import structs
 
 from balance.account import Account
 from ocs.charging.cdr import CdrFlag, JournalEntry
-from ocs.charging.decision import Decision
+from ocs.charging.decision import Case, Decision
 from ocs.charging.quota import release
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
 from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, Tombstone
 from ocs.charging.steps import (
     Answered,
-    Case,
     Charged,
     answer_of,
     charge,

@@ -54,6 +54,7 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
     supervision_factor: int = 2
     tombstone_ms: int = 86_400_000
     finals: dict[str, FinalPolicy] = {}  # by service; without: TERMINATE
+    follows_rates: bool = False  # open sessions are charged by changed rates from their next grant on
 
     def wish(self, kind: UnitKind, asked: int, all_affordable: bool) -> int:
         """How many units to try for: what was asked, at most the quota; the quota when the choice is ours."""
@@ -77,4 +78,5 @@ def quota_policy(settings: Settings) -> QuotaPolicy:
             for final in settings.credit_control.final_units
             if final.action != "terminate"
         },
+        follows_rates=settings.rates.open_sessions == "follow",
     )

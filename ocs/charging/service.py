@@ -10,14 +10,13 @@ import structlog
 
 from balance.account import Account
 from balance.store import BackendUnavailable, Store, Subscriber
-from ocs.charging.decision import Decision, Rates
+from ocs.charging.decision import Case, Decision, Rates
 from ocs.charging.events import decide_event
 from ocs.charging.interrogation import decide
 from ocs.charging.lanes import Lanes
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.session import CreditSession, Record, SessionKind, Tombstone, decode_session
-from ocs.charging.steps import Case
 
 log = structlog.get_logger()
 
@@ -40,12 +39,19 @@ class OnlineCharging:
         on_conflict: Callable[[], None] = lambda: None,
         soon: Callable[[Callable[[], None]], object] = lambda run: run(),
     ) -> None:
-        self.rates = rates  # swapped whole when the rate files are read again
+        self.rates = rates
         self.policy = policy
+        self.follow_since_ms = 0
         self.lanes = Lanes(store, clock, policy.tombstone_ms, on_conflict, soon)
         self._store = store
         self._clock = clock
         self._subscribers: dict[str, tuple[int, Subscriber]] = {}
+
+    def use_rates(self, rates: Rates) -> None:
+        """Price by another book from now on; whether that concerns sessions that are open is the policy's to say."""
+        self.rates = rates
+        if self.policy.follows_rates:
+            self.follow_since_ms = self._clock()
 
     def submit(self, request: ChargingRequest, reply: ReplyTo) -> None:
         """Decide one request and call ``reply`` once, after everything that the answer says is durable."""
@@ -185,6 +191,7 @@ class Interrogation:
             self._charging.policy,
             now_ms,
             debit,
+            self._charging.follow_since_ms,
         )
         return decide_event(case, account) if request.kind == RequestKind.EVENT else decide(case, account)
 

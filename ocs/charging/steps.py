@@ -11,6 +11,7 @@ from balance.account import Account
 from balance.burn import available, expire
 from balance.money import Amount
 from ocs.charging.cdr import CdrFlag, JournalEntry
+from ocs.charging.choice import chosen_anew, may_choose_anew, new_state
 from ocs.charging.closing import closing_record
 from ocs.charging.course import (
     measured,
@@ -20,22 +21,19 @@ from ocs.charging.course import (
     shared_out,
     switch_at_ms,
 )
-from ocs.charging.decision import Decision, Rates
-from ocs.charging.policy import SILENCE_MARGIN_S, QuotaPolicy
+from ocs.charging.decision import Case, Decision
+from ocs.charging.policy import SILENCE_MARGIN_S
 from ocs.charging.quota import Granted, ended, grant, release, report, total_used
 from ocs.charging.request import (
     ChargingAnswer,
-    ChargingRequest,
     ChargingStatus,
     GroupAnswer,
-    GroupKey,
     Quantity,
     RequestKind,
 )
 from ocs.charging.session import (
     CreditSession,
     GroupState,
-    Record,
     Seen,
     SessionKind,
     StoredAnswer,
@@ -44,29 +42,11 @@ from ocs.charging.session import (
     with_answer,
 )
 from ocs.charging.timing import from_times, seeing_far_enough
-from ocs.rating.origins import Origin
-from ocs.rating.ratebook import RatingFault
 from ocs.rating.terms import Terms
 from ocs.rating.timetable import next_switch_s
 from ocs.rating.units import UnitKind
 
 Answered: TypeAlias = Decision[ChargingAnswer]
-
-
-class Case(msgspec.Struct, frozen=True, gc=False):
-    """Everything one decision is made from.
-
-    ``lease`` is an authorization under another key, ``debit`` the event that is to be refunded, if there is one.
-    """
-
-    request: ChargingRequest
-    record: Record | None
-    lease: CreditSession | None
-    subscriber_id: str
-    rates: Rates
-    policy: QuotaPolicy
-    now_ms: int
-    debit: Tombstone | None = None
 
 
 class Charged(msgspec.Struct, frozen=True, gc=False):
@@ -86,6 +66,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
     wants_more = kind is RequestKind.INITIAL or kind is RequestKind.UPDATE
     finals = case.policy.finals
     final = finals.get(session.service) if finals and not (request.cumulative or request.lease_ms) else None
+    is_open_to_change = may_choose_anew(case, account, session)
     answers: list[GroupAnswer] = []
     states = list(session.groups)
     for group in request.groups:
@@ -128,6 +109,13 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         else:
             if state.granted or state.reservation:
                 account, state = release(account, state, now_ms)
+            if is_open_to_change:
+                found = chosen_anew(case, account, session, state)
+                if isinstance(found, ChargingStatus):
+                    answers.append(GroupAnswer(key, found))
+                    states[position : position + 1] = [state]
+                    continue
+                state, has_switch = found, next_switch_s(found.tariff.price) > 0
             if has_switch:
                 account, state, answer = _grant_before_switch(case, account, session, state, group.requested)
             else:
@@ -162,28 +150,6 @@ def _grant_before_switch(
         if is_over:
             answer = structs.replace(answer, change_at_ms=switch_ms)
     return account, state, answer
-
-
-_RATING_STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BARRED}
-
-
-def new_state(case: Case, account: Account, session: CreditSession, key: GroupKey) -> GroupState | ChargingStatus:
-    """Find the tariff that a group is charged by from now on. An emergency number has no plan, and no currency."""
-    case.request.complete()
-    tariff = case.rates.tariff_for(
-        account.rate_plan,
-        session.service,
-        key.rating_group,
-        key.service_ids,
-        session.destination,
-        session.opened_at_ms,
-        Origin(session.origin, session.peer, case.request.network),
-    )
-    if isinstance(tariff, RatingFault):
-        return _RATING_STATUS.get(tariff, ChargingStatus.RATING_FAILED)
-    if tariff.plan and case.rates.currency_of(account.rate_plan) != account.currency:
-        return ChargingStatus.RATING_FAILED
-    return GroupState(key, tariff)
 
 
 _NO_SESSION: Final = (

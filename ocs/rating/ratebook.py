@@ -57,6 +57,12 @@ class ServiceRates(msgspec.Struct, frozen=True):
             timeline_as_at(self.otherwise, at_ms),
         )
 
+    def sources(self) -> Iterator[RateSource]:
+        """Go through the sources of all prices."""
+        for timeline in (*self.by_service_id.values(), *self.by_group.values(), self.otherwise):
+            for version in timeline:
+                yield version.what
+
 
 class PlanRates(msgspec.Struct, frozen=True):
     currency: str
@@ -66,7 +72,7 @@ class PlanRates(msgspec.Struct, frozen=True):
 class RateBook:
     """Look-ups only. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
 
-    __slots__ = ("_calendars", "_emergency", "_numbers", "_plans", "digest", "version")
+    __slots__ = ("_calendars", "_emergency", "_numbers", "_plans", "by_network", "digest", "version")
 
     def __init__(
         self,
@@ -80,6 +86,12 @@ class RateBook:
         self._numbers = numbers
         self.digest: Final = digest
         self.version: Final = digest[:SHORT_VERSION_DIGITS]
+        self.by_network: Final = frozenset(
+            (plan, service)
+            for plan, rates in self._plans.items()
+            for service, found in rates.services.items()
+            if any(rule.has_network for source in found.sources() for rule in source.rules())
+        )
         self._emergency = {
             (service, number): _emergency(number, unit, self.version)
             for service, unit in numbers.services.items()
@@ -94,9 +106,7 @@ class RateBook:
         """Go through the sources of all prices."""
         for plan in self._plans.values():
             for service in plan.services.values():
-                for timeline in (*service.by_service_id.values(), *service.by_group.values(), service.otherwise):
-                    for version in timeline:
-                        yield version.what
+                yield from service.sources()
 
     def currency_of(self, plan: str) -> str | None:
         """Give the currency that a plan's prices are in."""
