@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from ocs.rating.faults import ConfigFault
+from ocs.rating.finals import FinalUnits
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -138,22 +139,12 @@ class Quota(_Section, frozen=True):
     supervision_factor: int = 2  # Tcc = factor x Validity-Time (RFC 8506, section 13)
 
 
-class FinalUnits(_Section, frozen=True):
-    """What a client does when the last quota of a service is used up (RFC 8506, section 5.6)."""
-
-    service: str
-    action: Literal["terminate", "redirect", "restrict"] = "terminate"
-    redirect: str = ""  # where to: a URL, a SIP URI or an address
-    filter_rules: tuple[str, ...] = ()  # IPFilterRule: what stays allowed
-    filter_ids: tuple[str, ...] = ()
-    validity_s: int = 300  # after so long the client asks again
-
-
 class ClientAbilities(_Section, frozen=True):
     """What a client of Gy and Ro can do beyond what all can; by its Origin-Host, ``*`` for all that no other entry names."""
 
     host: str
     tariff_time_change: bool = False  # it reports what was used before and after a change of price (RFC 8506, 5.1.2)
+    qos_final_unit: bool = False  # it reads QoS-Final-Unit-Indication (RFC 8506, 8.68)
 
 
 IdentityName: TypeAlias = Literal["e164", "imsi", "sip", "nai", "private"]

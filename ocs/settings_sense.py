@@ -12,6 +12,7 @@ import phonenumbers
 
 from ocs import limits
 from ocs.addresses import parse_address
+from ocs.rating.finals import faults_of
 from ocs.settings import Settings
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -218,14 +219,8 @@ def _check_credit_control(settings: Settings, fault: Fault) -> None:
         if final.service in seen:
             fault((*path, "service"), f"{final.service} stands here twice", "remove one")
         seen.add(final.service)
-        if (final.action == "redirect") != bool(final.redirect):
-            fault(
-                (*path, "redirect"), "belongs to the action redirect", 'such as redirect = "http://portal.example.net/"'
-            )
-        if final.action == "restrict" and not final.filter_rules and not final.filter_ids:
-            fault((*path, "filter_rules"), "are empty, and filter_ids, too", "say what stays allowed")
-        if final.action == "terminate" and (final.filter_rules or final.filter_ids):
-            fault((*path, "action"), "terminate has no filters", "redirect or restrict")
+        for field, message, cure in faults_of(final):
+            fault((*path, field), message, cure)
         # The session has to outlive the time that the client is told to wait [G-42].
         if not limits.VALIDITY_S_MIN <= final.validity_s <= settings.quota.validity_s:
             longest = f"choose {limits.VALIDITY_S_MIN} to quota.validity_s, {settings.quota.validity_s}"

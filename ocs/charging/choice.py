@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from balance.account import Account
 from ocs.charging.course import by_another_tariff, costs_the_same, pinned_at_ms
 from ocs.charging.decision import Case, Rates
+from ocs.charging.policy import FinalPolicy, final_policy
 from ocs.charging.request import ChargingStatus, GroupKey, RequestKind
 from ocs.charging.session import Course, CreditSession, GroupState
 from ocs.rating.origins import Origin
@@ -58,6 +59,15 @@ def chosen_anew(case: Case, account: Account, session: CreditSession, state: Gro
     if not _is_other(state, session, tariff, event_at_ms):
         return state
     return by_another_tariff(state, tariff, event_at_ms, network if has_moved else known)
+
+
+def final_for(case: Case, account: Account, session: CreditSession) -> FinalPolicy | None:
+    """What follows on the last quota, unless that is the end: as the plan says it, else the settings. Not for RADIUS."""
+    request, policy = case.request, case.policy
+    if request.cumulative or request.lease_ms:
+        return None
+    own = case.rates.final_units.get((account.rate_plan, session.service))
+    return policy.finals.get(session.service) if own is None else final_policy(own, policy.validity_s)
 
 
 def is_concerned(rates: Rates, session: CreditSession, now_ms: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -11,6 +12,7 @@ from ocs.charging.cdr import JournalEntry
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.request import ChargingRequest
 from ocs.charging.session import CreditSession, Record, Tombstone
+from ocs.rating.finals import FinalUnits
 from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import RatingFault
@@ -28,6 +30,10 @@ class Rates(Protocol):
     @property
     def by_network(self) -> frozenset[tuple[str, str]]:
         """The (plan, service) pairs of which some price depends on where the user roams."""
+
+    @property
+    def final_units(self) -> Mapping[tuple[str, str], FinalUnits]:
+        """By (plan, service): what follows on the last quota, where the plan says it."""
 
     def tariff_for(
         self,

@@ -60,6 +60,14 @@ class FinalUnitAction(IntEnum):
     RESTRICT_ACCESS = 2
 
 
+class FinalHandling(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What goes with REDIRECT and RESTRICT_ACCESS: where to, and what stays allowed."""
+
+    redirect: str = ""
+    filter_rules: tuple[str, ...] = ()
+    filter_ids: tuple[str, ...] = ()
+
+
 class GroupKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Which services a quota is for [G-20]. ``rating_group`` -1: none named; both empty: the session's one bearer."""
 
@@ -167,6 +175,7 @@ class GroupAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     final: int = -1
     threshold: int = 0
     change_at_ms: int = 0
+    handling: FinalHandling | None = None
 
 
 class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from balance.account import Account
 from balance.burn import available, expire
 from balance.money import Amount
 from ocs.charging.cdr import CdrFlag, JournalEntry
-from ocs.charging.choice import chosen_anew, may_choose_anew, new_state
+from ocs.charging.choice import chosen_anew, final_for, may_choose_anew, new_state
 from ocs.charging.closing import closing_record
 from ocs.charging.course import (
     measured,
@@ -64,8 +64,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
     number, kind = request.request_number, request.kind
     is_late = number < session.seen.highest
     wants_more = kind is RequestKind.INITIAL or kind is RequestKind.UPDATE
-    finals = case.policy.finals
-    final = finals.get(session.service) if finals and not (request.cumulative or request.lease_ms) else None
+    final = final_for(case, account, session) if case.policy.finals or case.rates.final_units else None
     is_open_to_change = may_choose_anew(case, account, session)
     answers: list[GroupAnswer] = []
     states = list(session.groups)

@@ -15,7 +15,6 @@ from ocs.charging.request import (
     ChargingRequest,
     ChargingStatus,
     EventAction,
-    FinalUnitAction,
     GroupAnswer,
     Parties,
     RequestKind,
@@ -27,6 +26,7 @@ from ocs.gateways.numbering import PLAIN_NUMBERING, Numbering
 from ocs.rating.units import UnitKind
 from ocs.settings import CreditControl
 from protocols.diameter import avp, codes, gy_answer
+from protocols.diameter.final_units import FINAL_UNIT_TERMINATE, FinalUnit, final_unit
 from protocols.diameter.gy import CreditControlRequest
 from protocols.diameter.gy_answer import AnswerEncoder
 from protocols.diameter.message import Fault
@@ -286,9 +286,12 @@ def _mscc(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer,
 
 
 def _final(ccr: CreditControlRequest, group: GroupAnswer, config: GyConfig) -> bytes:
-    if group.final == FinalUnitAction.TERMINATE:
-        return gy_answer.FINAL_UNIT_TERMINATE
-    return config.terms.final_unit(config.service_of(ccr.service_context_id or ""))
+    knows_successor = bool(config.terms.clients) and config.terms.client(ccr.origin_host).qos_final_unit
+    handling = group.handling
+    if handling is None:
+        return final_unit(FinalUnit(group.final), knows_successor) if knows_successor else FINAL_UNIT_TERMINATE
+    unit = FinalUnit(group.final, handling.redirect, handling.filter_rules, handling.filter_ids)
+    return final_unit(unit, knows_successor)
 
 
 def _quota(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes:

@@ -16,7 +16,7 @@ NO_RATES = ServiceRates({}, {})
 
 
 def joined(editions: Sequence[Version[PlanRates]]) -> PlanRates:
-    """Join editions that do not overlap, the earlier first."""
+    """Join editions that do not overlap, the earlier first. What follows on the last quota is as the latest of them says."""
     services = dict.fromkeys(service for edition in editions for service in edition.what.services)
     return PlanRates(
         editions[0].what.currency,
@@ -24,6 +24,7 @@ def joined(editions: Sequence[Version[PlanRates]]) -> PlanRates:
             service: _service([Version(f, t, plan.services.get(service, NO_RATES)) for f, t, plan in editions])
             for service in services
         },
+        {service: final for edition in editions for service, final in edition.what.final_units.items()},
     )
 
 

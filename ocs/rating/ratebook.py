@@ -9,6 +9,7 @@ import msgspec
 
 from ocs.rating.calendar import DAY_S, Calendar
 from ocs.rating.dated import FOREVER_MS
+from ocs.rating.finals import FinalUnits
 from ocs.rating.numbers import NUMBERS_FILE
 from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
@@ -67,12 +68,13 @@ class ServiceRates(msgspec.Struct, frozen=True):
 class PlanRates(msgspec.Struct, frozen=True):
     currency: str
     services: dict[str, ServiceRates]
+    final_units: dict[str, FinalUnits] = {}
 
 
 class RateBook:
     """Look-ups only. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
 
-    __slots__ = ("_calendars", "_emergency", "_numbers", "_plans", "by_network", "digest", "version")
+    __slots__ = ("_calendars", "_emergency", "_numbers", "_plans", "by_network", "digest", "final_units", "version")
 
     def __init__(
         self,
@@ -92,6 +94,11 @@ class RateBook:
             for service, found in rates.services.items()
             if any(rule.has_network for source in found.sources() for rule in source.rules())
         )
+        self.final_units: Final = {
+            (plan, service): final
+            for plan, rates in self._plans.items()
+            for service, final in rates.final_units.items()
+        }
         self._emergency = {
             (service, number): _emergency(number, unit, self.version)
             for service, unit in numbers.services.items()

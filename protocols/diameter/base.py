@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -81,9 +80,7 @@ def _application_ids(frame: bytes, found: dict[int, int], more: list[tuple[int, 
 
 def address_avp(host_ip: str) -> bytes:
     """Host-IP-Address: two octets of address family, then the address (RFC 6733, section 4.3.1)."""
-    address = ipaddress.ip_address(host_ip)
-    family = b"\0\1" if address.version == 4 else b"\0\2"
-    return avp.avp(codes.HOST_IP_ADDRESS, family + address.packed)
+    return avp.avp_address(codes.HOST_IP_ADDRESS, host_ip)
 
 
 def capabilities_avps(node: LocalNode, host_ip: str) -> bytes:

@@ -6,8 +6,7 @@ strict clients call it malformed otherwise, and drop it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from enum import IntEnum
+from collections.abc import Mapping
 from functools import lru_cache
 from struct import Struct
 from types import MappingProxyType
@@ -25,8 +24,6 @@ _HEADER: Final = Struct(">IIIII").pack
 _REQUEST_NUMBER: Final = Struct(">III").pack
 _MANDATORY_12: Final = codes.MANDATORY_BIT << 24 | 12
 _CREDIT_CONTROL_ID: Final = avp.avp_u32(codes.AUTH_APPLICATION_ID, codes.APPLICATION_CREDIT_CONTROL)
-
-FINAL_UNIT_TERMINATE: Final = avp.avp(codes.FINAL_UNIT_INDICATION, avp.avp_u32(codes.FINAL_UNIT_ACTION, 0))
 
 
 class AnswerEncoder:
@@ -108,29 +105,6 @@ def money(key: int, digits: int, exponent: int, currency_code: int, mandatory: b
     value = avp.avp_i64(codes.VALUE_DIGITS, digits) + avp.avp_i32(codes.EXPONENT, exponent)
     members = avp.avp(codes.UNIT_VALUE, value) + avp.avp_u32(codes.CURRENCY_CODE, currency_code)
     return avp.avp(key, members, mandatory)
-
-
-class RedirectAddressType(IntEnum):
-    """RFC 8506, section 8.38."""
-
-    IPV4 = 0
-    IPV6 = 1
-    URL = 2
-    SIP_URI = 3
-
-
-def final_unit(
-    action: int, redirect: tuple[RedirectAddressType, str] | None, rules: Iterable[str], filter_ids: Iterable[str]
-) -> bytes:
-    """Final-Unit-Indication: {action, Restriction-Filter-Rule*, Filter-Id*, [Redirect-Server]} (section 8.34)."""
-    members = [avp.avp_u32(codes.FINAL_UNIT_ACTION, action)]
-    members += [avp.avp_text(codes.RESTRICTION_FILTER_RULE, rule) for rule in rules]
-    members += [avp.avp_text(codes.FILTER_ID, name) for name in filter_ids]
-    if redirect is not None:
-        kind, address = redirect
-        server = avp.avp_u32(codes.REDIRECT_ADDRESS_TYPE, kind) + avp.avp_text(codes.REDIRECT_SERVER_ADDRESS, address)
-        members.append(avp.avp(codes.REDIRECT_SERVER, server))
-    return avp.avp(codes.FINAL_UNIT_INDICATION, b"".join(members))
 
 
 @lru_cache(maxsize=8192)
