@@ -90,6 +90,7 @@ class Daemon:
             store, book, quota_policy(settings), now_ms, self._count_conflict, asyncio.get_running_loop().call_soon
         )
         self._supervision = Supervision(self._online, store, now_ms)
+        self._online.on_main_ended = self._supervision.end_subs
         self._following = Following(self._online, store, now_ms, settings.rates.reauthorizations_per_s)
         self._rates = RateDesk(
             endpoints.config_dir, self._following, now_ms, lambda: load_apart(endpoints.config_dir, _books(settings))

@@ -174,6 +174,7 @@ class Rates(_Section, frozen=True):
 
 class Retention(_Section, frozen=True):
     tombstone_s: int = 86_400
+    event_s: int = 604_800  # of paid events: clients send them again days later, and have them refunded
 
 
 class Outbox(_Section, frozen=True):

@@ -66,6 +66,7 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
     maximum_is_quota: bool = True
     supervision_factor: int = 2
     tombstone_ms: int = 86_400_000
+    event_ms: int = 604_800_000
     finals: dict[str, FinalPolicy] = {}  # by service; without: TERMINATE
     follows_rates: bool = False  # open sessions are charged by changed rates from their next grant on
 
@@ -86,6 +87,7 @@ def quota_policy(settings: Settings) -> QuotaPolicy:
         maximum_is_quota=quota.maximum_is_quota,
         supervision_factor=quota.supervision_factor,
         tombstone_ms=settings.retention.tombstone_s * 1000,
+        event_ms=settings.retention.event_s * 1000,
         finals={
             final.service: found
             for final in settings.credit_control.final_units

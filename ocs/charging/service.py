@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
 import structlog
+from msgspec import structs
 
 from balance.account import Account
 from balance.store import BackendUnavailable, Store, Subscriber
 from ocs.charging.decision import Case, Decision, Rates
 from ocs.charging.events import decide_event
 from ocs.charging.interrogation import decide
-from ocs.charging.lanes import Lanes
+from ocs.charging.lanes import Keeping, Lanes
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.session import CreditSession, Record, SessionKind, Tombstone, decode_session
@@ -42,7 +44,8 @@ class OnlineCharging:
         self.rates = rates
         self.policy = policy
         self.follow_since_ms = 0
-        self.lanes = Lanes(store, clock, policy.tombstone_ms, on_conflict, soon)
+        self.on_main_ended: Callable[[str, str], None] = lambda _account_id, _session_key: None
+        self.lanes = Lanes(store, clock, Keeping(policy.tombstone_ms, policy.event_ms), on_conflict, soon)
         self._store = store
         self._clock = clock
         self._subscribers: dict[str, tuple[int, Subscriber]] = {}
@@ -70,6 +73,11 @@ class OnlineCharging:
     def submit_for(self, account_id: str, request: ChargingRequest, reply: ReplyTo) -> None:
         """The same for a request whose account is known already (supervision)."""
         self.lanes.submit(account_id, Interrogation(self, request, reply))
+
+    def answer_main(self, reply: ReplyTo, account_id: str, session_key: str, answer: ChargingAnswer) -> None:
+        """A session is over that may have had sub-sessions: what remains of them ends, too [G-9]."""
+        reply(answer)
+        self.on_main_ended(account_id, session_key)
 
     def find_subscriber(self, identities: tuple[str, ...], done: SubscriberDone) -> None:
         """The subscriber of the first identity that is known."""
@@ -147,7 +155,7 @@ class OnlineCharging:
 class Interrogation:
     """One charging request as work for its account's lane."""
 
-    __slots__ = ("_charging", "_request", "_subscriber_id", "answer", "expects_new", "keys", "may_be_new")
+    __slots__ = ("_charging", "_reply", "_request", "_subscriber_id", "answer", "expects_new", "keys", "may_be_new")
 
     answer: ReplyTo
     keys: tuple[str, ...]
@@ -157,16 +165,17 @@ class Interrogation:
     ) -> None:
         self._charging = charging
         self._request = request
-        self.answer = reply
+        self.answer = self._reply = reply
         self._subscriber_id = subscriber_id
-        others = request.leases or ((request.refund_of,) if request.refund_of else ())
+        other = request.refund_of or request.main_key
+        others = request.leases or ((other,) if other else ())
         self.keys = (request.session_key, *others) if others else (request.session_key,)
         # An INITIAL or EVENT is new nearly always: its posting fails as a conflict if it is not. A Start has to look for
         # its authorization, unless the account has no money set aside: then there is none that matters.
         kind = request.kind
         is_first = kind is RequestKind.INITIAL or kind is RequestKind.EVENT
-        self.expects_new = is_first and not (request.cumulative or request.refund_of)
-        self.may_be_new = is_first and not request.refund_of
+        self.expects_new = is_first and not (request.cumulative or other)
+        self.may_be_new = is_first and not other
 
     def decide(
         self, account: Account | None, records: Mapping[str, Record | None], now_ms: int
@@ -193,7 +202,12 @@ class Interrogation:
             debit,
             self._charging.follow_since_ms,
         )
-        return decide_event(case, account) if request.kind == RequestKind.EVENT else decide(case, account)
+        if request.kind is RequestKind.EVENT:
+            return decide_event(case, account)
+        if request.kind is RequestKind.TERMINATION and _may_have_subs(request, record):
+            self.answer = partial(self._charging.answer_main, self._reply, account.account_id, request.session_key)
+        decision = decide(case, account)
+        return _with_main(decision, records.get(request.main_key)) if request.main_key else decision
 
     def unknown_account(self) -> None:
         self.answer(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
@@ -226,3 +240,21 @@ def _others(
         elif isinstance(found, CreditSession) and found.kind is SessionKind.LEASE:
             lease = lease or found
     return lease, debit
+
+
+def _may_have_subs(request: ChargingRequest, record: Record | None) -> bool:
+    """Whether sub-sessions may remain: they were opened under the session, or under one that never was."""
+    if isinstance(record, CreditSession):
+        return record.has_subs
+    return record is None and not request.cumulative and not request.is_sub
+
+
+def _with_main(decision: Decision[ChargingAnswer], main: Record | None) -> Decision[ChargingAnswer]:
+    """Remember in the main session that a sub-session was opened."""
+    is_opened = any(isinstance(record, CreditSession) for _, record in decision.records)
+    if not is_opened or not isinstance(main, CreditSession) or main.has_subs:
+        return decision
+    if main.account_id != decision.account.account_id:
+        return decision
+    marked = structs.replace(main, has_subs=True)
+    return structs.replace(decision, records=(*decision.records, (main.session_key, marked)))

@@ -123,6 +123,7 @@ class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
         ""  # the account's when it was opened, and the network that the user roamed in: they chose the prices
     )
     network: str = ""
+    has_subs: bool = False  # sub-sessions were opened: they end with it [G-9]
 
     @property
     def is_open(self) -> bool:

@@ -226,6 +226,7 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
         session.details,
         session.rate_plan,
         session.network,
+        session.has_subs,
     )
     decision: Answered = Decision(answer, account, ((session.session_key, session),))
     return decision if case.lease is None else with_lease_gone(case, decision)

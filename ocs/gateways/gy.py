@@ -60,6 +60,7 @@ _RATING_FAILED: Final = ChargingStatus.RATING_FAILED
 _MONEY: Final = int(UnitKind.MONEY)
 _KINDS: Final = (RequestKind.INITIAL, *RequestKind)  # by CC-Request-Type, which has been checked
 _EVENT: Final = RequestKind.EVENT
+_INITIAL: Final = RequestKind.INITIAL
 _TERMINATION: Final = RequestKind.TERMINATION
 _DIRECT_DEBITING: Final = EventAction.DIRECT_DEBITING
 
@@ -70,6 +71,7 @@ _CONTEXTS_MAX: Final = 1000
 _NTP_TO_UNIX_S: Final = 2_208_988_800
 _NTP_ERA_S: Final = 1 << 32
 _PAST_MAX_MS: Final = 24 * 3600 * 1000
+_EVENT_PAST_MAX_MS: Final = 7 * _PAST_MAX_MS  # clients buffer direct debits while no server answers (statement 102)
 _FUTURE_MAX_MS: Final = 5 * 60 * 1000
 
 _RECORDED: Final = frozenset({RequestKind.TERMINATION, RequestKind.EVENT})
@@ -159,7 +161,7 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         request_number=ccr.request_number,
         identities=parties.identities if parties is not None else (),
         service=service,
-        event_at_ms=event_time_ms(ccr.event_timestamp, now_ms),
+        event_at_ms=event_time_ms(ccr.event_timestamp, now_ms, _EVENT_PAST_MAX_MS if kind is _EVENT else _PAST_MAX_MS),
         groups=groups,
         destination=parties.destination if parties is not None else "",
         origin=parties.origin if parties is not None else "",
@@ -173,6 +175,8 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         refund_of=_refund_of(ccr) if action is EventAction.REFUND_ACCOUNT else "",
         # Only where a record is written: they would make every update of a session longer.
         details=service_details(ccr) if kind in _RECORDED else (),
+        main_key=f"{PREFIX}{ccr.session_id}" if ccr.sub_session_id is not None and kind is _INITIAL else "",
+        is_sub=ccr.sub_session_id is not None,
         tells_sides=bool(config.terms.clients) and config.terms.client(ccr.origin_host).tariff_time_change,
     )
 
@@ -209,7 +213,7 @@ def credit_control_answer(ccr: CreditControlRequest, answer: ChargingAnswer, con
     return config.encoder.answer(ccr, _CODES[_SUCCESS], _echo(ccr) + services + _extras(ccr, answer, config))
 
 
-def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
+def event_time_ms(ntp_s: int | None, now_ms: int, past_max_ms: int = _PAST_MAX_MS) -> int:
     """The event's time at the client if it is sane, else now.
 
     Values with the top bit clear count from 2036 on (RFC 5905): Diameter time does not end there.
@@ -218,7 +222,7 @@ def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
         return now_ms
     unix_s = ntp_s - _NTP_TO_UNIX_S + (0 if ntp_s >> 31 else _NTP_ERA_S)
     event_ms = unix_s * 1000
-    return event_ms if now_ms - _PAST_MAX_MS <= event_ms <= now_ms + _FUTURE_MAX_MS else now_ms
+    return event_ms if now_ms - past_max_ms <= event_ms <= now_ms + _FUTURE_MAX_MS else now_ms
 
 
 def wire_time_s(at_ms: int) -> int:

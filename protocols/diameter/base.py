@@ -62,6 +62,16 @@ def read_capabilities(message: Message) -> Capabilities | Fault:
         return Fault(fault.result_code, fault.failed_avp, fault.message)
 
 
+def read_origin_state_id(message: Message) -> int:
+    """The sender's Origin-State-Id; 0, which says nothing, if there is none that can be read [B-102]."""
+    try:
+        found, _ = message.walk()
+        at = found.get(codes.ORIGIN_STATE_ID)
+        return avp.u32(message.frame, at) if at is not None else 0
+    except avp.AvpFault:
+        return 0
+
+
 def _all(key: int, found: dict[int, int], more: list[tuple[int, int]]) -> list[int]:
     return ([found[key]] if key in found else []) + [at for other, at in more if other == key]
 

@@ -90,6 +90,7 @@ def test_voice_request() -> None:
         fingerprint=request.fingerprint,
         peer="client.example.net",
         cause="logout",
+        is_sub=True,
     )
 
 
