@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import redis.asyncio as redis
+from msgspec import structs
 
 from ocs import tasks
+from ocs.charging import notice_stream
 from ocs.charging.notice_stream import STREAM_KEY, NoticeReader, NoticeStream
 from ocs.charging.notices import Notice, NoticeKind
 from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
+from ocs.clock import now_ms
 from ocs.net import diameter_notices
 from ocs.net.diameter_notices import ServerRequests, session_of
 from ocs.observe.metrics import Counters
@@ -58,8 +61,12 @@ class Process:
         self.lines = list(lines)
         self.requests = ServerRequests(OCS, lambda: self.lines, self, clock, self.counters)
         self.requests.use(self.stream)
-        reader = NoticeReader(self.stream, clock, {"gy": self.requests.take})
+        self.now = clock
+        reader = NoticeReader(self.stream, self.time_ms, {"gy": self.requests.take})
         self.task = asyncio.create_task(reader.run())
+
+    def time_ms(self) -> int:
+        return self.now()
 
     def submit(self, request: ChargingRequest, reply: Callable[[ChargingAnswer], None]) -> None:
         self.closed.append(request)
@@ -127,6 +134,28 @@ async def test_two_processes_with_connections_send_once(start: Callable[..., Pro
     await until(lambda: lines[0].sent or lines[1].sent)
     await asyncio.sleep(0.05)
     assert len(lines[0].sent) + len(lines[1].sent) == 1
+
+
+async def test_notice_of_a_process_that_died_is_taken_over(
+    start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leased, sent, and then its process is gone without an answer: another one sends it; what is finished nobody does."""
+    monkeypatch.setattr(notice_stream, "LEASE_MS", 300)
+    monkeypatch.setattr(notice_stream, "LOOK_AGAIN_MS", 100)
+    monkeypatch.setattr(notice_stream, "BLOCK_MS", 50)
+    lines = FakeLine("pgw.example.net", "a/1"), FakeLine("pgw.example.net", "b/1")
+    processes = [start(name, line) for name, line in zip("ab", lines, strict=True)]
+    for process in processes:
+        process.now = now_ms
+    await processes[0].stream.publish([structs.replace(notice(processes[0]), at_ms=now_ms())])
+    await until(lambda: lines[0].sent or lines[1].sent)
+    dead, alive = (0, 1) if lines[0].sent else (1, 0)
+    await tasks.end([processes[dead].task])  # it reads no more, and nobody tells it that its client answered
+    await until(lambda: lines[alive].sent)
+    processes[alive].answer(lines[alive], 2002)
+    await until(lambda: not processes[alive].requests._tasks)
+    await asyncio.sleep(0.6)
+    assert [len(line.sent) for line in lines] == [1, 1]
 
 
 async def test_g101_unknown_session_is_closed_as_lost(start: Callable[..., Process]) -> None:
