@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 
 import structlog
 import uvloop
+from msgspec import structs
+from redis.exceptions import RedisError
 
 from balance.money import Currency
 from balance.store import BackendUnavailable
@@ -23,6 +25,7 @@ from ocs import limits, tasks
 from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, ensure_admin_key
+from ocs.api.ports import PeerView
 from ocs.api.postgres import PostgresHistory
 from ocs.charging.following import Following
 from ocs.charging.notice_stream import NoticeReader, NoticeStream
@@ -40,7 +43,7 @@ from ocs.net.http_server import HttpServer
 from ocs.net.radius_notices import RadiusNotices
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
-from ocs.observe.reports import Reports, process_name
+from ocs.observe.reports import Reports, process_name, read_reports
 from ocs.rate_desk import RateDesk
 from ocs.rating.ratebook import RateBook
 from ocs.settings import Settings
@@ -197,8 +200,19 @@ class Daemon:
             rates=self._rates,
             clock=now_ms,
             checks={"valkey": self._check_store, "rates": self._check_rates},
+            peers=self._peers,
             requests_per_minute=self._settings.http.requests_per_minute,
         )
+
+    async def _peers(self) -> list[PeerView]:
+        """What all daemons tell of their peers. Raises BackendUnavailable."""
+        try:
+            found = await read_reports(self._store.client, diameter_report.KIND, diameter_report.PeerReport)
+        except (RedisError, OSError) as error:
+            raise BackendUnavailable(str(error)) from error
+        return [
+            PeerView(daemon=daemon, **structs.asdict(report)) for daemon, reports in found.items() for report in reports
+        ]
 
     async def _check_store(self) -> str:
         try:

@@ -14,7 +14,7 @@ from balance.money import Amount
 from ocs.rating.price import Price
 
 KINDS = (
-    "opened", "top_up", "adjustment", "invoice", "payment", "expiry", "session", "event", "refund", "state"
+    "opened", "top_up", "adjustment", "invoice", "payment", "expiry", "session", "event", "refund", "state", "low_balance"
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from ocs.charging.cdr import JournalEntry
 from ocs.charging.choice import new_state
 from ocs.charging.closing import closing_record
 from ocs.charging.decision import Case, Decision
+from ocs.charging.low_balance import with_warning
 from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupKey, GroupRequest
 from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone, stored_answer
@@ -32,8 +33,11 @@ NOT_ENOUGH: Final = 1
 
 def decide_event(case: Case, account: Account) -> Answered:
     """One EVENT_REQUEST. Pure."""
+    before = account
     account, entries = with_expiries(account, case.now_ms)
     decision = _repeat(case, account) or _act(case, account)
+    if before.low_balance and decision.account is not before:
+        decision = with_warning(case, before, decision)
     return decision if not entries else structs.replace(decision, entries=(*entries, *decision.entries))
 
 
