@@ -68,6 +68,7 @@ class Charging:
 
     def __init__(self, online: OnlineCharging, supervision: Supervision) -> None:
         self.submit = online.submit
+        self.halve = online.halve
         self.find_subscriber = online.find_subscriber
         self.close_sessions = supervision.close_sessions
         self.find_session = supervision.find_session
@@ -125,6 +126,7 @@ class Daemon:
         self._following.use(notices)
         diameter.restarts.use(self._store.client, self._supervision.close_sessions_of)
         notifier = Notifier(self._store, notices, now_ms)
+        self._online.on_short = notifier.short_of_money
         radius = RadiusServer(
             self._settings,
             charging,

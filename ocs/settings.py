@@ -137,6 +137,9 @@ class Quota(_Section, frozen=True):
     threshold_percent: int = 20
     maximum_is_quota: bool = True  # a client that asks for more gets no more than the quota
     supervision_factor: int = 2  # Tcc = factor x Validity-Time (RFC 8506, section 13)
+    reclaim: bool = (
+        False  # who finds an account's money set aside by its other sessions has half of it given back (RAR)
+    )
 
 
 class ClientAbilities(_Section, frozen=True):

@@ -68,6 +68,7 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
     tombstone_ms: int = 86_400_000
     event_ms: int = 604_800_000
     finals: dict[str, FinalPolicy] = {}  # by service; without: TERMINATE
+    reclaims: bool = False  # who is refused for what others hold has them asked to give half of it back
     follows_rates: bool = False  # open sessions are charged by changed rates from their next grant on
 
     def wish(self, kind: UnitKind, asked: int, all_affordable: bool) -> int:
@@ -93,5 +94,6 @@ def quota_policy(settings: Settings) -> QuotaPolicy:
             for final in settings.credit_control.final_units
             if (found := final_policy(final, quota.validity_s)) is not None
         },
+        reclaims=quota.reclaim,
         follows_rates=settings.rates.open_sessions == "follow",
     )

@@ -113,12 +113,14 @@ def grant(
     number: int,
     all_affordable: bool = False,
     later: Price | None = None,
+    takes_half: bool = False,
 ) -> Granted:
     """Promise as much as is wanted and can be paid, set the money aside, and say so; or say why not.
 
     The largest grant is the exact inverse of the price: never more than can be paid, and the final-unit mark goes
     with the last grant, not after it (statements 49, 74). Where the price changes to ``later`` while the grant is out, the
-    dearer of both is set aside for all of it [G-70].
+    dearer of both is set aside for all of it [G-70]. ``takes_half`` leaves half of what is there to another session, if
+    anything can be had for the other half.
     """
     assert not state.reservation, "a group holds one reservation at a time"
     price, used, paid = state.tariff.price, state.used, state.cost
@@ -136,9 +138,10 @@ def grant(
     if later is not None:
         most_of = partial(dearer, later)
     held_cost = most_of(price, used + granted)
-    if held_cost - paid > spendable and not free:
+    if held_cost - paid > (spendable // 2 if takes_half else spendable) and not free:
         within = units_within if later is None else partial(units_within_both, later)
-        granted = within(price, paid + spendable, used + granted) - used
+        half = within(price, paid + spendable // 2, used + granted) - used if takes_half else 0
+        granted = half if half > 0 else within(price, paid + spendable, used + granted) - used
         held_cost = most_of(price, used + granted)
     if granted <= 0:
         return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)

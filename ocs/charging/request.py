@@ -151,6 +151,7 @@ class ChargingRequest(msgspec.Struct):
     counts_since_last: bool = False  # with cumulative: used is what came since the record before (Rf containers)
     refund_of: str = ""  # REFUND_ACCOUNT: the session key of the debit
     network: str = ""  # where the user roams (MCC and MNC), where the client says so
+    takes_half: bool = False  # UPDATE: another session needs money, so this one is granted half of what is left at most
     main_key: str = ""  # INITIAL of a sub-session: the session that it is part of
     is_sub: bool = False  # of a sub-session
     tells_sides: bool = False  # the client can tell what was used before and after a change of price [G-70]

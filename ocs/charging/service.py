@@ -27,6 +27,8 @@ SubscriberDone: TypeAlias = Callable[[Subscriber | BackendUnavailable | None], N
 
 IDENTITY_KEEP_MS: Final = 60_000
 IDENTITIES_MAX: Final = 200_000
+HALVING_MS: Final = 30_000
+HALVING_MAX: Final = 10_000
 
 
 class OnlineCharging:
@@ -44,6 +46,8 @@ class OnlineCharging:
         self.rates = rates
         self.policy = policy
         self.follow_since_ms = 0
+        self.on_short: Callable[[str, str], None] = lambda _account_id, _session_key: None
+        self._halving: dict[str, int] = {}
         self.on_main_ended: Callable[[str, str], None] = lambda _account_id, _session_key: None
         self.lanes = Lanes(store, clock, Keeping(policy.tombstone_ms, policy.event_ms), on_conflict, soon)
         self._store = store
@@ -58,6 +62,8 @@ class OnlineCharging:
 
     def submit(self, request: ChargingRequest, reply: ReplyTo) -> None:
         """Decide one request and call ``reply`` once, after everything that the answer says is durable."""
+        if self._halving:
+            self._note_half(request)
         account_id = self.lanes.session_accounts.get(request.session_key)
         if account_id is not None and request.kind != RequestKind.INITIAL:
             self.submit_for(account_id, request, reply)
@@ -73,6 +79,21 @@ class OnlineCharging:
     def submit_for(self, account_id: str, request: ChargingRequest, reply: ReplyTo) -> None:
         """The same for a request whose account is known already (supervision)."""
         self.lanes.submit(account_id, Interrogation(self, request, reply))
+
+    def halve(self, session_key: str) -> None:
+        """The session's client was asked to come because another session needs money: it is left half of it then."""
+        while len(self._halving) >= HALVING_MAX:
+            del self._halving[next(iter(self._halving))]
+        self._halving[session_key] = self._clock() + HALVING_MS
+
+    def _note_half(self, request: ChargingRequest) -> None:
+        until_ms = self._halving.pop(request.session_key, 0)
+        request.takes_half = request.kind is RequestKind.UPDATE and self._clock() <= until_ms
+
+    def answer_short(self, reply: ReplyTo, account_id: str, session_key: str, answer: ChargingAnswer) -> None:
+        """A session is refused for want of money that others of its account hold: they are asked for it (statement 72)."""
+        reply(answer)
+        self.on_short(account_id, session_key)
 
     def answer_main(self, reply: ReplyTo, account_id: str, session_key: str, answer: ChargingAnswer) -> None:
         """A session is over that may have had sub-sessions: what remains of them ends, too [G-9]."""
@@ -207,6 +228,8 @@ class Interrogation:
         if request.kind is RequestKind.TERMINATION and _may_have_subs(request, record):
             self.answer = partial(self._charging.answer_main, self._reply, account.account_id, request.session_key)
         decision = decide(case, account)
+        if case.policy.reclaims and _is_short(decision):
+            self.answer = partial(self._charging.answer_short, self._reply, account.account_id, request.session_key)
         return _with_main(decision, records.get(request.main_key)) if request.main_key else decision
 
     def unknown_account(self) -> None:
@@ -247,6 +270,16 @@ def _may_have_subs(request: ChargingRequest, record: Record | None) -> bool:
     if isinstance(record, CreditSession):
         return record.has_subs
     return record is None and not request.cumulative and not request.is_sub
+
+
+def _is_short(decision: Decision[ChargingAnswer]) -> bool:
+    """Whether a refusal is for want of money of which some is only set aside, for others."""
+    answer = decision.answer
+    refused = ChargingStatus.CREDIT_LIMIT_REACHED
+    is_refused = answer.status is refused or any(
+        group.status is refused or (group.final >= 0 and not group.granted) for group in answer.groups
+    )
+    return is_refused and any(bucket.reserved for bucket in decision.account.buckets)
 
 
 def _with_main(decision: Decision[ChargingAnswer], main: Record | None) -> Decision[ChargingAnswer]:

@@ -119,7 +119,14 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
                 account, state, answer = _grant_before_switch(case, account, session, state, group.requested)
             else:
                 account, state, answer = grant(
-                    account, state, group.requested, case.policy, now_ms, number, request.all_affordable
+                    account,
+                    state,
+                    group.requested,
+                    case.policy,
+                    now_ms,
+                    number,
+                    request.all_affordable,
+                    takes_half=request.takes_half,
                 )
             answers.append(answer if final is None else final.applied(answer))
         states[position : position + 1] = [state]
@@ -138,7 +145,15 @@ def _grant_before_switch(
     is_over = switch_ms > 0 and request.tells_sides
     later = price_after(state) if is_over else None
     account, state, answer = grant(
-        account, state, requested, policy, now_ms, request.request_number, request.all_affordable, later
+        account,
+        state,
+        requested,
+        policy,
+        now_ms,
+        request.request_number,
+        request.all_affordable,
+        later,
+        request.takes_half,
     )
     if switch_ms and answer.granted:
         # Who cannot tell both sides apart comes back when the price changes; who can, when it changes once more [G-73].

@@ -64,6 +64,8 @@ class RequestLine(Line, Protocol):
 class Charging(Protocol):
     def submit(self, request: ChargingRequest, reply: Callable[[ChargingAnswer], None]) -> None: ...
 
+    def halve(self, session_key: str) -> None: ...
+
 
 class _Sent:
     """One request that is out."""
@@ -177,6 +179,8 @@ class ServerRequests:
         key = line.name, identifiers.hop_by_hop
         self._sent[key] = sent
         sent.timer = asyncio.get_running_loop().call_later(ANSWER_S, self._failed, key, "it was not answered")
+        if notice.takes_half:
+            self._charging.halve(notice.session_key)
         line.send_request(_REQUESTS[notice.kind](self._node, address, identifiers))
         log.info(
             "diameter_request_sent",

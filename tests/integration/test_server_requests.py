@@ -58,6 +58,7 @@ class Process:
         self.stream = NoticeStream(client, name)
         self.counters = Counters()
         self.closed: list[ChargingRequest] = []
+        self.halved: list[str] = []
         self.lines = list(lines)
         self.requests = ServerRequests(OCS, lambda: self.lines, self, clock, self.counters)
         self.requests.use(self.stream)
@@ -70,6 +71,9 @@ class Process:
 
     def submit(self, request: ChargingRequest, reply: Callable[[ChargingAnswer], None]) -> None:
         self.closed.append(request)
+
+    def halve(self, session_key: str) -> None:
+        self.halved.append(session_key)
 
     def answer(self, line: FakeLine, result_code: int, at: int = -1) -> None:
         answer = encode_answer(line.sent[at], avp.avp_u32(codes.RESULT_CODE, result_code))
@@ -123,6 +127,15 @@ async def test_g102_notice_reaches_the_process_with_the_connection(start: Callab
     await asyncio.sleep(0.3)  # the other process looks again after NO_LINE_S
     assert one.counted == {}
     assert len(line.sent) == 1
+
+
+async def test_72_g102_process_that_asks_knows_whom_it_left_half(start: Callable[..., Process]) -> None:
+    """The next update comes to the process that sent the RAR, on the same connection; other notices halve nothing."""
+    line = FakeLine("pgw.example.net", "a/1")
+    process = start("a", line)
+    await process.stream.publish([notice(process), structs.replace(notice(process), takes_half=True)])
+    await until(lambda: len(line.sent) == 2)
+    assert process.halved == ["gy:pgw.example.net;1;1"]
 
 
 async def test_two_processes_with_connections_send_once(start: Callable[..., Process]) -> None:
