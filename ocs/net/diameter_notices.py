@@ -22,7 +22,7 @@ from ocs.charging.notices import Notice, NoticeKind
 from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
 from ocs.net.diameter_routes import Line, RouteBook, lines_to, realm_of
 from ocs.observe.metrics import Counters
-from protocols.diameter.base import read_result_code
+from protocols.diameter.base import Redirect, read_redirect, read_result_code
 from protocols.diameter.message import Message
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
@@ -33,6 +33,7 @@ log = structlog.get_logger()
 ANSWER_S: Final = 5.0
 NO_LINE_S: Final = 3.0  # for a peer that is just coming back, and for another process that has it
 TRIES_MAX: Final = 3
+REDIRECT_S_MAX: Final = 86_400
 UNANSWERED_MAX: Final = 10_000
 PREFIX: Final = "gy:"
 
@@ -161,7 +162,7 @@ class ServerRequests:
 
     async def _route(self, host: str) -> Route | None:
         assert self._stream is not None, "use() comes first"
-        return self.routes.route(host) or await self._stream.route(host)
+        return self.routes.route(host, self._clock()) or await self._stream.route(host)
 
     def _choose(self, notice: Notice, route: Route | None) -> RequestLine | None:
         via = route.via if route is not None else ""
@@ -201,6 +202,8 @@ class ServerRequests:
         elif result_code == ResultCode.UNKNOWN_SESSION_ID:
             self._end(sent.entry_id, sent.notice, Outcome.SESSION_UNKNOWN)
             self._close_lost(sent.notice)
+        elif result_code == ResultCode.REDIRECT_INDICATION:
+            self._redirected(sent, read_redirect(message))
         elif result_code in _TRY_ELSEWHERE:
             self._elsewhere(sent, f"it was answered with {result_code}")
         else:
@@ -208,6 +211,20 @@ class ServerRequests:
             log.warning("diameter_request_refused_by_client", peer=sent.notice.peer, result_code=result_code)
             if sent.notice.kind is NoticeKind.ABORT:
                 self._ask_instead(line, sent)
+
+    def _redirected(self, sent: _Sent, redirect: Redirect) -> None:
+        """By a connection that is there to one of the hosts that were named; we open none for it [B-79]."""
+        notice = sent.notice
+        for line in self._lines():
+            host = line.identity.lower()
+            if host in redirect.hosts and line.is_sound and line.name not in notice.tried:
+                if redirect.keep_s:
+                    until_ms = self._clock() + min(redirect.keep_s, REDIRECT_S_MAX) * 1000
+                    self.routes.redirect(notice.peer, host, until_ms)
+                sent.via = host
+                self._send(line, sent)
+                return
+        self._give_up(sent.entry_id, notice, f"redirected to {', '.join(redirect.hosts) or 'nobody'}: no connection")
 
     def _ask_instead(self, line: RequestLine, sent: _Sent) -> None:
         """Not all clients know ASR: those of a barred account are denied when they come [G-103]."""

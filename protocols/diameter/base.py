@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -70,6 +71,29 @@ def read_origin_state_id(message: Message) -> int:
         return avp.u32(message.frame, at) if at is not None else 0
     except avp.AvpFault:
         return 0
+
+
+class Redirect(NamedTuple):
+    """A redirect indication: the hosts to ask instead, and for how long that holds for requests to come (0: not at all)."""
+
+    hosts: tuple[str, ...]
+    keep_s: int
+
+
+def read_redirect(message: Message) -> Redirect:
+    """The hosts of Redirect-Host (``aaa://host:port;transport=tcp``, RFC 6733, section 6.12); what cannot be read is left out."""
+    frame = message.frame
+    try:
+        found, more = message.walk()
+        uris = [avp.text(frame, at) for at in _all(codes.REDIRECT_HOST, found, more)]
+        usage, keep = (found.get(key) for key in (codes.REDIRECT_HOST_USAGE, codes.REDIRECT_MAX_CACHE_TIME))
+        keep_s = avp.u32(frame, keep) if usage is not None and keep is not None and avp.u32(frame, usage) else 0
+    except avp.AvpFault:
+        return Redirect((), 0)
+    return Redirect(tuple(match[1].lower() for uri in uris if (match := _DIAMETER_URI.match(uri))), keep_s)
+
+
+_DIAMETER_URI: Final = re.compile(r"aaas?://([A-Za-z0-9.-]+)")
 
 
 def _all(key: int, found: dict[int, int], more: list[tuple[int, int]]) -> list[int]:

@@ -413,7 +413,7 @@ async def test_b78_request_of_ours_goes_out_and_its_answer_comes_back() -> None:
         await client.open()
         client.send(ccr())
         await client.receive()
-        assert server.requests.routes.route("Client.example.net") == Route("example.net", "client.example.net")
+        assert server.requests.routes.route("Client.example.net", 0) == Route("example.net", "client.example.net")
         (line,) = server.peers.lines()
         notice = Notice(NoticeKind.REAUTHORIZE, "gy:client.example.net;1;1", "client.example.net", "test", 0)
         server.requests._send(line, _Sent("1-0", notice, 5, "example.net", ""))

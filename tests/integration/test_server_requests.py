@@ -209,6 +209,47 @@ async def test_b78_unanswered_request_goes_by_the_other_connection(
     assert one.requests.unanswered == two.requests.unanswered == 0
 
 
+def redirect(usage: int, *uris: str) -> bytes:
+    hosts = b"".join(avp.avp_text(codes.REDIRECT_HOST, uri) for uri in uris)
+    return (
+        avp.avp_u32(codes.RESULT_CODE, 3006)
+        + hosts
+        + avp.avp_u32(codes.REDIRECT_HOST_USAGE, usage)
+        + avp.avp_u32(codes.REDIRECT_MAX_CACHE_TIME, 600)
+    )
+
+
+@pytest.mark.parametrize(("usage", "sent_to_second"), [(0, 1), (1, 2)])
+async def test_b79_redirect_is_followed_and_kept_as_long_as_it_says(
+    start: Callable[..., Process], usage: int, sent_to_second: int
+) -> None:
+    """3006: to the first host that is connected; with a use beyond this request, the next one goes there at once."""
+    agent = FakeLine("agent.example.net", "a/1", is_agent=True)
+    second = FakeLine("dra2.example.net", "a/2", is_agent=True)
+    process = start("a", agent, second)
+    process.requests.learn_route("pgw.example.net", "example.net", "agent.example.net")
+    await process.stream.publish([notice(process)])
+    await until(lambda: agent.sent)
+    uris = "aaa://dra1.example.net:3868", "aaas://DRA2.example.net:5868;transport=tcp"
+    process.requests.answered(agent, Message(encode_answer(agent.sent[0], redirect(usage, *uris))))
+    assert (len(second.sent), second.sent[0].end_to_end) == (1, agent.sent[0].end_to_end)
+    process.answer(second, 2001)
+    await process.stream.publish([notice(process)])
+    await until(lambda: len(agent.sent) + len(second.sent) == 3)
+    assert len(second.sent) == sent_to_second
+
+
+@pytest.mark.parametrize("uris", [("aaa://elsewhere.example.net",), ("nonsense",), ()])
+async def test_b79_redirect_to_nobody_is_given_up(start: Callable[..., Process], uris: tuple[str, ...]) -> None:
+    """We open no connection for it, and do not ask in circles."""
+    line = FakeLine("pgw.example.net", "a/1")
+    process = start("a", line)
+    await process.stream.publish([notice(process)])
+    await until(lambda: line.sent)
+    process.requests.answered(line, Message(encode_answer(line.sent[0], redirect(1, *uris))))
+    assert process.counted == {("diameter", "re_auth", "given_up"): 1}
+
+
 async def test_b60_suspected_or_lost_connection_fails_over_at_once(start: Callable[..., Process]) -> None:
     """What waits for an answer moves without waiting for the timer."""
     first, second = FakeLine("pgw.example.net", "a/1"), FakeLine("pgw.example.net", "a/2")
