@@ -25,12 +25,12 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).resolve().parents[1]
 TABLE: Final = Path("docs/conformance.md")
 LISTS: Final = Path("docs/conformance")
-PAGES: Final = ("diameter-base", "gy-ro", "radius", "statements")
+PAGES: Final = ("diameter-base", "gy-ro", "clients", "radius", "statements")
 TESTS_SHOWN: Final = 4
 
-_SPAN: Final = r"(\d{1,3})(?:(?:-| to )[BGR]?-?(\d{1,3}))?"
-_IN_PROSE: Final = re.compile(rf"\b([BGR])-{_SPAN}\b")
-_IN_NAME: Final = re.compile(r"(?<![a-z0-9])([bgr])(\d+)(?=_|$)")
+_SPAN: Final = r"(\d{1,3})(?:(?:-| to )[BCGR]?-?(\d{1,3}))?"
+_IN_PROSE: Final = re.compile(rf"\b([BCGR])-{_SPAN}\b")
+_IN_NAME: Final = re.compile(r"(?<![a-z0-9])([bcgr])(\d+)(?=_|$)")
 _STATEMENT: Final = re.compile(rf"(?:\b[Ss]tatements?|\b[Bb]ehaviours?)[ _]{_SPAN}((?:(?: and |, )\d+)*)\b")
 _STATEMENT_NAME: Final = re.compile(r"(?:^test|_statement)_(\d{2,3}(?:_(?:to_)?\d{2,3})*|\d(?!_\d))(?=_|$)")
 _SCENARIO: Final = re.compile(rf"^{_SPAN} ")

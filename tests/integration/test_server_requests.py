@@ -191,7 +191,7 @@ async def test_g101_unknown_session_is_closed_as_lost(start: Callable[..., Proce
 async def test_b78_unanswered_request_goes_by_the_other_connection(
     start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No answer in time: the peer's other connection, T flag, same end-to-end id; then another process; then an alarm."""
+    """No answer in time: the peer's other connection, T flag, same end-to-end id; then another process; then an alarm. [C-104]"""
     monkeypatch.setattr(diameter_notices, "ANSWER_S", 0.05)
     first, second = FakeLine("pgw.example.net", "a/1"), FakeLine("pgw.example.net", "a/2")
     third = FakeLine("relay.example.net", "b/1", is_agent=True, serves_credit_control=False)
@@ -272,7 +272,7 @@ async def test_b78_nobody_leads_there_is_an_alarm_once(start: Callable[..., Proc
 
 @pytest.mark.parametrize(("result_code", "outcome"), [(5012, "refused"), (3007, "refused"), (2001, "success")])
 async def test_g101_answers_are_counted(start: Callable[..., Process], result_code: int, outcome: str) -> None:
-    """A client that knows no RAR costs one answer."""
+    """A client that knows no RAR costs one answer. [C-104]"""
     line = FakeLine("pgw.example.net", "a/1")
     process = start("a", line)
     await process.stream.publish([notice(process)])

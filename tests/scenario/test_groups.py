@@ -95,7 +95,7 @@ async def test_38_the_priced_kind_counts(world: World) -> None:
 
 
 async def test_48_the_threshold_is_a_share_of_the_grant(open_world: OpensWorld) -> None:
-    """20 % of 30 s are 6 s; a grant of one second has none, and a final one neither."""
+    """20 % of 30 s are 6 s; a grant of one second has none, and a final one neither. [C-305]"""
     world = await open_world(structs.replace(POLICY, threshold_percent=20))
     await world.open("1.00")
     for asked, threshold in ((0, 6), (1, 0), (4, 0), (5, 1)):

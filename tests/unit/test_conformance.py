@@ -12,6 +12,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from conformance import (  # noqa: E402 - it stands beside the program that it belongs to
+    PAGES,
     Page,
     Place,
     faults,
@@ -95,11 +96,11 @@ def test_a_reason_goes_when_its_test_comes(tmp_path: Path) -> None:
     """Writing the table takes it out of its list, and nothing else."""
     lists = tmp_path / "docs" / "conformance"
     lists.mkdir(parents=True)
-    for name in ("diameter-base", "gy-ro", "radius", "statements"):
+    for name in PAGES:
         content = (
             '[labels]\nB-1 = "x"\nB-2 = "y"\n\n[reasons]\nB-1 = "not yet"\nB-2 = "nor this"\n\n[open]\nB-1 = "z"\n'
         )
         (lists / f"{name}.toml").write_text(content, encoding="utf-8")
-    assert prune(tmp_path, {"B-1": [Place("tests/test_one.py", "test_b1")]}) == ["B-1"] * 4
+    assert prune(tmp_path, {"B-1": [Place("tests/test_one.py", "test_b1")]}) == ["B-1"] * len(PAGES)
     left = (lists / "radius.toml").read_text(encoding="utf-8")
     assert left == '[labels]\nB-1 = "x"\nB-2 = "y"\n\n[reasons]\nB-2 = "nor this"\n\n[open]\nB-1 = "z"\n'

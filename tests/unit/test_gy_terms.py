@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from balance.money import Currency
 from ocs.charging.policy import final_policy
@@ -233,3 +234,16 @@ def test_g54_successor_goes_beside_the_older_indication(context: str, knows: boo
         unit = inside(data, group_found, codes.QOS_FINAL_UNIT_INDICATION)
         assert avp.u32(data, unit[codes.FINAL_UNIT_ACTION]) == (1 if context else 0)
         assert not data[group_found[codes.QOS_FINAL_UNIT_INDICATION] + 4] & codes.MANDATORY_BIT
+
+
+def test_no_vendor_avp_must_be_known_but_the_thresholds() -> None:
+    """C-304: with everything told, the M bit of a vendor's AVP stands on quota conditions alone, which all dictionaries have."""
+    everything = config(tell_cost=True, tell_balance=True, quota_holding_s=60)
+    last = GroupAnswer(GroupKey(1), ChargingStatus.SUCCESS, UnitKind.SECONDS, 60, 600, 0, 12)
+    answer = structs.replace(success(last, cost=5, available=7), low_balance=True)
+    event = avp.avp_u32(codes.REQUESTED_ACTION, 0)
+    for kind in (1, 2, 3, 4):
+        data, found = answered(ccr(ASKING, event, kind=kind), answer, everything)
+        inner = inside(data, found, codes.MULTIPLE_SERVICES_CREDIT_CONTROL)
+        demanded = {key for places in (found, inner) for key, at in places.items() if key >> 32 and data[at + 4] & 0x40}
+        assert demanded == {codes.TIME_QUOTA_THRESHOLD, codes.QUOTA_HOLDING_TIME}
