@@ -42,7 +42,7 @@ from ocs.charging.session import (
     with_answer,
 )
 from ocs.charging.timing import from_times, seeing_far_enough
-from ocs.rating.terms import Terms
+from ocs.rating.terms import Price, Terms
 from ocs.rating.timetable import next_switch_s
 from ocs.rating.units import UnitKind
 
@@ -108,29 +108,44 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         else:
             if state.granted or state.reservation:
                 account, state = release(account, state, now_ms)
-            if is_open_to_change:
-                found = chosen_anew(case, account, session, state)
-                if isinstance(found, ChargingStatus):
-                    answers.append(GroupAnswer(key, found))
-                    states[position : position + 1] = [state]
-                    continue
-                state, has_switch = found, next_switch_s(found.tariff.price) > 0
-            if has_switch:
-                account, state, answer = _grant_before_switch(case, account, session, state, group.requested)
-            else:
-                account, state, answer = grant(
-                    account,
-                    state,
-                    group.requested,
-                    case.policy,
-                    now_ms,
-                    number,
-                    request.all_affordable,
-                    takes_half=request.takes_half,
-                )
+            promise = _grant_anew if is_open_to_change or has_switch else _grant
+            account, state, answer = promise(case, account, session, state, group.requested)
             answers.append(answer if final is None else final.applied(answer))
         states[position : position + 1] = [state]
     return Charged(account, session, tuple(states), tuple(answers))
+
+
+def _grant(
+    case: Case,
+    account: Account,
+    _session: CreditSession,
+    state: GroupState,
+    requested: tuple[Quantity, ...],
+    later: Price | None = None,
+) -> Granted:
+    request = case.request
+    return grant(
+        account,
+        state,
+        requested,
+        case.policy,
+        case.now_ms,
+        request.request_number,
+        request.all_affordable,
+        later,
+        request.takes_half,
+    )
+
+
+def _grant_anew(
+    case: Case, account: Account, session: CreditSession, state: GroupState, requested: tuple[Quantity, ...]
+) -> Granted:
+    """The same by the tariff that applies now, or why there is none."""
+    found = chosen_anew(case, account, session, state)
+    if isinstance(found, ChargingStatus):
+        return account, state, GroupAnswer(state.key, found)
+    promise = _grant_before_switch if next_switch_s(found.tariff.price) else _grant
+    return promise(case, account, session, found, requested)
 
 
 def _grant_before_switch(
@@ -144,17 +159,7 @@ def _grant_before_switch(
         switch_ms = 0  # the client comes before
     is_over = switch_ms > 0 and request.tells_sides
     later = price_after(state) if is_over else None
-    account, state, answer = grant(
-        account,
-        state,
-        requested,
-        policy,
-        now_ms,
-        request.request_number,
-        request.all_affordable,
-        later,
-        request.takes_half,
-    )
+    account, state, answer = _grant(case, account, session, state, requested, later)
     if switch_ms and answer.granted:
         # Who cannot tell both sides apart comes back when the price changes; who can, when it changes once more [G-73].
         end_ms = second_switch_at_ms(state, session) if is_over else switch_ms
