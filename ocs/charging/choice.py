@@ -24,7 +24,7 @@ _STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BAR
 def new_state(case: Case, account: Account, session: CreditSession, key: GroupKey) -> GroupState | ChargingStatus:
     """The group as it begins. An emergency number has no plan, and no currency."""
     case.request.complete()
-    network = case.request.network
+    network = case.request.network or session.network
     tariff = _tariff(case.rates, _payer(account), session, key, session.opened_at_ms, network)
     if isinstance(tariff, ChargingStatus):
         return tariff

@@ -28,7 +28,7 @@ from ocs.rating.timetable import (
 from ocs.rating.units import UnitKind
 
 LATENESS_MS: Final = 5_000
-"""A report that comes so soon after a change was made because of it: all of it was used before."""
+"""A report that comes so soon after a change was made because of it: all of it was used before. So far clocks may differ."""
 
 _NEW: Final = Course()
 
@@ -44,8 +44,10 @@ def shared_out(
     flags = CdrFlag.SIDE_ASSUMED if group.is_side_unsure else 0
     if group.after is not None:
         after = next((q.value for q in group.after if q.kind == state.tariff.price.kind), 0)
-        if after:
+        if after and switch_at_ms(state, session) <= event_at_ms + LATENESS_MS:
             state = over_switch(state, session, max(state.used, total - after))
+        elif after:  # of a change that is still to come nothing can be after
+            flags = CdrFlag.SIDE_ASSUMED
     else:
         used, from_ms = state.used, (state.course or _NEW).measured_at_ms or session.opened_at_ms
         while next_switch_s(state.tariff.price) and switch_at_ms(state, session) + LATENESS_MS < event_at_ms:

@@ -121,6 +121,14 @@ async def test_89_group_that_begins_abroad(roamer: World) -> None:
     assert (groups[7].cost, groups[7].network, groups[-1].network) == (amount("0.70"), ABROAD, "")
 
 
+async def test_89_group_that_begins_where_the_session_did(roamer: World) -> None:
+    """An update that does not say where the user is: he is where he was."""
+    await roamer.charge(diameter(roamer, UPDATE, "s", 1, group(None, 0, rating_group=7)))
+    await roamer.charge(diameter(roamer, TERMINATION, "s", 2, group(10, rating_group=7), group(0)))
+    groups = {each.rating_group: each for each in (await record_of(roamer)).groups}
+    assert (groups[7].cost, groups[7].network) == (amount("0.20"), "")
+
+
 @pytest.mark.parametrize(("follows", "reserved", "rest"), [(False, "0.30", "4.60"), (True, "0.60", "4.50")])
 async def test_88_changed_rates(open_world: OpensWorld, follows: bool, reserved: str, rest: str) -> None:
     """Statement 88: units granted under the old version have its price; later grants too, or the new one, as is set."""

@@ -132,6 +132,16 @@ async def test_g75_measurement_begins_with_the_last_report(world: World) -> None
     assert (await world.figures())[0] == amount("0.95"), "0.02 + half of 2 MiB at 0.02 + half at 0.01"
 
 
+async def test_g70_change_that_is_to_come_has_no_after(world: World) -> None:
+    """Who calls its use "after" hours before the change does not get the price of then; the record says so."""
+    await opened(world, before_s=3600)
+    await world.charge(data(world, UPDATE, 1, report(MIB, MIB)))
+    assert (await world.figures())[0] == amount("0.96")
+    await world.charge(data(world, TERMINATION, 2, report(0, ask=None)))
+    record = await record_of(world)
+    assert (len(record.groups), bool(record.flags & CdrFlag.SIDE_ASSUMED)) == (1, True)
+
+
 async def test_85_a_grant_that_ends_before_the_change_is_an_ordinary_one(world: World) -> None:
     """The client comes back before the price changes: nothing is said, and the price of now is set aside."""
     first = await opened(world, before_s=301)
