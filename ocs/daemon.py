@@ -40,6 +40,7 @@ from ocs.handover import load_apart
 from ocs.net import diameter_report, radius_report
 from ocs.net.diameter_server import DiameterServer
 from ocs.net.http_server import HttpServer
+from ocs.net.radius_memory import RadiusMemory
 from ocs.net.radius_notices import RadiusNotices
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
@@ -97,7 +98,11 @@ class Daemon:
         self._online.on_main_ended = self._supervision.end_subs
         self._following = Following(self._online, store, now_ms, settings.rates.reauthorizations_per_s)
         self._rates = RateDesk(
-            endpoints.config_dir, self._following, now_ms, lambda: load_apart(endpoints.config_dir, _books(settings))
+            endpoints.config_dir,
+            self._following,
+            now_ms,
+            lambda: load_apart(endpoints.config_dir, _books(settings)),
+            _books(settings) / "in_force",
         )
         self._stop = asyncio.Event()
         self._on_reload: list[Callable[[], None]] = []
@@ -136,19 +141,16 @@ class Daemon:
             counters=self._counters,
             is_ready=lambda: self._store.is_ready,
         )
+        radius.dynamic.claim = notices.claim
+        memory = RadiusMemory(self._store.client, self._settings.radius.lockout_s * 1000)
+        radius.desk.memory = memory
         radius_notices = RadiusNotices(notices, radius.dynamic, charging.find_session)
         reader = NoticeReader(notices, now_ms, {"gy": diameter.requests.take, "ra": radius_notices.take})
         self._supervision.on_silent = radius.on_silent
         self._on_reload += [diameter.reload_certificates, radius.reload]
         context = self._context(history, currencies, notifier)
         http = HttpServer(self._settings.http, create_app(context))
-        for gauge, protocol, read in (
-            (Gauge.CONNECTIONS, "diameter", lambda: diameter.connections),
-            (Gauge.CONNECTIONS, "http", lambda: http.connections),
-            (Gauge.IN_FLIGHT, "diameter", lambda: diameter.in_flight),
-            (Gauge.IN_FLIGHT, "radius", lambda: radius.in_flight),
-        ):
-            context.metrics.watch(gauge, protocol, read)
+        _watch(context.metrics, diameter, radius, http)
         reports = (
             Reports(self._store.client, diameter_report.KIND, process_name(), diameter.reports),
             Reports(self._store.client, radius_report.KIND, process_name(), radius.reports),
@@ -157,6 +159,7 @@ class Daemon:
             asyncio.create_task(self._supervision.run(), name="supervision"),
             asyncio.create_task(reader.run(), name="notices"),
             asyncio.create_task(self._rates.run(), name="scheduled rates"),
+            asyncio.create_task(memory.run(radius.clients), name="radius memory"),
             *[asyncio.create_task(report.run(), name="reports") for report in reports],
         ]
         try:
@@ -277,6 +280,17 @@ async def _patiently_open(url: str, partitions: int) -> ValkeyStore:
             if loop.time() > give_up_at:
                 raise StartRefusedError(f"{error}; is it running, and is backends.valkey_url right?") from error
             await asyncio.sleep(0.2)
+
+
+def _watch(metrics: Metrics, diameter: DiameterServer, radius: RadiusServer, http: HttpServer) -> None:
+    """Let the metrics read what the servers hold at the moment."""
+    for gauge, protocol, read in (
+        (Gauge.CONNECTIONS, "diameter", lambda: diameter.connections),
+        (Gauge.CONNECTIONS, "http", lambda: http.connections),
+        (Gauge.IN_FLIGHT, "diameter", lambda: diameter.in_flight),
+        (Gauge.IN_FLIGHT, "radius", lambda: radius.in_flight),
+    ):
+        metrics.watch(gauge, protocol, read)
 
 
 def _settle_memory() -> None:

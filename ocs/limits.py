@@ -43,6 +43,7 @@ INTERIM_S_MIN: Final = 60  # RFC 2869, section 2.1
 
 BATCH_MAX: Final = 100_000
 SECRET_OCTETS_MIN: Final = 8
+WORKERS_MAX: Final = 64
 
 DRAIN_S: Final = 10.0  # the daemon's time to answer what is in flight
 STOP_GRACE_S: Final = 30.0  # after that the supervisor ends it

@@ -7,7 +7,9 @@ the new ones. Where the new files have faults nothing is swapped, and a deck tha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -40,16 +42,24 @@ class _Due(NamedTuple):
 class RateDesk:
     """``charging`` has the rates as its attribute; whoever prices reads them there anew for each request.
 
-    ``load`` reads the rate files, all of them.
+    ``load`` reads the rate files, all of them. ``in_force`` is a file that the daemons of one data folder share: in it
+    stands what the last of them that was told to read the files has found.
     """
 
     def __init__(
-        self, config_dir: Path, charging: Any, clock: Callable[[], int], load: Callable[[], Awaitable[LoadResult]]
+        self,
+        config_dir: Path,
+        charging: Any,
+        clock: Callable[[], int],
+        load: Callable[[], Awaitable[LoadResult]],
+        in_force: Path | None = None,
     ) -> None:
         self._config_dir = config_dir
         self._charging = charging
         self._clock = clock
         self._load = load
+        self._in_force = in_force
+        self._followed = ""
         self._turn = asyncio.Lock()
         self._awaited: dict[str, str] = {}
 
@@ -85,7 +95,7 @@ class RateDesk:
         try:
             async with self._turn:
                 due = await asyncio.to_thread(self._put_due)
-                if due.is_changed:
+                if due.is_changed or await asyncio.to_thread(self._is_behind):
                     await self._reload_or_take_back(due.put)
         except (OSError, VersionError, ValueError) as error:
             log.warning("schedule_not_read", reason=str(error))
@@ -107,6 +117,8 @@ class RateDesk:
         old, self._charging.rates = self.book(), loaded.book
         gc.freeze()
         log.info("rates_swapped", version=loaded.book.version)
+        if self._in_force is not None:
+            await asyncio.to_thread(self._tell_others, self._in_force, loaded.book.version)
         for _ in let_go(old) if old is not None else ():
             await asyncio.sleep(0)
         return ()
@@ -117,6 +129,24 @@ class RateDesk:
             await asyncio.to_thread(put.roll_back)
             log.error("deck_taken_back", deck=put.deck, faults=len(faults))
         return faults
+
+    def _is_behind(self) -> bool:
+        """Whether another daemon has read other files since; asked once for each of their versions, faulty or not."""
+        try:
+            version = self._in_force.read_text(encoding="utf-8") if self._in_force is not None else ""
+        except FileNotFoundError:
+            return False
+        if version in ("", self._followed, getattr(self.book(), "version", "")):
+            return False
+        self._followed = version
+        return True
+
+    def _tell_others(self, in_force: Path, version: str) -> None:
+        self._followed = version
+        partial = in_force.with_suffix(f".{os.getpid()}")
+        with contextlib.suppress(OSError):  # a folder that cannot be written is shared by nobody
+            partial.write_text(version, encoding="utf-8")
+            partial.replace(in_force)
 
     def _put_due(self) -> _Due:
         """Put one due deck in place, and see whether another daemon has put one."""

@@ -30,8 +30,9 @@ from ocs.charging.recharge import AccountDesk
 from ocs.posted_once import posted_entry
 from ocs.rating.price import Price, Tariff, cost_of
 from ocs.rating.ratebook import RateBook
-from ocs.rating.terms import terms_of
+from ocs.rating.terms import price_in, terms_of
 from ocs.rating.timetable import going_on, in_progress
+from ocs.rating.units import UnitKind
 
 ACTOR: Final = "rerating"
 CONNECT_S_MAX: Final = 5
@@ -125,10 +126,11 @@ def price_anew(book: RateBook, plan: str, record: CdrRow) -> tuple[Amount, str] 
         )
         if not isinstance(tariff, Tariff):
             return tariff.value
-        if book.currency_of(plan) != record.currency or tariff.price.kind != group.unit_kind:
+        price = price_in(tariff.price, UnitKind(group.unit_kind))
+        if book.currency_of(plan) != record.currency or price is None:
             return "another currency or unit"
         began_ms = group.from_ms or record.started_at_ms
-        total += cost_of(_price_of_part(book.lasting(tariff.price, began_ms, group.used), group), group.used)
+        total += cost_of(_price_of_part(book.lasting(price, began_ms, group.used), group), group.used)
         sources.append(tariff.source)
     return total, ", ".join(dict.fromkeys(sources))
 

@@ -104,18 +104,23 @@ class RadiusTls(_Section, frozen=True):
     revocations: str = ""
 
 
+SilentCalls: TypeAlias = Literal["hold", "granted", "zero"]
+
+
 class Radius(_Section, frozen=True):
     authentication: tuple[str, ...] = ("127.0.0.1:1812",)
     accounting: tuple[str, ...] = ("127.0.0.1:1813",)
     radsec: tuple[str, ...] = ()  # TLS, all kinds of packets on one connection (RFC 6614)
     tcp: tuple[str, ...] = ()  # the same without TLS (RFC 6613): for networks that nobody else is in
-    share_ports: bool = False  # several daemons of this machine share the UDP ports (SO_REUSEPORT)
+    workers: int = 1  # daemons of this machine that share the UDP ports (SO_REUSEPORT)
     dictionaries: str = "dictionaries"
     profiles: str = "profiles"
     in_flight_max: int = 4096
     reply_cache_s: int = 30
     session_max_s: int = 14_400
     ring_s: int = 180
+    silent_calls: SilentCalls = "hold"  # without interims and Stop
+    hold_s: int = 3600
     attempts_max: int = 10  # wrong passwords from one line, then it has to wait
     lockout_s: int = 300
     tls: RadiusTls = RadiusTls()

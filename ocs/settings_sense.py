@@ -14,6 +14,7 @@ from ocs import limits
 from ocs.addresses import parse_address
 from ocs.rating.finals import faults_of
 from ocs.settings import Settings
+from ocs.workers import worker_http, worker_numbers
 
 Path: TypeAlias = tuple[str | int, ...]
 Fault: TypeAlias = Callable[[Path, str, str], None]
@@ -32,9 +33,11 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
     ("diameter", "in_flight_max"): (1, limits.IN_FLIGHT_MAX),
     ("diameter", "connections_max"): (1, limits.CONNECTIONS_MAX),
     ("radius", "in_flight_max"): (1, limits.IN_FLIGHT_MAX),
+    ("radius", "workers"): (1, limits.WORKERS_MAX),
     ("radius", "reply_cache_s"): (limits.REPLY_CACHE_S_MIN, limits.REPLY_CACHE_S_MAX),
     ("radius", "session_max_s"): (1, limits.SESSION_S_MAX),
     ("radius", "ring_s"): (1, limits.RING_S_MAX),
+    ("radius", "hold_s"): (0, limits.SESSION_S_MAX),
     ("radius", "attempts_max"): (1, 1_000_000),
     ("radius", "lockout_s"): (1, 86_400),
     ("http", "requests_per_minute"): (1, 10_000_000),
@@ -114,6 +117,8 @@ def listening(settings: Settings) -> Iterator[tuple[Path, str, str]]:
     for text in settings.radius.tcp:
         yield ("radius", "tcp"), "tcp", text
     yield ("http", "listen"), "tcp", settings.http.listen
+    for number in worker_numbers(settings.radius):
+        yield ("radius", "workers"), "tcp", worker_http(settings, number)
 
 
 def _check_addresses(settings: Settings, fault: Fault) -> None:

@@ -33,6 +33,7 @@ from ocs.errors import EXIT_CONFIG, EXIT_INTERNAL, EXIT_TEMPORARY, StartRefusedE
 from ocs.keeper import POLL_S, Keeper
 from ocs.settings import Settings
 from ocs.settings_sense import listening
+from ocs.workers import worker_http, worker_numbers
 
 log = structlog.get_logger()
 
@@ -66,7 +67,7 @@ class Supervisor:
         self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         with self._folder.locked():
             self._build()
-            for keeper in (self._daemon, self._flusher, *self._servers):
+            for keeper in (self._daemon, *self._workers, self._flusher, *self._servers):
                 if process.stop_leftover(keeper.program):
                     log.warning("leftover_stopped", child=keeper.program.name)
             self._check_ports()
@@ -93,8 +94,14 @@ class Supervisor:
         self._endpoints = Endpoints(valkey_url, postgres_dsn, http_url, os.getpid())
         self._daemon = Keeper(self._ours("daemon", "serve"), is_ready=lambda _pid: answers(f"{http_url}/ready"))
         self._flusher = Keeper(self._ours("flusher", "flush"))
+        self._workers = [self._worker(number) for number in worker_numbers(self._settings.radius)]
 
-    def _ours(self, name: str, command: str) -> Program:
+    def _worker(self, number: int) -> Keeper:
+        url = f"http://{reachable(parse_address(worker_http(self._settings, number)))}/ready"
+        program = self._ours(f"worker-{number}", "serve", "--worker", str(number))
+        return Keeper(program, is_ready=lambda _pid: answers(url))
+
+    def _ours(self, name: str, command: str, *options: str) -> Program:
         """One of our own commands. The addresses go by the environment: a password must not show in a process list."""
         return Program(
             name=name,
@@ -107,6 +114,7 @@ class Supervisor:
                 str(self._config),
                 "--data",
                 str(self._folder.path),
+                *options,
             ),
             run_dir=self._folder.run,
             environment={
@@ -152,7 +160,8 @@ class Supervisor:
         if had_terminal and not os.isatty(0):
             self._stop_or_force()
         else:
-            self._daemon.signal(signal.SIGHUP)
+            for keeper in (self._daemon, *self._workers):
+                keeper.signal(signal.SIGHUP)
 
     def _spawn(self, work: Coroutine[Any, Any, int]) -> None:
         """Run a part; when it fails, or says by its status that it cannot go on, everything ends."""
@@ -178,9 +187,11 @@ class Supervisor:
             self._spawn(server.run())
         await asyncio.gather(*(server.ready.wait() for server in self._servers))
         self._folder.write_endpoints(self._endpoints)
-        self._spawn(self._daemon.run())
+        daemons = (self._daemon, *self._workers)
+        for keeper in daemons:
+            self._spawn(keeper.run())
         self._spawn(self._migrate_then_flush())
-        await self._daemon.ready.wait()
+        await asyncio.gather(*(keeper.ready.wait() for keeper in daemons))
         try:
             await asyncio.wait_for(self._flusher.ready.wait(), FLUSHER_PATIENCE_S)
         except TimeoutError:
@@ -213,7 +224,8 @@ class Supervisor:
 
     async def _drain(self) -> None:
         """First who takes in work, then who carries it away, then what both stand on."""
-        for name, keepers in (("daemon", [self._daemon]), ("flusher", [self._flusher]), ("servers", self._servers)):
+        daemons = [self._daemon, *self._workers]
+        for name, keepers in (("daemon", daemons), ("flusher", [self._flusher]), ("servers", self._servers)):
             log.info("stopping", part=name)
             await asyncio.gather(*(keeper.stop(limits.STOP_GRACE_S, self._force) for keeper in keepers))
         for task in list(self._tasks):

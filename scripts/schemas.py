@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
+from ocs.billing.invoices.bookkeeping import Bookkeeping
 from ocs.billing.invoices.dunning import Policy
 from ocs.billing.invoices.issuers import LegalEntity, Tax
 from ocs.rates.sheets.supplier import Supplier
-from ocs.rating.rateplan import BandRate, CurrencyEntry, DestinationRate, RatePlan, TariffEntry, TierEntry
+from ocs.rating.rateplan import BandRate, CurrencyEntry, DestinationRate, RatePlan, TariffEntry, TierEntry, TimeRate
 from ocs.settings import Settings
 
 FOLDER: Final = Path(__file__).parents[1] / "config" / "schema"
@@ -36,6 +37,7 @@ class Tariff(TariffEntry, frozen=True, forbid_unknown_fields=True, kw_only=True)
     rates: tuple[Rate, ...] = ()
     bands: tuple[BandRate, ...] = ()
     tiers: tuple[TierEntry, ...] = ()
+    time: TimeRate | None = None
 
 
 class Plan(RatePlan, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -50,6 +52,7 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     legal_entity: tuple[LegalEntity, ...] = ()
     tax: tuple[Tax, ...] = ()
     dunning: tuple[Policy, ...] = ()
+    bookkeeping: Bookkeeping = Bookkeeping()
 
 
 FILES: Final[dict[str, tuple[str, Any]]] = {

@@ -19,8 +19,10 @@ from ocs.rates.report import trace_fields, use_fields
 from ocs.rates.trace import Query, trace
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
+from ocs.rating.origins import Origin
 from ocs.rating.price import Tariff
 from ocs.rating.ratebook import NO_GROUP
+from ocs.rating.terms import price_of_time
 
 
 class RatesView(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,18 +53,31 @@ async def explain_rate(
     service: FromQuery[str] = "voice",
     at: FromQuery[Instant | None] = None,
     used: Annotated[int | None, QueryParameter(ge=0, description="Price this much: seconds, octets, events")] = None,
+    seconds: Annotated[
+        int | None, QueryParameter(ge=0, description="Beside a volume: the time, if it is priced")
+    ] = None,
     rating_group: Annotated[int, QueryParameter(ge=-1, description="-1: the request names none")] = NO_GROUP,
+    service_identifier: Annotated[list[int] | None, QueryParameter(description="Its Service-Identifiers")] = None,
+    caller: Annotated[str, QueryParameter(description="The calling number, in international form")] = "",
+    trunk: Annotated[str, QueryParameter(description="The Diameter peer or RADIUS client that asks")] = "",
+    network: Annotated[str, QueryParameter(description="Where the user roams: MCC and MNC")] = "",
 ) -> dict[str, Any]:
     """What a number costs: the tariffs and prefixes in question, why each lost, and the price in words."""
     book = context.rates.book()
     currency = context.currencies.get(book.currency_of(plan) or "") if book else None
     if book is None or currency is None:
         raise Problem(Kind.RATE_PLAN_UNKNOWN, plan)
-    query = Query(called_number(number), plan, service, milliseconds("at", at) or context.clock(), rating_group)
+    at_ms = milliseconds("at", at) or context.clock()
+    origin = Origin(called_number(caller), trunk, network)
+    query = Query(called_number(number), plan, service, at_ms, rating_group, tuple(service_identifier or ()), origin)
     found = trace(book, currency, query)
     fields = trace_fields(found, currency)
-    if used is not None and isinstance(found.answer, Tariff):
-        fields["use"] = use_fields(found.answer.price, used, currency)
+    if not isinstance(found.answer, Tariff):
+        return fields
+    if used is not None:
+        fields["use"] = use_fields(book.lasting(found.answer.price, at_ms, used), used, currency)
+    if seconds is not None and (time := price_of_time(found.answer.price)) is not None:
+        fields["time"] = use_fields(time, seconds, currency)
     return fields
 
 

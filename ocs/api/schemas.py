@@ -93,13 +93,21 @@ class SessionClosure(_Body, frozen=True):
     reason: Reason = ""
 
 
+Realm: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253, pattern="^[!-~]+$")]
+Ha1: TypeAlias = Annotated[str, Meta(pattern="^[0-9A-Fa-f]{32}$")]
+
+
 class NewSubscriber(_Body, frozen=True):
-    """``password`` is needed only where RADIUS checks credentials. CHAP needs it in clear (RFC 2865, section 7.2)."""
+    """``password`` is needed only where RADIUS checks credentials. CHAP needs it in clear (RFC 2865, section 7.2).
+
+    ``ha1`` instead of it: by realm, MD5(username:realm:password) in hex, as digest authentication has it.
+    """
 
     subscriber_id: SubscriberId
     account_id: AccountId
     identities: Annotated[tuple[str, ...], Meta(min_length=1, max_length=20)]
     password: Annotated[str, Meta(max_length=128)] = ""
+    ha1: dict[Realm, Ha1] = {}
 
 
 class BucketView(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import NewSubscriber, SubscriberView, subscriber_view
 from ocs.charging.recharge import SubscriberFault
+from protocols.radius.digest import HA1_MARK, stored_digests
 
 _FAULTS: Final = {
     SubscriberFault.EXISTS: Kind.SUBSCRIBER_EXISTS,
@@ -37,7 +38,7 @@ assert _FAULTS.keys() == set(SubscriberFault)
 async def create_subscriber(data: JSONBody[NewSubscriber], context: Given) -> Response[SubscriberView]:
     """Give identities (e164:..., sip:..., imsi:...) to an account, so that calls find it."""
     created = await context.accounts.create_subscriber(
-        data.subscriber_id, data.account_id, _identities(data.identities), data.password
+        data.subscriber_id, data.account_id, _identities(data.identities), _kept_password(data)
     )
     if isinstance(created, SubscriberFault):
         raise Problem(_FAULTS[created])
@@ -71,6 +72,15 @@ async def find_subscriber(
     if subscriber is None:
         raise Problem(Kind.SUBSCRIBER_UNKNOWN)
     return subscriber_view(subscriber)
+
+
+def _kept_password(data: NewSubscriber) -> str:
+    """The password, or the digests that stand for it."""
+    if data.password.startswith(HA1_MARK):
+        raise invalid("password", f"a password cannot begin with {HA1_MARK}; digests go into ha1")
+    if data.password and data.ha1:
+        raise invalid("ha1", "is what is kept instead of a password: give one of them")
+    return stored_digests(data.ha1) if data.ha1 else data.password
 
 
 def _identities(texts: tuple[str, ...], field: str = "identities") -> tuple[str, ...]:

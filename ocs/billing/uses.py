@@ -16,10 +16,13 @@ CONNECT_S_MAX: Final = 10
 
 _KINDS: Final = ", ".join(kind.name.lower() for kind in UnitKind)  # they are numbered from one, as arrays are
 USES: Final = f"""
-    SELECT c.account_id, c.destination AS number, c.service, c.started_at, (g->>'used')::bigint AS used,
+    SELECT c.account_id, c.destination AS number, c.service,
+           CASE WHEN (g->>'from_ms')::bigint > 0 THEN to_timestamp((g->>'from_ms')::bigint / 1000.0)
+                ELSE c.started_at END AS started_at, (g->>'used')::bigint AS used,
            trim_scale((g->>'cost')::numeric * $4::numeric) AS amount, c.currency,
            g->>'destination' AS destination, g->>'source' AS source,
-           c.rate_plan, c.origin, c.peer, c.network, (g->>'rating_group')::bigint AS rating_group,
+           c.rate_plan, c.origin, c.peer,
+           coalesce(nullif(g->>'network', ''), c.network) AS network, (g->>'rating_group')::bigint AS rating_group,
            CASE WHEN g->'service_ids' = '[]' THEN ''
                 ELSE array_to_string(ARRAY(SELECT jsonb_array_elements_text(g->'service_ids')), ' ') END AS service_ids,
            ('{{{_KINDS}}}'::text[])[(g->>'unit_kind')::int] AS unit

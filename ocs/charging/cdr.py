@@ -30,7 +30,9 @@ class CdrFlag(IntFlag):
     COUNTER_WENT_DOWN = 64
     DURATIONS_DIFFER = 128  # the client counted other seconds than lie between its connect and disconnect times
     LATE_REPORT = 256  # what a session used beyond the record that was written when it was given up
-    SIDE_ASSUMED = 512  # what was used before and after a change of price was not told: shared out by policy
+    HELD = 512  # without a report: its money was held for a while before it was given up
+    ASSUMED = 1024  # without a report: charged for all that was granted
+    SIDE_ASSUMED = 2048  # what was used before and after a change of price was not told: shared out by policy
 
 
 class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):

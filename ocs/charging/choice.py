@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from balance.account import Account
 from ocs.charging.course import by_another_tariff, costs_the_same, pinned_at_ms
 from ocs.charging.decision import Case, Rates
@@ -17,6 +19,7 @@ from ocs.charging.session import Course, CreditSession, GroupState
 from ocs.rating.origins import Origin
 from ocs.rating.price import Tariff
 from ocs.rating.ratebook import RatingFault
+from ocs.rating.terms import price_of_time
 
 _STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BARRED}
 
@@ -116,4 +119,7 @@ def _tariff(
         return _STATUS.get(tariff, ChargingStatus.RATING_FAILED)
     if tariff.plan and rates.currency_of(payer.rate_plan) != payer.currency:
         return ChargingStatus.RATING_FAILED
+    if key.beside:
+        time = price_of_time(tariff.price)
+        return ChargingStatus.RATING_FAILED if time is None else structs.replace(tariff, price=time)
     return tariff

@@ -16,6 +16,7 @@ from ocs.rating.finals import FinalUnits
 from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import RatingFault
+from ocs.rating.rateplan import Authorization
 
 AnswerT = TypeVar("AnswerT")
 
@@ -35,6 +36,10 @@ class Rates(Protocol):
     def final_units(self) -> Mapping[tuple[str, str], FinalUnits]:
         """By (plan, service): what follows on the last quota, where the plan says it."""
 
+    @property
+    def has_time(self) -> bool:
+        """Whether some price is for volume and time at once."""
+
     def tariff_for(
         self,
         plan: str,
@@ -49,6 +54,9 @@ class Rates(Protocol):
 
     def lasting(self, price: Price, began_ms: int, lasts_s: int) -> Price:
         """The same price for a session that lasts so long, where more of its calendar has to be pinned for that."""
+
+    def authorization_of(self, plan: str, at_ms: int) -> Authorization | None:
+        """How much a call may hold at once; None for all that is affordable."""
 
     def currency_of(self, plan: str) -> str | None:
         """The plan's currency; None for a plan that is not known."""

@@ -194,4 +194,5 @@ def _answer(
     case: Case, account: Account, status: ChargingStatus, groups: tuple[GroupAnswer, ...], cost: Amount
 ) -> ChargingAnswer:
     left = available(account, case.now_ms)
-    return ChargingAnswer(status, groups, cost, account.currency, left, 0 < account.low_balance > left)
+    low = 0 < account.low_balance > left
+    return ChargingAnswer(status, groups, cost, account.currency, left, low, on_credit=account.credit_limit > 0)

@@ -15,8 +15,9 @@ from msgspec import structs
 from balance.account import Account
 from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.decision import Case, Decision
+from ocs.charging.late import as_granted, held, is_unreported, reported_late
 from ocs.charging.low_balance import with_warning
-from ocs.charging.quota import release
+from ocs.charging.quota import costs_an_attempt, release
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
 from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, Tombstone
 from ocs.charging.steps import (
@@ -24,7 +25,6 @@ from ocs.charging.steps import (
     Charged,
     answer_of,
     charge,
-    charged_late,
     closed,
     kept_open,
     lease_of,
@@ -36,6 +36,7 @@ from ocs.charging.steps import (
     with_expiries,
     with_lease_gone,
 )
+from ocs.charging.timed import charge_with_time
 from ocs.rating.timetable import begun_later
 
 
@@ -69,13 +70,17 @@ def _state(case: Case) -> State:
     return State.LEASED if case.lease is not None else State.IDLE
 
 
+def _charged(case: Case, account: Account, session: CreditSession) -> Charged | None:
+    return charge_with_time(case, account, session) if case.rates.has_time else charge(case, account, session)
+
+
 # --- idle -------------------------------------------------------------------------------------------------------
 
 
 def _open(case: Case, account: Account) -> Answered:
     """Start a session, unless nothing of what it asks for can be had."""
     session = new_session(case, account)
-    charged = charge(case, account, session)
+    charged = _charged(case, account, session)
     if charged is None:
         return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
     refusal = refusal_of(charged.answers)
@@ -133,10 +138,12 @@ def _terminate_lease(case: Case, account: Account) -> Answered:
 
 
 def _expire_lease(case: Case, account: Account) -> Answered:
-    """No call came: the money is free again, and nothing is worth a record [R-45]."""
+    """No call came: the money is free again [R-45]. It is worth a record if attempts cost something."""
     lease = lease_of(case)
     if case.now_ms < lease.deadline_ms and not case.request.is_forced:
         return _filed_anew(case, account, lease)
+    if any(costs_an_attempt(state) for state in lease.groups):
+        return closed(case, _nothing_asked(account, lease), ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
     for state in lease.groups:
         account, _ = release(account, state, case.now_ms)
     return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account, ((lease.session_key, None),))
@@ -146,7 +153,7 @@ def _expire_lease(case: Case, account: Account) -> Answered:
 
 
 def _update(case: Case, account: Account) -> Answered:
-    charged = charge(case, account, _session_of(case))
+    charged = _charged(case, account, _session_of(case))
     if charged is None:
         return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
     if refusal_of(charged.answers) == ChargingStatus.SERVICE_DENIED:
@@ -156,7 +163,7 @@ def _update(case: Case, account: Account) -> Answered:
 
 
 def _terminate(case: Case, account: Account) -> Answered:
-    charged = charge(case, account, _session_of(case))
+    charged = _charged(case, account, _session_of(case))
     if charged is None:
         return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
     return closed(case, charged, ChargingStatus.SUCCESS, 0)
@@ -198,7 +205,14 @@ def _expire(case: Case, account: Account) -> Answered:
     session = _session_of(case)
     if case.now_ms < session.deadline_ms and not case.request.is_forced:
         return _filed_anew(case, account, session)
-    return closed(case, _nothing_asked(account, session), ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
+    charged = _nothing_asked(account, session)
+    policy = case.policy.silent_calls
+    if policy != "zero" and not case.request.is_forced and is_unreported(session):
+        if policy == "hold" and not session.flags & CdrFlag.HELD:
+            return held(case, account, session)
+        if policy == "granted":
+            charged = as_granted(case, account, charged)
+    return closed(case, charged, ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
 
 
 # --- closed -----------------------------------------------------------------------------------------------------
@@ -231,7 +245,7 @@ def _after_close(case: Case, account: Account) -> Answered:
     if is_interim or not isinstance(record, Tombstone):
         return Decision(answer, account)
     if record.given_up is not None and case.request.cumulative:
-        return charged_late(case, account, record, record.given_up)
+        return reported_late(case, account, record, record.given_up)
     if not has_use:
         return Decision(answer, account)
     return orphaned(case, account, record, answer)

@@ -11,7 +11,7 @@ from msgspec import structs
 from ocs.charging.request import ChargingStatus, FinalHandling, FinalUnitAction, GroupAnswer
 from ocs.rating.finals import FinalUnits
 from ocs.rating.units import UnitKind
-from ocs.settings import Quota, Settings
+from ocs.settings import Quota, Settings, SilentCalls
 
 USED_MAX: Final = {
     UnitKind.SECONDS: 10 * 366 * 86_400,
@@ -67,6 +67,8 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
     supervision_factor: int = 2
     tombstone_ms: int = 86_400_000
     event_ms: int = 604_800_000
+    silent_calls: SilentCalls = "zero"  # RADIUS calls that nothing was ever reported of
+    hold_ms: int = 3_600_000
     finals: dict[str, FinalPolicy] = {}  # by service; without: TERMINATE
     reclaims: bool = False  # who is refused for what others hold has them asked to give half of it back
     follows_rates: bool = False  # open sessions are charged by changed rates from their next grant on
@@ -87,6 +89,8 @@ def quota_policy(settings: Settings) -> QuotaPolicy:
         threshold_percent=quota.threshold_percent,
         maximum_is_quota=quota.maximum_is_quota,
         supervision_factor=quota.supervision_factor,
+        silent_calls=settings.radius.silent_calls,
+        hold_ms=settings.radius.hold_s * 1000,
         tombstone_ms=settings.retention.tombstone_s * 1000,
         event_ms=settings.retention.event_s * 1000,
         finals={

@@ -13,20 +13,23 @@ from msgspec import structs
 
 from balance.account import Account, AccountState
 from balance.burn import add_holds, available, first_expiry_ms, give_back, reserve, settle
+from balance.money import Amount
 from ocs.charging.cdr import CdrFlag
 from ocs.charging.policy import COST_MAX, SILENCE_MARGIN_S, USED_MAX, QuotaPolicy
 from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer, Quantity
 from ocs.charging.session import GroupState
 from ocs.rating.price import Price, Terms, cost_of, dearer, held_for, is_free, units_within, units_within_both
+from ocs.rating.rateplan import Authorization
 from ocs.rating.units import UnitKind
 
 Granted: TypeAlias = tuple[Account, GroupState, GroupAnswer]
 
 
-def total_used(state: GroupState, used: tuple[Quantity, ...], is_cumulative: bool) -> int | None:
+def total_used(state: GroupState, used: tuple[Quantity, ...], is_cumulative: bool, octets_wrap: int = 0) -> int | None:
     """The session's use after this report, in the unit the tariff prices; None when it is beyond belief.
 
-    Other kinds are information only (statement 39). A cumulative counter never goes down (statement 65).
+    Other kinds are information only (statement 39). A cumulative counter never goes down (statement 65); one of octets
+    that begins again at ``octets_wrap`` and fell by more than half of that has done so since [R-63].
     """
     kind = state.tariff.price.kind
     reported = 0
@@ -35,8 +38,16 @@ def total_used(state: GroupState, used: tuple[Quantity, ...], is_cumulative: boo
             return None
         if quantity.kind == kind:
             reported = quantity.value
+    if octets_wrap and kind is UnitKind.OCTETS and state.used - reported > octets_wrap // 2:
+        reported += -(-(state.used - reported - octets_wrap // 2) // octets_wrap) * octets_wrap
     total = max(state.used, reported) if is_cumulative else state.used + reported
     return total if total <= USED_MAX[kind] else None
+
+
+def went_down(state: GroupState, used: tuple[Quantity, ...]) -> bool:
+    """Whether a total is less than one that was told before."""
+    kind = state.tariff.price.kind
+    return any(quantity.value < state.used for quantity in used if quantity.kind == kind)
 
 
 def report(
@@ -94,10 +105,15 @@ def release(account: Account, state: GroupState, now_ms: int) -> tuple[Account, 
     )
 
 
+def costs_an_attempt(state: GroupState) -> bool:
+    """Whether something is due that was not paid, though no use was ever reported."""
+    price = state.tariff.price
+    return price.terms.__class__ is Terms and not state.cost and bool(cost_of(price, state.used))
+
+
 def ended(account: Account, state: GroupState, now_ms: int) -> tuple[Account, GroupState]:
     """End the group for good: an attempt of which no use was ever reported is an attempt all the same."""
-    terms = state.tariff.price.terms
-    if terms.__class__ is Terms and not state.cost and cost_of(state.tariff.price, state.used):
+    if costs_an_attempt(state):
         reported = report(account, state, state.used, now_ms)
         assert reported is not None, "what nothing costs can be booked"
         return reported
@@ -112,6 +128,7 @@ def grant(
     now_ms: int,
     number: int,
     all_affordable: bool = False,
+    limit: Authorization | None = None,
     later: Price | None = None,
     takes_half: bool = False,
 ) -> Granted:
@@ -120,7 +137,7 @@ def grant(
     The largest grant is the exact inverse of the price: never more than can be paid, and the final-unit mark goes
     with the last grant, not after it (statements 49, 74). Where the price changes to ``later`` while the grant is out, the
     dearer of both is set aside for all of it [G-70]. ``takes_half`` leaves half of what is there to another session, if
-    anything can be had for the other half.
+    anything can be had for the other half; ``limit`` leaves some for the account's other calls [R-46].
     """
     assert not state.reservation, "a group holds one reservation at a time"
     price, used, paid = state.tariff.price, state.used, state.cost
@@ -137,11 +154,16 @@ def grant(
     most_of = held_for if price.terms.__class__ is Terms else cost_of
     if later is not None:
         most_of = partial(dearer, later)
+    at_once = spendable // 2 if takes_half else spendable
+    if limit is not None:
+        granted, at_once = _within(limit, account, state, granted, spendable, most_of(price, used + 1) - paid)
     held_cost = most_of(price, used + granted)
-    if held_cost - paid > (spendable // 2 if takes_half else spendable) and not free:
+    if held_cost - paid > at_once and not free:
         within = units_within if later is None else partial(units_within_both, later)
-        half = within(price, paid + spendable // 2, used + granted) - used if takes_half else 0
-        granted = half if half > 0 else within(price, paid + spendable, used + granted) - used
+        wanted = used + granted
+        granted = within(price, paid + at_once, wanted) - used
+        if takes_half and granted <= 0:
+            granted = within(price, paid + spendable, wanted) - used
         held_cost = most_of(price, used + granted)
     if granted <= 0:
         return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)
@@ -163,6 +185,20 @@ def grant(
         state.course,
     )  # fmt: skip
     return after, state, answer
+
+
+def _within(
+    limit: Authorization, account: Account, state: GroupState, wanted: int, spendable: Amount, least: Amount
+) -> tuple[int, Amount]:
+    """How much a call may hold at once, in units and in money: a share is of what all calls hold together and what is
+    free, but never less than the first increment, or a small balance could not be used at all.
+    """
+    if limit.cap_s and state.tariff.price.kind is UnitKind.SECONDS:
+        wanted = min(wanted, limit.cap_s)
+    if limit.share == 1:
+        return wanted, spendable
+    held = sum(bucket.reserved for bucket in account.buckets)
+    return wanted, min(spendable, max((spendable + held) // limit.share, least))
 
 
 def _waiting(state: GroupState) -> GroupState:

@@ -69,10 +69,14 @@ class FinalHandling(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class GroupKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Which services a quota is for [G-20]. ``rating_group`` -1: none named; both empty: the session's one bearer."""
+    """Which services a quota is for [G-20]. ``rating_group`` -1: none named; both empty: the session's one bearer.
+
+    ``beside`` is set for what is counted beside the tariff's own unit: the time of data that pays for both.
+    """
 
     rating_group: int = -1
     service_ids: tuple[int, ...] = ()
+    beside: bool = False
 
 
 class Quantity(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -150,6 +154,7 @@ class ChargingRequest(msgspec.Struct):
     currency: str = ""  # of MONEY quantities; an account of another currency cannot be charged so
     counts_since_last: bool = False  # with cumulative: used is what came since the record before (Rf containers)
     refund_of: str = ""  # REFUND_ACCOUNT: the session key of the debit
+    octets_wrap: int = 0  # RADIUS: where a counter of octets begins again, if nobody counts how often
     network: str = ""  # where the user roams (MCC and MNC), where the client says so
     takes_half: bool = False  # UPDATE: another session needs money, so this one is granted half of what is left at most
     main_key: str = ""  # INITIAL of a sub-session: the session that it is part of
@@ -177,6 +182,7 @@ class GroupAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     validity_s: int = 0
     final: int = -1
     threshold: int = 0
+    granted_s: int = 0  # beside octets: so many seconds, whichever ends first
     change_at_ms: int = 0
     handling: FinalHandling | None = None
 
@@ -196,3 +202,4 @@ class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     check_balance: int = -1
     is_session_new: bool = False
     held: Amount = 0  # of a refusal for want of money: what the account's other sessions hold
+    on_credit: bool = False  # the account may spend more than was paid in

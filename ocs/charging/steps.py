@@ -23,7 +23,7 @@ from ocs.charging.course import (
 )
 from ocs.charging.decision import Case, Decision
 from ocs.charging.policy import SILENCE_MARGIN_S
-from ocs.charging.quota import Granted, ended, grant, release, report, total_used
+from ocs.charging.quota import Granted, ended, grant, release, report, total_used, went_down
 from ocs.charging.request import (
     ChargingAnswer,
     ChargingStatus,
@@ -90,9 +90,12 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         if request.duration_from_times:
             used = from_times(request, session, state)
         if used is not None:
-            total = total_used(state, used, request.cumulative and not request.counts_since_last)
+            is_total = request.cumulative and not request.counts_since_last
+            total = total_used(state, used, is_total, request.octets_wrap)
             if total is None:
                 return None
+            if total == state.used and total and is_total and not is_late and went_down(state, used):
+                state = structs.replace(state, flags=state.flags | CdrFlag.COUNTER_WENT_DOWN)
             if has_switch:
                 state = shared_out(state, group, session, total, request.event_at_ms)
             reported = report(account, state, total, now_ms, keeps_grant)
@@ -132,6 +135,7 @@ def _grant(
         case.now_ms,
         request.request_number,
         request.all_affordable,
+        case.rates.authorization_of(account.rate_plan, case.now_ms) if request.all_affordable else None,
         later,
         request.takes_half,
     )
@@ -300,44 +304,12 @@ def _given_up(case: Case, session: CreditSession) -> CreditSession | None:
     """What a last report would be charged by: use and cost so far, nothing held, and nothing to be debited again."""
     if case.request.kind is not RequestKind.EXPIRY or not session.session_key.startswith(REPORTS_TOTALS):
         return None
-    states = [structs.replace(state, debits=(), granted=0, reservation=(), flags=0) for state in session.groups]
-    return structs.replace(session, groups=tuple(states), answers=(), flags=0)
-
-
-def charged_late(case: Case, account: Account, tombstone: Tombstone, session: CreditSession) -> Answered:
-    """The last report of a session that was given up: what it used beyond what was paid, as a record of its own."""
-    request = case.request
-    charged = charge(case, account, session)
-    if charged is None:
-        return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
-    account = charged.account
-    answer = answer_of(account, charged.groups, ChargingStatus.SUCCESS, charged.answers, case.now_ms)
-    stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
-    seen = tombstone.seen.with_number(request.request_number)
-    records = ((session.session_key, Tombstone(account.account_id, tombstone.closed_at_ms, seen, (stored,))),)
-    before = {state.key: state for state in session.groups}
-    rest = [
-        structs.replace(
-            state,
-            used=state.used - before[state.key].used,
-            cost=state.cost - before[state.key].cost,
-            course=None,
-        )
-        if state.key in before
-        else state
-        for state in charged.groups
+    assumed = CdrFlag.ASSUMED if any(state.flags & CdrFlag.ASSUMED for state in session.groups) else 0
+    states = [
+        structs.replace(state, debits=state.debits if assumed else (), granted=0, reservation=(), flags=0)
+        for state in session.groups
     ]
-    if not any(state.used for state in rest):
-        return Decision(answer, account, records)
-    number = account.entry_number + 1
-    account = with_entry_number(account, number)
-    late = session.with_groups(tuple(rest))
-    entry = JournalEntry(
-        account.account_id, number, case.now_ms, "session", account.currency,
-        tuple(hold.negated() for hold in late.debits), session.session_key, session.peer,
-        request.cause, closing_record(case.request, case.now_ms, late, CdrFlag.LATE_REPORT),
-    )  # fmt: skip
-    return Decision(answer, account, records, (entry,))
+    return structs.replace(session, groups=tuple(states), answers=(), flags=assumed)
 
 
 def orphaned(case: Case, account: Account, tombstone: Tombstone, answer: ChargingAnswer) -> Answered:
@@ -371,7 +343,8 @@ def answer_of(
     for state in states:
         cost += state.cost
     left: Amount = available(account, now_ms)
-    return ChargingAnswer(status, groups, cost, account.currency, left, 0 < account.low_balance > left)
+    low = 0 < account.low_balance > left
+    return ChargingAnswer(status, groups, cost, account.currency, left, low, on_credit=account.credit_limit > 0)
 
 
 def _deadline_ms(case: Case, charged: Charged) -> int:

@@ -11,12 +11,17 @@ def show(settings: Settings, folder: DataFolder, endpoints: Endpoints) -> None:
     print(text(settings, folder, endpoints), flush=True)
 
 
+def _workers(settings: Settings) -> str:
+    number = settings.radius.workers
+    return f", by {number} processes" if number > 1 else ""
+
+
 def text(settings: Settings, folder: DataFolder, endpoints: Endpoints) -> str:
     """Plain lines, none of them folded, so that each can be copied. Addresses of the operator's own servers stay out."""
     backends = settings.backends
     rows = {
         "Diameter Gy/Ro": f"tcp {' '.join(settings.diameter.listen)}  as {settings.node.identity}",
-        "RADIUS": f"udp {' '.join(settings.radius.authentication)}  authentication",
+        "RADIUS": f"udp {' '.join(settings.radius.authentication)}  authentication{_workers(settings)}",
         "": f"udp {' '.join(settings.radius.accounting)}  accounting",
         "HTTP API": f"{endpoints.http_url}  description at /openapi.json, metrics at /metrics",
         "Valkey": "your own, backends.valkey_url" if backends.valkey_url else endpoints.valkey_url,

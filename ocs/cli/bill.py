@@ -94,11 +94,14 @@ def run(
     from ocs.cli.rerate_view import progress_count
 
     async def work(world: BillWorld) -> bool:
+        day, today = day_or_today(until, "--until"), day_or_today("", "")
+        if day > today:
+            raise StartRefusedError(f"--until {day}: that day has not come (today is {today})", EXIT_CONFIG)
         with progress_count("customers") as progress:
-            report = await world.run(day_or_today(until, "--until"), progress)
+            report = await world.run(day, progress)
         if issue:
             for invoice_id in report.drafts:
-                await world.invoicing.issue(invoice_id, day_or_today("", ""))
+                await world.invoicing.issue(invoice_id, today)
         print_report(report, is_issued=issue, as_json=as_json)
         return bool(report.cut or report.failed)
 
@@ -305,5 +308,27 @@ def payments(
     async def work(world: BillWorld) -> None:
         found = await payments_of(world.connection, (await world.customer(customer)).customer_id)
         print_payments(found, world, as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def export(
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="The first day.")],
+    after: Annotated[str, typer.Option("--until", metavar="DATE", help="The day after the last one.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Else standard output.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what was issued and paid as double entries, by the accounts of `billing.toml`: CSV, or JSON lines.
+
+    Example: `ocs bill export --from 2026-10-01 --until 2026-11-01 --out october.csv`
+    """
+    from ocs.cli.bill_view import write_entries
+
+    async def work(world: BillWorld) -> None:
+        found = await world.entries(day_of(first, "--from"), day_of(after, "--until"))
+        write_entries(found, world, out, as_json=as_json)
 
     with_world(config, data, work)

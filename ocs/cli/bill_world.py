@@ -20,6 +20,7 @@ from ocs.billing.failures import FAILURES
 from ocs.billing.invoices import book
 from ocs.billing.invoices import run as bill_run
 from ocs.billing.invoices.book import Invoice, InvoiceRefusedError, InvoiceState, Parties
+from ocs.billing.invoices.bookkeeping import Entry, entries
 from ocs.billing.invoices.calculation import ChargeKind
 from ocs.billing.invoices.customers import Agreed, Customer, find_customer
 from ocs.billing.invoices.drafting import Draft, draft, next_period
@@ -136,6 +137,10 @@ class BillWorld:
         return await self.invoicing.pay(
             customer, minor, received_on, today=today, method=method, reference=reference, chosen=chosen
         )
+
+    async def entries(self, first: date, after: date) -> list[Entry]:
+        """The double entries of these days."""
+        return [entry async for entry in entries(self.connection, first, after, self.issuers.bookkeeping)]
 
     def minor(self, text: str, currency: str) -> int:
         """An amount as it is paid: in cents."""

@@ -92,7 +92,7 @@ def explain(
         used = {name: units for name, units in use.items() if units is not None}
         if used and isinstance(found.answer, Tariff):
             price = loaded.book.lasting(found.answer.price, at_ms, seconds or 0)
-            fields["use"] = _use(price, currency, used)
+            fields |= _uses(price, currency, used)
     (print_json if as_json else print_trace)(fields)
     if found.refusal:
         raise typer.Exit(NO_TARIFF)
@@ -119,7 +119,7 @@ def diff(
     from ocs.rates.report import difference_fields
 
     with refusals():
-        found, currencies = _compared(old, new, plan, instant(at))
+        found, currencies = _compared(old, new, plan, instant(at) // 1000 * 1000)
     if as_json:
         print_json({"differences": [difference_fields(each, currencies) for each in found]})
     elif as_csv:
@@ -130,14 +130,17 @@ def diff(
         raise typer.Exit(EXIT_DIFFERENCES)
 
 
-def _use(price: Price, currency: Currency, used: dict[str, int]) -> Fields:
-    """Price what was used. Raises StartRefusedError when the tariff counts something else."""
+def _uses(price: Price, currency: Currency, used: dict[str, int]) -> Fields:
+    """Price what was used, and the time beside it. Raises StartRefusedError when the tariff counts something else."""
     from ocs.rates.report import use_fields
+    from ocs.rating.terms import price_of_time
 
-    unit = price.kind.name.lower()
-    if list(used) != [unit]:
-        raise StartRefusedError(f"this tariff counts {unit}: say --{unit}", EXIT_CONFIG)
-    return use_fields(price, used[unit], currency)
+    unit, time = price.kind.name.lower(), price_of_time(price)
+    if used.keys() - {unit, "seconds" if time else unit}:
+        also = " and --seconds" if time else ""
+        raise StartRefusedError(f"this tariff counts {unit}: say --{unit}{also}", EXIT_CONFIG)
+    fields = {"use": use_fields(price, used[unit], currency)} if unit in used else {}
+    return fields | ({"time": use_fields(time, used["seconds"], currency)} if time and "seconds" in used else {})
 
 
 def instant(text: str) -> int:

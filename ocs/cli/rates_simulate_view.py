@@ -114,21 +114,26 @@ def _print_total(out: Console, outcome: Outcome, currency: Currency, at_ms: int 
     )
     unit = f" {currency.code}".rstrip()
     when = "each at the prices of its own time" if at_ms is None else f"all at the prices of {moment_text(at_ms)}"
-    out.print(Text(f"{total.records:,} records, {when}"))
+    out.print(Text(f"{_records(total.records)}, {when}"))
     out.print(Text(f"revenue {old} -> {new}{unit}: {change} ({percent(total.change, total.old) or '-'} %)"))
     if has_cost:
         rate = percent(total.margin, total.new) or "-"
         out.print(Text(f"bought for {bought}{unit}, margin {margin}{unit} ({rate} % of the new revenue)"))
-        out.print(Text(f"{total.losing:,} records lose {loss}{unit}"))
+        out.print(Text(f"sold at a loss: {_records(total.losing)}, {loss}{unit}"))
     for reason, count in sorted(outcome.unsold.items()):
         cure = ": --plan names one for all" if reason == "no plan" else ""
-        out.print(Text(f"{count:,} records have no price: {reason}{cure}"))
+        out.print(Text(f"without a price ({reason}{cure}): {_records(count)}"))
     if total.unbought:
-        out.print(Text(f"{total.unbought:,} records have no cost"))
+        out.print(Text(f"without a cost: {_records(total.unbought)}"))
     if outcome.others:
-        out.print(Text(f"{outcome.others:,} records are no matter of this deck, or in another currency"))
+        out.print(Text(f"no matter of this deck, or in another currency: {_records(outcome.others)}"))
     if outcome.fault_count:
-        out.print(Text(f"{outcome.fault_count:,} lines were passed over, such as {outcome.faults[0]}"))
+        lines = f"{outcome.fault_count:,} line{'s'[: outcome.fault_count > 1]}"
+        out.print(Text(f"passed over: {lines}, such as {outcome.faults[0]}"))
+
+
+def _records(count: int) -> str:
+    return f"{count:,} record{'s'[: count != 1]}"
 
 
 def _print_losing(out: Console, losing: Sequence[Losing], currency: Currency) -> None:

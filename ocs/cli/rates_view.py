@@ -80,7 +80,7 @@ def print_choices(tariffs: Sequence[Fields], candidates: Sequence[Fields]) -> No
 
 
 def _use_lines(fields: Fields) -> Sequence[str]:
-    return ("", *fields["use"]["words"]) if "use" in fields else ()
+    return [line for name in ("use", "time") if name in fields for line in ("", *fields[name]["words"])]
 
 
 def _print_rows(out: Console, title: str, rows: Sequence[Fields]) -> None:

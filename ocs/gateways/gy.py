@@ -285,6 +285,7 @@ def _mscc(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer,
         _final(ccr, group, config) if group.final >= 0 else b"",
         group.threshold,
         config.terms.holding,
+        group.granted_s,
         wire_time_s(group.change_at_ms) if group.change_at_ms else 0,
     )
 
@@ -304,8 +305,16 @@ def _quota(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer
     final = _final(ccr, group, config) if group.final >= 0 else b""
     if group.kind != _MONEY or group.granted <= 0:
         holding = config.terms.holding
-        change_s = wire_time_s(group.change_at_ms) if group.change_at_ms else 0
-        return gy_answer.grant(unit_code, group.granted, group.validity_s, final, group.threshold, holding, change_s)
+        return gy_answer.grant(
+            unit_code,
+            group.granted,
+            group.validity_s,
+            final,
+            group.threshold,
+            holding,
+            group.granted_s,
+            wire_time_s(group.change_at_ms) if group.change_at_ms else 0,
+        )
     money = _money(codes.CC_MONEY, group.granted, answer.currency, config)
     granted = avp.avp(codes.GRANTED_SERVICE_UNIT, money) if money else b""
     return granted + gy_answer.conditions(unit_code, group.validity_s, final, group.threshold)

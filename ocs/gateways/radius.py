@@ -41,7 +41,7 @@ from ocs.settings import Radius, RadiusClient
 from protocols.radius import attributes as a
 from protocols.radius.h323 import cause_of_hex, dialled_digits, parse_time
 from protocols.radius.reading import Field, Reading
-from protocols.radius.records import TERMINATE_CAUSES, StatusType, event_at_ms, is_framed, octets_used
+from protocols.radius.records import TERMINATE_CAUSES, StatusType, counts_wraps, event_at_ms, is_framed, octets_used
 
 STOP_NUMBER: Final = 2**31 - 1
 INTERIM_NUMBER_MAX: Final = STOP_NUMBER - 1
@@ -49,7 +49,9 @@ DELAY_S_MAX: Final = 7 * 86_400  # one switch sends an epoch time as Acct-Delay-
 EVENT_AGE_MS_MAX: Final = 7 * 86_400_000
 EVENT_AHEAD_MS_MAX: Final = 300_000
 SILENCE_MARGIN_S: Final = 60
+OCTETS_WRAP: Final = 2**32
 DIFFERENCE_S_MAX: Final = 2  # or a hundredth: what two clocks of one gateway may differ by
+SECONDS_MAX: Final = 10 * 366 * 86_400  # one B2BUA's interims bear the wall clock less its uptime: no duration at all
 DETAIL_LENGTH_MAX: Final = 253  # what fits one attribute
 
 _ONE_GROUP: Final = GroupKey()
@@ -197,6 +199,7 @@ def accounting_request(reading: Reading, profile: Profile, now_ms: int) -> Accou
         all_affordable=not framed,
         details=details_of(reading, profile) if kind is RequestKind.TERMINATION and profile.dialect.kept else (),
         flags=flags,
+        octets_wrap=OCTETS_WRAP if framed and not counts_wraps(reading) else 0,
         # Who calls whom, and by which authorization, is only asked for a call that is not known yet.
         parties=lambda: _parties(reading, profile),
     )
@@ -253,10 +256,10 @@ def _used_s(reading: Reading, kind: RequestKind) -> int | None:
     if kind is RequestKind.INITIAL:
         return None
     seconds = reading.count(Field.SECONDS)
-    if seconds is not None:
+    if seconds is not None and seconds <= SECONDS_MAX:
         return seconds
     lasted_s = _lasted_s(reading)
-    if lasted_s is not None:
+    if lasted_s is not None and lasted_s <= SECONDS_MAX:
         return lasted_s
     # An h323 record without a connect time is of a call nobody answered, however long it rang.
     is_timed = reading.text(Field.DISCONNECT_TIME) or reading.text(Field.SETUP_TIME)

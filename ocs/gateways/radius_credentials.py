@@ -3,7 +3,7 @@
     first_look  -> refused, asked for a digest, let in, or the subscriber is to be looked up
     second_look -> what the subscriber's password says
 
-What a process remembers (wrong attempts, used nonces) is bounded, and of little use to anyone else: each has its own.
+What a process remembers (wrong attempts, used nonces) is bounded; what the others know is told to it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,14 @@ NONCE_KEEP_MS: Final = 300_000
 REMEMBERED_MAX: Final = 65_536
 
 
+class Used(NamedTuple):
+    """A nonce of ours, when it was made, and the client's count of its uses."""
+
+    nonce: str
+    issued_ms: int
+    nonce_count: int
+
+
 class Check(NamedTuple):
     """``reason`` None: let in, and ``octets`` are added to the Accept. With ``is_challenge`` they are a challenge's."""
 
@@ -46,6 +54,7 @@ class Check(NamedTuple):
 
 
 LET_IN: Final = Check(None, "success")
+HEARD_BEFORE: Final = Check(Reason.WRONG_PASSWORD, "digest_heard_before")
 
 
 class Attempts:
@@ -66,8 +75,14 @@ class Attempts:
         if len(self._wrong) > REMEMBERED_MAX:
             self._wrong.popitem(last=False)
 
-    def was_right(self, who: tuple[str, str]) -> None:
-        self._wrong.pop(who, None)
+    def were_wrong(self, who: tuple[str, str], count: int, now_ms: int) -> None:
+        """So many in all, as other processes have counted as well."""
+        if count > self._wrong.get(who, (0, 0))[0]:
+            self._wrong[who] = (count, now_ms + self._lockout_ms)
+
+    def was_right(self, who: tuple[str, str]) -> bool:
+        """Whether the line had given wrong ones before."""
+        return self._wrong.pop(who, None) is not None
 
 
 class UsedNonces:
@@ -120,6 +135,15 @@ def second_look(
     return Check(Reason.WRONG_PASSWORD, "wrong_password", is_secret_suspect=is_secret_suspect(packet, secret))
 
 
+def used_nonce(packet: Packet, profile: Profile, now_ms: int) -> Used | None:
+    """The nonce of ours that a right digest used, to be compared with what other processes have heard; else None."""
+    digest = digest_of(packet.attributes)
+    age_ms = nonce_age_ms(digest.nonce, profile.secret, now_ms) if digest is not None else None
+    if digest is None or age_ms is None or not digest.nonce_count:
+        return None
+    return Used(digest.nonce, now_ms - age_ms, int(digest.nonce_count, 16))
+
+
 def _first_look_at_digest(digest: Digest, packet: Packet, profile: Profile, chance: bytes, now_ms: int) -> Check | None:
     client = profile.client
     if digest.realm and client.realms and digest.realm not in client.realms:
@@ -153,5 +177,5 @@ def _judged(digest: Digest, subscriber: Subscriber, used: UsedNonces, *, is_prot
     if digest.sip_aor and not set(identity_forms(digest.sip_aor)) & set(subscriber.identities):
         return Check(Reason.WRONG_PASSWORD, "wrong_aor")
     if used.is_heard_before(digest):
-        return Check(Reason.WRONG_PASSWORD, "digest_heard_before")
+        return HEARD_BEFORE
     return LET_IN._replace(octets=proof_for_client(digest, subscriber.password, is_protected=is_protected))

@@ -17,7 +17,7 @@ from ocs.charging.session import CreditSession
 from ocs.gateways.radius import Profile
 from ocs.gateways.radius_profile import IDENTIFIERS
 from ocs.rating.units import UnitKind
-from protocols.radius.attributes import SESSION_TIMEOUT, integer_attribute
+from protocols.radius.attributes import EVENT_TIMESTAMP, SESSION_TIMEOUT, integer_attribute
 from protocols.radius.dictionary import Dictionary
 from protocols.radius.dynauth import COA_REQUEST, DISCONNECT_REQUEST
 from protocols.radius.words import attribute_octets, quoted
@@ -48,9 +48,10 @@ def names_of(session_key: str, profile: Profile) -> Named:
     return Named(unquote(nas), session_id.removesuffix(_ORIGINATE).partition(";")[0])
 
 
-def disconnect_request(session: CreditSession, profile: Profile, dictionary: Dictionary) -> DynamicRequest:
+def disconnect_request(session: CreditSession, profile: Profile, dictionary: Dictionary, now_ms: int) -> DynamicRequest:
     """End the call."""
-    return DynamicRequest(DISCONNECT_REQUEST, _identity(session, profile, dictionary), where_of(session, profile))
+    attributes = _identity(session, profile, dictionary, now_ms)
+    return DynamicRequest(DISCONNECT_REQUEST, attributes, where_of(session, profile))
 
 
 def extend_request(
@@ -62,7 +63,8 @@ def extend_request(
     if profile.dialect.dynamic.extend == "remaining":
         seconds -= max(0, now_ms - session.opened_at_ms) // 1000
     limit = integer_attribute(SESSION_TIMEOUT, max(1, seconds))
-    return DynamicRequest(COA_REQUEST, _identity(session, profile, dictionary) + limit, where_of(session, profile))
+    attributes = _identity(session, profile, dictionary, now_ms) + limit
+    return DynamicRequest(COA_REQUEST, attributes, where_of(session, profile))
 
 
 def reauthorization(session: CreditSession, profile: Profile, now_ms: int) -> ChargingRequest:
@@ -95,7 +97,8 @@ def grant_ends_ms(session: CreditSession) -> int:
     return session.heard_at_ms + granted_s * 1000
 
 
-def _identity(session: CreditSession, profile: Profile, dictionary: Dictionary) -> bytes:
+def _identity(session: CreditSession, profile: Profile, dictionary: Dictionary, now_ms: int) -> bytes:
+    """By what the gateway knows the call, and when it is asked: a repeat bears the same instant [R-90] [R-93]."""
     names = names_of(session.session_key, profile)
     kept = dict(session.details)
     octets = b""
@@ -103,6 +106,8 @@ def _identity(session: CreditSession, profile: Profile, dictionary: Dictionary) 
         said = _SAID[name](session, names) if name in _SAID else kept.get(name, "")
         if said:
             octets += attribute_octets(name, said if name in _ADDRESSES else quoted(said), dictionary)
+    if profile.dialect.dynamic.event_timestamp:
+        octets += integer_attribute(EVENT_TIMESTAMP, now_ms // 1000)
     return octets
 
 
@@ -130,6 +135,8 @@ def where_of(session: CreditSession, profile: Profile) -> Address | None:
     client = profile.client
     if client.dynamic_authorization:
         return parse_address(client.dynamic_authorization)
+    if client.certificate_names:  # it is asked on its own connection, by the process that has it
+        return None
     port = profile.dialect.dynamic.port
     own = _nas_address(names_of(session.session_key, profile))
     if own:

@@ -34,6 +34,7 @@ class Reason(Enum):
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a reason, no password
     TOO_MANY_CALLS = "too_many_calls"
     NO_MONEY = "no_money"
+    CREDIT_LIMIT = "credit_limit"
     SUSPENDED = "suspended"
     UNAVAILABLE = "unavailable"
     UNKNOWN_DESTINATION = "unknown_destination"
@@ -51,6 +52,7 @@ RETURN_CODES: Final[dict[Reason, tuple[int, str]]] = {
     Reason.WRONG_PASSWORD: (2, "wrong password"),
     Reason.TOO_MANY_CALLS: (3, "all credit is held by other calls"),
     Reason.NO_MONEY: (4, "no credit left"),
+    Reason.CREDIT_LIMIT: (6, "credit limit reached"),
     Reason.SUSPENDED: (7, "account suspended"),
     Reason.UNAVAILABLE: (8, "service not available"),
     Reason.UNKNOWN_DESTINATION: (9, "no rate for this destination"),
@@ -119,6 +121,7 @@ class Dynamic(_Section, frozen=True):
     disconnect: bool = False
     identify: Names = ("Acct-Session-Id",)
     extend: Literal["no", "total", "remaining"] = "no"  # what a CoA's Session-Timeout counts from
+    event_timestamp: bool = False  # it wants to know when it was asked, against replays (RFC 5176, section 6.3)
 
 
 class ProfileFile(_Section, frozen=True):

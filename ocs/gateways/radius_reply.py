@@ -73,7 +73,9 @@ def _want_of_money(answer: ChargingAnswer) -> Reason:
     """Some is left, but not for one increment; or all of it is held by the account's other calls; or none is left [R-47]."""
     if answer.available > 0:
         return Reason.TOO_LITTLE_MONEY
-    return Reason.TOO_MANY_CALLS if answer.held else Reason.NO_MONEY
+    if answer.held:
+        return Reason.TOO_MANY_CALLS
+    return Reason.CREDIT_LIMIT if answer.on_credit else Reason.NO_MONEY
 
 
 def is_charged(answer: ChargingAnswer) -> bool:
@@ -149,7 +151,9 @@ def _values(
         "amount": credit_amount(answer.available, currency) if currency is not None else "",
         "currency": answer.currency,
         "return_code": str(profile.dialect.return_codes[reason]),
-        "billing_model": "1",  # debit: what is charged here is reserved before it is used
+        "billing_model": "0"
+        if answer.on_credit
+        else "1",  # credit: it may spend what was not paid in; debit: it may not
         "language": profile.client.language,
         "reason": RETURN_CODES[reason][1],
     }

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -13,7 +14,9 @@ from ocs.errors import StartRefusedError
 
 DATAGRAM_OCTETS_MAX: Final = 8192  # more than any lawful packet: what is longer shows as such
 DATAGRAMS_PER_TURN: Final = 64  # then others have their turn; the loop calls again for the rest
-RECEIVE_BUFFER_OCTETS: Final = 4 * 1024 * 1024
+RECEIVE_BUFFER_OCTETS: Final = 4 * 1024 * 1024  # some 5,000 records; Linux gives 512 unasked (docs/adr/0042-workers.md)
+
+_SO_RCVBUFFORCE: Final = 33  # Linux: beyond net.core.rmem_max, for who has CAP_NET_ADMIN (socket(7))
 
 # Linux: a socket bound to every address says with each datagram which of them was asked (ip(7), ipv6(7)).
 _IP_PKTINFO: Final = 8
@@ -39,6 +42,11 @@ class DatagramSocket:
     def address(self) -> str:
         host, port = self._socket.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def is_buffer_small(self) -> bool:
+        """Whether the system gave less room for what waits than was asked for."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) < RECEIVE_BUFFER_OCTETS
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_reader(self._socket, self._on_readable)
@@ -100,6 +108,14 @@ def _reply_info(level: int, kind: int, info: bytes) -> tuple[int, int, bytes]:
     return level, kind, info
 
 
+def _enlarge_buffer(bound: socket.socket) -> None:
+    """While the loop is busy the kernel keeps what comes; what does not fit is lost without a sign."""
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            bound.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_OCTETS)
+
+
 def _bind(listen: str, *, is_shared: bool) -> socket.socket:
     """``is_shared``: other processes may bind the same address, and the kernel chooses one of them by the sender's
     address and port, always the same one, so that a repeat finds the reply that was kept for it.
@@ -109,7 +125,7 @@ def _bind(listen: str, *, is_shared: bool) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         bound.setblocking(False)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
+        _enlarge_buffer(bound)
         if is_shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, int(port)))

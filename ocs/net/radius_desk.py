@@ -13,15 +13,27 @@ from functools import partial
 from typing import Final
 
 import structlog
+from redis.exceptions import RedisError
 
 from balance.money import Currency
 from balance.store import BackendUnavailable, Subscriber
-from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
+from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupAnswer, RequestKind
 from ocs.gateways.radius import CloseSessions, Uncharged, accounting_request, authorization_request
-from ocs.gateways.radius_credentials import Attempts, Check, UsedNonces, first_look, second_look, who_tries
+from ocs.gateways.radius_credentials import (
+    HEARD_BEFORE,
+    Attempts,
+    Check,
+    Used,
+    UsedNonces,
+    first_look,
+    second_look,
+    used_nonce,
+    who_tries,
+)
 from ocs.gateways.radius_names import identities_of
 from ocs.gateways.radius_profile import Reason
 from ocs.gateways.radius_reply import UNANSWERED, authorization_reply, is_charged, rejection
+from ocs.net.radius_memory import RadiusMemory
 from ocs.net.radius_watch import GrantWatch
 from ocs.net.radius_work import Charging, SeldomLog, Work
 from ocs.observe.metrics import Counters
@@ -34,6 +46,7 @@ log = structlog.get_logger()
 # New calls are refused before records of calls that have been [R-37].
 ACCESS_SHARE: Final = (3, 4)
 NONCE_OCTETS: Final = 8
+LONGER_MS_MIN: Final = 30_000  # reports are late by some seconds
 
 _OVER: Final = frozenset((
     ChargingStatus.CREDIT_LIMIT_REACHED,
@@ -46,6 +59,18 @@ _KINDS: Final = {
     RequestKind.TERMINATION: "stop",
 }
 _RESULTS: Final = {status: status.name.lower() for status in ChargingStatus}
+
+
+def is_longer(request: ChargingRequest, group: GroupAnswer, known_ms: int, ends_ms: int) -> bool:
+    """Whether an interim brought the call more time than its gateway knows of, which no Accounting-Response can say. Of
+    a call that this process has not seen before, it is so if its plan gives the money out in parts [R-46].
+    """
+    if request.kind is not RequestKind.UPDATE or not group.granted:
+        return False
+    if known_ms:
+        return ends_ms > known_ms + LONGER_MS_MIN
+    wanted = request.groups[0].requested or ()
+    return group.final < 0 and any(group.granted < quantity.value for quantity in wanted)
 
 
 class RadiusDesk:
@@ -74,6 +99,9 @@ class RadiusDesk:
         self._clock = clock
         self._charged: list[tuple[Work, ChargingRequest, ChargingAnswer]] = []
         self._is_flush_due = False
+        self.memory: RadiusMemory | None = None
+        self.trace: Callable[[Work], None] | None = None
+        self.on_longer: Callable[[str], None] = lambda _: None
         self._drained: asyncio.Event | None = None
         self.in_flight = 0
 
@@ -81,6 +109,9 @@ class RadiusDesk:
         """Answer them now, in a later turn, or never. All are read before the first is submitted: each step's code and
         tables stay in the processor's caches so (docs/adr/0015-steps.md).
         """
+        if self.trace is not None:
+            for work in works:
+                self.trace(work)
         asked: list[tuple[Work, ChargingRequest]] = []
         for work in works:
             is_access = work.packet.code == ACCESS_REQUEST
@@ -155,11 +186,15 @@ class RadiusDesk:
     def _keep_an_eye_on(self, work: Work, request: ChargingRequest, answer: ChargingAnswer) -> None:
         """A call that goes on may outlive its grant; of one that ended and was not paid, a line is all that is left."""
         if request.kind is not RequestKind.TERMINATION:
-            if work.client.profile.dialect.dynamic.disconnect and answer.groups:
+            dynamic = work.client.profile.dialect.dynamic
+            if answer.groups and (dynamic.disconnect or dynamic.extend != "no"):
                 group = answer.groups[0]
                 # Refused and yet under way: the gateway started without asking, or the money ended.
                 if group.granted or group.status in _OVER:
-                    self._watch.granted(request.session_key, self._clock() + group.granted * 1000)
+                    ends_ms = self._clock() + group.granted * 1000
+                    known_ms = self._watch.granted(request.session_key, ends_ms)
+                    if dynamic.extend != "no" and is_longer(request, group, known_ms, ends_ms):
+                        self.on_longer(request.session_key)
             return
         self._watch.ended(request.session_key)
         if not is_charged(answer):  # the client will not say it again [R-61]
@@ -169,6 +204,7 @@ class RadiusDesk:
                 session=request.session_key,
                 result=_RESULTS[answer.status],
                 used=[(quantity.kind.name.lower(), quantity.value) for quantity in request.groups[0].used or ()],
+                details=dict(request.details),
             )
 
     async def _close_sessions(self, work: Work, request: CloseSessions) -> None:
@@ -216,11 +252,41 @@ class RadiusDesk:
             check = second_look(
                 work.packet, found, work.peer.secret, self._used_nonces, is_protected=work.channel.is_protected
             )  # fmt: skip
-        if check.reason is None:
-            self._attempts.was_right(who)
-        else:
+        if check.reason is not None:
             self._attempts.was_wrong(who, now_ms)
-        self._on_checked(work, reading, check, now_ms)
+        had_wrong_ones = check.reason is None and self._attempts.was_right(who)
+        used = used_nonce(work.packet, profile, now_ms) if check.reason is None else None
+        if self.memory is None or not (check.reason or had_wrong_ones or used):
+            self._on_checked(work, reading, check, now_ms)
+        else:
+            self._spawn(self._compare(self.memory, work, reading, check, used, who, now_ms))
+
+    async def _compare(
+        self,
+        memory: RadiusMemory,
+        work: Work,
+        reading: Reading,
+        check: Check,
+        used: Used | None,
+        who: tuple[str, str],
+        now_ms: int,
+    ) -> None:
+        """With what other processes know, before the answer: a guess elsewhere is a guess, a digest heard is heard."""
+        try:
+            if check.reason is not None:
+                self._attempts.were_wrong(who, await memory.wrong(who), now_ms)
+            elif used is not None and await memory.is_heard_before(*used):
+                check = HEARD_BEFORE
+            else:
+                await memory.right(who)
+        except (RedisError, OSError):
+            self._stay_silent(work, "unavailable")
+            return
+        try:
+            self._on_checked(work, reading, check, now_ms)
+        except Exception:
+            log.exception("radius_request_failed", client=work.client.name)
+            self._stay_silent(work, "internal_fault")
 
     def _on_checked(self, work: Work, reading: Reading, check: Check, now_ms: int) -> None:
         if check.is_secret_suspect:

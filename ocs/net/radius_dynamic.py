@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum
 from typing import Any, Final, Protocol, TypeAlias
 
 import structlog
+from redis.exceptions import RedisError
 
+from balance.store import BackendUnavailable
 from ocs.addresses import Address
-from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus
+from ocs.charging.request import ChargingAnswer, ChargingStatus
 from ocs.charging.session import CreditSession, SessionKind
 from ocs.gateways.radius_dynamic import (
     DynamicRequest,
@@ -27,6 +29,7 @@ from ocs.gateways.radius_dynamic import (
     where_of,
 )
 from ocs.net.radius_clients import Client, ClientTable
+from ocs.net.radius_work import Charging
 from ocs.observe.metrics import Counters
 from protocols.radius.dictionary import Dictionary
 from protocols.radius.dynauth import (
@@ -50,8 +53,6 @@ NOT_AGAIN_MS: Final = 3_600_000
 WAITING_MAX: Final = 10_000
 _NAMES: Final = {DISCONNECT_REQUEST: "disconnect", COA_REQUEST: "coa"}
 
-Submit = Callable[[ChargingRequest, Callable[[ChargingAnswer], None]], None]
-
 
 class Outcome(Enum):
     """How it ended; the value is the word in metrics and logs."""
@@ -63,6 +64,10 @@ class Outcome(Enum):
     UNANSWERED = "unanswered"
     NO_WAY = "no_address"
     NOT_ASKED = "not_asked"  # it did not know the last one
+
+
+async def _nobody_else(_name: str) -> bool:
+    return True
 
 
 class Line(Protocol):
@@ -109,11 +114,16 @@ class DynamicAuthorization:
     """One per process. ``disconnect`` and ``reauthorize`` return at once; what comes of it is counted and logged."""
 
     def __init__(
-        self, clients: ClientTable, dictionary: Dictionary, submit: Submit, counters: Counters, clock: Callable[[], int]
+        self,
+        clients: ClientTable,
+        dictionary: Dictionary,
+        charging: Charging,
+        counters: Counters,
+        clock: Callable[[], int],
     ) -> None:
         self._clients = {client.name: client for client in clients.clients}
         self._dictionary = dictionary
-        self._submit = submit
+        self._charging = charging
         self._counters = counters
         self._clock = clock
         self._sockets: dict[socket.AddressFamily, asyncio.DatagramTransport] = {}
@@ -121,6 +131,7 @@ class DynamicAuthorization:
         self._not_before_ms: dict[tuple[str, int, int], int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.line_to: Callable[[Client], Line | None] = lambda _: None
+        self.claim: Callable[[str], Awaitable[bool]] = _nobody_else
 
     @property
     def unanswered(self) -> int:
@@ -131,7 +142,15 @@ class DynamicAuthorization:
         client = self._clients.get(session.peer)
         if client is None or session.kind is not SessionKind.CALL or not client.profile.dialect.dynamic.disconnect:
             return
-        self._ask(client, session, disconnect_request(session, client.profile, self._dictionary), cause)
+        request = disconnect_request(session, client.profile, self._dictionary, self._clock())
+        self._ask(client, session, request, cause)
+
+    def disconnect_once(self, session: CreditSession, cause: str) -> None:
+        """The same for what several processes may notice at once: the first to claim it asks, of those that can."""
+        client = self._clients.get(session.peer)
+        if client is not None and client.profile.client.certificate_names and not self.can_ask(session):
+            return
+        self._spawn(self._claim_and_disconnect(session, cause))
 
     def reauthorize(self, session: CreditSession, cause: str) -> None:
         """The account changed: reserve anew, and tell the gateway how long the call may last now."""
@@ -142,10 +161,14 @@ class DynamicAuthorization:
         if dynamic.extend == "no" and not dynamic.disconnect:
             return
         now_ms = self._clock()
-        self._submit(
+        self._charging.submit(
             reauthorization(session, client.profile, now_ms),
             lambda answer: self._reauthorized(client, session, answer, cause),
         )
+
+    def tell_longer(self, session_key: str) -> None:
+        """An interim brought the call more time: say so, since the gateway would end it at the time that it knows."""
+        self._spawn(self._find_and_tell(session_key))
 
     def can_ask(self, session: CreditSession) -> bool:
         """Whether this process has a way to the session's gateway."""
@@ -167,6 +190,32 @@ class DynamicAuthorization:
         self._sockets.clear()
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _find_and_tell(self, session_key: str) -> None:
+        try:
+            session = await self._charging.find_session(session_key)
+        except BackendUnavailable:
+            return  # the next interim brings it up again
+        client = self._clients.get(session.peer) if session is not None else None
+        if session is None or client is None:
+            return
+        lasts_s = max(state.used + state.granted for state in session.groups)
+        if lasts_s <= client.profile.session_max_s:
+            request = extend_request(session, lasts_s, client.profile, self._dictionary, self._clock())
+            self._ask(client, session, request, "an interim brought more time")
+
+    async def _claim_and_disconnect(self, session: CreditSession, cause: str) -> None:
+        try:
+            is_ours = await self.claim(f"disconnect:{session.session_key}:{session.heard_at_ms}")
+        except (RedisError, OSError):  # twice is better than not at all: a gateway says that it knows no such session
+            is_ours = True
+        if is_ours:
+            self.disconnect(session, cause)
 
     def _reauthorized(self, client: Client, session: CreditSession, answer: ChargingAnswer, cause: str) -> None:
         status = answer.status
@@ -195,9 +244,7 @@ class DynamicAuthorization:
         if line is not None:
             self._send(client, key, request, line, line.secret)
             return
-        task = asyncio.get_running_loop().create_task(self._look_up_and_send(client, key, request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._look_up_and_send(client, key, request))
 
     def _is_left_alone(self, where: Address, code: int) -> bool:
         return self._not_before_ms.get((*where, code), 0) > self._clock()

@@ -17,7 +17,7 @@ from ocs.charging.session import CreditSession
 from ocs.errors import StartRefusedError
 from ocs.gateways.numbering import Numbering
 from ocs.gateways.radius_products import load_products
-from ocs.net.datagrams import DatagramSocket, Local, Source
+from ocs.net.datagrams import RECEIVE_BUFFER_OCTETS, DatagramSocket, Local, Source
 from ocs.net.radius_clients import Client, ClientTable
 from ocs.net.radius_desk import RadiusDesk
 from ocs.net.radius_dynamic import DynamicAuthorization
@@ -26,11 +26,13 @@ from ocs.net.radius_streams import RadiusStreams
 from ocs.net.radius_tls import TlsFiles
 from ocs.net.radius_watch import GrantWatch
 from ocs.net.radius_work import Charging, SeldomLog, Work
+from ocs.observe.logging import is_tracing
 from ocs.observe.metrics import Counters
 from ocs.settings import Settings
 from protocols.radius.dedup import ReplyCache
 from protocols.radius.packet import Packet
 from protocols.radius.responder import Discard, Responder, Role
+from protocols.radius.words import code_name, named_attributes
 
 log = structlog.get_logger()
 
@@ -77,9 +79,13 @@ class RadiusServer:
         self._listeners: dict[DatagramSocket, _Listener] = {}
         self._seldom = SeldomLog()
         self.counters = counters if counters is not None else Counters()
-        self.dynamic = DynamicAuthorization(self._clients, products.dictionary, charging.submit, self.counters, clock)
+        self.dynamic = DynamicAuthorization(self._clients, products.dictionary, charging, self.counters, clock)
         self.watch = GrantWatch(charging.find_session, self._cut_off, clock)
         self.desk = RadiusDesk(settings.radius, charging, currencies, self.counters, self._seldom, self.watch, clock)
+        self.desk.on_longer = self.dynamic.tell_longer
+        self._dictionary = products.dictionary
+        if is_tracing():
+            self.desk.trace = self._trace
         tls = TlsFiles(config_dir, settings.radius.tls) if settings.radius.radsec else None
         self.streams = RadiusStreams(
             settings.radius, self._clients, self.desk, self.counters, self._seldom, clock, is_ready, tls
@@ -114,6 +120,9 @@ class RadiusServer:
         loop = asyncio.get_running_loop()
         for datagrams in self._listeners:
             datagrams.open(loop)
+            if datagrams.is_buffer_small:
+                cure = f"sysctl -w net.core.rmem_max={RECEIVE_BUFFER_OCTETS}"
+                log.warning("radius_buffer_small", address=datagrams.address, cure=cure)
         for client in self.clients:
             if client.peer.requirement == "no":
                 log.warning("radius_client_insecure", client=client.name, cure="require_message_authenticator")
@@ -137,7 +146,7 @@ class RadiusServer:
         self._close_sockets()
 
     def _add(self, listen: str, role: Role, keep_ms: int) -> None:
-        datagrams = DatagramSocket(listen, self._on_turn, is_shared=self._settings.share_ports)
+        datagrams = DatagramSocket(listen, self._on_turn, is_shared=self._settings.workers > 1)
         self._listeners[datagrams] = _Listener(datagrams, Responder(role, ReplyCache(keep_ms), self._is_ready))
 
     def _close_sockets(self) -> None:
@@ -156,10 +165,15 @@ class RadiusServer:
     def on_silent(self, session: CreditSession) -> None:
         """The session was given up: should its call go on nevertheless, it is to end."""
         if session.session_key.startswith(KEY_PREFIX):
-            self.dynamic.disconnect(session, "no sign of the gateway")
+            self.dynamic.disconnect_once(session, "no sign of the gateway")
 
     def _cut_off(self, session: CreditSession) -> None:
-        self.dynamic.disconnect(session, "the granted time is over")
+        self.dynamic.disconnect_once(session, "the granted time is over")
+
+    def _trace(self, work: Work) -> None:
+        """The request in words, by the names of the dictionaries."""
+        attributes = {each.name: each.text.strip('"') for each in named_attributes(work.packet, self._dictionary)}
+        log.debug("radius_request", client=work.client.name, code=code_name(work.packet.code), attributes=attributes)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 

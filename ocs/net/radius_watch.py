@@ -43,13 +43,17 @@ class GrantWatch:
     def __len__(self) -> int:
         return len(self._ends_ms)
 
-    def granted(self, session_key: str, ends_ms: int) -> None:
-        """The call may go on until then. A call that is known already is looked at again when its old time is over."""
-        if session_key not in self._ends_ms:
+    def granted(self, session_key: str, ends_ms: int) -> int:
+        """The call may go on until then; the end that was known before, or 0. A call that is known already is looked at
+        again when its old time is over.
+        """
+        known_ms = self._ends_ms.get(session_key, 0)
+        if not known_ms:
             if len(self._ends_ms) >= WATCHED_MAX:
-                return
+                return 0
             self._file(session_key, ends_ms)
         self._ends_ms[session_key] = ends_ms
+        return known_ms
 
     def ended(self, session_key: str) -> None:
         self._ends_ms.pop(session_key, None)

@@ -25,6 +25,7 @@ LEVEL_VARIABLE: Final = "OCS_LOG_LEVEL"
 # Fields that hold a number or a name of a subscriber.
 _PERSONAL: Final = frozenset(
     {"msisdn", "imsi", "subscriber", "subscriber_id", "account", "account_id", "user_name"}
+    | {"User-Name", "Calling-Station-Id", "Called-Station-Id", "Digest-Username", "Sip-Uri-User"}  # in RADIUS requests
     | {"origin", "destination", "calling", "called", "caller", "number", "identities"}
 )
 _SECRET: Final = re.compile(r"secret|password|passwd|token|authorization|api_key|credential", re.IGNORECASE)
@@ -102,6 +103,11 @@ def configure_logging(process: str, level: str = "") -> None:
     )
     logging.root.handlers = [handler]
     logging.root.setLevel(max(chosen, logging.WARNING))  # the chatter of libraries is not ours
+
+
+def is_tracing() -> bool:
+    """Whether whole requests are to be logged: what that takes is not done otherwise."""
+    return os.environ.get(LEVEL_VARIABLE, "").upper() == "DEBUG"
 
 
 def _named(process: str) -> Processor:

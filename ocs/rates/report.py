@@ -67,6 +67,8 @@ def _term_fields(terms: Terms, currency: Currency) -> Fields:
             {"up_to": tier.up_to or None, "rate": _decimal(tier.rate, currency), "fee": _decimal(tier.fee, currency)}
             for tier in terms.tiers
         ]
+    if terms.time:
+        fields["time"] = price_fields(terms.time, currency)
     if terms.tax:
         fields |= {
             "tax": f"{format_amount(terms.tax.rate, 4, 0)} %",

@@ -18,6 +18,8 @@ from ocs.rating.origins import Origin
 from ocs.rating.price import Tariff, cost_of
 from ocs.rating.ratebook import NO_GROUP, RateBook
 from ocs.rating.tariffs import RatingFault
+from ocs.rating.terms import price_in
+from ocs.rating.units import UnitKind
 
 FIELDS: Final = (
     "account_id", "number", "used", "amount",
@@ -229,7 +231,7 @@ class Simulation:
             part.others += 1
             return
         new, bought = cost_of(found.price, use.used), self._bought(use, at_ms)
-        _add(part, use, found.destination, new, bought)
+        _add(part, use, found.destination or found.name, new, bought)
         if bought is not None and bought > new:
             _keep(
                 part.losing,
@@ -288,9 +290,10 @@ def _priced(rates: Rates, use: Use, at_ms: int, currency: str) -> Tariff | str:
         return _REASONS.get(tariff, NO_PRICE if plan else "no plan")
     if currency and tariff.plan and rates.book.currency_of(plan) != currency:
         return "another currency"
-    if use.unit and use.unit != tariff.price.kind.name.lower():
+    found = price_in(tariff.price, UnitKind[use.unit.upper()]) if use.unit else tariff.price
+    if found is None:
         return "another unit"
-    price = rates.book.lasting(tariff.price, at_ms, use.used)
+    price = rates.book.lasting(found, at_ms, use.used)
     return tariff if price is tariff.price else msgspec.structs.replace(tariff, price=price)
 
 

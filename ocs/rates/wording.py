@@ -98,6 +98,10 @@ def _term_lines(price: Price, currency: Currency) -> list[str]:
     # What a session has pinned is told by the bands it goes through.
     lines += [f"in {band.name}: {rate_text(band.price, currency)}" for band in terms.bands if not terms.band]
     lines += [f"after {switch.at_s} s, {switch.name}: {rate_text(switch.price, currency)}" for switch in terms.switches]
+    if terms.time:
+        time = f"{rate_text(terms.time, currency)}, billed {increment_text(terms.time)}"
+        setup = f", {amount_text(terms.time.setup, currency)} setup fee" if terms.time.setup else ""
+        lines.append(f"and for the time: {time}{setup}")
     if terms.tax:
         lines.append(f"{tax_name(terms.tax)} is {'inside' if terms.tax.is_included else 'added'}")
     return lines

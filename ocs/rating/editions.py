@@ -24,6 +24,11 @@ def joined(editions: Sequence[Version[PlanRates]]) -> PlanRates:
             service: _service([Version(f, t, plan.services.get(service, NO_RATES)) for f, t, plan in editions])
             for service in services
         },
+        tuple(
+            Version(max(f, from_ms), min(t, to_ms), authorization)
+            for f, t, plan in editions
+            for from_ms, to_ms, authorization in plan.authorization
+        ),
         {service: final for edition in editions for service, final in edition.what.final_units.items()},
     )
 

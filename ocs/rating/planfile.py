@@ -29,6 +29,7 @@ from ocs.rating.rateplan import (
     TariffEntry,
     TierEntry,
     TieringMode,
+    TimeRate,
 )
 from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, LayeredRate, OriginRate, RateSource
 from ocs.rating.terms import Band, Exchange, Terms, terms_of, with_terms
@@ -108,6 +109,7 @@ class PlanReader:
         self.warnings = FaultList(file.faults.file)
         self._file = file
         self._has_parent = False
+        self.has_time = False
         self._library = library
         self._versions: dict[_Selector, list[Version[Entry]]] = {}
         self._plan = ""
@@ -134,7 +136,8 @@ class PlanReader:
             return None
         from_ms, to_ms, problems = interval(head.from_, head.to)
         self._add_all((), problems)
-        rates = PlanRates(head.currency, self._services(), self._finals(head))
+        authorization = () if head.authorization is None else (Version(from_ms, to_ms, head.authorization),)
+        rates = PlanRates(head.currency, self._services(), authorization, self._finals(head))
         return ReadPlan(head.name, head.parent, rates, from_ms, to_ms)
 
     def _read_head(self, head: RatePlan | None) -> None:
@@ -143,6 +146,11 @@ class PlanReader:
         if not head.name.strip():
             self._file.fault(("name",), "is empty", "accounts refer to the plan by it")
         self._plan = head.name
+        limit = head.authorization
+        if limit is not None and limit.share < 1:
+            self._file.fault(("authorization", "share"), f"is {limit.share}", "4 for a quarter, 1 for all")
+        if limit is not None and limit.cap_s < 0:
+            self._file.fault(("authorization", "cap_s"), f"is {limit.cap_s}", "seconds, 0 for all")
         self._finish = head
         currency = self._library.currencies.get(head.currency)
         if currency is None:
@@ -170,13 +178,14 @@ class PlanReader:
         path: Path = ("tariffs", at)
         table = dict(raw) if isinstance(raw, dict) else {}
         rates, bands, tiers = (table.pop(name, []) for name in ("rates", "bands", "tiers"))
+        raw_time = table.pop("time", None)
         entry = self._file.decode(table, TariffEntry, path)
         if entry is None:
             return
         exchange = self._exchange(entry, path)
         timetable = self._timetable(entry, exchange, path)
         template = self._with_bands(self._template(entry, exchange, path), bands, timetable, path)
-        template = self._with_tiers(template, tiers, entry, path)
+        template = self._with_time(self._with_tiers(template, tiers, entry, path), raw_time, (*path, "time"))
         source = self._source(entry, _Terms(template, entry.tiering, timetable), self._rates(rates, path), path)
         from_ms, to_ms, problems = interval(entry.from_, entry.to)
         self._add_all(path, problems)
@@ -259,6 +268,20 @@ class PlanReader:
             self._add_all(here, problems)
             bands.append(Band(row.band, other))
         return banded(price, tuple(bands)) if bands else price
+
+    def _with_time(self, price: Price, raw: Any, path: Path) -> Price:
+        """Read ``[tariffs.time]``: data that costs by volume and by time at once."""
+        entry = None if raw is None else self._file.decode(raw, TimeRate, path)
+        if entry is None:
+            return price
+        if price.kind is not UnitKind.OCTETS:
+            self._file.fault(path, "stands beside a price that is not per volume", 'write per = "MB", or no time')
+        plain = Price(UnitKind.SECONDS, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=0)
+        plain = msgspec.structs.replace(plain, per=PRICE_UNITS[entry.per][1])
+        time, problems = priced(entry.cells(), plain, self._scale)
+        self._add_all(path, problems)
+        self.has_time = True
+        return with_terms(price, msgspec.structs.replace(terms_of(price), time=time))
 
     def _with_tiers(self, price: Price, raw: Any, around: TariffEntry | DestinationRate, path: Path) -> Price:
         """Read ``[[tariffs.tiers]]``, or those of a destination."""
@@ -446,7 +469,7 @@ class PlanReader:
                 self._warn(earlier.what, "to", message, "let the next tariff begin where this one ends")
 
     def _warn(self, entry: Entry, field: str, message: str, cure: str) -> None:
-        self.warnings.add(self._file.line(("tariffs", entry.at)), f"tariffs[{entry.at}].{field}", message, cure)
+        self.warnings.add(self._file.line(("tariffs", entry.at)), f"tariffs.{field}", message, cure)
 
     def _clash(self, clash: Clash[Entry], selector: _Selector) -> None:
         service, group, identifier = selector

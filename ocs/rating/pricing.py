@@ -111,6 +111,7 @@ _FIRST_TERM: Final = PriceCells._fields.index("attempt_fee")
 def _terms(reader: _Reader, cells: PriceCells, template: Terms, is_free: bool) -> Terms:
     terms = msgspec.structs.replace(
         template,
+        time=None if is_free else template.time,
         attempt_fee=reader.amount("attempt_fee", cells.attempt_fee, 0 if is_free else template.attempt_fee),
         charge_min=reader.amount("minimum_charge", cells.minimum_charge, 0 if is_free else template.charge_min),
         charge_max=reader.amount("maximum_charge", cells.maximum_charge, template.charge_max),

@@ -8,12 +8,12 @@ from typing import Final
 import msgspec
 
 from ocs.rating.calendar import DAY_S, Calendar
-from ocs.rating.dated import FOREVER_MS
+from ocs.rating.dated import FOREVER_MS, Version
 from ocs.rating.finals import FinalUnits
 from ocs.rating.numbers import NUMBERS_FILE
 from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
-from ocs.rating.rateplan import Numbers
+from ocs.rating.rateplan import Authorization, Numbers
 from ocs.rating.tariffs import RateSource, RatingFault, Timeline, ending, timeline_as_at
 from ocs.rating.terms import Terms
 from ocs.rating.timetable import HORIZON_S, seeing_until
@@ -68,13 +68,16 @@ class ServiceRates(msgspec.Struct, frozen=True):
 class PlanRates(msgspec.Struct, frozen=True):
     currency: str
     services: dict[str, ServiceRates]
+    authorization: tuple[Version[Authorization], ...] = ()
     final_units: dict[str, FinalUnits] = {}
 
 
 class RateBook:
-    """Look-ups only. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
+    """Look-ups only. ``has_time``: some price is for volume and time at once. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
 
-    __slots__ = ("_calendars", "_emergency", "_numbers", "_plans", "by_network", "digest", "final_units", "version")
+    __slots__ = (
+        "_calendars", "_emergency", "_numbers", "_plans", "by_network", "digest", "final_units", "has_time", "version"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -82,7 +85,9 @@ class RateBook:
         digest: str,
         numbers: Numbers = NO_NUMBERS,
         calendars: Mapping[str, Calendar] = NO_CALENDARS,
+        has_time: bool = False,
     ) -> None:
+        self.has_time: Final = has_time
         self._calendars = calendars
         self._plans = dict(plans)
         self._numbers = numbers
@@ -130,6 +135,14 @@ class RateBook:
             return price
         return seeing_until(price, calendar, began_ms, lasts_s + HORIZON_S)
 
+    def authorization_of(self, plan: str, at_ms: int) -> Authorization | None:
+        """Give how much a call may hold at once; None for all that is affordable [R-46]."""
+        rates = self._plans.get(plan)
+        for from_ms, to_ms, authorization in rates.authorization if rates is not None else ():
+            if from_ms <= at_ms < to_ms:
+                return authorization
+        return None
+
     def rates_of(self, plan: str) -> PlanRates | None:
         """Give all rates of a plan: for tools that show and compare; requests are priced by ``tariff_for``."""
         return self._plans.get(plan)
@@ -140,10 +153,14 @@ class RateBook:
         Which band of the week holds is still a matter of the use's own time.
         """
         plans = {
-            name: PlanRates(plan.currency, {service: rates.as_at(at_ms) for service, rates in plan.services.items()})
+            name: PlanRates(
+                plan.currency,
+                {service: rates.as_at(at_ms) for service, rates in plan.services.items()},
+                plan.authorization,
+            )
             for name, plan in self._plans.items()
         }
-        return RateBook(plans, self.digest, self._numbers, self._calendars)
+        return RateBook(plans, self.digest, self._numbers, self._calendars, self.has_time)
 
     def tariff_for(
         self,

@@ -89,6 +89,21 @@ class BandRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return PriceCells(*(str(getattr(self, name)) for name in BAND_CELLS))
 
 
+class TimeRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[tariffs.time]``: what the time of a data session costs, beside its volume."""
+
+    per: Literal["second", "minute", "hour"]
+    rate: str
+    initial_rate: str = ""
+    initial: int | str = ""
+    next: int | str = ""
+    setup: str = ""
+    minimum: int | str = ""
+
+    def cells(self) -> PriceCells:
+        return PriceCells(*(str(getattr(self, name)) for name in BAND_CELLS))
+
+
 class TierEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[[tariffs.tiers]]``: units up to and with ``up_to`` at a rate; the last tier has no end."""
 
@@ -128,6 +143,16 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     to: str = ""
 
 
+class Authorization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[authorization]``: how much a call that asks for all it can get (RADIUS) may hold at once.
+
+    ``share`` 4: a quarter of the money; ``cap_s``: so many seconds; 1 and 0: all that is affordable.
+    """
+
+    share: int = 1
+    cap_s: int = 0
+
+
 class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The head of a file of ``config/rateplans``; its ``[[tariffs]]`` are decoded one by one."""
 
@@ -137,6 +162,7 @@ class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     from_: str = msgspec.field(default="", name="from")
     to: str = ""
     final_units: tuple[FinalUnits, ...] = ()
+    authorization: Authorization | None = None
 
 
 class CurrencyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

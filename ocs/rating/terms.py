@@ -116,6 +116,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     ``tiers`` take the place of the rates: the billed units of the use are
     laid into them, counted from its first. ``unit`` is what an event is called, one and several.
     With ``exchange`` all amounts of the price are in another currency; rounding and tax are in the account's.
+    ``time`` is what the seconds of a data session cost beside its octets, as an ordinary price (``price_of_time``).
     Data and events do not say when they were used: at a switch what they cost so far is ``carried``, and goes on.
     """
 
@@ -137,6 +138,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     carried: Carried | None = None
     calendar: str = ""
     known_s: int = 0
+    time: Price | None = None
 
 
 class Price(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -186,6 +188,22 @@ def with_terms(price: Price, terms: Terms) -> Price:
     """Give the price other terms; where nothing in them is out of the ordinary, the price is an ordinary one."""
     is_ordinary = terms == Terms(rounding=terms.rounding)
     return msgspec.structs.replace(price, terms=terms.rounding if is_ordinary else terms)
+
+
+def price_of_time(price: Price) -> Price | None:
+    """Give the price of the seconds of a use that pays for volume and time: rounded, exchanged and taxed as its volume is."""
+    terms = price.terms
+    if not isinstance(terms, Terms) or terms.time is None:
+        return None
+    time = msgspec.structs.replace(terms.time, quantum=price.quantum)
+    return with_terms(time, Terms(rounding=terms.rounding, tax=terms.tax, exchange=terms.exchange))
+
+
+def price_in(price: Price, kind: UnitKind) -> Price | None:
+    """Give the price of what is counted in a unit: the price, or that of the time beside it; None where there is none."""
+    if price.kind == kind:
+        return price
+    return price_of_time(price) if kind == UnitKind.SECONDS else None
 
 
 def increments(price: Price, units: int) -> int:

@@ -115,17 +115,19 @@ def grant(
     final: bytes,
     threshold: int,
     holding: bytes = b"",
+    granted_s: int = 0,
     change_s: int = 0,
 ) -> bytes:
     """Granted-Service-Unit, Validity-Time, Final-Unit-Indication, threshold and Quota-Holding-Time.
 
-    ``final`` and ``holding`` are ready AVPs, or empty; ``change_s`` is when the price changes, in seconds of the wire's
-    epoch, or 0. The same few grants go out all the time, so they are kept.
+    ``final`` and ``holding`` are ready AVPs, or empty; ``granted_s`` is CC-Time beside another unit, 0 for none; ``change_s``
+    is when the price changes, in seconds of the wire's epoch, or 0. The same few grants go out all the time, so they are kept.
     """
     granted_unit = b""
     if unit_code:
-        change = avp.avp_u32(codes.TARIFF_TIME_CHANGE, change_s) if change_s else b""
-        granted_unit = avp.avp(codes.GRANTED_SERVICE_UNIT, change + units(unit_code, granted))
+        beside = avp.avp_u32(codes.TARIFF_TIME_CHANGE, change_s) if change_s else b""
+        beside += units(codes.CC_TIME, granted_s) if granted_s else b""
+        granted_unit = avp.avp(codes.GRANTED_SERVICE_UNIT, beside + units(unit_code, granted))
     return granted_unit + conditions(unit_code, validity_s, final, threshold) + (holding if unit_code else b"")
 
 
@@ -157,10 +159,11 @@ def mscc(
     final: bytes,
     threshold: int,
     holding: bytes = b"",
+    granted_s: int = 0,
     change_s: int = 0,
 ) -> bytes:
     """One Multiple-Services-Credit-Control of an answer, with the identity of the request's [G-21] and its result."""
-    quota = grant(unit_code, granted, validity_s, final, threshold, holding, change_s)
+    quota = grant(unit_code, granted, validity_s, final, threshold, holding, granted_s, change_s)
     return avp.avp(codes.MULTIPLE_SERVICES_CREDIT_CONTROL, quota + _identity(rating_group, service_ids, result_code))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
@@ -50,6 +51,7 @@ _FIELDS: Final = {
     "nonce_count": (NONCE_COUNT, 9),
     "username": (USERNAME, 10),
 }
+HA1_MARK: Final = "{HA1}"  # before what is kept instead of a password; no password begins so
 _NONCE_MARK: Final = "ocs1."
 _SIGNATURE_DIGITS: Final = 32
 
@@ -117,8 +119,29 @@ def _plain(said: str) -> str:
     return inner.replace('\\"', '"').replace("\\\\", "\\") if "\\" in inner else inner
 
 
+def stored_digests(by_realm: Mapping[str, str]) -> str:
+    """What is kept instead of a password: H(A1) = MD5(user:realm:password) for each realm [R-84]."""
+    return HA1_MARK + "\n".join(f"{digits.lower()} {realm}" for realm, digits in by_realm.items())
+
+
+def digests_by_realm(kept: str) -> dict[str, str] | None:
+    """The other way; None for a password in clear."""
+    if not kept.startswith(HA1_MARK):
+        return None
+    lines = (line.partition(" ") for line in kept.removeprefix(HA1_MARK).split("\n"))
+    return {realm: digits for digits, _, realm in lines}
+
+
+def made_of(username: str, password: str, kept: str) -> bool:
+    """Whether one of the kept digests is of this password."""
+    return any(
+        hmac.compare_digest(_hash(f"{username}:{realm}:{password}"), digits)
+        for realm, digits in (digests_by_realm(kept) or {}).items()
+    )
+
+
 def judge(digest: Digest, password: str) -> Judgement:
-    """Whether the digest was made with this password. An empty password lets nobody in."""
+    """Whether the digest was made with this password, or with what is kept of it. An empty one lets nobody in."""
     if digest.algorithm.lower() not in ("", "md5", "md5-sess") or digest.qop.lower() not in ("", "auth", "auth-int"):
         return Judgement.UNSUPPORTED
     needed = [digest.response, digest.realm, digest.nonce, digest.method, digest.uri, digest.username]
@@ -131,7 +154,8 @@ def judge(digest: Digest, password: str) -> Judgement:
     if not all(needed):
         return Judgement.INCOMPLETE
     expected = _response(digest, password, digest.method)
-    is_right = bool(password) and hmac.compare_digest(expected.encode(), digest.response.lower().encode())
+    is_known = bool(password) and bool(_user_secret(digest, password))
+    is_right = is_known and hmac.compare_digest(expected.encode(), digest.response.lower().encode())
     return Judgement.RIGHT if is_right else Judgement.WRONG
 
 
@@ -149,8 +173,16 @@ def proof_for_client(digest: Digest, password: str, *, is_protected: bool) -> by
 
 def _ha1(digest: Digest, password: str) -> str:
     """H(A1), which for MD5-sess is bound to the two nonces."""
-    secret = _hash(f"{digest.username}:{digest.realm}:{password}")
+    secret = _user_secret(digest, password)
     return _hash(f"{secret}:{digest.nonce}:{digest.cnonce}") if digest.algorithm.lower() == "md5-sess" else secret
+
+
+def _user_secret(digest: Digest, password: str) -> str:
+    """MD5(user:realm:password), of the password or as it is kept; "" for a realm that nothing is kept of."""
+    kept = digests_by_realm(password)
+    if kept is None:
+        return _hash(f"{digest.username}:{digest.realm}:{password}")
+    return kept.get(digest.realm, "")
 
 
 def _response(digest: Digest, password: str, method: str) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 
 from protocols.radius import attributes as a
 from protocols.radius.authenticators import is_chap_password_right, reveal_password
+from protocols.radius.digest import HA1_MARK, made_of
 from protocols.radius.packet import Packet
 from protocols.radius.reading import Reading
 
@@ -62,6 +63,12 @@ def octets_used(reading: Reading) -> int | None:
         return None
     wraps = (reading.number(a.ACCT_INPUT_GIGAWORDS) or 0) + (reading.number(a.ACCT_OUTPUT_GIGAWORDS) or 0)
     return (received or 0) + (sent or 0) + (wraps << 32)
+
+
+def counts_wraps(reading: Reading) -> bool:
+    """Whether the record says how often its counters of octets have begun again."""
+    attributes = reading.attributes
+    return a.ACCT_INPUT_GIGAWORDS in attributes or a.ACCT_OUTPUT_GIGAWORDS in attributes
 
 
 def event_at_ms(reading: Reading) -> int | None:
@@ -118,6 +125,8 @@ def is_password_right(packet: Packet, secret: bytes, password: bytes) -> bool:
     """Check PAP or CHAP against the clear password. An empty stored password lets nobody in."""
     if not password:
         return False
+    if password.startswith(HA1_MARK.encode()):
+        return _is_of_digests(packet, secret, password.decode())
     match credentials_of(packet):
         case Credentials.PASSWORD:
             revealed = reveal_password(packet.attributes[a.USER_PASSWORD][0], packet.authenticator, secret)
@@ -127,6 +136,17 @@ def is_password_right(packet: Packet, secret: bytes, password: bytes) -> bool:
             return is_chap_password_right(packet.attributes[a.CHAP_PASSWORD][0], password, challenge)
         case _:
             return False
+
+
+def _is_of_digests(packet: Packet, secret: bytes, kept: str) -> bool:
+    """PAP against digests that are kept instead of the password; CHAP cannot be checked by them [R-84]."""
+    if credentials_of(packet) is not Credentials.PASSWORD or a.USER_NAME not in packet.attributes:
+        return False
+    revealed = reveal_password(packet.attributes[a.USER_PASSWORD][0], packet.authenticator, secret)
+    if revealed is None:
+        return False
+    said, name = a.text(revealed), a.text(packet.attributes[a.USER_NAME][0])
+    return any(made_of(each, said, kept) for each in (name, name.partition("@")[0]))
 
 
 def is_secret_suspect(packet: Packet, secret: bytes) -> bool:

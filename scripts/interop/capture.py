@@ -19,7 +19,7 @@ class Capture:
     """Runs from ``start`` to ``stop``."""
 
     def __init__(self, folder: Path, ports: Ports) -> None:
-        self._file = folder / "interop.pcapng"
+        self.file = folder / "interop.pcapng"
         self._log = folder / "dumpcap.log"
         self._ports = ports
         self._child: Child | None = None
@@ -29,9 +29,9 @@ class Capture:
         if not (shutil.which("dumpcap") and shutil.which("tshark")):
             return f"tshark is not there: apt-get install {' '.join(PACKAGES)}"
         wanted = " or ".join(f"port {port}" for port in self._ports[:3])
-        command = ["dumpcap", "-i", "lo", "-f", wanted, "-w", str(self._file), "-q"]
-        self._child = Child(command, self._log, self._file.parent)
-        if not wait_until(lambda: self._file.exists() and "File: " in self._child_words(), START_LIMIT_S):
+        command = ["dumpcap", "-i", "lo", "-f", wanted, "-w", str(self.file), "-q"]
+        self._child = Child(command, self._log, self.file.parent)
+        if not wait_until(lambda: self.file.exists() and "File: " in self._child_words(), START_LIMIT_S):
             self._child.stop()
             self._child = None
             return f"loopback cannot be captured here: {self._log.read_text(encoding='utf-8').strip()[-200:]}"
@@ -64,7 +64,7 @@ class Capture:
         """A line for each packet that fulfils it."""
         diameter, authentication, accounting = self._ports[:3]
         command = [
-            "tshark", "-n", "-r", str(self._file), "-Y", condition,
+            "tshark", "-n", "-r", str(self.file), "-Y", condition,
             "-d", f"tcp.port=={diameter},diameter", "-d", f"udp.port=={authentication},radius",
             "-d", f"udp.port=={accounting},radius",
             "-T", "fields", "-e", "frame.number", "-e", "_ws.col.Info", "-e", "_ws.expert.message",

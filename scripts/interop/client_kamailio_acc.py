@@ -1,15 +1,20 @@
-"""Kamailio with misc_radius and acc_radius: no password, no signature, no Acct-Session-Time, no numbers in the Stop."""
+"""Kamailio with auth_radius, misc_radius and acc_radius: digests in the draft's form, no signature, no
+Acct-Session-Time, no numbers in the Stop, attempts that failed.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
-from sip_call import MODULES, Switch
-from world import CENT_A_SECOND, SECRET, Client, World
+from sip_call import MODULES, Switch, start_kamailio
+from world import CENT_A_SECOND, SECRET, SWITCHES, Client, World
 
 NAME: Final = "kamailio-acc"
 CALLER: Final = "4915100000004"
+POOR: Final = "4915100000005"
+DIGEST_CALLER: Final = "4915100000008"
+BUSY: Final = f"{CENT_A_SECOND}486"
 TALK_S: Final = 2
 SETTINGS: Final = """
 authserver 127.0.0.1:{authentication}
@@ -19,9 +24,9 @@ dictionary {folder}/dictionary
 default_realm
 radius_timeout 3
 radius_retries 1
-bindaddr *
+bindaddr {address}
 """
-# In none of the dictionaries below, and the module will not start without them.
+# In none of the dictionaries below, and the modules will not start without them.
 MISSING: Final = """
 VALUE Acct-Status-Type Failed 15
 VALUE Service-Type Sip-Session 15
@@ -30,31 +35,50 @@ DICTIONARIES: Final = ("/etc/radcli/dictionary", "/etc/radcli/dictionary.sip", "
 
 
 def play(world: World) -> None:
-    """A call of two seconds is authorized and charged by the clock; a caller without money is refused."""
+    """A call of two seconds is authorized and charged by the clock, another one after its digest was checked; a caller
+    without money and one with a wrong password are refused; a number that is busy costs nothing.
+    """
     world.open_account(NAME, [f"e164:{CALLER}"], "1.00")
-    world.open_account(f"{NAME}-poor", ["e164:4915100000005"], "0.001")
+    world.open_account(f"{NAME}-poor", [f"e164:{POOR}"], "0.001")
+    world.open_account(f"{NAME}-digest", [f"e164:{DIGEST_CALLER}"], "1.00")
+    switch = start(world)
+    switch.call("caller.xml", CALLER, f"{CENT_A_SECOND}555", TALK_S)
+    check_call(world, NAME)
+    switch.call("refused.xml", POOR, f"{CENT_A_SECOND}555", 0)
+    switch.call("digest.xml", DIGEST_CALLER, f"{CENT_A_SECOND}555", TALK_S)
+    check_call(world, f"{NAME}-digest")
+    switch.call("digest-refused.xml", DIGEST_CALLER, f"{CENT_A_SECOND}555", 0, 407, password="wrong")
+    switch.call("refused.xml", CALLER, BUSY, 0, 486)
+    (failed, _) = world.check_records(NAME, 2)
+    world.check("the cost of an attempt", (failed["cost"], failed["cause"]), ("0.00", "call attempt failed"))
+
+
+def start(world: World) -> Switch:
+    """Kamailio with its configuration, its dictionaries and a client's address for each of its modules' settings."""
     folder = world.folder
-    (folder / "radiusclient.conf").write_text(SETTINGS.format(folder=folder, **world.ports._asdict()), encoding="ascii")
+    for name, client in (("radiusclient", "kamailio"), ("radiusdigest", "kamailio-digest")):
+        settings = SETTINGS.format(folder=folder, address=SWITCHES[client][0], **world.ports._asdict())
+        (folder / f"{name}.conf").write_text(settings, encoding="ascii")
     (folder / "servers").write_text(f"127.0.0.1 {SECRET}\n", encoding="ascii")
     words = "\n".join(Path(each).read_text(encoding="utf-8", errors="replace") for each in DICTIONARIES)
-    words += MISSING
-    (folder / "dictionary").write_text(words, encoding="utf-8")
-    switch = Switch(world, "acc.cfg", {})
-    switch.wait_ready()
-    switch.call("caller.xml", CALLER, f"{CENT_A_SECOND}555", TALK_S)
-    (record,) = world.check_records(NAME, 1)
+    (folder / "dictionary").write_text(words + MISSING, encoding="utf-8")
+    return start_kamailio(world, "acc.cfg", {"DIGEST": DIGEST_CALLER, "BUSY": BUSY})
+
+
+def check_call(world: World, account: str) -> None:
+    """One record of about the seconds talked, and its price."""
+    (record,) = world.check_records(account, 1)
     world.check("the number called in the record", record["destination"], f"{CENT_A_SECOND}555")
     seconds = record["groups"][0]["used"]
     world.check(
         f"whether {seconds} s are the {TALK_S} s of talk, by the clock's seconds", TALK_S <= seconds <= TALK_S + 2, True
     )
-    world.check_money(NAME, f"{(100 - seconds) / 100:.2f}")
-    switch.call("refused.xml", "4915100000005", f"{CENT_A_SECOND}555", 0)
+    world.check_money(account, f"{(100 - seconds) / 100:.2f}")
 
 
 CLIENT: Final = Client(
     NAME,
-    ["kamailio", "sipp", str(MODULES / "acc_radius.so"), *DICTIONARIES],
+    ["kamailio", "sipp", *(str(MODULES / f"{each}_radius.so") for each in ("acc", "auth", "misc")), *DICTIONARIES],
     ["kamailio", "kamailio-radius-modules", "libradcli4", "sip-tester"],
     play,
 )

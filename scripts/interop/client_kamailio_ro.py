@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sip_call import MODULES, Switch
+from sip_call import MODULES, start_kamailio
 from world import CENT_A_SECOND, IDENTITY, REALM, Client, World, free_port
 
 NAME: Final = "kamailio-ro"
@@ -31,8 +31,7 @@ def play(world: World) -> None:
     world.open_account(f"{NAME}-poor", [f"sip:4915100000007@{REALM}"], "0.001")
     settings = CDP.format(own=KAMAILIO, realm=REALM, server=RESOLVABLE, port=world.ports.diameter, acceptor=free_port())
     (world.folder / "cdp.xml").write_text(settings, encoding="ascii")
-    switch = Switch(world, "ro.cfg", {"IDENTITY": KAMAILIO, "REALM": REALM, "SERVER": IDENTITY})
-    switch.wait_ready()
+    switch = start_kamailio(world, "ro.cfg", {"IDENTITY": KAMAILIO, "REALM": REALM, "SERVER": IDENTITY})
     world.wait_for_peer(KAMAILIO)
     switch.call("caller.xml", CALLER, f"{CENT_A_SECOND}555", TALK_S)
     (record,) = world.check_records(NAME, 1)

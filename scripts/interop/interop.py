@@ -1,6 +1,6 @@
 """Run foreign clients against the server, and say what each of them made of it.
 
-    python scripts/interop/interop.py [--only radclient,otp] [--install] [--keep]
+    python scripts/interop/interop.py [--only radclient,otp] [--install] [--keep] [--record FOLDER]
 
 Exit status: 0 no client failed (those that are not installed are left out and named), 1 one did, 75 the server could
 not be started here.
@@ -25,7 +25,9 @@ import client_kamailio_ro
 import client_otp
 import client_radclient
 import client_radsecproxy
-from world import Client, InteropError, World
+import client_sippy
+import record
+from world import PYTHON_FOLDER, Client, InteropError, World
 
 CLIENTS: Final[tuple[Client, ...]] = (
     client_radclient.CLIENT,
@@ -34,6 +36,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
     client_otp.CLIENT,
     client_kamailio_acc.CLIENT,
     client_kamailio_ro.CLIENT,
+    client_sippy.CLIENT,
 )
 INSTALL_LIMIT_S: Final = 240
 COULD_NOT_START: Final = 75
@@ -61,6 +64,22 @@ def install(packages: list[str]) -> None:
             return
 
 
+def install_python(packages: list[str]) -> None:
+    """The same for packages of PyPI, in an environment of their own."""
+    if not packages:
+        return
+    pip = [str(PYTHON_FOLDER / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    for command in ([sys.executable, "-m", "venv", str(PYTHON_FOLDER)], [*pip, *packages]):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_LIMIT_S, check=False)
+        except subprocess.TimeoutExpired:
+            print(f"{' '.join(command)} did not end within {INSTALL_LIMIT_S} s")
+            return
+        if done.returncode != 0:
+            print(f"{' '.join(command)} did not work: {done.stderr.strip()[-500:]}")
+            return
+
+
 def played(client: Client, world: World) -> str:
     """One client's result in words; "" when it failed, and why it did is printed."""
     before, started_s = world.checks, time.monotonic()
@@ -74,7 +93,7 @@ def played(client: Client, world: World) -> str:
     return f"passed, {world.checks - before} checks, {time.monotonic() - started_s:.1f} s"
 
 
-def play_all(clients: list[Client], folder: Path) -> bool:
+def play_all(clients: list[Client], folder: Path, samples: Path | None) -> bool:
     """Start the server, let each client play, prove the books; whether all is well."""
     world = World(folder)
     try:
@@ -96,6 +115,8 @@ def play_all(clients: list[Client], folder: Path) -> bool:
         print("audit: the books balance")
         if not reason and clients:
             print(f"tshark: {recording.stop(world)}")
+            if samples is not None:
+                record.record(recording.file, world, samples)
     except InteropError as error:
         print(f"FAILED: {error}")
         good = False
@@ -113,6 +134,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="NAMES", help=f"of {', '.join(each.name for each in CLIENTS)}")
     parser.add_argument("--install", action="store_true", help="first install what is missing (Debian, as root)")
     parser.add_argument("--keep", action="store_true", help="keep the folder with logs, configurations and the capture")
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="write what switches sent by RADIUS as samples")
     arguments = parser.parse_args()
     names = arguments.only.split(",") if arguments.only else [each.name for each in CLIENTS]
     chosen = [each for each in CLIENTS if each.name in names]
@@ -123,15 +145,14 @@ def main() -> int:
         missing |= {*capture.PACKAGES}
     if arguments.install and missing:
         install(sorted(missing))
+        install_python(sorted({each for client in chosen if client.missing for each in client.python_packages}))
     for client in chosen:
         if client.missing:
-            print(
-                f"{client.name}: left out, {', '.join(client.missing)} is not there: apt-get install {' '.join(client.packages)}"
-            )
+            print(f"{client.name}: left out, {', '.join(client.missing)} is not there: {client.cure}")
     folder = Path(tempfile.mkdtemp(prefix="ocs-interop-"))
     good = False
     try:
-        good = play_all([client for client in chosen if not client.missing], folder)
+        good = play_all([client for client in chosen if not client.missing], folder, arguments.record)
     finally:
         if good and not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)

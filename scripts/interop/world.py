@@ -16,6 +16,7 @@ from typing import IO, Any, Final, NamedTuple
 from ocs.demo.api import ApiClient
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+PYTHON_FOLDER: Final = ROOT / "build" / "interop"
 START_LIMIT_S: Final = 90.0
 STOP_LIMIT_S: Final = 30.0
 CLIENT_STOP_LIMIT_S: Final = 3.0
@@ -23,6 +24,7 @@ POLL_S: Final = 0.05
 REALM: Final = "example.net"
 IDENTITY: Final = "ocs.example.net"
 SECRET: Final = "testing123"
+PASSWORD: Final = "arctangent"
 CENT_A_SECOND: Final = "100"
 """What is called with this prefix costs 0.01 a second, from the first second on."""
 
@@ -36,6 +38,21 @@ limit_proxy_state = false
 credentials = "none"
 certificate_names = ["sbc.example.net"]
 """
+SWITCH: Final = """
+[[radius.clients]]
+name = "{name}"
+networks = ["{address}"]
+secret = "testing123"
+require_message_authenticator = "no"
+credentials = "{credentials}"
+profile = "{profile}"
+"""
+SWITCHES: Final = {
+    "kamailio": ("127.0.0.2", "none", "kamailio"),
+    "kamailio-digest": ("127.0.0.3", "required", "kamailio"),
+    "sippy": ("127.0.0.4", "required", "sippy"),
+}
+"""Clients that are known by where they send from, with their profiles: address, credentials, profile."""
 CERTIFICATES: Final = ROOT / "tests" / "integration" / "radius_certificates"
 TLS: Final = f"""
 [radius.tls]
@@ -50,12 +67,26 @@ class InteropError(Exception):
 
 
 class Client(NamedTuple):
-    """A foreign client: the programs it needs, the Debian packages that hold them, and what it does."""
+    """A foreign client: the programs it needs, the Debian packages that hold them, and what it does.
+
+    ``python_packages`` are those of PyPI, for an environment of their own (PYTHON_FOLDER).
+    """
 
     name: str
     programs: Sequence[str]
     packages: Sequence[str]
     play: Callable[[World], None]
+    python_packages: Sequence[str] = ()
+
+    @property
+    def cure(self) -> str:
+        """The line that installs it."""
+        lines = [f"apt-get install {' '.join(self.packages)}"]
+        if self.python_packages:
+            folder = PYTHON_FOLDER.relative_to(ROOT)
+            packages = " ".join(self.python_packages)
+            lines.append(f"python3 -m venv {folder} && {folder}/bin/pip install {packages}")
+        return " && ".join(lines)
 
     @property
     def missing(self) -> list[str]:
@@ -92,10 +123,10 @@ class World:
         token = (self._data / "admin.key").read_text(encoding="ascii").strip()
         self._api = ApiClient(f"http://127.0.0.1:{self.ports.http}", token)
 
-    def open_account(self, name: str, identities: Sequence[str], amount: str) -> None:
+    def open_account(self, name: str, identities: Sequence[str], amount: str, password: str = PASSWORD) -> None:
         """An account with money, and a subscriber who is known by ``identities``."""
         self._api.create_account(name, "EUR", "test-eur")
-        self._api.create_subscriber(name, name, list(identities), "arctangent")
+        self._api.create_subscriber(name, name, list(identities), password)
         self.top_up(name, amount)
 
     def top_up(self, name: str, amount: str) -> None:
@@ -236,6 +267,10 @@ def _write_config(path: Path, ports: Ports) -> None:
     for usual, port in zip((3868, 1812, 1813, 8080), ports[:4], strict=True):
         text = text.replace(f'"127.0.0.1:{usual}"', f'"127.0.0.1:{port}"')
     text = text.replace("radsec = []", f'radsec = ["127.0.0.1:{ports.radsec}"]', 1)
+    switches = "".join(
+        SWITCH.format(name=name, address=address, credentials=credentials, profile=profile)
+        for name, (address, credentials, profile) in SWITCHES.items()
+    )
     ours, after = text.index("# Our certificate and key", text.index("[radius]")), text.index("[http]")
-    text = text[:ours] + TLS.lstrip() + CLIENTS + "\n" + text[after:]
+    text = text[:ours] + TLS.lstrip() + CLIENTS + switches + "\n" + text[after:]
     path.write_text(text.replace("seconds = 300", "seconds = 60", 1), encoding="utf-8")

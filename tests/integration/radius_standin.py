@@ -48,6 +48,7 @@ class Core:
         self.is_away = False
         self.held: list[Callable[[], None]] | None = None
         self.known = ALICE.identities
+        self.subscriber = ALICE
 
     def submit(self, request: ChargingRequest, reply: Callable[[ChargingAnswer], None]) -> None:
         request.complete()
@@ -73,7 +74,7 @@ class Core:
         if self.is_away:
             done(BackendUnavailable())
         else:
-            done(ALICE if set(ALICE.identities) & set(identities) else None)
+            done(self.subscriber if set(self.subscriber.identities) & set(identities) else None)
 
     async def find_session(self, session_key: str) -> CreditSession | None:
         raise NotImplementedError

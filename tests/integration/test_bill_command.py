@@ -12,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from balance.account import Account
+from ocs import clock
 from ocs.cli.app import app
 from ocs.errors import EXIT_CONFIG
-from tests.integration.invoice_world import LIMIT, World, close_world, open_world
+from tests.integration.invoice_world import LIMIT, World, at, close_world, open_world
 from tests.integration.test_invoices import BERLIN
 
 pytestmark = pytest.mark.integration
@@ -63,8 +64,11 @@ class Operator:
         return answer
 
 
-async def test_an_operator_bills_a_customer(world: World, sample_config: Path, tmp_path: Path) -> None:
+async def test_an_operator_bills_a_customer(
+    world: World, sample_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Add, agree, preview, run, issue, print, pay, credit: each command says what it did, and the amounts are right."""
+    monkeypatch.setattr(clock, "now_ms", lambda: at("2026-10-05T12:00", BERLIN))
 
     await asyncio.to_thread(_bill, Operator(sample_config, world), tmp_path)
     assert await world.balance("bakery") == -85 * 10**7 + 5 * 10**7  # all was paid but 0.85, and 0.05 came back
@@ -84,6 +88,7 @@ def _bill(operator: Operator, tmp_path: Path) -> None:
     until = operator.asks("bill", "preview", "bakery", "--until", "2026-09-11")
     assert (until["net"], until["after"]) == ("1.00", "2026-09-11")
 
+    assert "has not come" in operator.says("bill", "run", "--until", "2026-11-01", status=EXIT_CONFIG)
     report = operator.asks("bill", "run", "--until", "2026-10-01")
     assert (report["customers"], len(report["drafts"])) == (1, 1)
     assert "no invoices" in operator.says("bill", "list", "--state", "issued")
@@ -113,6 +118,20 @@ def _bill(operator: Operator, tmp_path: Path) -> None:
     )
     methods = [each["method"] for each in operator.asks("bill", "payments", "bakery")["payments"]]
     assert sorted(methods) == ["bank", "credit_note"]
+    book = tmp_path / "october.csv"
+    operator.says("bill", "export", "--from", "2026-10-01", "--until", "2026-10-06", "--out", str(book))
+    assert book.read_text(encoding="utf-8").splitlines() == [
+        "day,document,issuer,customer,account,debit,credit,currency,text",
+        "2026-10-01,R-2026-000001,example,bakery,1400,13.80,,EUR,R-2026-000001",
+        "2026-10-01,R-2026-000001,example,bakery,8401,,10.00,EUR,recurring",
+        "2026-10-01,R-2026-000001,example,bakery,8400,,1.60,EUR,usage",
+        "2026-10-01,R-2026-000001,example,bakery,1776,,2.20,EUR,USt. vat",
+        "2026-10-05,G-2026-000001,example,bakery,1400,,0.05,EUR,G-2026-000001",
+        "2026-10-05,G-2026-000001,example,bakery,8400,0.04,,EUR,usage",
+        "2026-10-05,G-2026-000001,example,bakery,1776,0.01,,EUR,USt. vat",
+        "2026-10-05,camt-1,example,bakery,1200,12.95,,EUR,bank camt-1",
+        "2026-10-05,camt-1,example,bakery,1400,,12.95,EUR,bank camt-1",
+    ]
     assert "there is no invoice" in operator.says("bill", "show", "R-2026-000009", status=EXIT_CONFIG)
     assert "there is no customer" in operator.says("bill", "preview", "butcher", status=EXIT_CONFIG)
 

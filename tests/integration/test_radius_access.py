@@ -6,11 +6,14 @@ import hashlib
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from protocols.radius.authenticators import hide_password
+from protocols.radius.digest import stored_digests
 from protocols.radius.packet import decode
 from protocols.radius.words import named_attributes
 from tests.integration.radius_standin import ALICE, Running, running
-from tests.wire.radius_packets import access_request, attributes_of, dictionary, named, status_server
+from tests.wire.radius_packets import COUNTING, access_request, attributes_of, dictionary, named, status_server
 
 pytestmark = pytest.mark.integration
 
@@ -42,10 +45,11 @@ class Asker:
         self._server = server
         self._identifier = 0
 
-    async def ask(self, values: dict[str, Any], *, sign: bool = True) -> tuple[int, dict[str, str]]:
-        """The reply's code and its attributes in words; code 0 is silence."""
+    async def ask(self, values: dict[str, Any], *, sign: bool = True, expected: int = 1) -> tuple[int, dict[str, str]]:
+        """The reply's code and its attributes in words; code 0 is silence, which is to be ``expected`` (0 replies)."""
         self._identifier += 1
-        replies = await self._server.raw(access_request(named(values), self._identifier, sign=sign), 0)
+        request = access_request(named(values), self._identifier, sign=sign)
+        replies = await self._server.raw(request, 0, expected=expected)
         if not replies:
             return 0, {}
         packet = decode(replies[0])
@@ -68,6 +72,29 @@ async def test_r81_a_digest_with_the_nonce_of_the_proxy() -> None:
         assert (code, said["h323-return-code"], "Digest-Response-Auth" in said) == (3, "h323-return-code=2", False)
 
 
+async def test_r84_digests_stand_for_the_password() -> None:
+    """A subscriber of whom H(A1) is kept: digests of that realm and PAP are checked by it, CHAP cannot be."""
+    kept = stored_digests({"example.net": hashlib.md5(b"alice:example.net:wonder").hexdigest().upper()})
+    async with running() as server:
+        server.core.known = (*ALICE.identities, "sip:alice@example.net")
+        server.core.subscriber = structs.replace(ALICE, password=kept, identities=server.core.known)
+        asker = Asker(server)
+        code, said = await asker.ask({**CALL, **digest("n1")})
+        assert (code, "Digest-Response-Auth" in said) == (2, True)
+        assert (await asker.ask({**CALL, **digest("n1", "guess", 2)}))[0] == 3
+        assert (await asker.ask({**CALL, **digest("n1", count=3, **{"Digest-Realm": "other.net"})}))[0] == 3
+        for name, word, expected in (
+            ("alice", b"wonder", 2),
+            ("alice@example.net", b"wonder", 2),
+            ("alice", b"guess", 3),
+            ("49151", b"wonder", 3),
+        ):
+            hidden = hide_password(word, COUNTING, b"s3cret")
+            assert (await asker.ask({**CALL, "User-Name": name, "User-Password": f"0x{hidden.hex()}"}))[0] == expected
+        chap = b"\x01" + hashlib.md5(b"\x01wonder" + COUNTING).digest()
+        assert (await asker.ask({**CALL, "CHAP-Password": f"0x{chap.hex()}"}))[0] == 3
+
+
 async def test_r83_the_number_to_rate_is_the_one_called_not_the_one_in_the_uri() -> None:
     """A proxy may have changed it after the phone made its digest."""
     async with running() as server:
@@ -79,7 +106,7 @@ async def test_r23_a_digest_has_to_be_signed_whatever_the_settings() -> None:
     """RFC 5090, section 2.2; the draft's clients do not know how."""
     async with running(require_message_authenticator="no") as server:
         asker = Asker(server)
-        assert await asker.ask({**CALL, **digest("n1")}, sign=False) == (0, {})
+        assert await asker.ask({**CALL, **digest("n1")}, sign=False, expected=0) == (0, {})
         draft = "".join(
             f"{kind:02x}{len(text) + 2:02x}{text.encode().hex()}"
             for kind, text in ((10, "alice"), (1, "example.net"), (2, "n1"), (3, "INVITE"), (4, URI))
@@ -168,7 +195,7 @@ async def test_r40_a_reject_says_what_can_be_played() -> None:
 async def test_r101_status_server_can_be_switched_off_for_a_client() -> None:
     """Then there is silence."""
     async with running(status_server=False) as server:
-        assert [await server.raw(status_server(), port) for port in (0, 1)] == [[], []]
+        assert [await server.raw(status_server(), port, expected=0) for port in (0, 1)] == [[], []]
 
 
 async def test_r5_proxy_state_comes_back_in_a_challenge() -> None:

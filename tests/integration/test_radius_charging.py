@@ -44,7 +44,9 @@ async def test_a_call_with_class_interims_and_stop() -> None:
 
 
 async def test_kamailio_without_class_session_time_and_numbers_in_the_stop() -> None:
-    """misc_radius and acc_radius: bound by who calls whom, charged by the events' times; two Stops, one charge [R-64]."""
+    """misc_radius and acc_radius: bound by who calls whom, charged by the events' times; two Stops, one charge [R-64]
+    [C-1] [C-3].
+    """
     async with playing(require_message_authenticator="no") as gateway:
         user = f"sip:{USER}@example.net"
         call = {1: user, 30: "sip:100555@example.net", 31: user, 4: bytes((127, 0, 0, 1))}
@@ -128,7 +130,9 @@ async def test_statement_26_any_order_ends_in_the_same_money(order: tuple[int, .
 
 
 async def test_a_stop_alone_is_charged() -> None:
-    """Asterisk's cdr_radius: the account in a vendor attribute, the numbers too, User-Name a channel's name [R-121]."""
+    """Asterisk's cdr_radius: the account in a vendor attribute, the numbers too, User-Name a channel's name [R-121]
+    [C-15].
+    """
     async with playing(profile="asterisk") as gateway:
         digium = (22736).to_bytes(4, "big")
         fields = {101: USER.encode(), 102: USER.encode(), 103: b"200555", 114: (61).to_bytes(4, "big")}
@@ -138,7 +142,7 @@ async def test_a_stop_alone_is_charged() -> None:
 
 
 async def test_a_failed_attempt_gives_the_reservation_back() -> None:
-    """Missed calls cost nothing."""
+    """Missed calls cost nothing [C-4]."""
     async with playing() as gateway:
         await gateway.access(CALL)
         await gateway.account(FAILED, {**CALL, 44: "s1"})
@@ -155,6 +159,22 @@ async def test_r69_the_leg_to_the_destination_is_not_charged() -> None:
         assert (await gateway.figures())[0] == 1000
         await gateway.account(STOP, {**legs["answer"], 46: 20})
         assert await gateway.figures() == (980, 0)
+
+
+async def test_r69_each_leg_by_itself_and_the_records_find_each_other() -> None:
+    """Where settings say that each is charged: sessions of their own, one h323-conf-id, also in both records [C-17]."""
+    async with playing(profile="cisco", charged_leg="any") as gateway:
+        for number, (leg, seconds) in enumerate((("answer", 20), ("originate", 18))):
+            values = [
+                cisco(26, f"h323-call-origin={leg}"),
+                cisco(24, "h323-conf-id=16087660 E2B011D7 8C0B0003 BA0A5A1F"),
+            ]
+            call = {**CALL, 44: f"0000001{number}", 26: values}
+            await gateway.account(START, call)
+            await gateway.account(STOP, {**call, 46: seconds})
+        assert await gateway.figures() == (1000 - 38, 0)
+        names = [dict(record.details)["h323-conf-id"] for record in await gateway.records()]
+        assert names == ["16087660 E2B011D7 8C0B0003 BA0A5A1F"] * 2
 
 
 async def test_r70_accounting_on_closes_at_the_last_known_use() -> None:

@@ -9,14 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from ocs.cli.app import app
 from ocs.errors import EXIT_CONFIG, EXIT_DIFFERENCES, EXIT_TEMPORARY
 from ocs.net.radius_report import KIND
+from ocs.observe.logging import mask_event
 from ocs.observe.reports import Reports
 from tests.integration.radius_standin import Running, running
-from tests.wire.radius_packets import access_request, accounting_request, attributes_of
+from tests.wire.radius_packets import access_request, accounting_request, attributes_of, named
 
 pytestmark = pytest.mark.integration
 
@@ -168,3 +170,19 @@ async def test_clients_adds_up_what_the_daemons_had(valkey_url: str, monkeypatch
     (row,) = msgspec.json.decode(result.stdout)
     assert (row["daemons"], row["requests"], row["insecure"]) == (2, 4, 2)
     assert (row["message_authenticator"], row["discarded"]) == ("yes", {"wrong_authenticator": 2})
+
+
+async def test_requests_are_logged_by_the_names_of_their_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With OCS_LOG_LEVEL=debug: vendors' names, values in words, subscribers' numbers and passwords masked."""
+    monkeypatch.setenv("OCS_LOG_LEVEL", "debug")
+    body = named(
+        {"User-Name": "4915112345678", "h323-conf-id": "1 2 3 4", "Acct-Status-Type": "Stop", "User-Password": "secret"}
+    )
+    async with running() as server:
+        with capture_logs(processors=[mask_event]) as lines:
+            await server.raw(accounting_request(body), 1)
+    (line,) = [line for line in lines if line["event"] == "radius_request"]
+    assert (line["client"], line["code"]) == ("sbc", "Accounting-Request")
+    assert line["attributes"] == {
+        "User-Name": "4915*******78", "h323-conf-id": "1 2 3 4", "Acct-Status-Type": "Stop", "User-Password": "***",
+    }  # fmt: skip

@@ -93,6 +93,56 @@ def in_words(packet: Packet) -> dict[str, Any]:
     return {name: packet[name] for name in packet.keys()}  # noqa: SIM118 - pyrad's packets are no mappings
 
 
+@pytest.mark.parametrize("is_wanted", [True, False])
+async def test_r93_event_timestamp_where_the_profile_wants_it(tmp_path: Path, is_wanted: bool) -> None:
+    """The instant of the request, in every repeat the same; else nothing that a gateway might not know."""
+    shutil.copytree(CONFIG, tmp_path / "config")
+    words = f'title = "x"\n[dynamic]\ndisconnect = true\nevent_timestamp = {str(is_wanted).lower()}\n'
+    (tmp_path / "config" / "profiles" / "stamped.toml").write_text(words, encoding="utf-8")
+    async with cut_off_world(config=tmp_path / "config", profile="stamped") as (gateway, nas):
+        await gateway.account(START, CALL)
+        gateway.server.dynamic.disconnect(await session_of(gateway), "test")
+        at_s = [gateway.world.clock.now_ms // 1000] if is_wanted else None
+        assert in_words(await nas.next()).get("Event-Timestamp") == at_s
+
+
+async def test_of_several_processes_one_asks() -> None:
+    """What all of them notice, a call at its end or a silent one, the first to claim it sends, also without the store."""
+    async with cut_off_world() as (gateway, nas):
+        await gateway.account(START, CALL)
+        session = await session_of(gateway)
+        claimed: list[str] = []
+
+        async def claim(name: str) -> bool:
+            claimed.append(name)
+            if len(claimed) == 3:
+                raise OSError
+            return len(claimed) == 1
+
+        gateway.server.dynamic.claim = claim
+        for _ in range(2):
+            gateway.server.on_silent(session)
+        await nas.answer(await nas.next(), 41)
+        await counted(gateway, "disconnect", "success")
+        assert (len(claimed), len(set(claimed)), nas.is_silent()) == (2, 1, True)
+        gateway.server.on_silent(session)
+        await nas.answer(await nas.next(), 41)
+
+
+async def test_a_client_of_a_certificate_is_asked_by_who_has_its_connection() -> None:
+    """Another process leaves it alone, and claims nothing."""
+    async with cut_off_world(certificate_names=("sbc.example.net",)) as (gateway, _):
+        await gateway.account(START, CALL)
+        session = await session_of(gateway)
+        assert gateway.server.dynamic.can_ask(session)
+    async with playing(certificate_names=("sbc.example.net",)) as gateway:
+        await gateway.account(START, CALL)
+        assert not gateway.server.dynamic.can_ask(session)
+        gateway.server.on_silent(session)
+        await asyncio.sleep(0)
+        assert gateway.server.clients[0].asked == {}
+
+
 async def test_a_call_that_outlives_its_grant_is_disconnected() -> None:
     """Ten euros at a cent a second: after 1000 s and a margin the gateway is asked, and not before [R-95]."""
     async with cut_off_world() as (gateway, nas):

@@ -75,7 +75,7 @@ async def test_a_call_from_authorization_to_stop() -> None:
 async def test_r13_credentials_are_required_by_default(
     user: str, password: str | None, code: int, return_code: str
 ) -> None:
-    """PAP against the subscriber's password; a Reject says why and is signed."""
+    """PAP against the subscriber's password; a Reject says why and is signed [C-10]."""
     async with running() as server:
         client = server.client()
         request = access(client, User_Name=user, Called_Station_Id="44")
@@ -87,10 +87,39 @@ async def test_r13_credentials_are_required_by_default(
         assert ("Session-Timeout" in reply) is (code == 2)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {1: "49151", 2: b"fifteen octets."},
+        {1: "49151", 2: b"seventeen octets."},
+        {1: "49151", 79: b"\x02\x00\x00\x0a\x01alice"},
+        {2: bytes(16)},
+        {1: "", 2: bytes(16)},
+    ],
+)
+async def test_c10_credentials_that_cannot_be_are_rejected(values: dict[int, Any]) -> None:
+    """An odd length, EAP, nobody at all: an answer, so that the switch does not ask again; none of it reaches charging."""
+    async with running() as server:
+        (reply,) = await server.raw(access_request(attributes_of(values | {30: "44"})), 0)
+        assert (reply[0], server.core.requests) == (3, [])
+
+
+@pytest.mark.parametrize(("status", "code"), [(1, "invite"), (2, "bye")])
+async def test_c2_kamailios_own_attributes_are_nobody_elses(status: int, code: str) -> None:
+    """101 to 109 of Kamailio: a method, a response code, tags, a port. No digest, no error cause, and no reason to refuse."""
+    own: dict[int, Any] = {101: 1, 102: 200, 103: code, 104: "as58", 105: "1c8d", 108: "192.0.2.1", 109: 5060}
+    async with running(profile="kamailio", require_message_authenticator="no", credentials="none") as server:
+        record: dict[int, Any] = {40: status, 44: "call-id", 1: "sip:49151@example.net", 30: "44", **own}
+        assert len(await server.raw(accounting_request(attributes_of(record)), 1)) == 1
+        assert [request.session_key for request in server.core.requests] == ["ra:sbc:127.0.0.1:call-id"]
+        (reply,) = await server.raw(access_request(attributes_of({1: "49151", 30: "44", 102: 200}), sign=False), 0)
+        assert reply[0] == 2
+
+
 @pytest.mark.parametrize(("password", "code"), [("wonder", 2), ("guess", 3)])
 @pytest.mark.parametrize("challenge", [b"", b"a challenge of its own"])
 async def test_chap_is_checked_against_the_clear_password(password: str, code: int, challenge: bytes) -> None:
-    """With CHAP-Challenge, or without it with the Request Authenticator (RFC 2865, section 5.3)."""
+    """[C-12] With CHAP-Challenge, or without it with the Request Authenticator (RFC 2865, section 5.3)."""
     async with running() as server:
         client = server.client()
         request = access(client, User_Name="alice", Called_Station_Id="44")
@@ -102,7 +131,7 @@ async def test_chap_is_checked_against_the_clear_password(password: str, code: i
 
 
 async def test_a_switch_that_sends_neither_password_nor_signature_works_where_configured() -> None:
-    """Kamailio's misc_radius: no credentials, no Message-Authenticator, no session id."""
+    """Kamailio's misc_radius: no credentials, no Message-Authenticator, no session id [C-6]."""
     async with running(credentials="none", require_message_authenticator="no") as server:
         client = server.client()
         reply = await exchange(client, access(client, sign=False, Service_Type=30, NAS_Port=5060, **CALL))
@@ -138,7 +167,7 @@ async def test_an_unknown_client_gets_silence() -> None:
 
 
 async def test_statement_27_identical_packets_get_identical_octets() -> None:
-    """One charge, however often the packet comes; also while the first is in work."""
+    """One charge, however often the packet comes; also while the first is in work [C-11]."""
     record = accounting_request(attributes_of({40: 2, 44: "s1", 1: "alice", 46: 5, 33: b"proxy"}))
     async with running() as server:
         first, second, third = await server.raw(record, 1, times=3, in_turn=True)
@@ -194,7 +223,7 @@ async def test_the_store_is_away_while_a_password_is_to_be_checked() -> None:
 async def test_r61_an_authentic_record_is_answered_whatever_is_in_it(
     attributes: dict[int, bytes | str | int | list[bytes]], result: str, asked: int
 ) -> None:
-    """So that the client stops repeating it; it is counted by what was wrong."""
+    """So that the client stops repeating it; it is counted by what was wrong [C-9]."""
     async with running() as server:
         assert len(await server.raw(accounting_request(attributes_of(attributes)), 1)) == 1
         assert len(server.core.requests) == asked

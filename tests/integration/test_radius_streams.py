@@ -268,11 +268,11 @@ def test_certificates_that_cannot_be_used_are_one_clear_line(tmp_path: Path) -> 
 
 async def test_daemons_of_one_machine_may_share_the_ports() -> None:
     """SO_REUSEPORT: the kernel sends each client's socket to one of them, always the same."""
-    async with running(radius={"share_ports": True}) as first:
+    async with running(radius={"workers": 2}) as first:
         address = f"127.0.0.1:{first.ports[1]}"
-        async with running(radius={"share_ports": True}) as free:
+        async with running(radius={"workers": 2}) as free:
             listen = Radius(
-                authentication=(), accounting=(address,), share_ports=True,
+                authentication=(), accounting=(address,), workers=2,
                 clients=(RadiusClient(name="sbc", networks=("127.0.0.1",), secret="s3cret"),),
             )  # fmt: skip
             second = RadiusServer(Settings(radius=listen), free.core, {}, lambda: NOW_MS, CONFIG)

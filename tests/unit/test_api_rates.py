@@ -30,6 +30,28 @@ async def test_a_number_is_explained_as_the_command_does(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "rate", "cost"),
+    [
+        ({"number": "600123"}, "0.01", "0.10"),
+        ({"number": "600123", "trunk": "sbc2.example.net"}, "0.03", "0.30"),
+        ({"number": "500123", "at": "2026-10-01T15:59:55Z"}, "0.02", "0.15"),
+    ],
+)
+async def test_explained_from_where_it_comes(world: World, query: dict[str, str], rate: str, cost: str) -> None:
+    """[R] Trunk, caller, network and instant as the command has them."""
+    asked = {"plan": "test-eur", "used": "10", **query}
+    found = (await world.client.get("/v1/rates/explanation", params=asked)).json()
+    assert (found["tariff"]["price"]["rate"], found["use"]["cost"]) == (rate, cost)
+
+
+async def test_volume_and_time_are_explained(world: World) -> None:
+    """[R] Both uses of data that pays for both."""
+    query = {"plan": "test-eur", "service": "data", "rating_group": "40", "used": "1", "seconds": "61"}
+    found = (await world.client.get("/v1/rates/explanation", params=query)).json()
+    assert (found["use"]["cost"], found["time"]["cost"]) == ("0.02", "0.02")
+
+
+@pytest.mark.parametrize(
     ("query", "status", "said"),
     [
         ({"plan": "nobody's"}, 422, "/problems/rate-plan-unknown"),

@@ -43,9 +43,21 @@ async def test_a_subscriber_is_found_by_id_and_by_each_identity(world: World) ->
     }
 
 
+async def test_r84_digests_instead_of_a_password(world: World) -> None:
+    """By realm; never shown either."""
+    created = await world.post("/v1/subscribers", {**BODY, "ha1": {"example.net": "A" * 32}})
+    assert (created.status_code, created.json()["has_password"]) == (201, True)
+    subscriber = await world.accounts.subscriber("s1")
+    assert subscriber is not None
+    assert subscriber.password == "{HA1}" + "a" * 32 + " example.net"
+
+
 @pytest.mark.parametrize(
     ("change", "status", "slug"),
     [
+        ({"ha1": {"example.net": "short"}}, 422, "invalid"),
+        ({"ha1": {"example.net": "0" * 32}, "password": "x"}, 422, "invalid"),
+        ({"password": "{HA1}x"}, 422, "invalid"),
         ({}, 409, "subscriber-exists"),
         ({"subscriber_id": "s2"}, 409, "identity-taken"),
         ({"subscriber_id": "s2", "account_id": "bob"}, 404, "account-unknown"),

@@ -179,7 +179,10 @@ def test_interim_reports_the_total_and_asks_for_the_rest() -> None:
     again = charged(INTERIM, Acct_Session_Time=300, Acct_Delay_Time=7)
     assert (again.request_number, again.fingerprint) == (request.request_number, request.fingerprint)
     assert charged(INTERIM, Acct_Session_Time=0).request_number == 1
-    assert charged(INTERIM, Acct_Session_Time=2**32 - 1).request_number == INTERIM_NUMBER_MAX
+    late = INTERIM_NUMBER_MAX + 100
+    by_time = accounting_request(accounting(INTERIM, profile(), Event_Timestamp=late), profile(), 1000 * late)
+    assert isinstance(by_time, ChargingRequest)
+    assert by_time.request_number == INTERIM_NUMBER_MAX, "beyond 2038 a Stop still has the highest number"
 
 
 def test_an_interim_beyond_the_longest_session_still_holds_something() -> None:
@@ -242,6 +245,12 @@ CONNECTED, ENDED = TIMES.values()
         ("cisco", {"Acct-Session-Time": 61, **TIMES}, 61),
         ("cisco", {"Acct-Session-Time": 0, **TIMES}, 0),
         ("cisco", TIMES, 61),
+        ("cisco", {"Acct-Session-Time": 1_795_633_093, **TIMES}, 61),
+        (
+            "sippy",
+            {"Acct-Session-Time": 1_795_633_093, **TIMES, "h323-disconnect-time": "10:00:00 GMT Oct 20 2083"},
+            None,
+        ),
         ("cisco", {**TIMES, "h323-disconnect-time": CONNECTED}, 0),
         ("cisco", {**TIMES, "h323-disconnect-time": "09:00:00 UTC Dec 8 2015"}, 0),
         ("cisco", {"h323-disconnect-time": ENDED}, 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from balance.money import Currency
 from ocs.charging.request import (
@@ -78,6 +79,12 @@ def test_r41_an_accept_says_how_long_and_what_is_left() -> None:
     }
 
 
+def test_the_billing_model_is_the_accounts() -> None:
+    """An account with a credit limit is on credit, whatever is left of it."""
+    _, _, cisco = read(reply_to(initial(), replace(granted(540), on_credit=True)))
+    assert cisco[109] == "h323-billing-model=0"
+
+
 def test_the_clients_dialect_may_be_without_names() -> None:
     """Both are in the field; some clients want no interims."""
     _, found, cisco = read(reply_to(initial(), granted(540), profile("freeswitch", interim_s=0)))
@@ -108,6 +115,7 @@ def test_a_key_too_long_for_class_is_left_out() -> None:
         (granted(0, STATUS.CREDIT_LIMIT_REACHED), 12),
         (granted(0, STATUS.CREDIT_LIMIT_REACHED, available=0), 4),
         (granted(0, STATUS.CREDIT_LIMIT_REACHED, available=-5), 4),
+        (replace(granted(0, STATUS.CREDIT_LIMIT_REACHED, available=0), on_credit=True), 6),
         (ChargingAnswer(STATUS.CREDIT_LIMIT_REACHED, available=0, held=5), 3),
         (ChargingAnswer(STATUS.CREDIT_LIMIT_REACHED, available=1, held=5), 12),
         (granted(0), 12),

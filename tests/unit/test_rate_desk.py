@@ -35,14 +35,16 @@ class World:
             path.write_text(text, encoding="utf-8")
         self.folder = folder
         self.now_ms = NOW_MS
+        self.loads: list[str] = []
         self.versions = DeckVersions(folder, "d")
 
-    def daemon(self) -> RateDesk:
+    def daemon(self, in_force: Path | None = None) -> RateDesk:
         """A desk with the rates of now, as a daemon starts."""
         charging = SimpleNamespace(rates=load_ratebook(self.folder, NOW_MS).book)
-        return RateDesk(self.folder, charging, lambda: self.now_ms, self._load)
+        return RateDesk(self.folder, charging, lambda: self.now_ms, self._load, in_force)
 
     async def _load(self) -> LoadResult:
+        self.loads.append((self.folder / "decks/d.csv").read_text(encoding="utf-8"))
         return load_ratebook(self.folder, self.now_ms)
 
     def stage(self, text: str) -> str:
@@ -136,3 +138,21 @@ async def test_a_scheduled_deck_whose_base_has_changed_is_dropped(world: World) 
     world.now_ms += 500
     assert await desk.step() == 1.0
     assert (prices(desk.book()), world.versions.state().scheduled) == ({20}, "")
+
+
+async def test_daemons_of_one_data_folder_follow_one_another(world: World, tmp_path: Path) -> None:
+    """Told to one, read by all; faulty files are tried once, and a daemon that tells nobody hears nothing."""
+    shared = tmp_path / "in_force"
+    told, other = world.daemon(shared), world.daemon(shared)
+    (world.folder / "decks/d.csv").write_text(NEW, encoding="utf-8")
+    assert await told.reload() == ()
+    assert prices(other.book()) != prices(told.book())
+    await other.step()
+    assert prices(other.book()) == prices(told.book())
+    shared.write_text("a version of nobody's", encoding="utf-8")
+    (world.folder / "decks/d.csv").write_text(BAD, encoding="utf-8")
+    book = other.book()
+    for _ in range(3):
+        await other.step()
+    assert other.book() is book
+    assert world.loads == [NEW, NEW, BAD]

@@ -13,6 +13,7 @@ from ocs.rating.dated import instant_ms
 from ocs.rating.origins import Origin
 from ocs.rating.price import Tariff
 from ocs.rating.ratebook import RateBook
+from ocs.rating.rateplan import Authorization
 
 NOW_MS = instant_ms("2026-09-21")
 CURRENCIES = "EUR = { numeric = 978, scale = 9, digits = 2 }\nUSD = { numeric = 840, scale = 9, digits = 2 }\n"
@@ -118,9 +119,37 @@ def test_origins_are_inherited_too() -> None:
     assert [each.destination if isinstance(each, Tariff) else each for each in found] == ["Germany special", "Germany"]
 
 
+def test_r46_how_much_a_call_may_hold_is_inherited() -> None:
+    """As a whole: a plan's own [authorization] goes before its parent's."""
+    base = "authorization = { share = 4 }\n" + CALLS.format("Calls", 'deck = "base"')
+    for own, expected in (("", Authorization(share=4)), ("[authorization]\ncap_s = 600\n", Authorization(cap_s=600))):
+        assert book(HEAD + own, base).authorization_of("heir", NOW_MS) == expected
+    assert book(HEAD).authorization_of("heir", NOW_MS) is None
+    assert book(HEAD).authorization_of("nobody's", NOW_MS) is None
+
+
+def test_r46_editions_of_a_plan_have_their_own() -> None:
+    """Each in its time."""
+    first = 'name = "e"\ncurrency = "EUR"\nto = "2027-01-01"\nauthorization = { share = 2 }\n' + SMS.format(
+        "A", "1", ""
+    )
+    then = 'name = "e"\ncurrency = "EUR"\nfrom = "2027-01-01"\nauthorization = { share = 3 }\n' + SMS.format(
+        "B", "1", ""
+    )
+    rates = book(HEAD, one=first, two=then)
+    at = [instant_ms(day) for day in ("2026-12-31", "2027-01-01")]
+    assert [rates.authorization_of("e", ms) for ms in at] == [Authorization(share=2), Authorization(share=3)]
+
+
 @pytest.mark.parametrize(
     ("heir", "plans", "fault"),
     [
+        (
+            HEAD + "[authorization]\nshare = 0\n",
+            {},
+            "rateplans/heir.toml:5: authorization.share: is 0 (4 for a quarter, 1 for all)",
+        ),
+        (HEAD + "[authorization]\ncap_s = -1\n", {}, "rateplans/heir.toml:5: authorization.cap_s: is -1"),
         (
             'currency = "EUR"\nparent = "bsae"\n',
             {},

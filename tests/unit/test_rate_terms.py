@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from balance.money import Currency, parse_amount
-from ocs.rating.build import build
+from ocs.rating.build import LoadResult, build
 from ocs.rating.charge import charge_of, whole_seconds
 from ocs.rating.explain import explain
 from ocs.rating.price import Price, Rounding, cost_of, held_for, is_free, units_within
-from ocs.rating.terms import SubSecond, Tariff, Terms
+from ocs.rating.terms import SubSecond, Tariff, Terms, price_in
+from ocs.rating.units import UnitKind
 
 CURRENCY = Currency("EUR", 978, 9, 2)
 NOW_MS = 1_790_000_000_000
@@ -286,3 +287,54 @@ def test_sub_second_rules_have_names_in_files() -> None:
     """Each member of the enumeration can be written."""
     found = {tariff(f'rate = "1"\nsub_second = "{rule}"').terms for rule in ("half-up", "down", "calendar")}
     assert {terms.sub_second for terms in found if isinstance(terms, Terms)} == set(SubSecond) - {SubSecond.UP}
+
+
+DATA = 'name = "d"\ncurrency = "EUR"\n[[tariffs]]\nservice = "data"\nname = "Data"\nper = "{}"\nrate = "0.02"\n{}'
+TIME = '[tariffs.time]\nper = "minute"\nrate = "0.01"\ninitial = 60\nnext = 60\n'
+
+
+def data_plan(lines: str, per: str = "MB") -> LoadResult:
+    texts = {
+        "currencies.toml": "EUR = { numeric = 978, scale = 9, digits = 2 }\n",
+        "rateplans/d.toml": DATA.format(per, lines),
+    }
+    return build({name: text.encode() for name, text in texts.items()}, 0)
+
+
+@pytest.mark.parametrize(
+    ("lines", "costs"),
+    [
+        (TIME, {0: "0", 1: "0.01", 61: "0.02"}),
+        ('tax = "20 %"\ntax_included = false\nround_to = "0.1"\n' + TIME, {61: "0.12"}),
+        (TIME + 'setup = "0.5"\n', {1: "0.51"}),
+    ],
+)
+def test_time_beside_volume(lines: str, costs: dict[int, str]) -> None:
+    """[issue: volume, time or both] The seconds have a price of their own, rounded and taxed as the octets are."""
+    book = data_plan(lines).book
+    assert book is not None, data_plan(lines).faults
+    assert book.has_time
+    found = book.tariff_for("d", "data", 10, (), "", 0)
+    assert isinstance(found, Tariff)
+    time = price_in(found.price, UnitKind.SECONDS)
+    assert time is not None
+    assert {used: cost_of(time, used) for used in costs} == {
+        used: parse_amount(cost, 9) for used, cost in costs.items()
+    }
+    assert price_in(found.price, UnitKind.OCTETS) is found.price
+    assert price_in(found.price, UnitKind.EVENTS) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "per", "fault"),
+    [
+        (TIME, "minute", "tariffs.time: stands beside a price that is not per volume"),
+        (TIME.replace('rate = "0.01"\n', ""), "MB", "tariffs.time.rate: "),
+        (TIME.replace("minute", "MB"), "MB", "tariffs.time.per: "),
+        (TIME + "next = -1\n", "MB", "rateplans/d.toml:"),
+    ],
+)
+def test_faults_of_time(lines: str, per: str, fault: str) -> None:
+    """Only data has both, and the price of its time is written whole."""
+    faults = [str(each) for each in data_plan(lines, per).faults]
+    assert any(fault in each for each in faults), faults

@@ -141,3 +141,28 @@ def test_what_cannot_be_explained(sample_config: Path) -> None:
     assert "name a plan with --plan: acme-usd, " in ocs("explain", "49", "-c", sample_config).output
     wrong = ocs("explain", "49", "-p", "retail-eur", "--octets", "5", "-c", sample_config)
     assert (wrong.exit_code, "this tariff counts seconds: say --seconds" in wrong.output) == (EXIT_CONFIG, True)
+
+
+def test_volume_and_time_are_explained(sample_config: Path) -> None:
+    """[R] Both uses, each with the parts that add up to it."""
+    arguments = (
+        "--service",
+        "data",
+        "--rating-group",
+        "40",
+        "-p",
+        "test-eur",
+        "--octets",
+        "3000000",
+        "--seconds",
+        "61",
+    )
+    found = explained(sample_config, *arguments)
+    assert (found["use"]["cost"], found["time"]["cost"], found["tariff"]["price"]["time"]["rate"]) == (
+        "0.06",
+        "0.02",
+        "0.01",
+    )
+    text = ocs("explain", *arguments, "-c", sample_config).output
+    assert "and for the time: 0.01 EUR per minute, billed 60/60" in text
+    assert "0.02 EUR 120 s" in text

@@ -146,21 +146,21 @@ TARIFF = '[[tariffs]]\nservice = "sms"\nname = "SMS"\nper = "event"\nrate = "0.1
         (
             TARIFF + "to = 2027-01-01\n" + TARIFF + "from = 2027-02-01\n",
             [
-                ("rateplans/p.toml:8: tariffs[1].to: when it ends, nothing has a price for this until line 14 begins"
+                ("rateplans/p.toml:8: tariffs.to: when it ends, nothing has a price for this until line 14 begins"
                 " (let the next tariff begin where this one ends)")
             ],
         ),
         (
             TARIFF + "to = 2027-01-01\n",
             [
-                ("rateplans/p.toml:8: tariffs[1].to: when it ends, nothing has a price for this for ever"
+                ("rateplans/p.toml:8: tariffs.to: when it ends, nothing has a price for this for ever"
                 " (let the next tariff begin where this one ends)")
             ],
         ),
         (
             TARIFF + "to = 2027-03-01\n" + TARIFF + "from = 2027-02-01\n",
             [
-                ("rateplans/p.toml:8: tariffs[1].to: is still in force when the tariff of line 14 begins, which then goes"
+                ("rateplans/p.toml:8: tariffs.to: is still in force when the tariff of line 14 begins, which then goes"
                 " first (end it where the other begins)")
             ],
         ),

@@ -100,7 +100,7 @@ def test_tables_files_and_plot(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "revenue 4.95 -> 4.20: -0.75 (-15.2 %)" in result.output
     assert "customers who pay less" in result.output
-    assert "2 lines were passed over, such as 'b,nonsense': has too few or too many cells" in result.output
+    assert "passed over: 2 lines, such as 'b,nonsense': has too few or too many cells" in result.output
     written = (folder / "out" / "by-customer.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(written.splitlines()))
     assert [(row["name"], row["change"], row["percent"]) for row in rows] == [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.diameter import avp, codes
+from protocols.diameter import avp, codes, gy_answer
 from protocols.diameter.gy import CreditControlRequest, Money, Units, read_request
 from protocols.diameter.gy_answer import AnswerEncoder
 from protocols.diameter.message import Fault, Message
@@ -377,3 +377,12 @@ def test_every_flipped_bit_is_answered(name: str) -> None:
 def test_noise_after_the_header_is_answered(noise: bytes) -> None:
     """Octets that are no AVPs at all."""
     survives(ccr()[:20] + noise)
+
+
+def test_a_grant_of_volume_and_time() -> None:
+    """Both units stand in one Granted-Service-Unit; whichever is used up first, the client asks again (RFC 8506, 8.17)."""
+    answer = gy_answer.mscc(40, (), 2001, codes.CC_TOTAL_OCTETS, 1_000_000, 300, b"", 0, b"", 30)
+    units = avp.avp_u32(codes.CC_TIME, 30) + avp.avp_u64(codes.CC_TOTAL_OCTETS, 1_000_000)
+    assert avp.avp(codes.GRANTED_SERVICE_UNIT, units) in answer
+    alone = gy_answer.mscc(40, (), 2001, codes.CC_TOTAL_OCTETS, 1_000_000, 300, b"", 0)
+    assert avp.avp(codes.GRANTED_SERVICE_UNIT, avp.avp_u64(codes.CC_TOTAL_OCTETS, 1_000_000)) in alone

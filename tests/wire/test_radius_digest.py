@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from protocols.radius.digest import (
     Judgement,
     challenge,
     digest_of,
+    digests_by_realm,
     judge,
     make_nonce,
     nonce_age_ms,
     proof_for_client,
+    stored_digests,
 )
 from protocols.radius.packet import decode
 from protocols.radius.records import Credentials, credentials_of, has_digest
@@ -50,6 +53,20 @@ def test_r80_known_answers(fields: dict[str, str], response: str) -> None:
     assert judge(said(response=response, **{**fields, "method": "BYE"}), "wonder") is Judgement.WRONG
     assert judge(said(response=response, **{**fields, "username": "Alice"}), "wonder") is Judgement.WRONG
     assert judge(said(response=response, **fields), "") is Judgement.WRONG
+
+
+def test_r84_what_is_kept_of_passwords_reads_back() -> None:
+    """Realms may have blanks; a password in clear is none of it, and a realm that is not kept lets nobody in."""
+    kept = {"example.net": "7714653fcc269f6c8a1979ecc788eb01", "a realm": "0" * 32}
+    assert digests_by_realm(stored_digests(kept)) == kept
+    assert digests_by_realm("wonder") is None
+    response = "5eeb3aeb13ba779789713709803f0115"
+    assert judge(said(response=response), stored_digests(kept)) is Judgement.RIGHT
+    assert judge(said(response=response), stored_digests({"other": "0" * 32})) is Judgement.WRONG
+    empty = said(realm="other", response="")
+    forged = hashlib.md5(f":n1:{hashlib.md5(b'INVITE:sip:+4420123@example.net').hexdigest()}".encode()).hexdigest()
+    assert judge(said(realm="other", response=forged), stored_digests(kept)) is Judgement.WRONG
+    assert judge(empty, stored_digests(kept)) is Judgement.INCOMPLETE
 
 
 def test_r80_the_proof_for_the_client() -> None:

@@ -42,13 +42,13 @@ def with_length(octets: bytes, length: int) -> bytes:
     ],
 )
 def test_r1_lengths_that_disagree_are_malformed(datagram: bytes, why: str) -> None:
-    """A packet whose lengths do not agree is thrown away as a whole, and the reason is told to our log only."""
+    """A packet whose lengths do not agree is thrown away as a whole, and the reason is told to our log only [C-8]."""
     with pytest.raises(MalformedPacket, match=why):
         decode(datagram)
 
 
 def test_r1_octets_beyond_length_are_padding() -> None:
-    """A datagram may be longer than its Length; the tail is not part of the packet."""
+    """A datagram may be longer than its Length; the tail is not part of the packet [C-9]."""
     packet = decode(SAMPLE + b"\x00padding")
     assert packet.octets == SAMPLE
     assert packet.attributes == decode(SAMPLE).attributes

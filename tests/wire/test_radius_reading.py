@@ -73,7 +73,7 @@ def sub(number: int, value: bytes) -> bytes:
     ],
 )
 def test_r6_r120_vendor_attributes_by_meaning(contents: list[bytes], expected: dict[Field, str]) -> None:
-    """Both dialects, several in one, and what is broken or unknown is left out without harm."""
+    """Both dialects [C-13], several in one, and what is broken or unknown is left out without harm [C-9]."""
     assert texts_of(*contents) == expected
 
 
@@ -109,7 +109,7 @@ def test_where_the_packet_came_from_may_name_the_account() -> None:
 
 
 def test_taken_numbers_are_read_by_number() -> None:
-    """Kamailio's tags stand where RFC 5090 has a digest's realm."""
+    """Kamailio's tags stand where RFC 5090 has a digest's realm [C-2]."""
     of = reading_of([], {Field.TAGS: ("Attr-104", "Attr-105")}, attributes_of({104: "b", 105: "a"}))
     assert of.texts(Field.TAGS) == ["b", "a"]
 
@@ -166,7 +166,7 @@ def test_opensips_reports_durations_in_the_standard_space() -> None:
     ],
 )
 def test_h323_times(text: str, expected: CallTime | None) -> None:
-    """Cisco's form, its marks, zones by offset and by name, ISO 8601 and epoch seconds."""
+    """Cisco's form, its marks [C-17], zones by offset and by name, ISO 8601 and epoch seconds."""
     assert parse_time(text) == expected
 
 

@@ -49,7 +49,7 @@ ACCOUNTING, AUTHENTICATION = Role.ACCOUNTING, Role.AUTHENTICATION
     ],
 )
 def test_silence(datagram: bytes, role: Role, expected: Discard) -> None:
-    """[R-1] [R-4] [R-10] [R-11] [R-21] [R-23] [R-94] [R-100]: not answered, and the reason is counted [R-27]."""
+    """[R-1] [R-4] [R-10] [R-11] [R-21] [R-23] [R-94] [R-100]: not answered, and the reason is counted [R-27] [C-8]."""
     assert receive(datagram, role) is expected
 
 
@@ -111,7 +111,7 @@ def test_r21_auto_becomes_yes_after_the_first_valid_one() -> None:
 
 @pytest.mark.parametrize(("role", "code"), [(AUTHENTICATION, 2), (ACCOUNTING, 5)])
 def test_r100_status_server(role: Role, code: int) -> None:
-    """Answered on both ports, signed, with Proxy-State and nothing else, as often as it is asked [R-101]."""
+    """[C-12] Answered on both ports, signed, with Proxy-State and nothing else, as often as it is asked [R-101]."""
     at, of = responder(role), peer()
     request = status_server(attributes_of({33: b"state", 1: "ignored"}), 9)
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_r102_a_server_that_cannot_serve_is_silent() -> None:
 
 
 def test_r20_every_access_reply_is_signed_in_front_and_copies_proxy_state() -> None:
-    """Also a Reject, also when the request was not signed."""
+    """Also a Reject, also when the request was not signed [C-12]."""
     at, of = responder(), peer("no", limit_proxy_state=False)
     request = at.receive(access_request(PROXIED, sign=False), SOURCE, of, 0)
     assert isinstance(request, Packet)
@@ -166,7 +166,7 @@ def test_r30_a_repeat_gets_the_identical_octets() -> None:
 
 
 def test_r31_the_same_identifier_with_other_content_is_a_new_request() -> None:
-    """The old reply is forgotten at once, and an answer that comes too late for it is not sent."""
+    """The old reply is forgotten at once, and an answer that comes too late for it is not sent [C-11]."""
     at, of = responder(ACCOUNTING), peer()
     first = at.receive(accounting_request(BODY, 1), SOURCE, of, 0)
     second = at.receive(accounting_request(BODY + attributes_of({41: 5}), 1), SOURCE, of, 1)

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from ocs.billing.invoices.bookkeeping import Bookkeeping
 from ocs.billing.invoices.calculation import RATE_UNIT, AppliedTax
 from ocs.billing.invoices.dunning import Policy, faults_in
 from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
@@ -17,7 +18,7 @@ from ocs.rating.tomlfile import TomlFile
 BILLING_FILE: Final = "billing.toml"
 PERCENT_DECIMALS_MAX: Final = 4
 STANDARD, REVERSE_CHARGE, EXEMPT = "standard", "reverse_charge", "exempt"
-_TABLES: Final = ("legal_entity", "tax", "dunning")
+_TABLES: Final = ("legal_entity", "tax", "dunning", "bookkeeping")
 TAX_STATUSES: Final = (STANDARD, REVERSE_CHARGE, EXEMPT)
 
 
@@ -83,6 +84,7 @@ class Issuers(msgspec.Struct, frozen=True):
     taxes: dict[str, Tax]
     steps: dict[str, tuple[_Step, ...]]
     dunning: dict[str, Policy]
+    bookkeeping: Bookkeeping = Bookkeeping()
 
     def applied(self, code: str, status: str, supplied_on: date, language: str = "") -> AppliedTax:
         """What a code means for a customer of this tax status, for a supply of this day, in the customer's words.
@@ -142,7 +144,8 @@ def parse_issuers(text: str, faults: FaultList) -> Issuers:
             cure = did_you_mean(entity.dunning, policies)
             file.fault((*path, "dunning"), f"no [[dunning]] has the name {entity.dunning!r}", cure)
         entities[entity.id] = entity
-    return Issuers(entities, taxes, steps, policies)
+    accounts = file.decode(file.table.get("bookkeeping", {}), Bookkeeping, ("bookkeeping",))
+    return Issuers(entities, taxes, steps, policies, accounts or Bookkeeping())
 
 
 def _taxes(file: TomlFile) -> tuple[dict[str, Tax], dict[str, tuple[_Step, ...]]]:

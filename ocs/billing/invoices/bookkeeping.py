@@ -1,0 +1,107 @@
+"""Invoices, credit notes and payments as double entries for the operator's bookkeeping: each adds up to nothing.
+
+invoice       receivable  to  revenue (by kind of charge), tax (by code)
+credit note   the same with the signs turned
+payment       bank (by method)  to  receivable; called back: the same, turned
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import date
+from typing import Any, Final
+
+import msgspec
+
+from ocs.billing.failures import FAILURES, unavailable
+from ocs.billing.invoices.calculation import TaxLine
+from ocs.billing.invoices.payments import CREDIT_NOTE_METHOD
+
+INVOICES: Final = """
+    SELECT i.invoice_id, i.legal_entity, i.customer_id, i.number, i.issued_on, i.currency, i.minor_unit, i.taxes,
+           i.total_minor, l.kind, sum(l.net_minor)::bigint AS net_minor
+    FROM invoice i LEFT JOIN invoice_line l USING (invoice_id)
+    WHERE i.issued_on >= $1 AND i.issued_on < $2 GROUP BY i.invoice_id, l.kind ORDER BY i.issued_on, i.invoice_id, l.kind
+"""
+PAYMENTS: Final = """
+    SELECT c.legal_entity, p.customer_id, p.method, p.reference, p.currency, p.amount_minor, d.day, d.sign
+    FROM payment p JOIN customer c USING (customer_id)
+    CROSS JOIN LATERAL (VALUES (p.received_on, 1), (p.reversed_on, -1)) AS d(day, sign)
+    WHERE d.day >= $1 AND d.day < $2 AND p.method <> $3 ORDER BY d.day, p.payment_id, d.sign DESC
+"""
+
+
+class Bookkeeping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The operator's accounts. The tables name other ones by kind of charge, tax code and method of payment."""
+
+    receivable: str = "receivable"
+    revenue: str = "revenue"
+    tax: str = "tax"
+    bank: str = "bank"
+    revenue_by_kind: dict[str, str] = {}
+    tax_by_code: dict[str, str] = {}
+    bank_by_method: dict[str, str] = {}
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line: ``amount_minor`` above zero is debit, below it credit. All lines of a document add up to zero."""
+
+    day: date
+    document: str
+    legal_entity: str
+    customer_id: str
+    account: str
+    currency: str
+    amount_minor: int
+    text: str
+
+
+async def entries(connection: Any, first: date, after: date, accounts: Bookkeeping) -> AsyncIterator[Entry]:
+    """What was issued, paid and called back on the days ``[first, after)``. Raises BackendUnavailable."""
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            document: list[Any] = []
+            async for row in connection.cursor(INVOICES, first, after):
+                if document and document[0]["invoice_id"] != row["invoice_id"]:
+                    for entry in _of_invoice(document, accounts):
+                        yield entry
+                    document = []
+                document.append(row)
+            for entry in _of_invoice(document, accounts) if document else ():
+                yield entry
+            async for row in connection.cursor(PAYMENTS, first, after, CREDIT_NOTE_METHOD):
+                for entry in _of_payment(row, accounts):
+                    yield entry
+    except FAILURES as error:
+        raise unavailable(error) from error
+
+
+def _of_invoice(rows: list[Any], accounts: Bookkeeping) -> Iterable[Entry]:
+    """``rows`` are the nets of one document by kind."""
+    head = rows[0]
+    parts = [(accounts.receivable, head["total_minor"], head["number"])]
+    for row in rows:
+        if row["kind"] is not None:
+            account = accounts.revenue_by_kind.get(row["kind"], accounts.revenue)
+            parts.append((account, -row["net_minor"], row["kind"]))
+    parts += [
+        (accounts.tax_by_code.get(tax.code, accounts.tax), -tax.tax_minor, f"{tax.name} {tax.code}")
+        for tax in msgspec.json.decode(head["taxes"], type=tuple[TaxLine, ...])
+    ]
+    assert sum(amount for _, amount, _ in parts) == 0, "an invoice adds up"
+    for account, amount, text in parts:
+        if amount:
+            yield Entry(
+                head["issued_on"], head["number"], head["legal_entity"], head["customer_id"], account, head["currency"],
+                amount, text,
+            )  # fmt: skip
+
+
+def _of_payment(row: Any, accounts: Bookkeeping) -> Iterable[Entry]:
+    amount = row["amount_minor"] * row["sign"]
+    bank = accounts.bank_by_method.get(row["method"], accounts.bank)
+    for account, part in ((bank, amount), (accounts.receivable, -amount)):
+        yield Entry(
+            row["day"], row["reference"], row["legal_entity"], row["customer_id"], account, row["currency"], part,
+            f"{row['method']} {row['reference']}",
+        )  # fmt: skip
