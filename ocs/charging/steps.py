@@ -111,7 +111,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         else:
             if state.granted or state.reservation:
                 account, state = release(account, state, now_ms)
-            promise = _grant_anew if is_open_to_change or has_switch else _grant
+            promise = grant_anew if is_open_to_change or has_switch else _grant
             account, state, answer = promise(case, account, session, state, group.requested)
             answers.append(answer if final is None else final.applied(answer))
         states[position : position + 1] = [state]
@@ -141,7 +141,7 @@ def _grant(
     )
 
 
-def _grant_anew(
+def grant_anew(
     case: Case, account: Account, session: CreditSession, state: GroupState, requested: tuple[Quantity, ...]
 ) -> Granted:
     """The same by the tariff that applies now, or why there is none."""
