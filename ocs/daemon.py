@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 
 import structlog
 import uvloop
+from msgspec import structs
+from redis.exceptions import RedisError
 
 from balance.money import Currency
 from balance.store import BackendUnavailable
@@ -23,7 +25,9 @@ from ocs import limits, tasks
 from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, ensure_admin_key
+from ocs.api.ports import PeerView
 from ocs.api.postgres import PostgresHistory
+from ocs.charging.following import Following
 from ocs.charging.notice_stream import NoticeReader, NoticeStream
 from ocs.charging.notifier import Notifier
 from ocs.charging.policy import quota_policy
@@ -40,7 +44,7 @@ from ocs.net.radius_memory import RadiusMemory
 from ocs.net.radius_notices import RadiusNotices
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
-from ocs.observe.reports import Reports, process_name
+from ocs.observe.reports import Reports, process_name, read_reports
 from ocs.rate_desk import RateDesk
 from ocs.rating.ratebook import RateBook
 from ocs.settings import Settings
@@ -65,6 +69,7 @@ class Charging:
 
     def __init__(self, online: OnlineCharging, supervision: Supervision) -> None:
         self.submit = online.submit
+        self.halve = online.halve
         self.find_subscriber = online.find_subscriber
         self.close_sessions = supervision.close_sessions
         self.find_session = supervision.find_session
@@ -90,9 +95,11 @@ class Daemon:
             store, book, quota_policy(settings), now_ms, self._count_conflict, asyncio.get_running_loop().call_soon
         )
         self._supervision = Supervision(self._online, store, now_ms)
+        self._online.on_main_ended = self._supervision.end_subs
+        self._following = Following(self._online, store, now_ms, settings.rates.reauthorizations_per_s)
         self._rates = RateDesk(
             endpoints.config_dir,
-            self._online,
+            self._following,
             now_ms,
             lambda: load_apart(endpoints.config_dir, _books(settings)),
             _books(settings) / "in_force",
@@ -121,8 +128,10 @@ class Daemon:
         )
         notices = NoticeStream(self._store.client, diameter.process)
         diameter.requests.use(notices)
+        self._following.use(notices)
         diameter.restarts.use(self._store.client, self._supervision.close_sessions_of)
         notifier = Notifier(self._store, notices, now_ms)
+        self._online.on_short = notifier.short_of_money
         radius = RadiusServer(
             self._settings,
             charging,
@@ -141,13 +150,7 @@ class Daemon:
         self._on_reload += [diameter.reload_certificates, radius.reload]
         context = self._context(history, currencies, notifier)
         http = HttpServer(self._settings.http, create_app(context))
-        for gauge, protocol, read in (
-            (Gauge.CONNECTIONS, "diameter", lambda: diameter.connections),
-            (Gauge.CONNECTIONS, "http", lambda: http.connections),
-            (Gauge.IN_FLIGHT, "diameter", lambda: diameter.in_flight),
-            (Gauge.IN_FLIGHT, "radius", lambda: radius.in_flight),
-        ):
-            context.metrics.watch(gauge, protocol, read)
+        _watch(context.metrics, diameter, radius, http)
         reports = (
             Reports(self._store.client, diameter_report.KIND, process_name(), diameter.reports),
             Reports(self._store.client, radius_report.KIND, process_name(), radius.reports),
@@ -172,6 +175,7 @@ class Daemon:
                 diameter.close(limits.DRAIN_S), radius.close(limits.DRAIN_S), http.close(limits.DRAIN_S)
             )
             await notifier.close()
+            await self._following.close()
             await tasks.end(beside)
             await history.close()
             await self._store.close()
@@ -201,8 +205,19 @@ class Daemon:
             rates=self._rates,
             clock=now_ms,
             checks={"valkey": self._check_store, "rates": self._check_rates},
+            peers=self._peers,
             requests_per_minute=self._settings.http.requests_per_minute,
         )
+
+    async def _peers(self) -> list[PeerView]:
+        """What all daemons tell of their peers. Raises BackendUnavailable."""
+        try:
+            found = await read_reports(self._store.client, diameter_report.KIND, diameter_report.PeerReport)
+        except (RedisError, OSError) as error:
+            raise BackendUnavailable(str(error)) from error
+        return [
+            PeerView(daemon=daemon, **structs.asdict(report)) for daemon, reports in found.items() for report in reports
+        ]
 
     async def _check_store(self) -> str:
         try:
@@ -265,6 +280,17 @@ async def _patiently_open(url: str, partitions: int) -> ValkeyStore:
             if loop.time() > give_up_at:
                 raise StartRefusedError(f"{error}; is it running, and is backends.valkey_url right?") from error
             await asyncio.sleep(0.2)
+
+
+def _watch(metrics: Metrics, diameter: DiameterServer, radius: RadiusServer, http: HttpServer) -> None:
+    """Let the metrics read what the servers hold at the moment."""
+    for gauge, protocol, read in (
+        (Gauge.CONNECTIONS, "diameter", lambda: diameter.connections),
+        (Gauge.CONNECTIONS, "http", lambda: http.connections),
+        (Gauge.IN_FLIGHT, "diameter", lambda: diameter.in_flight),
+        (Gauge.IN_FLIGHT, "radius", lambda: radius.in_flight),
+    ):
+        metrics.watch(gauge, protocol, read)
 
 
 def _settle_memory() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 EXIT_DIFFERENCES: Final = 1  # an audit or a comparison ran and found something
+EXIT_UNKNOWN: Final = 66  # EX_NOINPUT: nothing of the name that was given is there
 EXIT_INTERNAL: Final = 70  # EX_SOFTWARE: our bug
 EXIT_TEMPORARY: Final = 75  # EX_TEMPFAIL: a port is taken, the folder is in use, a server is away, the disk is full
 EXIT_CONFIG: Final = 78  # EX_CONFIG: the settings or the rate files have faults

@@ -24,12 +24,14 @@ from ocs.billing import reratings
 from ocs.billing.cdrs import CdrRow
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.reratings import AccountLine, Line, Run, RunState, Selection
+from ocs.charging.cdr import CdrGroup
 from ocs.charging.operations import RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
 from ocs.posted_once import posted_entry
-from ocs.rating.price import Tariff, cost_of
+from ocs.rating.price import Price, Tariff, cost_of
 from ocs.rating.ratebook import RateBook
-from ocs.rating.terms import price_in
+from ocs.rating.terms import price_in, terms_of
+from ocs.rating.timetable import going_on, in_progress
 from ocs.rating.units import UnitKind
 
 ACTOR: Final = "rerating"
@@ -119,17 +121,25 @@ def price_anew(book: RateBook, plan: str, record: CdrRow) -> tuple[Amount, str] 
             group.rating_group,
             group.service_ids,
             record.destination,
-            record.started_at_ms,
-            record.from_where,
+            group.from_ms or record.started_at_ms,
+            record.from_where_of(group),
         )
         if not isinstance(tariff, Tariff):
             return tariff.value
         price = price_in(tariff.price, UnitKind(group.unit_kind))
         if book.currency_of(plan) != record.currency or price is None:
             return "another currency or unit"
-        total += cost_of(book.lasting(price, record.started_at_ms, group.used), group.used)
+        began_ms = group.from_ms or record.started_at_ms
+        total += cost_of(_price_of_part(book.lasting(price, began_ms, group.used), group), group.used)
         sources.append(tariff.source)
     return total, ", ".join(dict.fromkeys(sources))
+
+
+def _price_of_part(price: Price, group: CdrGroup) -> Price:
+    """Give the price of a use that went on from another price: no fee, and what was paid ahead then is paid."""
+    carried = terms_of(group.price).carried
+    price = in_progress(price) if group.from_ms else price
+    return price if carried is None else going_on(price, carried.units, carried.cost)
 
 
 def selection_text(selection: Selection) -> str:

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from ocs.rating.faults import ConfigFault
+from ocs.rating.finals import FinalUnits
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -141,17 +142,17 @@ class Quota(_Section, frozen=True):
     threshold_percent: int = 20
     maximum_is_quota: bool = True  # a client that asks for more gets no more than the quota
     supervision_factor: int = 2  # Tcc = factor x Validity-Time (RFC 8506, section 13)
+    reclaim: bool = (
+        False  # who finds an account's money set aside by its other sessions has half of it given back (RAR)
+    )
 
 
-class FinalUnits(_Section, frozen=True):
-    """What a client does when the last quota of a service is used up (RFC 8506, section 5.6)."""
+class ClientAbilities(_Section, frozen=True):
+    """What a client of Gy and Ro can do beyond what all can; by its Origin-Host, ``*`` for all that no other entry names."""
 
-    service: str
-    action: Literal["terminate", "redirect", "restrict"] = "terminate"
-    redirect: str = ""  # where to: a URL, a SIP URI or an address
-    filter_rules: tuple[str, ...] = ()  # IPFilterRule: what stays allowed
-    filter_ids: tuple[str, ...] = ()
-    validity_s: int = 300  # after so long the client asks again
+    host: str
+    tariff_time_change: bool = False  # it reports what was used before and after a change of price (RFC 8506, 5.1.2)
+    qos_final_unit: bool = False  # it reads QoS-Final-Unit-Indication (RFC 8506, 8.68)
 
 
 IdentityName: TypeAlias = Literal["e164", "imsi", "sip", "nai", "private"]
@@ -169,10 +170,19 @@ class CreditControl(_Section, frozen=True):
     identities: tuple[IdentityName, ...] = ("e164", "sip", "imsi", "nai", "private")  # who is charged: the first known
     data_identities: tuple[IdentityName, ...] = ("imsi", "e164", "nai", "sip", "private")  # the same, for data
     final_units: tuple[FinalUnits, ...] = ()
+    clients: tuple[ClientAbilities, ...] = ()
+
+
+class Rates(_Section, frozen=True):
+    """What changed rates mean for sessions that are open: they keep the prices they began with, or follow."""
+
+    open_sessions: Literal["keep", "follow"] = "keep"
+    reauthorizations_per_s: int = 200  # when they follow: so many clients are asked to come in a second (RAR)
 
 
 class Retention(_Section, frozen=True):
     tombstone_s: int = 86_400
+    event_s: int = 604_800  # of paid events: clients send them again days later, and have them refunded
 
 
 class Outbox(_Section, frozen=True):
@@ -210,6 +220,7 @@ class Settings(_Section, frozen=True):
     http: Http = Http()
     quota: Quota = Quota()
     credit_control: CreditControl = CreditControl()
+    rates: Rates = Rates()
     retention: Retention = Retention()
     outbox: Outbox = Outbox()
     numbering: tuple[NumberingEntry, ...] = ()

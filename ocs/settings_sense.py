@@ -12,6 +12,7 @@ import phonenumbers
 
 from ocs import limits
 from ocs.addresses import parse_address
+from ocs.rating.finals import faults_of
 from ocs.settings import Settings
 from ocs.workers import worker_http, worker_numbers
 
@@ -47,7 +48,9 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
     ("quota", "threshold_percent"): (0, 100),
     ("quota", "supervision_factor"): (limits.SUPERVISION_FACTOR_MIN, limits.SUPERVISION_FACTOR_MAX),
     ("credit_control", "quota_holding_s"): (0, limits.VALIDITY_S_MAX),
+    ("rates", "reauthorizations_per_s"): (1, 100_000),
     ("retention", "tombstone_s"): (limits.TOMBSTONE_S_MIN, limits.TOMBSTONE_S_MAX),
+    ("retention", "event_s"): (limits.TOMBSTONE_S_MIN, limits.TOMBSTONE_S_MAX),
     ("outbox", "batch_max"): (1, limits.BATCH_MAX),
     ("outbox", "idle_s"): (0.001, 60),
 }
@@ -202,6 +205,14 @@ def _check_radius_clients(settings: Settings, fault: Fault) -> None:
 
 
 def _check_credit_control(settings: Settings, fault: Fault) -> None:
+    hosts: set[str] = set()
+    for at, client in enumerate(settings.credit_control.clients):
+        path: Path = ("credit_control", "clients", at, "host")
+        if client.host != "*" and not _DOMAIN.fullmatch(client.host):
+            fault(path, f"{client.host!r} is no domain name", 'write its Origin-Host, or "*" for all others')
+        if client.host.lower() in hosts:
+            fault(path, f"{client.host} stands here twice", "remove one")
+        hosts.add(client.host.lower())
     seen: set[str] = set()
     for name in ("identities", "data_identities"):
         order = getattr(settings.credit_control, name)
@@ -214,14 +225,8 @@ def _check_credit_control(settings: Settings, fault: Fault) -> None:
         if final.service in seen:
             fault((*path, "service"), f"{final.service} stands here twice", "remove one")
         seen.add(final.service)
-        if (final.action == "redirect") != bool(final.redirect):
-            fault(
-                (*path, "redirect"), "belongs to the action redirect", 'such as redirect = "http://portal.example.net/"'
-            )
-        if final.action == "restrict" and not final.filter_rules and not final.filter_ids:
-            fault((*path, "filter_rules"), "are empty, and filter_ids, too", "say what stays allowed")
-        if final.action == "terminate" and (final.filter_rules or final.filter_ids):
-            fault((*path, "action"), "terminate has no filters", "redirect or restrict")
+        for field, message, cure in faults_of(final):
+            fault((*path, field), message, cure)
         # The session has to outlive the time that the client is told to wait [G-42].
         if not limits.VALIDITY_S_MIN <= final.validity_s <= settings.quota.validity_s:
             longest = f"choose {limits.VALIDITY_S_MIN} to quota.validity_s, {settings.quota.validity_s}"

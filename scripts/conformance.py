@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).resolve().parents[1]
 TABLE: Final = Path("docs/conformance.md")
 LISTS: Final = Path("docs/conformance")
-PAGES: Final = ("diameter-base", "gy-ro", "radius", "radius-clients", "statements")
+PAGES: Final = ("diameter-base", "gy-ro", "clients", "radius", "radius-clients", "statements")
 TESTS_SHOWN: Final = 4
 
 _SPAN: Final = r"(\d{1,3})(?:(?:-| to )[BCGR]?-?(\d{1,3}))?"

@@ -293,6 +293,18 @@ class ValkeyStore:
                     found.append((member.decode(), value))
         return found
 
+    async def pages_of(self, prefix: str, size: int) -> AsyncIterator[list[bytes]]:
+        """The open sessions whose key starts so, some at a time; what opens or ends meanwhile may be left out."""
+        for partition in range(self.partitions):
+            names: list[str] = []
+            async for member, _ in self.client.zscan_iter(keys.deadlines_key(partition), match=_escaped(prefix) + "*"):
+                names.append(keys.session_key(partition, member.decode()))
+                if len(names) == size:
+                    yield [value for value in await self.client.mget(names) if value is not None]
+                    names = []
+            if names:
+                yield [value for value in await self.client.mget(names) if value is not None]
+
     async def accounts(self) -> AsyncIterator[Account]:
         """Every account, partition by partition, in no order; an account that is added meanwhile may be left out."""
         for partition in range(self.partitions):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from balance.money import Amount, AmountError, Currency, parse_amount
 from ocs.api.keys import ApiKey, KeyRing, Scope, parse_token
 from ocs.api.limiter import RateLimiter
-from ocs.api.ports import Accounts, Check, History, Rates
+from ocs.api.ports import Accounts, Check, History, PeerView, Rates
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.observe.metrics import Metrics
 
@@ -33,6 +33,7 @@ class Context:
     rates: Rates
     clock: Callable[[], int]
     checks: Mapping[str, Check]
+    peers: Callable[[], Awaitable[Sequence[PeerView]]]
     requests_per_minute: int = 6000
     limiter: RateLimiter = field(init=False)
     lookups: RateLimiter = field(init=False)

@@ -31,6 +31,8 @@ Cursor: TypeAlias = Annotated[str, QueryParameter(description="next_cursor of th
 class CdrGroupView(msgspec.Struct, frozen=True, kw_only=True):
     """``source`` is the file and line of the rate, in the version that the CDR's ``rate_version`` names.
 
+    A group whose price changed in mid-session stands here once for each; ``since`` is when that price began to hold.
+
     ``explanation`` is the price in words, if it was asked for; its amounts add up to ``cost``.
     """
 
@@ -43,6 +45,7 @@ class CdrGroupView(msgspec.Struct, frozen=True, kw_only=True):
     destination: str
     prefix: str
     source: str
+    since: Instant | None
     explanation: tuple[str, ...]
 
 
@@ -188,6 +191,7 @@ def _group_view(group: CdrGroup, currency: Currency, is_explained: bool) -> CdrG
         destination=group.destination,
         prefix=group.prefix,
         source=group.source,
+        since=instant(group.from_ms) if group.from_ms else None,
         explanation=tuple(explain(group.price, group.used, group.cost, currency)) if is_explained else (),
     )
 
@@ -260,14 +264,13 @@ def _explained_group(
 ) -> ExplainedGroup:
     found = None
     if book is not None and plan:
-        query = Query(
-            cdr.destination, plan, cdr.service, cdr.started_at_ms, group.rating_group, group.service_ids, cdr.from_where
-        )
+        at_ms, origin = group.from_ms or cdr.started_at_ms, cdr.from_where_of(group)
+        query = Query(cdr.destination, plan, cdr.service, at_ms, group.rating_group, group.service_ids, origin)
         found = trace(book, currency, query)
     if found is None:
         note = "the account's plan and the rates of now are not known here"
-    elif found.version != cdr.rate_version:
-        note = f"priced by version {cdr.rate_version}; what was in question is shown as version {found.version} has it"
+    elif found.version != (group.version or cdr.rate_version):
+        note = f"priced by version {group.version or cdr.rate_version}; what was in question is shown as version {found.version} has it"
     else:
         note = ""
     return ExplainedGroup(

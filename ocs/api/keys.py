@@ -44,6 +44,7 @@ class Scope(StrEnum):
     CDRS_READ = "cdrs:read"
     RATES_READ = "rates:read"
     RATES_WRITE = "rates:write"
+    PEERS_READ = "peers:read"
     ADMIN = "admin"
 
 

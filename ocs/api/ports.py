@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
+import msgspec
+
 from balance.account import Account, AccountState
 from balance.money import Amount
 from balance.store import Subscriber
@@ -19,6 +21,26 @@ from ocs.rating.ratebook import RateBook
 
 # "" if all is well, else what is missing, in words for the operator. Must not write and must not take long.
 Check: TypeAlias = Callable[[], Awaitable[str]]
+
+
+class PeerView(msgspec.Struct, frozen=True, kw_only=True):
+    """One connection at one daemon, or a declared peer that has none there (``state`` is "not connected").
+
+    ``silent_ms``: so long a watchdog request has been waiting for its answer.
+    """
+
+    daemon: str
+    identity: str
+    state: str
+    realm: str
+    product: str
+    address: str
+    transport: str
+    dialled: bool
+    watchdog: str
+    silent_ms: int
+    requests: int
+    unanswered: int
 
 
 class Accounts(Protocol):

@@ -61,10 +61,9 @@ class CdrRow(msgspec.Struct, frozen=True, kw_only=True):
     rate_plan: str = ""
     network: str = ""
 
-    @property
-    def from_where(self) -> Origin:
-        """Where the use came from, as prices may depend on it."""
-        return Origin(self.origin, self.peer, self.network)
+    def from_where_of(self, group: CdrGroup) -> Origin:
+        """Where the use of a group came from, as prices may depend on it."""
+        return Origin(self.origin, self.peer, group.network or self.network)
 
 
 class JournalRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from balance.money import Amount
 from ocs.rating.price import Price
 
 KINDS = (
-    "opened", "top_up", "adjustment", "invoice", "payment", "expiry", "session", "event", "refund", "state"
+    "opened", "top_up", "adjustment", "invoice", "payment", "expiry", "session", "event", "refund", "state", "low_balance"
 )  # fmt: skip
 
 
@@ -32,10 +32,16 @@ class CdrFlag(IntFlag):
     LATE_REPORT = 256  # what a session used beyond the record that was written when it was given up
     HELD = 512  # without a report: its money was held for a while before it was given up
     ASSUMED = 1024  # without a report: charged for all that was granted
+    SIDE_ASSUMED = 2048  # what was used before and after a change of price was not told: shared out by policy
 
 
 class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One group's use and what it cost, with the price that made it: enough to compute it again."""
+    """One group's use and what it cost, with the price that made it: enough to compute it again.
+
+    A group whose price changed in mid-session has one for each price: ``from_ms`` is when that began to hold (0: with the
+    session), ``network`` where the user roamed then, if the price was chosen by it; ``version`` is that of the rates (empty:
+    the record's).
+    """
 
     rating_group: int
     service_ids: tuple[int, ...]
@@ -47,6 +53,9 @@ class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):
     prefix: str
     source: str
     price: Price
+    from_ms: int = 0
+    network: str = ""
+    version: str = ""
 
 
 class Cdr(msgspec.Struct, array_like=True, frozen=True, gc=False):

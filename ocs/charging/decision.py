@@ -1,14 +1,18 @@
-"""What a decision is: the answer, and everything that has to become true before the answer may leave."""
+"""What a decision is made from, and what it is: the answer, and everything that has to become true before it may leave."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from balance.account import Account
 from ocs.charging.cdr import JournalEntry
-from ocs.charging.session import Record
+from ocs.charging.policy import QuotaPolicy
+from ocs.charging.request import ChargingRequest
+from ocs.charging.session import CreditSession, Record, Tombstone
+from ocs.rating.finals import FinalUnits
 from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import RatingFault
@@ -19,6 +23,18 @@ AnswerT = TypeVar("AnswerT")
 
 class Rates(Protocol):
     """What the core asks of the rate book."""
+
+    @property
+    def version(self) -> str:
+        """The name of its content, as on each of its tariffs."""
+
+    @property
+    def by_network(self) -> frozenset[tuple[str, str]]:
+        """The (plan, service) pairs of which some price depends on where the user roams."""
+
+    @property
+    def final_units(self) -> Mapping[tuple[str, str], FinalUnits]:
+        """By (plan, service): what follows on the last quota, where the plan says it."""
 
     @property
     def has_time(self) -> bool:
@@ -44,6 +60,24 @@ class Rates(Protocol):
 
     def currency_of(self, plan: str) -> str | None:
         """The plan's currency; None for a plan that is not known."""
+
+
+class Case(msgspec.Struct, frozen=True, gc=False):
+    """Everything one decision is made from.
+
+    ``lease`` is an authorization under another key, ``debit`` the event that is to be refunded, if there is one. Groups whose
+    tariff was chosen before ``follow_since_ms`` are charged by the rates of now from their next grant on (0: they keep theirs).
+    """
+
+    request: ChargingRequest
+    record: Record | None
+    lease: CreditSession | None
+    subscriber_id: str
+    rates: Rates
+    policy: QuotaPolicy
+    now_ms: int
+    debit: Tombstone | None = None
+    follow_since_ms: int = 0
 
 
 class Decision(msgspec.Struct, Generic[AnswerT], frozen=True, gc=False):

@@ -10,16 +10,16 @@ from balance.account import Account, AccountState, Hold, Reservation
 from balance.burn import available, credit, is_expired, settle
 from balance.money import Amount
 from ocs.charging.cdr import JournalEntry
-from ocs.charging.decision import Decision
+from ocs.charging.choice import new_state
+from ocs.charging.closing import closing_record
+from ocs.charging.decision import Case, Decision
+from ocs.charging.low_balance import with_warning
 from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupKey, GroupRequest
 from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone, stored_answer
 from ocs.charging.steps import (
     Answered,
-    Case,
-    closing_record,
     new_session,
-    new_state,
     repeat_of,
     with_entry_number,
     with_expiries,
@@ -33,8 +33,11 @@ NOT_ENOUGH: Final = 1
 
 def decide_event(case: Case, account: Account) -> Answered:
     """One EVENT_REQUEST. Pure."""
+    before = account
     account, entries = with_expiries(account, case.now_ms)
     decision = _repeat(case, account) or _act(case, account)
+    if before.low_balance and decision.account is not before:
+        decision = with_warning(case, before, decision)
     return decision if not entries else structs.replace(decision, entries=(*entries, *decision.entries))
 
 
@@ -135,7 +138,7 @@ def _debited(
         request.session_key,
         request.peer,
         request.cause,
-        closing_record(case, session, 0),
+        closing_record(request, now_ms, session, 0),
     )
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
     tombstone = Tombstone(account.account_id, now_ms, Seen(request.request_number), (stored,), session.debits)

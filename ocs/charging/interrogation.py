@@ -14,14 +14,14 @@ from msgspec import structs
 
 from balance.account import Account
 from ocs.charging.cdr import CdrFlag, JournalEntry
-from ocs.charging.decision import Decision
+from ocs.charging.decision import Case, Decision
 from ocs.charging.late import as_granted, held, is_unreported, reported_late
+from ocs.charging.low_balance import with_warning
 from ocs.charging.quota import costs_an_attempt, release
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
 from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, Tombstone
 from ocs.charging.steps import (
     Answered,
-    Case,
     Charged,
     answer_of,
     charge,
@@ -50,11 +50,14 @@ class State(IntEnum):
 def decide(case: Case, account: Account) -> Answered:
     """One request's outcome. Pure: the same arguments give the same decision, and nothing is changed in place."""
     entries: tuple[JournalEntry, ...] = ()
+    before = account
     if len(account.buckets) > 1:
         account, entries = with_expiries(account, case.now_ms)
     decision = repeat_of(case, account)
     if decision is None:
         decision = TRANSITIONS[_state(case), case.request.kind](case, account)
+    if before.low_balance and decision.account is not before:
+        decision = with_warning(case, before, decision)
     return structs.replace(decision, entries=(*entries, *decision.entries)) if entries else decision
 
 

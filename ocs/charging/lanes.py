@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -122,6 +122,13 @@ class Proposal(msgspec.Struct, frozen=True):
     outcomes: list[tuple[Work, Any]]
 
 
+class Keeping(NamedTuple):
+    """For how long what is over can answer a late repeat: sessions, and events that were paid."""
+
+    session_ms: int
+    event_ms: int
+
+
 class Lanes:
     """Loads, decides, posts and answers, lane by lane.
 
@@ -133,13 +140,13 @@ class Lanes:
         self,
         store: Store,
         clock: Callable[[], int],
-        tombstone_ms: int,
+        keeping: Keeping,
         on_conflict: Callable[[], None],
         soon: Callable[[Callable[[], None]], object] = lambda run: run(),
     ) -> None:
         self._store = store
         self._clock = clock
-        self._tombstone_ms = tombstone_ms
+        self._keeping = keeping
         self._lanes: dict[str, Lane] = {}
         self._ready: list[Lane] = []
         self._is_due = False
@@ -317,7 +324,9 @@ class Lanes:
         deadline_ms = 0 if type(before) is CreditSession else -1
         if record is None:
             return SessionWrite(key, None, 0, deadline_ms, False)
-        keep_ms = self._tombstone_ms if type(record) is Tombstone else OPERATION_KEEP_MS
+        keep_ms = OPERATION_KEEP_MS
+        if type(record) is Tombstone:
+            keep_ms = self._keeping.event_ms if record.debits else self._keeping.session_ms
         return SessionWrite(key, encode_session(record), keep_ms, deadline_ms, key not in lane.records)
 
     def _posted(self, proposal: Proposal, account: Account, result: PostingResult) -> None:

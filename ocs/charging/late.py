@@ -10,18 +10,17 @@ from msgspec import structs
 from balance.account import Account
 from balance.burn import add_holds, give_back
 from ocs.charging.cdr import CdrFlag, JournalEntry
-from ocs.charging.decision import Decision
+from ocs.charging.closing import closing_record
+from ocs.charging.decision import Case, Decision
 from ocs.charging.quota import report
 from ocs.charging.request import ChargingAnswer, ChargingStatus
 from ocs.charging.session import CreditSession, StoredAnswer, Tombstone
 from ocs.charging.steps import (
     REPORTS_TOTALS,
     Answered,
-    Case,
     Charged,
     answer_of,
     charge,
-    closing_record,
     with_entry_number,
 )
 from ocs.charging.timing import from_times
@@ -108,7 +107,12 @@ def _charged_late(case: Case, account: Account, tombstone: Tombstone, session: C
     records = ((session.session_key, Tombstone(account.account_id, tombstone.closed_at_ms, seen, (stored,))),)
     before = {state.key: state for state in session.groups}
     rest = [
-        structs.replace(state, used=state.used - before[state.key].used, cost=state.cost - before[state.key].cost)
+        structs.replace(
+            state,
+            used=state.used - before[state.key].used,
+            cost=state.cost - before[state.key].cost,
+            course=None,
+        )
         if state.key in before
         else state
         for state in charged.groups
@@ -121,6 +125,6 @@ def _charged_late(case: Case, account: Account, tombstone: Tombstone, session: C
     entry = JournalEntry(
         account.account_id, number, case.now_ms, "session", account.currency,
         tuple(hold.negated() for hold in late.debits), session.session_key, session.peer,
-        request.cause, closing_record(case, late, CdrFlag.LATE_REPORT),
+        request.cause, closing_record(case.request, case.now_ms, late, CdrFlag.LATE_REPORT),
     )  # fmt: skip
     return Decision(answer, account, records, (entry,))

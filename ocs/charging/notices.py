@@ -44,6 +44,7 @@ class Notice(msgspec.Struct, array_like=True, frozen=True):
     cause: str
     at_ms: int
     tried: tuple[str, ...] = ()
+    takes_half: bool = False  # another session needs money: the next grant leaves half of what is there
 
 
 CHANGE_OF_STATE: Final = {
@@ -59,6 +60,8 @@ _CAUSES: Final = {
     Change.ACTIVATED: "the account was activated",
     Change.CLOSED: "the account was closed",
 }
+
+NEED: Final = "another session of the account needs money"
 
 # RFC 8506, section 5.5; statements 77 to 79.
 #   change        which sessions     what they are told
@@ -78,6 +81,18 @@ def notices_of(change: Change, sessions: Iterable[CreditSession], now_ms: int) -
         notice_to(session, kind, _CAUSES[change], now_ms)
         for session in sessions
         if session.kind is SessionKind.CALL and (which == "all" or is_waiting(session))
+    ]
+
+
+def notices_of_need(needy_key: str, sessions: Iterable[CreditSession], now_ms: int) -> list[Notice]:
+    """Ask those that hold money of the account to come, but not the one that needs it. RADIUS calls keep their grant."""
+    return [
+        Notice(NoticeKind.REAUTHORIZE, session.session_key, session.peer, NEED, now_ms, takes_half=True)
+        for session in sessions
+        if session.kind is SessionKind.CALL
+        and session.session_key.startswith("gy:")
+        and session.session_key != needy_key
+        and session.reservation
     ]
 
 

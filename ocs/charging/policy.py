@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 from msgspec import structs
 
-from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer
+from ocs.charging.request import ChargingStatus, FinalHandling, FinalUnitAction, GroupAnswer
+from ocs.rating.finals import FinalUnits
 from ocs.rating.units import UnitKind
 from ocs.settings import Quota, Settings, SilentCalls
 
@@ -26,7 +28,6 @@ SILENCE_MARGIN_S: Final = 60
 
 
 _ACTIONS: Final = {
-    "terminate": FinalUnitAction.TERMINATE,
     "redirect": FinalUnitAction.REDIRECT,
     "restrict": FinalUnitAction.RESTRICT_ACCESS,
 }
@@ -37,13 +38,25 @@ class FinalPolicy(msgspec.Struct, frozen=True):
 
     action: FinalUnitAction
     validity_s: int
+    handling: FinalHandling = FinalHandling()
 
     def applied(self, answer: GroupAnswer) -> GroupAnswer:
         """The same answer with this action: on the last quota, or at once when there is none [G-50, G-51]."""
         if answer.status is ChargingStatus.CREDIT_LIMIT_REACHED:
             status, validity_s = ChargingStatus.SUCCESS, self.validity_s
-            return GroupAnswer(answer.key, status, validity_s=validity_s, final=self.action)
-        return structs.replace(answer, final=self.action) if answer.final >= 0 else answer
+            return GroupAnswer(answer.key, status, validity_s=validity_s, final=self.action, handling=self.handling)
+        if answer.final < 0:
+            return answer
+        return structs.replace(answer, final=self.action, handling=self.handling)
+
+
+@lru_cache(maxsize=1024)
+def final_policy(final: FinalUnits, validity_s_max: int) -> FinalPolicy | None:
+    """The same in our words; None for TERMINATE. A session outlives the time that its client is told to wait [G-42]."""
+    if final.action == "terminate":
+        return None
+    handling = FinalHandling(final.redirect, final.filter_rules, final.filter_ids)
+    return FinalPolicy(_ACTIONS[final.action], min(final.validity_s, validity_s_max), handling)
 
 
 class QuotaPolicy(msgspec.Struct, frozen=True):
@@ -53,9 +66,12 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
     maximum_is_quota: bool = True
     supervision_factor: int = 2
     tombstone_ms: int = 86_400_000
+    event_ms: int = 604_800_000
     silent_calls: SilentCalls = "zero"  # RADIUS calls that nothing was ever reported of [R-71]
     hold_ms: int = 3_600_000
     finals: dict[str, FinalPolicy] = {}  # by service; without: TERMINATE
+    reclaims: bool = False  # who is refused for what others hold has them asked to give half of it back
+    follows_rates: bool = False  # open sessions are charged by changed rates from their next grant on
 
     def wish(self, kind: UnitKind, asked: int, all_affordable: bool) -> int:
         """How many units to try for: what was asked, at most the quota; the quota when the choice is ours."""
@@ -76,9 +92,12 @@ def quota_policy(settings: Settings) -> QuotaPolicy:
         silent_calls=settings.radius.silent_calls,
         hold_ms=settings.radius.hold_s * 1000,
         tombstone_ms=settings.retention.tombstone_s * 1000,
+        event_ms=settings.retention.event_s * 1000,
         finals={
-            final.service: FinalPolicy(_ACTIONS[final.action], final.validity_s)
+            final.service: found
             for final in settings.credit_control.final_units
-            if final.action != "terminate"
+            if (found := final_policy(final, quota.validity_s)) is not None
         },
+        reclaims=quota.reclaim,
+        follows_rates=settings.rates.open_sessions == "follow",
     )

@@ -6,6 +6,7 @@ updates cannot change a price, a connection fee is charged once, and rounding ha
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypeAlias
 
 from msgspec import structs
@@ -17,7 +18,7 @@ from ocs.charging.cdr import CdrFlag
 from ocs.charging.policy import COST_MAX, SILENCE_MARGIN_S, USED_MAX, QuotaPolicy
 from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer, Quantity
 from ocs.charging.session import GroupState
-from ocs.rating.price import Terms, cost_of, held_for, is_free, units_within
+from ocs.rating.price import Price, Terms, cost_of, dearer, held_for, is_free, units_within, units_within_both
 from ocs.rating.rateplan import Authorization
 from ocs.rating.units import UnitKind
 
@@ -80,6 +81,7 @@ def report(
         state.granted_by,
         flags,
         state.is_waiting,
+        state.course,
     )
 
 
@@ -99,6 +101,7 @@ def release(account: Account, state: GroupState, now_ms: int) -> tuple[Account, 
         state.granted_by,
         state.flags,
         state.is_waiting,
+        state.course,
     )
 
 
@@ -126,15 +129,19 @@ def grant(
     number: int,
     all_affordable: bool = False,
     limit: Authorization | None = None,
+    later: Price | None = None,
+    takes_half: bool = False,
 ) -> Granted:
     """Promise as much as is wanted and can be paid, set the money aside, and say so; or say why not.
 
     The largest grant is the exact inverse of the price: never more than can be paid, and the final-unit mark goes
-    with the last grant, not after it (statements 49, 74). ``limit`` leaves some for the account's other calls [R-46].
+    with the last grant, not after it (statements 49, 74). Where the price changes to ``later`` while the grant is out, the
+    dearer of both is set aside for all of it [G-70]. ``takes_half`` leaves half of what is there to another session, if
+    anything can be had for the other half; ``limit`` leaves some for the account's other calls [R-46].
     """
     assert not state.reservation, "a group holds one reservation at a time"
     price, used, paid = state.tariff.price, state.used, state.cost
-    free = is_free(price)
+    free = is_free(price) and (later is None or is_free(later))
     if account.state is not AccountState.ACTIVE and not free:
         return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.SERVICE_DENIED)
     asked = 0
@@ -145,12 +152,18 @@ def grant(
     spendable = available(account, now_ms)
     # What is set aside is the most that a use within the grant can cost: for an ordinary price that is its cost.
     most_of = held_for if price.terms.__class__ is Terms else cost_of
-    at_once = spendable
+    if later is not None:
+        most_of = partial(dearer, later)
+    at_once = spendable // 2 if takes_half else spendable
     if limit is not None:
         granted, at_once = _within(limit, account, state, granted, spendable, most_of(price, used + 1) - paid)
     held_cost = most_of(price, used + granted)
     if held_cost - paid > at_once and not free:
-        granted = units_within(price, paid + at_once, used + granted) - used
+        within = units_within if later is None else partial(units_within_both, later)
+        wanted = used + granted
+        granted = within(price, paid + at_once, wanted) - used
+        if takes_half and granted <= 0:
+            granted = within(price, paid + spendable, wanted) - used
         held_cost = most_of(price, used + granted)
     if granted <= 0:
         return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)
@@ -168,8 +181,9 @@ def grant(
         0 if is_final else granted * policy.threshold_percent // 100,
     )
     state = GroupState(
-        state.key, state.tariff, used, paid, state.debits, granted, reservation, number, state.flags, is_final
-    )
+        state.key, state.tariff, used, paid, state.debits, granted, reservation, number, state.flags, is_final,
+        state.course,
+    )  # fmt: skip
     return after, state, answer
 
 

@@ -60,6 +60,14 @@ class FinalUnitAction(IntEnum):
     RESTRICT_ACCESS = 2
 
 
+class FinalHandling(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What goes with REDIRECT and RESTRICT_ACCESS: where to, and what stays allowed."""
+
+    redirect: str = ""
+    filter_rules: tuple[str, ...] = ()
+    filter_ids: tuple[str, ...] = ()
+
+
 class GroupKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Which services a quota is for [G-20]. ``rating_group`` -1: none named; both empty: the session's one bearer.
 
@@ -83,12 +91,15 @@ class GroupRequest(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     ``requested`` None: no more is wanted; empty: wanted, kind and amount are ours to choose [G-23].
     ``used`` None: nothing reported; empty: zero use. Reports are increments, unless the request says cumulative.
-    Several reports are already summed per kind by the gateway [G-28].
+    Several reports are already summed per kind by the gateway [G-28]. Of ``used``, ``after`` was used after the change of
+    price that the client was told of; None: the client told no sides. ``is_side_unsure``: some of it on either side.
     """
 
     key: GroupKey
     requested: tuple[Quantity, ...] | None = None
     used: tuple[Quantity, ...] | None = None
+    after: tuple[Quantity, ...] | None = None
+    is_side_unsure: bool = False
 
 
 Details: TypeAlias = tuple[tuple[str, str], ...]
@@ -145,6 +156,10 @@ class ChargingRequest(msgspec.Struct):
     refund_of: str = ""  # REFUND_ACCOUNT: the session key of the debit
     octets_wrap: int = 0  # RADIUS: where a counter of octets begins again, if nobody counts how often
     network: str = ""  # where the user roams (MCC and MNC), where the client says so
+    takes_half: bool = False  # UPDATE: another session needs money, so this one is granted half of what is left at most
+    main_key: str = ""  # INITIAL of a sub-session: the session that it is part of
+    is_sub: bool = False  # of a sub-session
+    tells_sides: bool = False  # the client can tell what was used before and after a change of price [G-70]
 
     def complete(self) -> None:
         """Ask the gateway for what it left out."""
@@ -155,7 +170,10 @@ class ChargingRequest(msgspec.Struct):
 
 
 class GroupAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """``kind`` 0 and ``granted`` 0: no grant. ``final`` -1: no final-unit indication. ``validity_s`` 0: none."""
+    """``kind`` 0 and ``granted`` 0: no grant. ``final`` -1: no final-unit indication. ``validity_s`` 0: none.
+
+    ``change_at_ms``: the price of the grant changes then, and the client is to report both sides; 0: it does not.
+    """
 
     key: GroupKey
     status: ChargingStatus
@@ -165,6 +183,8 @@ class GroupAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     final: int = -1
     threshold: int = 0
     granted_s: int = 0  # beside octets: so many seconds, whichever ends first
+    change_at_ms: int = 0
+    handling: FinalHandling | None = None
 
 
 class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
 import structlog
+from msgspec import structs
 
 from balance.account import Account
 from balance.store import BackendUnavailable, Store, Subscriber
-from ocs.charging.decision import Decision, Rates
+from ocs.charging.decision import Case, Decision, Rates
 from ocs.charging.events import decide_event
 from ocs.charging.interrogation import decide
-from ocs.charging.lanes import Lanes
+from ocs.charging.lanes import Keeping, Lanes
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.session import CreditSession, Record, SessionKind, Tombstone, decode_session
-from ocs.charging.steps import Case
 
 log = structlog.get_logger()
 
@@ -26,6 +27,8 @@ SubscriberDone: TypeAlias = Callable[[Subscriber | BackendUnavailable | None], N
 
 IDENTITY_KEEP_MS: Final = 60_000
 IDENTITIES_MAX: Final = 200_000
+HALVING_MS: Final = 30_000
+HALVING_MAX: Final = 10_000
 
 
 class OnlineCharging:
@@ -40,15 +43,27 @@ class OnlineCharging:
         on_conflict: Callable[[], None] = lambda: None,
         soon: Callable[[Callable[[], None]], object] = lambda run: run(),
     ) -> None:
-        self.rates = rates  # swapped whole when the rate files are read again
+        self.rates = rates
         self.policy = policy
-        self.lanes = Lanes(store, clock, policy.tombstone_ms, on_conflict, soon)
+        self.follow_since_ms = 0
+        self.on_short: Callable[[str, str], None] = lambda _account_id, _session_key: None
+        self._halving: dict[str, int] = {}
+        self.on_main_ended: Callable[[str, str], None] = lambda _account_id, _session_key: None
+        self.lanes = Lanes(store, clock, Keeping(policy.tombstone_ms, policy.event_ms), on_conflict, soon)
         self._store = store
         self._clock = clock
         self._subscribers: dict[str, tuple[int, Subscriber]] = {}
 
+    def use_rates(self, rates: Rates) -> None:
+        """Price by another book from now on; whether that concerns sessions that are open is the policy's to say."""
+        self.rates = rates
+        if self.policy.follows_rates:
+            self.follow_since_ms = self._clock()
+
     def submit(self, request: ChargingRequest, reply: ReplyTo) -> None:
         """Decide one request and call ``reply`` once, after everything that the answer says is durable."""
+        if self._halving:
+            self._note_half(request)
         account_id = self.lanes.session_accounts.get(request.session_key)
         if account_id is not None and request.kind != RequestKind.INITIAL:
             self.submit_for(account_id, request, reply)
@@ -64,6 +79,26 @@ class OnlineCharging:
     def submit_for(self, account_id: str, request: ChargingRequest, reply: ReplyTo) -> None:
         """The same for a request whose account is known already (supervision)."""
         self.lanes.submit(account_id, Interrogation(self, request, reply))
+
+    def halve(self, session_key: str) -> None:
+        """The session's client was asked to come because another session needs money: it is left half of it then."""
+        while len(self._halving) >= HALVING_MAX:
+            del self._halving[next(iter(self._halving))]
+        self._halving[session_key] = self._clock() + HALVING_MS
+
+    def _note_half(self, request: ChargingRequest) -> None:
+        until_ms = self._halving.pop(request.session_key, 0)
+        request.takes_half = request.kind is RequestKind.UPDATE and self._clock() <= until_ms
+
+    def answer_short(self, reply: ReplyTo, account_id: str, session_key: str, answer: ChargingAnswer) -> None:
+        """A session is refused for want of money that others of its account hold: they are asked for it (statement 72)."""
+        reply(answer)
+        self.on_short(account_id, session_key)
+
+    def answer_main(self, reply: ReplyTo, account_id: str, session_key: str, answer: ChargingAnswer) -> None:
+        """A session is over that may have had sub-sessions: what remains of them ends, too [G-9]."""
+        reply(answer)
+        self.on_main_ended(account_id, session_key)
 
     def find_subscriber(self, identities: tuple[str, ...], done: SubscriberDone) -> None:
         """The subscriber of the first identity that is known."""
@@ -141,7 +176,7 @@ class OnlineCharging:
 class Interrogation:
     """One charging request as work for its account's lane."""
 
-    __slots__ = ("_charging", "_request", "_subscriber_id", "answer", "expects_new", "keys", "may_be_new")
+    __slots__ = ("_charging", "_reply", "_request", "_subscriber_id", "answer", "expects_new", "keys", "may_be_new")
 
     answer: ReplyTo
     keys: tuple[str, ...]
@@ -151,16 +186,17 @@ class Interrogation:
     ) -> None:
         self._charging = charging
         self._request = request
-        self.answer = reply
+        self.answer = self._reply = reply
         self._subscriber_id = subscriber_id
-        others = request.leases or ((request.refund_of,) if request.refund_of else ())
+        other = request.refund_of or request.main_key
+        others = request.leases or ((other,) if other else ())
         self.keys = (request.session_key, *others) if others else (request.session_key,)
         # An INITIAL or EVENT is new nearly always: its posting fails as a conflict if it is not. A Start has to look for
         # its authorization, unless the account has no money set aside: then there is none that matters.
         kind = request.kind
         is_first = kind is RequestKind.INITIAL or kind is RequestKind.EVENT
-        self.expects_new = is_first and not (request.cumulative or request.refund_of)
-        self.may_be_new = is_first and not request.refund_of
+        self.expects_new = is_first and not (request.cumulative or other)
+        self.may_be_new = is_first and not other
 
     def decide(
         self, account: Account | None, records: Mapping[str, Record | None], now_ms: int
@@ -185,8 +221,16 @@ class Interrogation:
             self._charging.policy,
             now_ms,
             debit,
+            self._charging.follow_since_ms,
         )
-        return decide_event(case, account) if request.kind == RequestKind.EVENT else decide(case, account)
+        if request.kind is RequestKind.EVENT:
+            return decide_event(case, account)
+        if request.kind is RequestKind.TERMINATION and _may_have_subs(request, record):
+            self.answer = partial(self._charging.answer_main, self._reply, account.account_id, request.session_key)
+        decision = decide(case, account)
+        if case.policy.reclaims and _is_short(decision):
+            self.answer = partial(self._charging.answer_short, self._reply, account.account_id, request.session_key)
+        return _with_main(decision, records.get(request.main_key)) if request.main_key else decision
 
     def unknown_account(self) -> None:
         self.answer(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
@@ -219,3 +263,31 @@ def _others(
         elif isinstance(found, CreditSession) and found.kind is SessionKind.LEASE:
             lease = lease or found
     return lease, debit
+
+
+def _may_have_subs(request: ChargingRequest, record: Record | None) -> bool:
+    """Whether sub-sessions may remain: they were opened under the session, or under one that never was."""
+    if isinstance(record, CreditSession):
+        return record.has_subs
+    return record is None and not request.cumulative and not request.is_sub
+
+
+def _is_short(decision: Decision[ChargingAnswer]) -> bool:
+    """Whether a refusal is for want of money of which some is only set aside, for others."""
+    answer = decision.answer
+    refused = ChargingStatus.CREDIT_LIMIT_REACHED
+    is_refused = answer.status is refused or any(
+        group.status is refused or (group.final >= 0 and not group.granted) for group in answer.groups
+    )
+    return is_refused and any(bucket.reserved for bucket in decision.account.buckets)
+
+
+def _with_main(decision: Decision[ChargingAnswer], main: Record | None) -> Decision[ChargingAnswer]:
+    """Remember in the main session that a sub-session was opened."""
+    is_opened = any(isinstance(record, CreditSession) for _, record in decision.records)
+    if not is_opened or not isinstance(main, CreditSession) or main.has_subs:
+        return decision
+    if main.account_id != decision.account.account_id:
+        return decision
+    marked = structs.replace(main, has_subs=True)
+    return structs.replace(decision, records=(*decision.records, (main.session_key, marked)))

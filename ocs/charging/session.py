@@ -14,6 +14,7 @@ import msgspec
 from balance.account import Reservation
 from balance.burn import add_holds
 from balance.money import Amount
+from ocs.charging.cdr import CdrGroup
 from ocs.charging.request import ChargingAnswer, Details, GroupKey, RequestKind
 from ocs.rating.price import Tariff
 
@@ -32,6 +33,21 @@ class SessionKind(IntEnum):
     LEASE = 2
 
 
+class Course(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What is remembered of a group whose price has changed in mid-session, or is about to.
+
+    ``parts`` are the uses at earlier prices; the price of now holds since ``from_ms``. Switches to come are counted from
+    ``pinned_at_ms``. Both are 0 where it is the session's beginning. Use was last reported, or granted, at
+    ``measured_at_ms``. ``network`` is where the user roamed at the last grant.
+    """
+
+    parts: tuple[CdrGroup, ...] = ()
+    from_ms: int = 0
+    pinned_at_ms: int = 0
+    measured_at_ms: int = 0
+    network: str = ""
+
+
 class GroupState(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One group: its pinned tariff, use and cost so far, what is promised now and the money that covers it."""
 
@@ -45,6 +61,7 @@ class GroupState(msgspec.Struct, array_like=True, frozen=True, gc=False):
     granted_by: int = -1  # the request number of the grant that is out
     flags: int = 0  # CdrFlag
     is_waiting: bool = False  # refused for want of money, or on its last quota: a top-up concerns it
+    course: Course | None = None
 
 
 class StoredAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -106,6 +123,7 @@ class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
         ""  # the account's when it was opened, and the network that the user roamed in: they chose the prices
     )
     network: str = ""
+    has_subs: bool = False  # sub-sessions were opened: they end with it [G-9]
 
     @property
     def is_open(self) -> bool:

@@ -10,22 +10,30 @@ from msgspec import structs
 from balance.account import Account
 from balance.burn import available, expire
 from balance.money import Amount
-from ocs.charging.cdr import Cdr, CdrFlag, CdrGroup, JournalEntry
-from ocs.charging.decision import Decision, Rates
-from ocs.charging.policy import SILENCE_MARGIN_S, QuotaPolicy
-from ocs.charging.quota import ended, grant, release, report, total_used, went_down
+from ocs.charging.cdr import CdrFlag, JournalEntry
+from ocs.charging.choice import chosen_anew, final_for, may_choose_anew, new_state
+from ocs.charging.closing import closing_record
+from ocs.charging.course import (
+    measured,
+    over_switches,
+    price_after,
+    second_switch_at_ms,
+    shared_out,
+    switch_at_ms,
+)
+from ocs.charging.decision import Case, Decision
+from ocs.charging.policy import SILENCE_MARGIN_S
+from ocs.charging.quota import Granted, ended, grant, release, report, total_used, went_down
 from ocs.charging.request import (
     ChargingAnswer,
-    ChargingRequest,
     ChargingStatus,
     GroupAnswer,
-    GroupKey,
+    Quantity,
     RequestKind,
 )
 from ocs.charging.session import (
     CreditSession,
     GroupState,
-    Record,
     Seen,
     SessionKind,
     StoredAnswer,
@@ -33,30 +41,12 @@ from ocs.charging.session import (
     stored_answer,
     with_answer,
 )
-from ocs.charging.timing import from_times, over_switch, seeing_far_enough
-from ocs.rating.origins import Origin
-from ocs.rating.ratebook import RatingFault
-from ocs.rating.terms import Terms, price_of_time
+from ocs.charging.timing import from_times, seeing_far_enough
+from ocs.rating.terms import Price, Terms
 from ocs.rating.timetable import next_switch_s
 from ocs.rating.units import UnitKind
 
 Answered: TypeAlias = Decision[ChargingAnswer]
-
-
-class Case(msgspec.Struct, frozen=True, gc=False):
-    """Everything one decision is made from.
-
-    ``lease`` is an authorization under another key, ``debit`` the event that is to be refunded, if there is one.
-    """
-
-    request: ChargingRequest
-    record: Record | None
-    lease: CreditSession | None
-    subscriber_id: str
-    rates: Rates
-    policy: QuotaPolicy
-    now_ms: int
-    debit: Tombstone | None = None
 
 
 class Charged(msgspec.Struct, frozen=True, gc=False):
@@ -74,9 +64,8 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
     number, kind = request.request_number, request.kind
     is_late = number < session.seen.highest
     wants_more = kind is RequestKind.INITIAL or kind is RequestKind.UPDATE
-    finals = case.policy.finals
-    limit = case.rates.authorization_of(account.rate_plan, now_ms) if request.all_affordable else None
-    final = finals.get(session.service) if finals and not (request.cumulative or request.lease_ms) else None
+    final = final_for(case, account, session) if case.policy.finals or case.rates.final_units else None
+    is_open_to_change = may_choose_anew(case, account, session)
     answers: list[GroupAnswer] = []
     states = list(session.groups)
     for group in request.groups:
@@ -97,14 +86,19 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
             state = seeing_far_enough(case.rates, request, session, state, group.used, now_ms)
         keeps_grant = is_late and state.granted_by > number
         used = group.used
+        has_switch = next_switch_s(state.tariff.price) > 0
         if request.duration_from_times:
             used = from_times(request, session, state)
         if used is not None:
             is_total = request.cumulative and not request.counts_since_last
             total = total_used(state, used, is_total, request.octets_wrap)
+            if total is None:
+                return None
             if total == state.used and total and is_total and not is_late and went_down(state, used):
                 state = structs.replace(state, flags=state.flags | CdrFlag.COUNTER_WENT_DOWN)
-            reported = report(account, state, total, now_ms, keeps_grant) if total is not None else None
+            if has_switch:
+                state = shared_out(state, group, session, total, request.event_at_ms)
+            reported = report(account, state, total, now_ms, keeps_grant)
             if reported is None:
                 return None
             account, state = reported
@@ -117,44 +111,68 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         else:
             if state.granted or state.reservation:
                 account, state = release(account, state, now_ms)
-            switch_s = next_switch_s(state.tariff.price)
-            if switch_s:
-                state, switch_s = over_switch(state, session, now_ms)
-            account, state, answer = grant(
-                account, state, group.requested, case.policy, now_ms, number, request.all_affordable, limit
-            )
-            if switch_s and answer.granted:
-                # No peer is asked to tell both sides of a switch apart: it comes back when the price changes [86].
-                left_s = (session.opened_at_ms - now_ms) // 1000 + switch_s
-                answer = structs.replace(answer, validity_s=max(1, min(answer.validity_s, left_s)))
+            promise = grant_anew if is_open_to_change or has_switch else _grant
+            account, state, answer = promise(case, account, session, state, group.requested)
             answers.append(answer if final is None else final.applied(answer))
         states[position : position + 1] = [state]
     return Charged(account, session, tuple(states), tuple(answers))
 
 
-_RATING_STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BARRED}
-
-
-def new_state(case: Case, account: Account, session: CreditSession, key: GroupKey) -> GroupState | ChargingStatus:
-    """Find the tariff that a group is charged by from now on. An emergency number has no plan, and no currency."""
-    case.request.complete()
-    tariff = case.rates.tariff_for(
-        account.rate_plan,
-        session.service,
-        key.rating_group,
-        key.service_ids,
-        session.destination,
-        session.opened_at_ms,
-        Origin(session.origin, session.peer, case.request.network),
+def _grant(
+    case: Case,
+    account: Account,
+    _session: CreditSession,
+    state: GroupState,
+    requested: tuple[Quantity, ...],
+    later: Price | None = None,
+) -> Granted:
+    request = case.request
+    return grant(
+        account,
+        state,
+        requested,
+        case.policy,
+        case.now_ms,
+        request.request_number,
+        request.all_affordable,
+        case.rates.authorization_of(account.rate_plan, case.now_ms) if request.all_affordable else None,
+        later,
+        request.takes_half,
     )
-    if isinstance(tariff, RatingFault):
-        return _RATING_STATUS.get(tariff, ChargingStatus.RATING_FAILED)
-    if tariff.plan and case.rates.currency_of(account.rate_plan) != account.currency:
-        return ChargingStatus.RATING_FAILED
-    if key.beside:
-        time = price_of_time(tariff.price)
-        return ChargingStatus.RATING_FAILED if time is None else GroupState(key, structs.replace(tariff, price=time))
-    return GroupState(key, tariff)
+
+
+def grant_anew(
+    case: Case, account: Account, session: CreditSession, state: GroupState, requested: tuple[Quantity, ...]
+) -> Granted:
+    """The same by the tariff that applies now, or why there is none."""
+    found = chosen_anew(case, account, session, state)
+    if isinstance(found, ChargingStatus):
+        return account, state, GroupAnswer(state.key, found)
+    promise = _grant_before_switch if next_switch_s(found.tariff.price) else _grant
+    return promise(case, account, session, found, requested)
+
+
+def _grant_before_switch(
+    case: Case, account: Account, session: CreditSession, state: GroupState, requested: tuple[Quantity, ...]
+) -> Granted:
+    """A grant of what changes its price while it is out: over the switch, or until then (statements 85, 86)."""
+    request, policy, now_ms = case.request, case.policy, case.now_ms
+    state = measured(over_switches(state, session, now_ms), request.event_at_ms)
+    switch_ms = switch_at_ms(state, session) if next_switch_s(state.tariff.price) else 0
+    if switch_ms and switch_ms - now_ms >= policy.validity_s * 1000:
+        switch_ms = 0  # the client comes before
+    is_over = switch_ms > 0 and request.tells_sides
+    later = price_after(state) if is_over else None
+    account, state, answer = _grant(case, account, session, state, requested, later)
+    if switch_ms and answer.granted:
+        # Who cannot tell both sides apart comes back when the price changes; who can, when it changes once more [G-73].
+        end_ms = second_switch_at_ms(state, session) if is_over else switch_ms
+        if end_ms:
+            left_s = max(1, (end_ms - now_ms) // 1000)
+            answer = structs.replace(answer, validity_s=min(answer.validity_s, left_s))
+        if is_over:
+            answer = structs.replace(answer, change_at_ms=switch_ms)
+    return account, state, answer
 
 
 _NO_SESSION: Final = (
@@ -232,6 +250,7 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
         session.details,
         session.rate_plan,
         session.network,
+        session.has_subs,
     )
     decision: Answered = Decision(answer, account, ((session.session_key, session),))
     return decision if case.lease is None else with_lease_gone(case, decision)
@@ -271,7 +290,7 @@ def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> 
         session.session_key,
         session.peer,
         request.cause,
-        closing_record(case, session, flags),
+        closing_record(case.request, case.now_ms, session, flags),
     )
     tombstone = Tombstone(account.account_id, case.now_ms, seen, answers, given_up=_given_up(case, session))
     return Decision(answer, account, ((session.session_key, tombstone),), (entry,))
@@ -293,53 +312,12 @@ def _given_up(case: Case, session: CreditSession) -> CreditSession | None:
     return structs.replace(session, groups=tuple(states), answers=(), flags=assumed)
 
 
-def closing_record(case: Case, session: CreditSession, flags: int) -> Cdr:
-    ended_at_ms = case.now_ms if case.request.kind == RequestKind.EXPIRY else case.request.event_at_ms
-    for state in session.groups:
-        flags |= state.flags
-    return Cdr(
-        session.session_key.partition(":")[2],
-        session.session_key.partition(":")[0],
-        session.peer,
-        session.subscriber_id,
-        session.service,
-        session.origin,
-        session.destination,
-        session.opened_at_ms,
-        max(ended_at_ms, session.opened_at_ms),
-        session.cost,
-        session.groups[0].tariff.version if session.groups else "",
-        tuple(
-            CdrGroup(
-                state.key.rating_group,
-                state.key.service_ids,
-                state.tariff.price.kind,
-                state.used,
-                state.cost,
-                state.tariff.name,
-                state.tariff.destination,
-                state.tariff.prefix,
-                state.tariff.source,
-                state.tariff.price,
-            )
-            for state in session.groups
-        ),
-        case.request.cause,
-        session.flags | flags | case.request.flags,
-        tuple((dict(session.details) | dict(case.request.details)).items())
-        if case.request.details
-        else session.details,
-        session.rate_plan,
-        session.network,
-    )
-
-
 def orphaned(case: Case, account: Account, tombstone: Tombstone, answer: ChargingAnswer) -> Answered:
     """List use that belongs to no open session, without a debit, and remember the request so that it is listed once."""
     request = case.request
     number = account.entry_number + 1
     account = with_entry_number(account, number)
-    cdr = closing_record(case, new_session(case, account), CdrFlag.ORPHAN)
+    cdr = closing_record(case.request, case.now_ms, new_session(case, account), CdrFlag.ORPHAN)
     used = ", ".join(f"{q.value} {q.kind.name.lower()}" for group in request.groups for q in group.used or ())
     entry = JournalEntry(
         account.account_id, number, case.now_ms, "orphan", account.currency, (), request.session_key, request.peer,

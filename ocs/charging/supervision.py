@@ -23,6 +23,7 @@ log = structlog.get_logger()
 ROUND_S: Final = 1.0
 BATCH_MAX: Final = 500
 CLOCK_JUMP_MS: Final = 120_000
+ENDING_MAX: Final = 1000
 UNREADABLE_AGAIN_MS: Final = 3_600_000
 
 
@@ -32,6 +33,8 @@ class SupervisedStore(Store, Protocol):
     async def file_deadline(self, due: Due, deadline_ms: int) -> None: ...
 
     async def sessions_of(self, prefix: str) -> list[tuple[str, bytes]]: ...
+
+    async def open_sessions(self, account_id: str) -> list[bytes]: ...
 
 
 class Supervision:
@@ -52,6 +55,7 @@ class Supervision:
         self._grace_s = grace_s
         self.on_silent = on_silent
         self.closed = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until cancelled. A store that is away is tried again in the next round."""
@@ -103,6 +107,22 @@ class Supervision:
                     raise BackendUnavailable("a session could not be closed")
                 count += 1
         return count
+
+    def end_subs(self, account_id: str, session_key: str) -> None:
+        """End what remains of a session's sub-sessions, beside; what is not ended so ends at its deadline [G-9]."""
+        if len(self._tasks) < ENDING_MAX:
+            task = asyncio.get_running_loop().create_task(self._end_subs(account_id, session_key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _end_subs(self, account_id: str, session_key: str) -> None:
+        try:
+            for value in await self._store.open_sessions(account_id):
+                session = decode_session(value)
+                if isinstance(session, CreditSession) and session.session_key.startswith(f"{session_key}#"):
+                    await self._close(session, "its main session ended", is_forced=True)
+        except Exception:
+            log.exception("sub_sessions_wait", session=session_key)
 
     async def close_sessions_of(self, peer: str, prefix: str, heard_before_ms: int, cause: str) -> int:
         """Close a client's open sessions, those it has not used since: it has forgotten them (statement 114)."""

@@ -10,10 +10,12 @@ from msgspec import structs
 
 from balance.account import Account
 from balance.burn import available
-from ocs.charging.quota import grant, release
+from ocs.charging.choice import new_state
+from ocs.charging.decision import Case
+from ocs.charging.quota import release
 from ocs.charging.request import ChargingStatus, GroupAnswer, GroupKey, GroupRequest, Quantity
 from ocs.charging.session import CreditSession, GroupState
-from ocs.charging.steps import Case, Charged, charge, new_state
+from ocs.charging.steps import Charged, charge, grant_anew
 from ocs.rating.price import units_within
 from ocs.rating.terms import price_of_time
 from ocs.rating.units import UnitKind
@@ -60,12 +62,17 @@ def _told_together(case: Case, charged: Charged) -> Charged:
         elif not answer.granted and found[-1].status is answer.status is ChargingStatus.SUCCESS:
             continue  # nothing was asked, or nothing has to be counted
         else:
-            account, found[-1] = _joined(case, account, states, found[-1], answer)
+            account, found[-1] = _joined(case, charged.session, account, states, found[-1], answer)
     return Charged(account, charged.session, tuple(states), tuple(found))
 
 
 def _joined(
-    case: Case, account: Account, states: list[GroupState], volume: GroupAnswer, time: GroupAnswer
+    case: Case,
+    session: CreditSession,
+    account: Account,
+    states: list[GroupState],
+    volume: GroupAnswer,
+    time: GroupAnswer,
 ) -> tuple[Account, GroupAnswer]:
     """Both quotas in one answer. Where the money is not enough for both, the time gets half of it first."""
     if not volume.granted or not time.granted:
@@ -74,7 +81,7 @@ def _joined(
             return account, volume if volume.status is not ChargingStatus.SUCCESS else time
         for at in places:
             account, states[at] = release(account, states[at], case.now_ms)
-        account, volume, time = _shared(case, account, states, (places[0], places[1]))
+        account, volume, time = _shared(case, session, account, states, (places[0], places[1]))
         if not volume.granted or not time.granted:
             for at in places:
                 account, states[at] = release(account, states[at], case.now_ms)
@@ -86,15 +93,14 @@ def _joined(
 
 
 def _shared(
-    case: Case, account: Account, states: list[GroupState], places: tuple[int, int]
+    case: Case, session: CreditSession, account: Account, states: list[GroupState], places: tuple[int, int]
 ) -> tuple[Account, GroupAnswer, GroupAnswer]:
     """Grant both anew: the time for as long as half of the money lasts, the volume for the rest."""
-    number, now_ms = case.request.request_number, case.now_ms
     of_volume, of_time = states[places[0]], states[places[1]]
     wish = case.policy.wish(UnitKind.SECONDS, 0, all_affordable=False)
-    half = of_time.cost + available(account, now_ms) // 2
+    half = of_time.cost + available(account, case.now_ms) // 2
     seconds = units_within(of_time.tariff.price, half, of_time.used + wish) - of_time.used
     asked = (Quantity(UnitKind.SECONDS, max(1, seconds)),)
-    account, states[places[1]], time = grant(account, of_time, asked, case.policy, now_ms, number)
-    account, states[places[0]], volume = grant(account, of_volume, (), case.policy, now_ms, number)
+    account, states[places[1]], time = grant_anew(case, account, session, of_time, asked)
+    account, states[places[0]], volume = grant_anew(case, account, session, of_volume, ())
     return account, volume, time

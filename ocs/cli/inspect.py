@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 import typer
 
 from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, find_servers, read_settings, refusals
-from ocs.errors import EXIT_CONFIG, EXIT_INTERNAL, StartRefusedError
+from ocs.errors import EXIT_INTERNAL, EXIT_UNKNOWN, StartRefusedError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -57,7 +57,7 @@ def show_account(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show an account: money, buckets, state, and where it lies in Valkey.
+    """Show an account: money, buckets, state, and where it lies in Valkey. Exit status: 66 there is none of that id.
 
     Example: `ocs account show alice`
     """
@@ -68,7 +68,10 @@ def show_account(
 
         found = _read(config, data, lambda redis: find_account(redis, account_id))
         if found is None:
-            raise StartRefusedError(f"there is no account {account_id!r}", EXIT_CONFIG)
+            raise StartRefusedError(
+                f"there is no account {account_id!r} on this Valkey; --config and --data say which one that is",
+                EXIT_UNKNOWN,
+            )
         fields = account_fields(found, _currencies(config), now_ms())
         (print_json if as_json else print_account)(fields)
 
@@ -81,6 +84,8 @@ def show_session(
 ) -> None:
     """Show a session, open or closed: its groups with their tariffs, what is reserved, its last answers.
 
+    Exit status: 66 there is none of that key.
+
     Example: `ocs session show "gy:pgw.example.net;1;42"`
     """
     with refusals():
@@ -89,7 +94,7 @@ def show_session(
 
         found = _read(config, data, lambda redis: find_record(redis, key))
         if found is None:
-            raise StartRefusedError(f"there is no session {key!r}: see `ocs session list`", EXIT_CONFIG)
+            raise StartRefusedError(f"there is no session {key!r}: see `ocs session list`", EXIT_UNKNOWN)
         fields = record_fields(found, _currencies(config))
         (print_json if as_json else print_session)(fields)
 
@@ -135,7 +140,7 @@ def close_session(
 
         session = _read(config, data, lambda redis: ask_to_end(redis, key, f"operator: {reason}".rstrip(": ")))
         if session is None:
-            raise StartRefusedError(f"there is no open session {key!r}: see `ocs session list`", EXIT_CONFIG)
+            raise StartRefusedError(f"there is no open session {key!r}: see `ocs session list`", EXIT_UNKNOWN)
         print(f"asked {session.peer} to end {session.session_key}")
 
 

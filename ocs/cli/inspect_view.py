@@ -14,7 +14,7 @@ from balance.account import NEVER_MS
 from balance.burn import total_of
 from balance.money import Amount, Currency, format_amount
 from ocs.api.schemas import account_view, instant
-from ocs.charging.cdr import CdrFlag
+from ocs.charging.cdr import CdrFlag, CdrGroup
 from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer, GroupKey, RequestKind
 from ocs.charging.session import (
     CreditSession,
@@ -128,8 +128,15 @@ def _group_fields(group: GroupState, currency: Currency) -> Fields:
         "prefix": tariff.prefix,
         "source": tariff.source,
         "rate_version": tariff.version,
+        "before": [_part_text(part, currency) for part in group.course.parts] if group.course is not None else [],
         "flags": _flags(group.flags),
     }
+
+
+def _part_text(part: CdrGroup, currency: Currency) -> str:
+    """What was used at an earlier price, such as ``30 s at Home: 0.40``."""
+    used = quantity_text(UnitKind(part.unit_kind), part.used)
+    return f"{used} at {part.tariff}: {_text(part.cost, currency)}"
 
 
 def _answer_fields(stored: StoredAnswer, currencies: Currencies) -> Fields:
@@ -155,6 +162,8 @@ def _granted_text(group: GroupAnswer, currency: Currency) -> str:
         parts.append(f"final ({FinalUnitAction(group.final).name.lower()})")
     if group.validity_s:
         parts.append(f"valid {group.validity_s} s")
+    if group.change_at_ms:
+        parts.append(f"price changes at {instant(group.change_at_ms)}")
     return f"{_group_name(group.key)}: {', '.join(parts) or 'no grant'}"
 
 

@@ -15,7 +15,6 @@ from ocs.charging.request import (
     ChargingRequest,
     ChargingStatus,
     EventAction,
-    FinalUnitAction,
     GroupAnswer,
     Parties,
     RequestKind,
@@ -27,6 +26,7 @@ from ocs.gateways.numbering import PLAIN_NUMBERING, Numbering
 from ocs.rating.units import UnitKind
 from ocs.settings import CreditControl
 from protocols.diameter import avp, codes, gy_answer
+from protocols.diameter.final_units import FINAL_UNIT_TERMINATE, FinalUnit, final_unit
 from protocols.diameter.gy import CreditControlRequest
 from protocols.diameter.gy_answer import AnswerEncoder
 from protocols.diameter.message import Fault
@@ -60,6 +60,7 @@ _RATING_FAILED: Final = ChargingStatus.RATING_FAILED
 _MONEY: Final = int(UnitKind.MONEY)
 _KINDS: Final = (RequestKind.INITIAL, *RequestKind)  # by CC-Request-Type, which has been checked
 _EVENT: Final = RequestKind.EVENT
+_INITIAL: Final = RequestKind.INITIAL
 _TERMINATION: Final = RequestKind.TERMINATION
 _DIRECT_DEBITING: Final = EventAction.DIRECT_DEBITING
 
@@ -70,6 +71,7 @@ _CONTEXTS_MAX: Final = 1000
 _NTP_TO_UNIX_S: Final = 2_208_988_800
 _NTP_ERA_S: Final = 1 << 32
 _PAST_MAX_MS: Final = 24 * 3600 * 1000
+_EVENT_PAST_MAX_MS: Final = 7 * _PAST_MAX_MS  # clients buffer direct debits while no server answers (statement 102)
 _FUTURE_MAX_MS: Final = 5 * 60 * 1000
 
 _RECORDED: Final = frozenset({RequestKind.TERMINATION, RequestKind.EVENT})
@@ -159,7 +161,7 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         request_number=ccr.request_number,
         identities=parties.identities if parties is not None else (),
         service=service,
-        event_at_ms=event_time_ms(ccr.event_timestamp, now_ms),
+        event_at_ms=event_time_ms(ccr.event_timestamp, now_ms, _EVENT_PAST_MAX_MS if kind is _EVENT else _PAST_MAX_MS),
         groups=groups,
         destination=parties.destination if parties is not None else "",
         origin=parties.origin if parties is not None else "",
@@ -173,6 +175,9 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         refund_of=_refund_of(ccr) if action is EventAction.REFUND_ACCOUNT else "",
         # Only where a record is written: they would make every update of a session longer.
         details=service_details(ccr) if kind in _RECORDED else (),
+        main_key=f"{PREFIX}{ccr.session_id}" if ccr.sub_session_id is not None and kind is _INITIAL else "",
+        is_sub=ccr.sub_session_id is not None,
+        tells_sides=bool(config.terms.clients) and config.terms.client(ccr.origin_host).tariff_time_change,
     )
 
 
@@ -208,7 +213,7 @@ def credit_control_answer(ccr: CreditControlRequest, answer: ChargingAnswer, con
     return config.encoder.answer(ccr, _CODES[_SUCCESS], _echo(ccr) + services + _extras(ccr, answer, config))
 
 
-def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
+def event_time_ms(ntp_s: int | None, now_ms: int, past_max_ms: int = _PAST_MAX_MS) -> int:
     """The event's time at the client if it is sane, else now.
 
     Values with the top bit clear count from 2036 on (RFC 5905): Diameter time does not end there.
@@ -217,7 +222,12 @@ def event_time_ms(ntp_s: int | None, now_ms: int) -> int:
         return now_ms
     unix_s = ntp_s - _NTP_TO_UNIX_S + (0 if ntp_s >> 31 else _NTP_ERA_S)
     event_ms = unix_s * 1000
-    return event_ms if now_ms - _PAST_MAX_MS <= event_ms <= now_ms + _FUTURE_MAX_MS else now_ms
+    return event_ms if now_ms - past_max_ms <= event_ms <= now_ms + _FUTURE_MAX_MS else now_ms
+
+
+def wire_time_s(at_ms: int) -> int:
+    """An instant as Diameter writes it: seconds since 1900 in 32 bits, which wrap in 2036 (RFC 6733, section 4.3.1)."""
+    return (at_ms // 1000 + _NTP_TO_UNIX_S) % _NTP_ERA_S
 
 
 def parties_of(request: Asking, service: str, config: GyConfig) -> Parties:
@@ -276,13 +286,17 @@ def _mscc(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer,
         group.threshold,
         config.terms.holding,
         group.granted_s,
+        wire_time_s(group.change_at_ms) if group.change_at_ms else 0,
     )
 
 
 def _final(ccr: CreditControlRequest, group: GroupAnswer, config: GyConfig) -> bytes:
-    if group.final == FinalUnitAction.TERMINATE:
-        return gy_answer.FINAL_UNIT_TERMINATE
-    return config.terms.final_unit(config.service_of(ccr.service_context_id or ""))
+    knows_successor = bool(config.terms.clients) and config.terms.client(ccr.origin_host).qos_final_unit
+    handling = group.handling
+    if handling is None:
+        return final_unit(FinalUnit(group.final), knows_successor) if knows_successor else FINAL_UNIT_TERMINATE
+    unit = FinalUnit(group.final, handling.redirect, handling.filter_rules, handling.filter_ids)
+    return final_unit(unit, knows_successor)
 
 
 def _quota(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes:
@@ -292,7 +306,14 @@ def _quota(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer
     if group.kind != _MONEY or group.granted <= 0:
         holding = config.terms.holding
         return gy_answer.grant(
-            unit_code, group.granted, group.validity_s, final, group.threshold, holding, group.granted_s
+            unit_code,
+            group.granted,
+            group.validity_s,
+            final,
+            group.threshold,
+            holding,
+            group.granted_s,
+            wire_time_s(group.change_at_ms) if group.change_at_ms else 0,
         )
     money = _money(codes.CC_MONEY, group.granted, answer.currency, config)
     granted = avp.avp(codes.GRANTED_SERVICE_UNIT, money) if money else b""

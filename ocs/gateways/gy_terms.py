@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Final
 
-from ocs.settings import CreditControl, FinalUnits
+from ocs.settings import ClientAbilities, CreditControl
 from protocols.diameter import avp, codes
 from protocols.diameter.gy import EVENT_REQUEST, INITIAL_REQUEST
-from protocols.diameter.gy_answer import FINAL_UNIT_TERMINATE, RedirectAddressType, final_unit
 
 _FAILOVER: Final = {"not-supported": 0, "supported": 1}  # RFC 8506, section 8.4
 _FAILURE: Final = {"terminate": 0, "continue": 1, "retry-and-terminate": 2}  # 8.14
 _DEBIT_FAILURE: Final = {"terminate-or-buffer": 0, "continue": 1}  # 8.15
-_ACTIONS: Final = {"terminate": 0, "redirect": 1, "restrict": 2}  # 8.35
 _TYPES: Final[Mapping[str, int]] = MappingProxyType({"e164": 0, "imsi": 1, "sip": 2, "nai": 3, "private": 4})  # 8.47
+
+EVERY_OTHER: Final = "*"
+_ORDINARY: Final = ClientAbilities(host=EVERY_OTHER)
 
 
 class Terms:
     """Ready AVPs, made once. ``orders`` rank the types of Subscription-Id: for data, and for all other services."""
 
-    __slots__ = ("_finals", "data_order", "holding", "opening", "order", "tells_balance", "tells_cost", "tells_more")
+    __slots__ = (
+        "_finals",
+        "clients",
+        "data_order",
+        "holding",
+        "opening",
+        "order",
+        "tells_balance",
+        "tells_cost",
+        "tells_more",
+    )
 
     def __init__(self, settings: CreditControl) -> None:
         opening = _enumerated(codes.CC_SESSION_FAILOVER, _FAILOVER, settings.session_failover)
@@ -36,26 +46,12 @@ class Terms:
         self.tells_more = settings.tell_cost or settings.tell_balance
         self.order = tuple(_TYPES[name] for name in settings.identities)
         self.data_order = tuple(_TYPES[name] for name in settings.data_identities)
-        self._finals = {final.service: _final_unit(final) for final in settings.final_units}
+        self.clients = {client.host.lower(): client for client in settings.clients}
 
-    def final_unit(self, service: str | None) -> bytes:
-        """The indication that goes with the last quota of a service."""
-        return self._finals.get(service or "", FINAL_UNIT_TERMINATE)
+    def client(self, host: str) -> ClientAbilities:
+        """What a client can do, by its Origin-Host."""
+        return self.clients.get(host.lower()) or self.clients.get(EVERY_OTHER) or _ORDINARY
 
 
 def _enumerated(key: int, values: Mapping[str, int], name: str) -> bytes:
     return avp.avp_u32(key, values[name]) if name else b""
-
-
-def _final_unit(final: FinalUnits) -> bytes:
-    redirect = (_address_type(final.redirect), final.redirect) if final.redirect else None
-    return final_unit(_ACTIONS[final.action], redirect, final.filter_rules, final.filter_ids)
-
-
-def _address_type(address: str) -> RedirectAddressType:
-    if address.lower().startswith(("sip:", "sips:")):
-        return RedirectAddressType.SIP_URI
-    try:
-        return RedirectAddressType.IPV4 if ip_address(address).version == 4 else RedirectAddressType.IPV6
-    except ValueError:
-        return RedirectAddressType.URL

@@ -9,7 +9,15 @@ from balance.money import AMOUNT_MAX, Currency
 from ocs.charging.request import EventAction, GroupKey, GroupRequest, Quantity, RequestKind
 from ocs.rating.units import UnitKind
 from protocols.diameter import avp, codes
-from protocols.diameter.gy import CreditControlRequest, Money, Mscc, Units
+from protocols.diameter.gy import (
+    NO_SIDE,
+    UNIT_AFTER_TARIFF_CHANGE,
+    UNIT_INDETERMINATE,
+    CreditControlRequest,
+    Money,
+    Mscc,
+    Units,
+)
 from protocols.diameter.message import Fault
 from protocols.diameter.result_codes import ResultCode
 
@@ -63,19 +71,25 @@ def _single_service(
     """Units at command level [G-33]. An event without units asks for what the tariff says, usually one."""
     requested = reader.requested(ccr.requested, _REQUESTED) if kind is not _TERMINATION else None
     used = reader.used(ccr.used, _USED)
+    after, is_unsure = reader.sides(ccr.used, _USED)
     if kind is _EVENT and requested is None and action is not EventAction.CHECK_BALANCE:
         requested = ()
     if requested is None and used is None:
         return ()  # a session whose quota is asked for later [G-32]
-    return (GroupRequest(GroupKey(-1, ccr.service_ids), requested, used),)
+    return (GroupRequest(GroupKey(-1, ccr.service_ids), requested, used, after, is_unsure),)
 
 
 def _read_mscc(group: Mscc, kind: RequestKind, reader: _Reader) -> GroupRequest:
     requested = reader.requested(group.requested, _GROUP_REQUESTED) if kind is not _TERMINATION else None
     if kind is _EVENT and requested is None:
         requested = ()
-    used = reader.used(group.used, _GROUP_USED) if group.used else None
-    return GroupRequest(GroupKey(group.rating_group, group.service_ids), requested, used)
+    key = GroupKey(group.rating_group, group.service_ids)
+    if not group.used:
+        return GroupRequest(key, requested)
+    used = reader.used(group.used, _GROUP_USED)
+    if len(group.used) == 1 and group.used[0].tariff_change_usage < 0:
+        return GroupRequest(key, requested, used)
+    return GroupRequest(key, requested, used, *reader.sides(group.used, _GROUP_USED))
 
 
 def _merged(groups: list[GroupRequest]) -> tuple[GroupRequest, ...]:
@@ -87,12 +101,20 @@ def _merged(groups: list[GroupRequest]) -> tuple[GroupRequest, ...]:
             merged[group.key] = group
             continue
         requested = earlier.requested if earlier.requested is not None else group.requested
-        if earlier.used is None or group.used is None:
-            used = earlier.used if group.used is None else group.used
-        else:
-            used = _sum([*earlier.used, *group.used])
-        merged[group.key] = GroupRequest(group.key, requested, used)
+        merged[group.key] = GroupRequest(
+            group.key,
+            requested,
+            _together(earlier.used, group.used),
+            _together(earlier.after, group.after),
+            earlier.is_side_unsure or group.is_side_unsure,
+        )
     return tuple(merged.values())
+
+
+def _together(one: tuple[Quantity, ...] | None, other: tuple[Quantity, ...] | None) -> tuple[Quantity, ...] | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return _sum([*one, *other])
 
 
 def _sum(quantities: list[Quantity]) -> tuple[Quantity, ...]:
@@ -124,6 +146,14 @@ class _Reader:
         if len(reports) == 1:
             return self._quantities(reports[0], place)
         return _sum([quantity for units in reports for quantity in self._quantities(units, place)])
+
+    def sides(self, reports: list[Units], place: tuple[int, ...]) -> tuple[tuple[Quantity, ...] | None, bool]:
+        """What was used after a change of price, None if no report says a side; whether one of them does not know it."""
+        sides = {units.tariff_change_usage for units in reports}
+        if not reports or sides == {NO_SIDE}:
+            return None, False
+        after = [units for units in reports if units.tariff_change_usage == UNIT_AFTER_TARIFF_CHANGE]
+        return self.used(after, place) or (), UNIT_INDETERMINATE in sides
 
     def _quantities(self, units: Units, place: tuple[int, ...]) -> tuple[Quantity, ...]:
         counts = units.counts

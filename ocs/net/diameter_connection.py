@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, cast
 
@@ -14,10 +13,9 @@ import structlog
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.gateways.gy import charging_request, credit_control_answer
 from ocs.net.diameter_dialler import ENDING_BY_CAUSE
-from ocs.net.diameter_listener import SCTP
 from ocs.net.diameter_peers import Origin
 from ocs.net.diameter_reception import SILENCE_TO_REPLACE_MS
-from ocs.net.diameter_tls import names_of
+from ocs.net.diameter_transport import plain_address, transport_kind
 from protocols.diameter import avp, codes
 from protocols.diameter.avp import AvpFault
 from protocols.diameter.base import Capabilities, DisconnectCause
@@ -35,6 +33,7 @@ from protocols.diameter.peer import (
     PeerEvent,
     RivalLoses,
     RivalWins,
+    StateTold,
     Stopping,
     Suspected,
 )
@@ -62,22 +61,6 @@ _COUNTED: Final = {
     for kind in RequestKind
 }
 _TIMED: Final = {int(kind): ("diameter", kind.name.lower()) for kind in RequestKind}
-
-
-def _address(text: str) -> str:
-    """An address without its zone, and an IPv4 address as such where a socket for both kinds shows it as IPv6."""
-    address = ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if address.version == 6 else None
-    return str(mapped or address)
-
-
-def _transport_kind(transport: asyncio.Transport) -> tuple[str, frozenset[str]]:
-    """``tcp``, ``tls`` or ``sctp``, and by TLS the names of the peer's certificate."""
-    secured = transport.get_extra_info("ssl_object")
-    if secured is not None:
-        return "tls", names_of(secured.getpeercert() or {})
-    is_sctp = getattr(transport.get_extra_info("socket"), "proto", 0) == SCTP
-    return "sctp" if is_sctp else "tcp", frozenset()
 
 
 class _Pending:
@@ -137,8 +120,8 @@ class DiameterConnection(asyncio.Protocol):
         if None in names:  # gone before we could look
             self._transport.abort()
             return
-        remote, own = (_address(name[0]) for name in names)
-        self.origin = Origin(remote, *_transport_kind(self._transport))
+        remote, own = (plain_address(name[0]) for name in names)
+        self.origin = Origin(remote, *transport_kind(self._transport))
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_OCTETS_MAX)
         if isinstance(self.peer, DialledPeer):
             if self.peer.is_over:  # the peer's own connection was taken meanwhile
@@ -423,6 +406,8 @@ class DiameterConnection(asyncio.Protocol):
                 self._server.reception.identify(self, capabilities)
             case Opened(capabilities):
                 self._open(capabilities)
+            case StateTold(origin_state_id):
+                self._server.restarts.seen(self.identity, origin_state_id)
             case RivalWins() if self.dialler is not None:
                 self.dialler.rival_wins()
             case RivalLoses() if self.dialler is not None:

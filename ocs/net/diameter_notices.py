@@ -1,6 +1,6 @@
 """Requests that the server makes: RAR and ASR to the connection that leads to a session's client, until answered.
 
-    stream of notices -> claim -> the best connection -> answer, or the next connection, or an alarm
+    stream of notices -> lease -> the best connection -> answer, or the next connection, or an alarm
 
 A notice that no connection here can take is left to other processes. Nothing waits for any of it, and no money moves
 by it: whoever is not told comes at the end of its Validity-Time.
@@ -22,7 +22,7 @@ from ocs.charging.notices import Notice, NoticeKind
 from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
 from ocs.net.diameter_routes import Line, RouteBook, lines_to, realm_of
 from ocs.observe.metrics import Counters
-from protocols.diameter.base import read_result_code
+from protocols.diameter.base import Redirect, read_redirect, read_result_code
 from protocols.diameter.message import Message
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
@@ -33,6 +33,7 @@ log = structlog.get_logger()
 ANSWER_S: Final = 5.0
 NO_LINE_S: Final = 3.0  # for a peer that is just coming back, and for another process that has it
 TRIES_MAX: Final = 3
+REDIRECT_S_MAX: Final = 86_400
 UNANSWERED_MAX: Final = 10_000
 PREFIX: Final = "gy:"
 
@@ -64,13 +65,16 @@ class RequestLine(Line, Protocol):
 class Charging(Protocol):
     def submit(self, request: ChargingRequest, reply: Callable[[ChargingAnswer], None]) -> None: ...
 
+    def halve(self, session_key: str) -> None: ...
+
 
 class _Sent:
     """One request that is out."""
 
-    __slots__ = ("end_to_end", "notice", "realm", "timer", "via")
+    __slots__ = ("end_to_end", "entry_id", "notice", "realm", "timer", "via")
 
-    def __init__(self, notice: Notice, end_to_end: int, realm: str, via: str) -> None:
+    def __init__(self, entry_id: str, notice: Notice, end_to_end: int, realm: str, via: str) -> None:
+        self.entry_id = entry_id
         self.notice = notice
         self.end_to_end = end_to_end
         self.realm = realm
@@ -141,23 +145,24 @@ class ServerRequests:
 
     async def _claim_and_send(self, entry_id: str, notice: Notice, route: Route | None) -> None:
         assert self._stream is not None, "use() comes first"
-        if not await self._stream.claim(entry_id):
+        if not await self._stream.lease(entry_id):
             return
         line = self._choose(notice, route)
         if line is None:
-            self._give_up(notice, "no connection leads to the client")
+            self._give_up(entry_id, notice, "no connection leads to the client")
         elif len(self._sent) >= UNANSWERED_MAX:
-            self._give_up(notice, "too many requests are unanswered")
+            self._give_up(entry_id, notice, "too many requests are unanswered")
         elif self._clock() - notice.at_ms > LIFE_MS:
-            self._give_up(notice, "it is too old")
+            self._give_up(entry_id, notice, "it is too old")
         else:
             self._end_to_end = (self._end_to_end + 1) & 0xFFFF_FFFF
             realm = realm_of(notice.peer, route, self._lines())
-            self._send(line, _Sent(notice, self._end_to_end, realm, route.via if route is not None else ""))
+            via = route.via if route is not None else ""
+            self._send(line, _Sent(entry_id, notice, self._end_to_end, realm, via))
 
     async def _route(self, host: str) -> Route | None:
         assert self._stream is not None, "use() comes first"
-        return self.routes.route(host) or await self._stream.route(host)
+        return self.routes.route(host, self._clock()) or await self._stream.route(host)
 
     def _choose(self, notice: Notice, route: Route | None) -> RequestLine | None:
         via = route.via if route is not None else ""
@@ -175,6 +180,8 @@ class ServerRequests:
         key = line.name, identifiers.hop_by_hop
         self._sent[key] = sent
         sent.timer = asyncio.get_running_loop().call_later(ANSWER_S, self._failed, key, "it was not answered")
+        if notice.takes_half:
+            self._charging.halve(notice.session_key)
         line.send_request(_REQUESTS[notice.kind](self._node, address, identifiers))
         log.info(
             "diameter_request_sent",
@@ -191,24 +198,40 @@ class ServerRequests:
             return
         result_code = read_result_code(message)
         if result_code // 1000 == 2:  # 2002: a CCR follows [G-101]
-            self._end(sent.notice, Outcome.TOLD)
+            self._end(sent.entry_id, sent.notice, Outcome.TOLD)
         elif result_code == ResultCode.UNKNOWN_SESSION_ID:
-            self._end(sent.notice, Outcome.SESSION_UNKNOWN)
+            self._end(sent.entry_id, sent.notice, Outcome.SESSION_UNKNOWN)
             self._close_lost(sent.notice)
+        elif result_code == ResultCode.REDIRECT_INDICATION:
+            self._redirected(sent, read_redirect(message))
         elif result_code in _TRY_ELSEWHERE:
             self._elsewhere(sent, f"it was answered with {result_code}")
         else:
-            self._end(sent.notice, Outcome.REFUSED)
+            self._end(sent.entry_id, sent.notice, Outcome.REFUSED)
             log.warning("diameter_request_refused_by_client", peer=sent.notice.peer, result_code=result_code)
             if sent.notice.kind is NoticeKind.ABORT:
                 self._ask_instead(line, sent)
+
+    def _redirected(self, sent: _Sent, redirect: Redirect) -> None:
+        """By a connection that is there to one of the hosts that were named; we open none for it [B-79]."""
+        notice = sent.notice
+        for line in self._lines():
+            host = line.identity.lower()
+            if host in redirect.hosts and line.is_sound and line.name not in notice.tried:
+                if redirect.keep_s:
+                    until_ms = self._clock() + min(redirect.keep_s, REDIRECT_S_MAX) * 1000
+                    self.routes.redirect(notice.peer, host, until_ms)
+                sent.via = host
+                self._send(line, sent)
+                return
+        self._give_up(sent.entry_id, notice, f"redirected to {', '.join(redirect.hosts) or 'nobody'}: no connection")
 
     def _ask_instead(self, line: RequestLine, sent: _Sent) -> None:
         """Not all clients know ASR: those of a barred account are denied when they come [G-103]."""
         notice = structs.replace(sent.notice, kind=NoticeKind.REAUTHORIZE, tried=())
         self._end_to_end = (self._end_to_end + 1) & 0xFFFF_FFFF
         if line.is_sound:
-            self._send(line, _Sent(notice, self._end_to_end, sent.realm, sent.via))
+            self._send(line, _Sent(sent.entry_id, notice, self._end_to_end, sent.realm, sent.via))
 
     def fail_over(self, line: RequestLine) -> None:
         """The connection is gone or its peer suspected: what waits for an answer goes another way (RFC 3539)."""
@@ -230,16 +253,23 @@ class ServerRequests:
         """By another connection of this process, else by another process's, else not at all."""
         notice = sent.notice
         if len(notice.tried) >= TRIES_MAX:
-            self._give_up(notice, why)
+            self._give_up(sent.entry_id, notice, why)
             return
         line = self._choose(notice, Route(sent.realm, sent.via))
         if line is not None:
             self._send(line, sent)
+            if self._stream is not None:
+                self._spawn(self._stream.renew(sent.entry_id))
         elif self._stream is not None:
-            self._spawn(self._stream.publish([notice]))
+            self._spawn(self._hand_over(self._stream, sent.entry_id, notice))
 
-    def _give_up(self, notice: Notice, why: str) -> None:
-        self._end(notice, Outcome.GIVEN_UP)
+    async def _hand_over(self, stream: NoticeStream, entry_id: str, notice: Notice) -> None:
+        """Another process may have a way: the notice goes back into the stream."""
+        await stream.publish([notice])
+        await stream.finish(entry_id)
+
+    def _give_up(self, entry_id: str, notice: Notice, why: str) -> None:
+        self._end(entry_id, notice, Outcome.GIVEN_UP)
         session_id, _ = session_of(notice.session_key)
         log.error(
             "diameter_request_given_up",
@@ -250,7 +280,9 @@ class ServerRequests:
             why=why,
         )
 
-    def _end(self, notice: Notice, outcome: Outcome) -> None:
+    def _end(self, entry_id: str, notice: Notice, outcome: Outcome) -> None:
+        if self._stream is not None:
+            self._spawn(self._stream.finish(entry_id))
         self._counters.count("diameter", _NAMES[notice.kind], outcome.value)
 
     def _close_lost(self, notice: Notice) -> None:

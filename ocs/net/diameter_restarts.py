@@ -12,7 +12,7 @@ from ocs import tasks
 
 log = structlog.get_logger()
 
-STATES_KEY: Final = "ocs:diameter:origin-states"
+STATES_KEY: Final = "ocs:diameter:restarts"  # a sorted set: clients by their highest Origin-State-Id
 CLIENTS_MAX: Final = 10_000
 SESSIONS: Final = "gy:"
 CAUSE: Final = "the client was started anew"
@@ -51,22 +51,25 @@ class Restarts:
             del self._known[next(iter(self._known))]
         self._known[name] = state_id
         if self._client is not None:
-            task = asyncio.get_running_loop().create_task(self._compare(name, state_id, self._clock()))
+            task = asyncio.get_running_loop().create_task(self._compare(name, known, state_id, self._clock()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         await tasks.end(self._tasks)
 
-    async def _compare(self, name: str, state_id: int, now_ms: int) -> None:
-        """With what any process knew; the first one that sees the higher value does the work."""
+    async def _compare(self, name: str, known: int, state_id: int, now_ms: int) -> None:
+        """With what any process knew; the one that raises it does the work.
+
+        In one step, and with what was ``known`` here: messages of one moment may be compared in any order.
+        """
         assert self._close_sessions is not None, "use() gives both"
         try:
-            before = int(await self._client.hget(STATES_KEY, name) or 0)
-            if before >= state_id:
-                return
-            await self._client.hset(STATES_KEY, name, state_id)
-            if before:
+            async with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.zscore(STATES_KEY, name)
+                pipeline.zadd(STATES_KEY, {name: state_id}, gt=True, ch=True)
+                before, raised = await pipeline.execute()
+            if raised and (before is not None or known):
                 closed = await self._close_sessions(name, SESSIONS, now_ms, CAUSE)
                 log.warning("diameter_client_restarted", peer=name, origin_state_id=state_id, sessions_closed=closed)
         except Exception:  # the sessions end by supervision

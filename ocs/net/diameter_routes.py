@@ -40,6 +40,7 @@ class RouteBook:
 
     def __init__(self) -> None:
         self._routes: dict[str, Route] = {}
+        self._redirects: dict[str, tuple[str, int]] = {}
 
     def learn(self, host: str, realm: str, via: str) -> Route | None:
         """Note where a request of ``host`` came in; the route if it is a new one by an agent, and worth keeping."""
@@ -53,8 +54,19 @@ class RouteBook:
         self._routes[name] = route
         return route if name != route.via else None
 
-    def route(self, host: str) -> Route | None:
-        return self._routes.get(host.lower())
+    def redirect(self, host: str, via: str, until_ms: int) -> None:
+        """An agent says who leads to the client, for so long; whatever wider use it allows, it is kept for this client [B-79]."""
+        while len(self._redirects) >= ROUTES_MAX:
+            del self._redirects[next(iter(self._redirects))]
+        self._redirects[host.lower()] = via.lower(), until_ms
+
+    def route(self, host: str, now_ms: int) -> Route | None:
+        name = host.lower()
+        route = self._routes.get(name)
+        redirect = self._redirects.get(name)
+        if redirect is None or now_ms >= redirect[1]:
+            return route
+        return Route(route.realm if route is not None else realm_of(host, None, ()), redirect[0])
 
 
 def lines_to(host: str, via: str, lines: Iterable[LineT]) -> list[LineT]:

@@ -51,6 +51,9 @@ class Charging(Protocol):
     def submit(self, request: ChargingRequest, reply: Callable[[ChargingAnswer], None]) -> None:
         """Decide, make durable, then call ``reply`` once, at once or later, in the loop's thread."""
 
+    def halve(self, session_key: str) -> None:
+        """The session's client was asked to come because another session of its account needs money."""
+
 
 class DiameterServer:
     """``start`` returns the addresses bound; ``close`` takes leave of every peer and drains.

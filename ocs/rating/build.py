@@ -183,6 +183,10 @@ class _Build:
                 message = f"has prices in {rates.currency}, this plan in {own.rates.currency}"
                 file.fault(("parent",), message, "a plan and its parent have one currency")
             rates = inherited(own.rates, rates)
+        for at, service in enumerate(plans[name][0].rates.final_units):
+            if service not in rates.services:
+                cure = did_you_mean(service, rates.services)
+                plans[name][1].fault(("final_units", at, "service"), f"the plan does not sell {service!r}", cure)
         return rates
 
     def _deck(self, name: str, template: DeckTemplate) -> Deck | None:

@@ -16,7 +16,7 @@ NO_RATES = ServiceRates({}, {})
 
 
 def joined(editions: Sequence[Version[PlanRates]]) -> PlanRates:
-    """Join editions that do not overlap, the earlier first."""
+    """Join editions that do not overlap, the earlier first. What follows on the last quota is as the latest of them says."""
     services = dict.fromkeys(service for edition in editions for service in edition.what.services)
     return PlanRates(
         editions[0].what.currency,
@@ -29,6 +29,7 @@ def joined(editions: Sequence[Version[PlanRates]]) -> PlanRates:
             for f, t, plan in editions
             for from_ms, to_ms, authorization in plan.authorization
         ),
+        {service: final for edition in editions for service, final in edition.what.final_units.items()},
     )
 
 

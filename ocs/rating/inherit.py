@@ -15,7 +15,9 @@ def inherited(plan: PlanRates, parent: PlanRates) -> PlanRates:
     for service, own in plan.services.items():
         theirs = parent.services.get(service)
         services[service] = own if theirs is None else _service(own, theirs)
-    return PlanRates(plan.currency, services, plan.authorization or parent.authorization)
+    return PlanRates(
+        plan.currency, services, plan.authorization or parent.authorization, parent.final_units | plan.final_units
+    )
 
 
 def _service(own: ServiceRates, theirs: ServiceRates) -> ServiceRates:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 NO_MATCH: Final = -1
-TRUNK: Final = 1  # among the kinds below
+NETWORK: Final = 0  # among the kinds below
+TRUNK: Final = 1
 ZONE: Final = "zone:"
 _KINDS: Final = ("network:", "trunk:", "")  # by rising rank; a number has no label
 _LENGTHS: Final = 1 << 8  # more than a member is long
@@ -33,6 +34,11 @@ class OriginRule(NamedTuple):
 
     text: str
     members: tuple[tuple[int, str], ...]
+
+    @property
+    def has_network(self) -> bool:
+        """Whether it describes origins by the network that the user roams in."""
+        return any(kind == NETWORK for kind, _ in self.members)
 
     def rank(self, origin: Origin) -> int:
         """Say how specifically the rule describes an origin; NO_MATCH if not at all."""

@@ -15,6 +15,7 @@ from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash, Version, settle
 from ocs.rating.deckfile import Deck, DeckTemplate
 from ocs.rating.exchange import EXCHANGE_FILE, Rates
 from ocs.rating.faults import FaultList, Problem, did_you_mean
+from ocs.rating.finals import VALIDITY_S_MIN, FinalUnits, faults_of
 from ocs.rating.origins import EVERYWHERE, NO_ZONES, OriginRule, is_contradiction, parse_rule
 from ocs.rating.price import Price, Tariff
 from ocs.rating.pricing import finished, interval, priced, tiered
@@ -136,7 +137,7 @@ class PlanReader:
         from_ms, to_ms, problems = interval(head.from_, head.to)
         self._add_all((), problems)
         authorization = () if head.authorization is None else (Version(from_ms, to_ms, head.authorization),)
-        rates = PlanRates(head.currency, self._services(), authorization)
+        rates = PlanRates(head.currency, self._services(), authorization, self._finals(head))
         return ReadPlan(head.name, head.parent, rates, from_ms, to_ms)
 
     def _read_head(self, head: RatePlan | None) -> None:
@@ -159,6 +160,19 @@ class PlanReader:
         self._plan_scale = currency.scale if currency else 9
         plain = Price(UnitKind.EVENTS, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=1)
         self._add_all((), finished(plain, head, self._plan_scale)[1])
+
+    def _finals(self, head: RatePlan) -> dict[str, FinalUnits]:
+        found: dict[str, FinalUnits] = {}
+        for at, final in enumerate(head.final_units):
+            path: Path = ("final_units", at)
+            for field, message, cure in faults_of(final):
+                self._file.fault((*path, field), message, cure)
+            if final.validity_s < VALIDITY_S_MIN:
+                self._file.fault((*path, "validity_s"), f"is {final.validity_s}", f"choose {VALIDITY_S_MIN} or more")
+            if final.service in found:
+                self._file.fault((*path, "service"), f"{final.service} stands here twice", "remove one")
+            found[final.service] = final
+        return found
 
     def _read_entry(self, at: int, raw: Any) -> None:
         path: Path = ("tariffs", at)

@@ -71,6 +71,11 @@ class PrefixIndex:
         self._rules = rules
         self._settled_ms = settled_ms
 
+    @property
+    def origins(self) -> tuple[OriginRule, ...]:
+        """The rules of origin that some row has."""
+        return self._rules
+
     def find(self, digits: str, at_ms: int, origin: Origin = NOWHERE) -> tuple[int, int]:
         """Find the row of the longest prefix in force, and the instant until which this answer holds.
 

@@ -19,9 +19,21 @@ from typing import Final
 
 from balance.money import Amount
 from ocs.rating.charge import charge_of, held_with_terms, is_never_charged
-from ocs.rating.terms import Price, Rounding, Tariff, Terms, increments, rounded
+from ocs.rating.terms import Price, Rounding, Tariff, Terms, increments, rounded, terms_of
 
-__all__ = ["Price", "Rounding", "Tariff", "Terms", "billed_units", "cost_of", "held_for", "is_free", "units_within"]
+__all__ = [
+    "Price",
+    "Rounding",
+    "Tariff",
+    "Terms",
+    "billed_units",
+    "cost_of",
+    "dearer",
+    "held_for",
+    "is_free",
+    "units_within",
+    "units_within_both",
+]
 
 _UP: Final = Rounding.UP
 _DOWN: Final = Rounding.DOWN
@@ -80,6 +92,31 @@ def units_within(price: Price, budget: Amount, limit: int) -> int:
     exact_max = _largest_rounding_to(budget // price.quantum, divisor, price.rounding)
     left = exact_max - price.setup * price.per - price.initial * price.initial_rate
     return price.initial + left // (price.next * price.next_rate) * price.next
+
+
+def dearer(later: Price, price: Price, used_units: int) -> Amount:
+    """Give the most that a use of at most so many units can cost if at some point in it ``later`` takes over.
+
+    The increment that is open then is paid, so as a rule that is what all of it costs by the dearer price. Prices of
+    different increments may fit less well into each other, and each side is rounded by itself.
+    """
+    slack = 0 if price.next == later.next else price.next + later.next
+    most = max(held_for(price, used_units + slack), held_for(later, used_units + slack))
+    return most + max(_rounding_of(price), _rounding_of(later))
+
+
+def units_within_both(later: Price, price: Price, budget: Amount, limit: int) -> int:
+    """Find the largest use that never costs more than ``budget``, whenever ``later`` takes over: the inverse of ``dearer``."""
+    slack = 0 if price.next == later.next else price.next + later.next
+    budget -= max(_rounding_of(price), _rounding_of(later))
+    return max(0, min(units_within(each, budget, limit + slack) for each in (price, later)) - slack)
+
+
+def _rounding_of(price: Price) -> Amount:
+    """Say by how much a part can cost more than its share of the whole: increments of an even price are not rounded."""
+    terms = terms_of(price)
+    is_plain = terms.exchange is None and terms.tax is None and not terms.tiers
+    return 0 if is_plain and price.next * price.next_rate % (price.per * price.quantum) == 0 else price.quantum
 
 
 def is_free(price: Price) -> bool:

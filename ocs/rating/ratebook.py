@@ -9,6 +9,7 @@ import msgspec
 
 from ocs.rating.calendar import DAY_S, Calendar
 from ocs.rating.dated import FOREVER_MS, Version
+from ocs.rating.finals import FinalUnits
 from ocs.rating.numbers import NUMBERS_FILE
 from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
@@ -57,17 +58,26 @@ class ServiceRates(msgspec.Struct, frozen=True):
             timeline_as_at(self.otherwise, at_ms),
         )
 
+    def sources(self) -> Iterator[RateSource]:
+        """Go through the sources of all prices."""
+        for timeline in (*self.by_service_id.values(), *self.by_group.values(), self.otherwise):
+            for version in timeline:
+                yield version.what
+
 
 class PlanRates(msgspec.Struct, frozen=True):
     currency: str
     services: dict[str, ServiceRates]
     authorization: tuple[Version[Authorization], ...] = ()
+    final_units: dict[str, FinalUnits] = {}
 
 
 class RateBook:
     """Look-ups only. ``has_time``: some price is for volume and time at once. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
 
-    __slots__ = ("_calendars", "_emergency", "_numbers", "_plans", "digest", "has_time", "version")
+    __slots__ = (
+        "_calendars", "_emergency", "_numbers", "_plans", "by_network", "digest", "final_units", "has_time", "version"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -83,6 +93,17 @@ class RateBook:
         self._numbers = numbers
         self.digest: Final = digest
         self.version: Final = digest[:SHORT_VERSION_DIGITS]
+        self.by_network: Final = frozenset(
+            (plan, service)
+            for plan, rates in self._plans.items()
+            for service, found in rates.services.items()
+            if any(rule.has_network for source in found.sources() for rule in source.rules())
+        )
+        self.final_units: Final = {
+            (plan, service): final
+            for plan, rates in self._plans.items()
+            for service, final in rates.final_units.items()
+        }
         self._emergency = {
             (service, number): _emergency(number, unit, self.version)
             for service, unit in numbers.services.items()
@@ -97,9 +118,7 @@ class RateBook:
         """Go through the sources of all prices."""
         for plan in self._plans.values():
             for service in plan.services.values():
-                for timeline in (*service.by_service_id.values(), *service.by_group.values(), service.otherwise):
-                    for version in timeline:
-                        yield version.what
+                yield from service.sources()
 
     def currency_of(self, plan: str) -> str | None:
         """Give the currency that a plan's prices are in."""

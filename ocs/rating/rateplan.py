@@ -10,6 +10,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from ocs.rating.finals import FinalUnits
+
 PriceUnit: TypeAlias = Literal[
     "second", "minute", "hour", "octet", "kB", "KiB", "MB", "MiB", "GB", "GiB", "event"
 ]  # the keys of units.PRICE_UNITS
@@ -159,6 +161,7 @@ class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     parent: str = ""
     from_: str = msgspec.field(default="", name="from")
     to: str = ""
+    final_units: tuple[FinalUnits, ...] = ()
     authorization: Authorization | None = None
 
 

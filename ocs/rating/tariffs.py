@@ -60,6 +60,9 @@ class RateSource(Protocol):
     def layers(self, at_ms: int) -> list[FlatRate | DeckRate]:
         """Everything that may have an answer from an instant on, what goes first at equal length before the rest."""
 
+    def rules(self) -> Iterator[OriginRule]:
+        """List the rules of origin by which it chooses."""
+
     def let_go(self) -> Iterator[None]:
         """Forget, a little at each step, what was made when it was asked for."""
 
@@ -102,6 +105,10 @@ class FlatRate:
         """Itself."""
         return [self]
 
+    def rules(self) -> Iterator[OriginRule]:
+        """There is nothing to choose."""
+        yield from ()
+
     def let_go(self) -> Iterator[None]:
         """Forget nothing: there is one tariff."""
         yield from ()
@@ -137,6 +144,13 @@ class OriginRate:
     def name(self) -> str:
         """The names of all the entries among which an origin chooses."""
         return " / ".join(dict.fromkeys(version.what.name for _, timeline in self.choices for version in timeline))
+
+    def rules(self) -> Iterator[OriginRule]:
+        """Its own, and those of what is chosen."""
+        for rule, timeline in (*self.choices, (EVERYWHERE, self.otherwise)):
+            yield rule
+            for version in timeline:
+                yield from version.what.rules()
 
     def let_go(self) -> Iterator[None]:
         """Forget what the tariffs of all origins have made."""
@@ -210,6 +224,12 @@ class LayeredRate:
         """The upper ones, then the lower ones."""
         lower = [layer for version in self.lower if at_ms < version.to_ms for layer in version.what.layers(at_ms)]
         return self.upper.layers(at_ms) + lower
+
+    def rules(self) -> Iterator[OriginRule]:
+        """Those of all layers."""
+        yield from self.upper.rules()
+        for version in self.lower:
+            yield from version.what.rules()
 
     def let_go(self) -> Iterator[None]:
         """Forget what all layers have made."""
@@ -289,6 +309,10 @@ class DeckRate:
     def layers(self, at_ms: int) -> list[FlatRate | DeckRate]:  # noqa: ARG002 - one for all times
         """Itself."""
         return [self]
+
+    def rules(self) -> Iterator[OriginRule]:
+        """Those of the deck's lines."""
+        yield from self._codes.index.origins
 
     def let_go(self) -> Iterator[None]:
         """Forget the tariffs that were made, some hundreds at each step."""

@@ -13,7 +13,19 @@ import msgspec
 from balance.money import Amount
 from ocs.rating.calendar import Calendar
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Version
-from ocs.rating.terms import Band, Carried, Exchange, NextBand, Price, Tariff, Terms, terms_of, with_terms
+from ocs.rating.terms import (
+    Band,
+    Carried,
+    Exchange,
+    Grace,
+    NextBand,
+    Price,
+    Tariff,
+    Terms,
+    increments,
+    terms_of,
+    with_terms,
+)
 from ocs.rating.units import UnitKind
 
 HORIZON_S: Final = 3 * 86_400
@@ -102,7 +114,7 @@ def begun_later(price: Price, seconds: int) -> Price:
 def carried_over(price: Price, passed_s: int, used_units: int, cost: Amount) -> Price:
     """Give the price of what is used from now on, so many seconds after the session's beginning.
 
-    Data and events are reported in sums: what they cost until a switch stays, and the fee of the beginning is paid.
+    Data and events are reported in sums: what they cost until a switch stays, and the fee is that of the beginning.
     """
     terms = price.terms
     if not isinstance(terms, Terms):
@@ -110,10 +122,35 @@ def carried_over(price: Price, passed_s: int, used_units: int, cost: Amount) -> 
     passed = [switch for switch in terms.switches if switch.at_s <= passed_s]
     if not passed:
         return price
-    begun = msgspec.structs.replace(
-        terms, band=passed[-1].name, switches=terms.switches[len(passed) :], carried=Carried(used_units, cost)
-    )
-    return with_terms(msgspec.structs.replace(passed[-1].price, setup=0), begun)
+    begun = msgspec.structs.replace(terms, band=passed[-1].name, switches=terms.switches[len(passed) :])
+    then = with_terms(msgspec.structs.replace(passed[-1].price, setup=price.setup), begun)
+    return going_on(then, paid_until(price, used_units), cost)
+
+
+def going_on(price: Price, paid_units: int, cost: Amount) -> Price:
+    """Give a price to a session that has used and paid by another one: it is for what is used beyond."""
+    if not paid_units and not cost:
+        return price
+    price = in_progress(price) if paid_units else price
+    return with_terms(price, msgspec.structs.replace(terms_of(price), attempt_fee=0, carried=Carried(paid_units, cost)))
+
+
+def in_progress(price: Price) -> Price:
+    """Give a price without what is due at the beginning of a use: fees, first increment, least use and charge."""
+    begun = msgspec.structs.replace(price, setup=0, initial=price.next, initial_rate=price.next_rate, minimum=0)
+    if not isinstance(price.terms, Terms):
+        return begun
+    return with_terms(begun, msgspec.structs.replace(price.terms, attempt_fee=0, charge_min=0))
+
+
+def paid_until(price: Price, used_units: int) -> int:
+    """Say up to which unit a use is paid: an increment has the price of its start, to its end (statement 84)."""
+    terms = terms_of(price)
+    before = terms.carried.units if terms.carried is not None else 0
+    if used_units <= before:
+        return before
+    billed = increments(price, used_units - before) if terms.grace is Grace.NONE else used_units - before
+    return before + billed
 
 
 def next_switch_s(price: Price) -> int:
@@ -122,6 +159,12 @@ def next_switch_s(price: Price) -> int:
     if price.kind is UnitKind.SECONDS or not isinstance(terms, Terms) or not terms.switches:
         return 0
     return terms.switches[0].at_s
+
+
+def second_switch_s(price: Price) -> int:
+    """Say when it changes once more after the next switch; 0 if it does not."""
+    switches = terms_of(price).switches
+    return switches[1].at_s if len(switches) > 1 else 0
 
 
 def _priced(price: Price, terms: Terms, name: str) -> Price:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from ipaddress import ip_address
 from struct import Struct, error
 from typing import Final
 
@@ -232,3 +233,9 @@ def avp_i64(key: int, value: int, mandatory: bool = True) -> bytes:
 
 def avp_text(key: int, value: str, mandatory: bool = True) -> bytes:
     return avp(key, value.encode(), mandatory)
+
+
+def avp_address(key: int, host: str, mandatory: bool = True) -> bytes:
+    """Address: the family (1 IPv4, 2 IPv6), then the octets (RFC 6733, section 4.3.1)."""
+    address = ip_address(host)
+    return avp(key, (b"\0\1" if address.version == 4 else b"\0\2") + address.packed, mandatory)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -63,6 +63,39 @@ def read_capabilities(message: Message) -> Capabilities | Fault:
         return Fault(fault.result_code, fault.failed_avp, fault.message)
 
 
+def read_origin_state_id(message: Message) -> int:
+    """The sender's Origin-State-Id; 0, which says nothing, if there is none that can be read [B-102]."""
+    try:
+        found, _ = message.walk()
+        at = found.get(codes.ORIGIN_STATE_ID)
+        return avp.u32(message.frame, at) if at is not None else 0
+    except avp.AvpFault:
+        return 0
+
+
+class Redirect(NamedTuple):
+    """A redirect indication: the hosts to ask instead, and for how long that holds for requests to come (0: not at all)."""
+
+    hosts: tuple[str, ...]
+    keep_s: int
+
+
+def read_redirect(message: Message) -> Redirect:
+    """The hosts of Redirect-Host (``aaa://host:port;transport=tcp``, RFC 6733, section 6.12); what cannot be read is left out."""
+    frame = message.frame
+    try:
+        found, more = message.walk()
+        uris = [avp.text(frame, at) for at in _all(codes.REDIRECT_HOST, found, more)]
+        usage, keep = (found.get(key) for key in (codes.REDIRECT_HOST_USAGE, codes.REDIRECT_MAX_CACHE_TIME))
+        keep_s = avp.u32(frame, keep) if usage is not None and keep is not None and avp.u32(frame, usage) else 0
+    except avp.AvpFault:
+        return Redirect((), 0)
+    return Redirect(tuple(match[1].lower() for uri in uris if (match := _DIAMETER_URI.match(uri))), keep_s)
+
+
+_DIAMETER_URI: Final = re.compile(r"aaas?://([A-Za-z0-9.-]+)")
+
+
 def _all(key: int, found: dict[int, int], more: list[tuple[int, int]]) -> list[int]:
     return ([found[key]] if key in found else []) + [at for other, at in more if other == key]
 
@@ -81,9 +114,7 @@ def _application_ids(frame: bytes, found: dict[int, int], more: list[tuple[int, 
 
 def address_avp(host_ip: str) -> bytes:
     """Host-IP-Address: two octets of address family, then the address (RFC 6733, section 4.3.1)."""
-    address = ipaddress.ip_address(host_ip)
-    family = b"\0\1" if address.version == 4 else b"\0\2"
-    return avp.avp(codes.HOST_IP_ADDRESS, family + address.packed)
+    return avp.avp_address(codes.HOST_IP_ADDRESS, host_ip)
 
 
 def capabilities_avps(node: LocalNode, host_ip: str) -> bytes:

@@ -57,11 +57,20 @@ class Money(NamedTuple):
     currency_code: int
 
 
+NO_SIDE: Final = -1
+UNIT_AFTER_TARIFF_CHANGE: Final = 1
+UNIT_INDETERMINATE: Final = 2
+
+
 class Units(msgspec.Struct, frozen=True, gc=False):
-    """A Requested- or Used-Service-Unit: counts by AVP code (420 time, 421 total octets, ...), and money."""
+    """A Requested- or Used-Service-Unit: counts by AVP code (420 time, 421 total octets, ...), and money.
+
+    ``tariff_change_usage`` says on which side of a Tariff-Time-Change it was used; NO_SIDE where it does not.
+    """
 
     counts: dict[int, int]
     money: Money | None = None
+    tariff_change_usage: int = NO_SIDE
 
 
 class Mscc:
@@ -308,6 +317,7 @@ def _unusual_units(frame: bytes, position: int) -> Units:
         avp.reject_unknown(frame, found, more)
         counts = {}
         money = None
+        side = NO_SIDE
         for key, at in found.items():
             if key == codes.CC_TIME:
                 counts[key] = avp.u32(frame, at)
@@ -315,7 +325,11 @@ def _unusual_units(frame: bytes, position: int) -> Units:
                 counts[key] = avp.u64(frame, at)
             elif key == codes.CC_MONEY:
                 money = _money(frame, at)
-        return Units(counts, money)
+            elif key == codes.TARIFF_CHANGE_USAGE:
+                side = avp.u32(frame, at)
+                if side > UNIT_INDETERMINATE:
+                    raise avp.invalid(frame, at, "Tariff-Change-Usage is 0 to 2")
+        return Units(counts, money, side)
     except AvpFault as fault:
         raise fault.inside(frame, position) from None
 

@@ -6,8 +6,7 @@ strict clients call it malformed otherwise, and drop it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from enum import IntEnum
+from collections.abc import Mapping
 from functools import lru_cache
 from struct import Struct
 from types import MappingProxyType
@@ -25,8 +24,6 @@ _HEADER: Final = Struct(">IIIII").pack
 _REQUEST_NUMBER: Final = Struct(">III").pack
 _MANDATORY_12: Final = codes.MANDATORY_BIT << 24 | 12
 _CREDIT_CONTROL_ID: Final = avp.avp_u32(codes.AUTH_APPLICATION_ID, codes.APPLICATION_CREDIT_CONTROL)
-
-FINAL_UNIT_TERMINATE: Final = avp.avp(codes.FINAL_UNIT_INDICATION, avp.avp_u32(codes.FINAL_UNIT_ACTION, 0))
 
 
 class AnswerEncoder:
@@ -110,29 +107,6 @@ def money(key: int, digits: int, exponent: int, currency_code: int, mandatory: b
     return avp.avp(key, members, mandatory)
 
 
-class RedirectAddressType(IntEnum):
-    """RFC 8506, section 8.38."""
-
-    IPV4 = 0
-    IPV6 = 1
-    URL = 2
-    SIP_URI = 3
-
-
-def final_unit(
-    action: int, redirect: tuple[RedirectAddressType, str] | None, rules: Iterable[str], filter_ids: Iterable[str]
-) -> bytes:
-    """Final-Unit-Indication: {action, Restriction-Filter-Rule*, Filter-Id*, [Redirect-Server]} (section 8.34)."""
-    members = [avp.avp_u32(codes.FINAL_UNIT_ACTION, action)]
-    members += [avp.avp_text(codes.RESTRICTION_FILTER_RULE, rule) for rule in rules]
-    members += [avp.avp_text(codes.FILTER_ID, name) for name in filter_ids]
-    if redirect is not None:
-        kind, address = redirect
-        server = avp.avp_u32(codes.REDIRECT_ADDRESS_TYPE, kind) + avp.avp_text(codes.REDIRECT_SERVER_ADDRESS, address)
-        members.append(avp.avp(codes.REDIRECT_SERVER, server))
-    return avp.avp(codes.FINAL_UNIT_INDICATION, b"".join(members))
-
-
 @lru_cache(maxsize=8192)
 def grant(
     unit_code: int,
@@ -142,13 +116,18 @@ def grant(
     threshold: int,
     holding: bytes = b"",
     granted_s: int = 0,
+    change_s: int = 0,
 ) -> bytes:
     """Granted-Service-Unit, Validity-Time, Final-Unit-Indication, threshold and Quota-Holding-Time.
 
-    ``final`` and ``holding`` are ready AVPs, or empty; ``granted_s`` is CC-Time beside another unit, 0 for none. The same few grants go out all the time, so they are kept.
+    ``final`` and ``holding`` are ready AVPs, or empty; ``granted_s`` is CC-Time beside another unit, 0 for none; ``change_s``
+    is when the price changes, in seconds of the wire's epoch, or 0. The same few grants go out all the time, so they are kept.
     """
-    time = units(codes.CC_TIME, granted_s) if granted_s else b""
-    granted_unit = avp.avp(codes.GRANTED_SERVICE_UNIT, time + units(unit_code, granted)) if unit_code else b""
+    granted_unit = b""
+    if unit_code:
+        beside = avp.avp_u32(codes.TARIFF_TIME_CHANGE, change_s) if change_s else b""
+        beside += units(codes.CC_TIME, granted_s) if granted_s else b""
+        granted_unit = avp.avp(codes.GRANTED_SERVICE_UNIT, beside + units(unit_code, granted))
     return granted_unit + conditions(unit_code, validity_s, final, threshold) + (holding if unit_code else b"")
 
 
@@ -181,9 +160,10 @@ def mscc(
     threshold: int,
     holding: bytes = b"",
     granted_s: int = 0,
+    change_s: int = 0,
 ) -> bytes:
     """One Multiple-Services-Credit-Control of an answer, with the identity of the request's [G-21] and its result."""
-    quota = grant(unit_code, granted, validity_s, final, threshold, holding, granted_s)
+    quota = grant(unit_code, granted, validity_s, final, threshold, holding, granted_s, change_s)
     return avp.avp(codes.MULTIPLE_SERVICES_CREDIT_CONTROL, quota + _identity(rating_group, service_ids, result_code))
 
 

@@ -242,9 +242,10 @@ def _is_learnable(request: CreditControlRequest) -> bool:
         return False
     units = [request.requested, *request.used]
     units += [each for group in request.groups for each in (group.requested, *group.used)]
-    has_money = any(each is not None and each.money is not None for each in units)
+    # Money, and use on the sides of a change of price, is told seldom: by the ordinary way.
+    is_seldom = any(each is not None and (each.money is not None or each.tariff_change_usage >= 0) for each in units)
     has_empty_subscriber = any(not data for _, data in request.subscriptions)
-    return not has_money and not has_empty_subscriber
+    return not is_seldom and not has_empty_subscriber
 
 
 def _all_of(found: dict[int, int], more: list[tuple[int, int]]) -> Callable[[int], list[int]]:

@@ -105,6 +105,12 @@ class Closed(NamedTuple):
     is_silent: bool = False
 
 
+class StateTold(NamedTuple):
+    """The peer named its Origin-State-Id in a watchdog message [B-103]."""
+
+    origin_state_id: int
+
+
 class RivalWins(NamedTuple):
     """Accept the connection that the peer opened and that was held: ours is over (RFC 6733, section 5.6.4)."""
 
@@ -114,7 +120,17 @@ class RivalLoses(NamedTuple):
 
 
 PeerEvent: TypeAlias = (
-    Message | OtherRequest | Answered | Identified | Opened | Suspected | RivalWins | RivalLoses | Stopping | Closed
+    Message
+    | OtherRequest
+    | Answered
+    | Identified
+    | Opened
+    | Suspected
+    | StateTold
+    | RivalWins
+    | RivalLoses
+    | Stopping
+    | Closed
 )
 
 
@@ -340,6 +356,9 @@ class Peer:
             if is_request:
                 self.watchdog.heard(self._now_ms)
             self._fire(Event.RCV_DWR if is_request else Event.RCV_DWA, message)
+            state_id = base.read_origin_state_id(message)
+            if state_id:
+                self._events.append(StateTold(state_id))
         elif message.command == codes.DISCONNECT_PEER:
             self.watchdog.heard(self._now_ms)
             self._fire(Event.RCV_DPR if is_request else Event.RCV_DPA, message)

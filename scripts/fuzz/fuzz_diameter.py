@@ -13,7 +13,7 @@ from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus
 from ocs.gateways.gy import GyConfig, charging_request, credit_control_answer
 from ocs.gateways.rf import accounting_charge, accounting_result
 from ocs.rating.units import UnitKind
-from ocs.settings import Settings
+from ocs.settings import ClientAbilities, CreditControl, Settings
 from protocols.diameter import avp, base, codes
 from protocols.diameter.gy import CreditControlRequest, read_request
 from protocols.diameter.gy_layout import RequestReader
@@ -84,12 +84,14 @@ def _corpus() -> list[bytes]:
     service = _group(codes.SERVICE_INFORMATION, _group(codes.IMS_INFORMATION, called))
     proxy = _group(codes.PROXY_INFO, _TEXT(280, "dra.example.net"), avp.avp(33, b"state"))
     both = [_group(mscc, _group(rsu, octets), _group(usu, octets), _U32(codes.RATING_GROUP, n)) for n in (1, 2, 3)]
+    sides = [_group(usu, _U32(codes.TARIFF_CHANGE_USAGE, side), octets) for side in (0, 1)]
     voice, data, sms = "8.32260@3gpp.org", "8.32251@3gpp.org", "32274@3gpp.org"
     return [
         _ccr(1, voice, _group(mscc, _group(rsu, seconds), _U32(codes.RATING_GROUP, 100)), service),
         _ccr(2, voice, _group(mscc, _group(rsu), _group(usu, seconds), _U32(codes.SERVICE_IDENTIFIER, 1)), proxy),
         _ccr(3, voice, _group(usu, seconds), _U32(codes.TERMINATION_CAUSE, 1), _TEXT(codes.USER_NAME, "a@b")),
         _ccr(2, data, *both),
+        _ccr(2, data, _group(mscc, *sides, _group(rsu), _U32(codes.RATING_GROUP, 1))),
         _ccr(4, sms, _U32(codes.REQUESTED_ACTION, 0), _group(rsu, amount)),
         _ccr(1, data, avp.avp_u64(codes.CC_SUB_SESSION_ID, 5), _subscription(1, "262011234567890"), *both),
         _acr(2, service),
@@ -100,7 +102,14 @@ def _corpus() -> list[bytes]:
 
 _NODE: Final = LocalNode("ocs.example.net", "example.net")
 _CAPABILITIES: Final = base.capabilities_request(LocalNode("gw.example.net", "example.net"), "127.0.0.1", 1, 1)
-_WATCHDOG: Final = base.watchdog_request(LocalNode("gw.example.net", "example.net"), 2, 2)
+_WATCHDOG: Final = encode(
+    codes.REQUEST,
+    codes.DEVICE_WATCHDOG,
+    codes.APPLICATION_COMMON,
+    2,
+    2,
+    LocalNode("gw.example.net", "example.net").origin + _U32(codes.ORIGIN_STATE_ID, 7),
+)
 
 
 class DiameterTarget:
@@ -109,7 +118,9 @@ class DiameterTarget:
     def __init__(self) -> None:
         self._corpus = _corpus()
         self._streams = [*self._corpus, _CAPABILITIES, _WATCHDOG]
-        self._config = GyConfig(_NODE, Settings().services, {"EUR": Currency("EUR", 978, 9, 2)})
+        clients = (ClientAbilities(host="*", tariff_time_change=True, qos_final_unit=True),)
+        control = CreditControl(clients=clients)
+        self._config = GyConfig(_NODE, Settings().services, {"EUR": Currency("EUR", 978, 9, 2)}, control)
         self._reader = RequestReader(_NODE)
         self._reads = 0
 
@@ -191,7 +202,11 @@ class DiameterTarget:
 
 def _granted(request: ChargingRequest) -> ChargingAnswer:
     success = ChargingStatus.SUCCESS
-    groups = tuple(GroupAnswer(g.key, success, UnitKind.SECONDS, 60, 600, threshold=12) for g in request.groups)
+    change_ms = NOW_MS if request.tells_sides else 0
+    groups = tuple(
+        GroupAnswer(g.key, success, UnitKind.SECONDS, 60, 600, 0, threshold=12, change_at_ms=change_ms)
+        for g in request.groups
+    )
     return ChargingAnswer(success, groups, 1_000_000, "EUR")
 
 

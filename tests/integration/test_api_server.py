@@ -16,6 +16,7 @@ from balance.valkey.store import ValkeyStore, open_store
 from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
+from ocs.api.ports import PeerView
 from ocs.api.postgres import PostgresHistory
 from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import AccountDesk
@@ -103,6 +104,10 @@ class World:
             await reader.close()
 
 
+async def no_peers() -> list[PeerView]:
+    return []
+
+
 @pytest.fixture
 async def world(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncIterator[World]:
     """Everything real, on a free port of the loopback."""
@@ -121,6 +126,7 @@ async def world(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncI
         rates=RateDesk(project_root / "config", online, now_ms, _loader(project_root / "config")),
         clock=now_ms,
         checks={},
+        peers=no_peers,
     )
     token = new_token()
     await store_key(store.client, token, "test", (Scope.ADMIN,), now_ms())
@@ -272,6 +278,7 @@ async def test_history_without_postgres_is_503(world: World, free_port: Any) -> 
         rates=RateDesk(Path(), world.online, now_ms, _loader(Path())),
         clock=now_ms,
         checks={},
+        peers=no_peers,
     )
     transport = httpx.ASGITransport(app=create_app(context))  # type: ignore[arg-type]  # Litestar types ASGI stricter
     async with httpx.AsyncClient(transport=transport, base_url="http://t", headers=world.client.headers) as client:

@@ -13,6 +13,8 @@ from balance.valkey.store import open_store
 from ocs.charging.request import RequestKind
 from ocs.net.diameter_restarts import CLIENTS_MAX, Restarts
 from protocols.diameter import avp, codes
+from protocols.diameter.message import encode
+from protocols.diameter.node import LocalNode
 from tests.builders_gy import capabilities_request, ccr
 from tests.integration.diameter_world import RawClient, running_server
 from tests.scenario.traffic import diameter, group
@@ -60,6 +62,27 @@ async def test_b102_only_a_higher_value_is_a_restart(client: Any) -> None:
     assert await Followed(client).see(7) == [("pgw.example.net", 1000)], "a server that was started anew knows, too"
 
 
+async def test_b102_messages_of_one_moment_are_compared_in_any_order(client: Any) -> None:
+    """The old value and the new one at once: whichever comes to the store first, the restart is seen, and once."""
+    for attempt in range(20):
+        one, two = Followed(client), Followed(client)
+        for state_id in (10 * attempt + 1, 10 * attempt + 2):
+            one.restarts.seen("PGW.example.net", state_id)
+            two.restarts.seen("PGW.example.net", state_id)
+        await asyncio.gather(*one.restarts._tasks, *two.restarts._tasks)
+        closed = [*one.closed, *two.closed]
+        # The first value may be a restart by itself, since there were attempts before.
+        assert closed.count(("pgw.example.net", 1000)) in ({1} if not attempt else {1, 2})
+
+
+async def test_b102_newer_value_is_compared_first(client: Any) -> None:
+    """What this process knew counts, even if the store learns of the newer value first."""
+    followed = Followed(client)
+    await followed.restarts._compare("pgw.example.net", 3, 4, 2000)
+    await followed.restarts._compare("pgw.example.net", 0, 3, 1000)
+    assert followed.closed == [("pgw.example.net", 2000)]
+
+
 async def test_clients_that_are_remembered_are_bounded() -> None:
     """Names are free, memory is not."""
     restarts = Restarts(lambda: 0)
@@ -97,11 +120,15 @@ async def test_b103_cer_and_requests_tell_of_a_restart(client: Any) -> None:
         state, served = avp.avp_u32(codes.ORIGIN_STATE_ID, 3), avp.avp_u32(codes.AUTH_APPLICATION_ID, 4)
         peer.send(capabilities_request("client.example.net", "example.net", state, served))
         await peer.receive()
-        await asyncio.gather(*followed.restarts._tasks)  # or the higher one might be compared first
         peer.send(ccr(avp.avp_u32(codes.ORIGIN_STATE_ID, 4)) + ccr(avp.avp(codes.ORIGIN_STATE_ID, b"\0"), number=1))
         await peer.receive()
         await peer.receive()
         assert followed.restarts._known == {"client.example.net": 4}
         await asyncio.gather(*followed.restarts._tasks)
         assert followed.closed == [("client.example.net", 1000)]
+        origin = LocalNode("client.example.net", "example.net").origin
+        peer.send(encode(codes.REQUEST, codes.DEVICE_WATCHDOG, 0, 1, 1, origin + avp.avp_u32(codes.ORIGIN_STATE_ID, 5)))
+        await peer.receive()
+        await asyncio.gather(*followed.restarts._tasks)
+        assert len(followed.closed) == 2, "a watchdog request says it, too"
         await peer.close()

@@ -234,7 +234,7 @@ async def test_b32_second_connection_of_a_living_peer_is_closed() -> None:
 
 
 async def test_b32_dead_connection_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """B-32: a client that lost its connection unnoticed comes in as soon as the old one is found silent."""
+    """B-32: a client that lost its connection unnoticed comes in as soon as the old one is found silent. [C-103]"""
     monkeypatch.setattr("ocs.net.diameter_connection.SILENCE_TO_REPLACE_MS", 0)
     async with running_server() as (server, port, _):
         first = await RawClient.connect(port)

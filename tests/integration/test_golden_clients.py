@@ -122,7 +122,7 @@ async def play() -> AsyncIterator[Play]:
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.txt")))
 async def test_what_a_product_sends_gets_what_it_needs(play: Play, name: str) -> None:
-    """client-expectations 1 to 5: each request of the file is answered as the product expects it."""
+    """client-expectations 1 to 5: each request of the file is answered as the product expects it. [C-201] [C-203] [C-204] [C-302] [C-306] [C-401] [C-503]"""
     octets = ""
     for line in (GOLDEN / f"{name}.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("  "):

@@ -17,7 +17,7 @@ from balance.valkey.store import open_store
 from ocs.charging.notice_stream import NoticeStream
 from ocs.charging.notices import NoticeKind
 from ocs.cli.app import app
-from ocs.errors import EXIT_CONFIG, EXIT_INTERNAL, EXIT_TEMPORARY
+from ocs.errors import EXIT_INTERNAL, EXIT_TEMPORARY, EXIT_UNKNOWN
 from tests.scenario.table import Table
 from tests.scenario.world import Clock, World
 
@@ -167,21 +167,24 @@ async def test_list_of_sessions(table: Table) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("account", "show", "B"), "ocs: there is no account 'B'\n"),
+        (
+            ("account", "show", "B"),
+            "ocs: there is no account 'B' on this Valkey; --config and --data say which one that is\n",
+        ),
         (("session", "show", "s9"), "ocs: there is no session 's9': see `ocs session list`\n"),
     ],
 )
 async def test_what_is_not_there_is_one_line(table: Table, arguments: tuple[str, ...], expected: str) -> None:
-    """Not known is said in one line, with the status of a wrong argument."""
+    """Not known is said in one line, with a status of its own."""
     await table.play(OPEN)
     result = await run(*arguments)
-    assert (result.exit_code, result.stderr) == (EXIT_CONFIG, expected)
+    assert (result.exit_code, result.stderr) == (EXIT_UNKNOWN, expected)
 
 
 async def test_an_empty_valkey_stays_empty(valkey_url: str) -> None:
     """Looking creates nothing: no store, no number of partitions, no server function."""
     for arguments in (("account", "show", "A"), ("session", "show", "s1")):
-        assert (await run(*arguments)).exit_code == EXIT_CONFIG
+        assert (await run(*arguments)).exit_code == EXIT_UNKNOWN
     assert "no open sessions" in (await run("session", "list")).stdout
     async with Redis.from_url(valkey_url) as client:
         assert await client.dbsize() == 0
@@ -216,4 +219,4 @@ async def test_g103_close_asks_the_client_to_end_the_session(table: Table, valke
     assert notice is not None
     assert (notice.kind, notice.session_key, notice.cause) == (NoticeKind.ABORT, "gy:s1", "operator: fraud")
     none = await run("session", "close", "gy:none")
-    assert (none.exit_code, "there is no open session" in none.output) == (EXIT_CONFIG, True)
+    assert (none.exit_code, "there is no open session" in none.output) == (EXIT_UNKNOWN, True)

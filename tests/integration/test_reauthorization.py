@@ -37,7 +37,8 @@ def daemons(
     with redis.Redis.from_url(valkey_server.url) as client:
         client.flushall()
     folders = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
-    both = [ServedOcs(folder, project_root, valkey_server.url) for folder in folders]
+    follow = {'open_sessions = "keep"': 'open_sessions = "follow"'}
+    both = [ServedOcs(folder, project_root, valkey_server.url, follow) for folder in folders]
     for daemon in both:
         daemon.wait_ready()
     yield both[0], both[1]
@@ -151,6 +152,32 @@ async def test_g101_client_that_lost_the_session_sets_its_money_free(api: httpx.
     async with asyncio.timeout(10):
         while (await api.get(f"/accounts/{gateway.account}")).json()["reserved"] != "0.00":  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.02)
+
+
+async def test_g102_changed_rates_ask_those_to_come_whom_they_concern(
+    daemons: tuple[ServedOcs, ServedOcs], api: httpx.AsyncClient, gateway: Gateway
+) -> None:
+    """Prefix 100 becomes dearer in mid-call, and sessions follow: RAR; what was used has the old price, the grant the new one."""
+    await gateway.ask(1, seconds(codes.REQUESTED_SERVICE_UNIT, 10))
+    for daemon in daemons:
+        deck = daemon.config / "decks" / "test-voice-eur.csv"
+        lines = deck.read_text(encoding="utf-8").splitlines()
+        at = next(at for at, line in enumerate(lines) if line.startswith("100,"))
+        assert "0.01" in lines[at]
+        lines[at] = lines[at].replace("0.01", "0.02")
+        deck.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for daemon in daemons:
+        daemon.read_rates_anew()
+    assert (await gateway.answer(2002)).command == codes.RE_AUTH
+    used, wish = seconds(codes.USED_SERVICE_UNIT, 10), seconds(codes.REQUESTED_SERVICE_UNIT, 10)
+    reserved = ""
+    async with asyncio.timeout(20):
+        while reserved != "0.20":  # the process that the client is at may have read its files a little later
+            await gateway.ask(2, used, wish)
+            account = (await api.get(f"/accounts/{gateway.account}")).json()
+            reserved = account["reserved"]
+            used = seconds(codes.USED_SERVICE_UNIT, 0)
+    assert account["balance"] == "0.20"
 
 
 def _group_result(answer: Message) -> int:

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import redis.asyncio as redis
+from msgspec import structs
 
 from ocs import tasks
+from ocs.charging import notice_stream
 from ocs.charging.notice_stream import STREAM_KEY, NoticeReader, NoticeStream
 from ocs.charging.notices import Notice, NoticeKind
 from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
+from ocs.clock import now_ms
 from ocs.net import diameter_notices
 from ocs.net.diameter_notices import ServerRequests, session_of
 from ocs.observe.metrics import Counters
@@ -55,14 +58,22 @@ class Process:
         self.stream = NoticeStream(client, name)
         self.counters = Counters()
         self.closed: list[ChargingRequest] = []
+        self.halved: list[str] = []
         self.lines = list(lines)
         self.requests = ServerRequests(OCS, lambda: self.lines, self, clock, self.counters)
         self.requests.use(self.stream)
-        reader = NoticeReader(self.stream, clock, {"gy": self.requests.take})
+        self.now = clock
+        reader = NoticeReader(self.stream, self.time_ms, {"gy": self.requests.take})
         self.task = asyncio.create_task(reader.run())
+
+    def time_ms(self) -> int:
+        return self.now()
 
     def submit(self, request: ChargingRequest, reply: Callable[[ChargingAnswer], None]) -> None:
         self.closed.append(request)
+
+    def halve(self, session_key: str) -> None:
+        self.halved.append(session_key)
 
     def answer(self, line: FakeLine, result_code: int, at: int = -1) -> None:
         answer = encode_answer(line.sent[at], avp.avp_u32(codes.RESULT_CODE, result_code))
@@ -118,6 +129,15 @@ async def test_g102_notice_reaches_the_process_with_the_connection(start: Callab
     assert len(line.sent) == 1
 
 
+async def test_72_g102_process_that_asks_knows_whom_it_left_half(start: Callable[..., Process]) -> None:
+    """The next update comes to the process that sent the RAR, on the same connection; other notices halve nothing."""
+    line = FakeLine("pgw.example.net", "a/1")
+    process = start("a", line)
+    await process.stream.publish([notice(process), structs.replace(notice(process), takes_half=True)])
+    await until(lambda: len(line.sent) == 2)
+    assert process.halved == ["gy:pgw.example.net;1;1"]
+
+
 async def test_two_processes_with_connections_send_once(start: Callable[..., Process]) -> None:
     """Each could deliver: one claims it."""
     lines = FakeLine("pgw.example.net", "a/1"), FakeLine("pgw.example.net", "b/1")
@@ -127,6 +147,28 @@ async def test_two_processes_with_connections_send_once(start: Callable[..., Pro
     await until(lambda: lines[0].sent or lines[1].sent)
     await asyncio.sleep(0.05)
     assert len(lines[0].sent) + len(lines[1].sent) == 1
+
+
+async def test_notice_of_a_process_that_died_is_taken_over(
+    start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leased, sent, and then its process is gone without an answer: another one sends it; what is finished nobody does."""
+    monkeypatch.setattr(notice_stream, "LEASE_MS", 300)
+    monkeypatch.setattr(notice_stream, "LOOK_AGAIN_MS", 100)
+    monkeypatch.setattr(notice_stream, "BLOCK_MS", 50)
+    lines = FakeLine("pgw.example.net", "a/1"), FakeLine("pgw.example.net", "b/1")
+    processes = [start(name, line) for name, line in zip("ab", lines, strict=True)]
+    for process in processes:
+        process.now = now_ms
+    await processes[0].stream.publish([structs.replace(notice(processes[0]), at_ms=now_ms())])
+    await until(lambda: lines[0].sent or lines[1].sent)
+    dead, alive = (0, 1) if lines[0].sent else (1, 0)
+    await tasks.end([processes[dead].task])  # it reads no more, and nobody tells it that its client answered
+    await until(lambda: lines[alive].sent)
+    processes[alive].answer(lines[alive], 2002)
+    await until(lambda: not processes[alive].requests._tasks)
+    await asyncio.sleep(0.6)
+    assert [len(line.sent) for line in lines] == [1, 1]
 
 
 async def test_g101_unknown_session_is_closed_as_lost(start: Callable[..., Process]) -> None:
@@ -149,7 +191,7 @@ async def test_g101_unknown_session_is_closed_as_lost(start: Callable[..., Proce
 async def test_b78_unanswered_request_goes_by_the_other_connection(
     start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No answer in time: the peer's other connection, T flag, same end-to-end id; then another process; then an alarm."""
+    """No answer in time: the peer's other connection, T flag, same end-to-end id; then another process; then an alarm. [C-104]"""
     monkeypatch.setattr(diameter_notices, "ANSWER_S", 0.05)
     first, second = FakeLine("pgw.example.net", "a/1"), FakeLine("pgw.example.net", "a/2")
     third = FakeLine("relay.example.net", "b/1", is_agent=True, serves_credit_control=False)
@@ -165,6 +207,47 @@ async def test_b78_unanswered_request_goes_by_the_other_connection(
     await until(lambda: two.counted or one.counted)
     assert {**one.counted, **two.counted} == {("diameter", "re_auth", "given_up"): 1}
     assert one.requests.unanswered == two.requests.unanswered == 0
+
+
+def redirect(usage: int, *uris: str) -> bytes:
+    hosts = b"".join(avp.avp_text(codes.REDIRECT_HOST, uri) for uri in uris)
+    return (
+        avp.avp_u32(codes.RESULT_CODE, 3006)
+        + hosts
+        + avp.avp_u32(codes.REDIRECT_HOST_USAGE, usage)
+        + avp.avp_u32(codes.REDIRECT_MAX_CACHE_TIME, 600)
+    )
+
+
+@pytest.mark.parametrize(("usage", "sent_to_second"), [(0, 1), (1, 2)])
+async def test_b79_redirect_is_followed_and_kept_as_long_as_it_says(
+    start: Callable[..., Process], usage: int, sent_to_second: int
+) -> None:
+    """3006: to the first host that is connected; with a use beyond this request, the next one goes there at once."""
+    agent = FakeLine("agent.example.net", "a/1", is_agent=True)
+    second = FakeLine("dra2.example.net", "a/2", is_agent=True)
+    process = start("a", agent, second)
+    process.requests.learn_route("pgw.example.net", "example.net", "agent.example.net")
+    await process.stream.publish([notice(process)])
+    await until(lambda: agent.sent)
+    uris = "aaa://dra1.example.net:3868", "aaas://DRA2.example.net:5868;transport=tcp"
+    process.requests.answered(agent, Message(encode_answer(agent.sent[0], redirect(usage, *uris))))
+    assert (len(second.sent), second.sent[0].end_to_end) == (1, agent.sent[0].end_to_end)
+    process.answer(second, 2001)
+    await process.stream.publish([notice(process)])
+    await until(lambda: len(agent.sent) + len(second.sent) == 3)
+    assert len(second.sent) == sent_to_second
+
+
+@pytest.mark.parametrize("uris", [("aaa://elsewhere.example.net",), ("nonsense",), ()])
+async def test_b79_redirect_to_nobody_is_given_up(start: Callable[..., Process], uris: tuple[str, ...]) -> None:
+    """We open no connection for it, and do not ask in circles."""
+    line = FakeLine("pgw.example.net", "a/1")
+    process = start("a", line)
+    await process.stream.publish([notice(process)])
+    await until(lambda: line.sent)
+    process.requests.answered(line, Message(encode_answer(line.sent[0], redirect(1, *uris))))
+    assert process.counted == {("diameter", "re_auth", "given_up"): 1}
 
 
 async def test_b60_suspected_or_lost_connection_fails_over_at_once(start: Callable[..., Process]) -> None:
@@ -189,7 +272,7 @@ async def test_b78_nobody_leads_there_is_an_alarm_once(start: Callable[..., Proc
 
 @pytest.mark.parametrize(("result_code", "outcome"), [(5012, "refused"), (3007, "refused"), (2001, "success")])
 async def test_g101_answers_are_counted(start: Callable[..., Process], result_code: int, outcome: str) -> None:
-    """A client that knows no RAR costs one answer."""
+    """A client that knows no RAR costs one answer. [C-104]"""
     line = FakeLine("pgw.example.net", "a/1")
     process = start("a", line)
     await process.stream.publish([notice(process)])

@@ -11,9 +11,19 @@ from hypothesis import strategies as st
 from balance.money import Currency, parse_amount
 from ocs.rating.charge import charge_of
 from ocs.rating.explain import explain, parts_of
-from ocs.rating.price import Price, Rounding, billed_units, cost_of, held_for, is_free, units_within
+from ocs.rating.price import (
+    Price,
+    Rounding,
+    billed_units,
+    cost_of,
+    dearer,
+    held_for,
+    is_free,
+    units_within,
+    units_within_both,
+)
 from ocs.rating.terms import Exchange, Grace, NextBand, Tax, Terms, Tier, Tiering, terms_of, with_terms
-from ocs.rating.timetable import begun_later
+from ocs.rating.timetable import begun_later, going_on, paid_until
 from ocs.rating.units import UnitKind
 
 USE_MAX = 400
@@ -184,3 +194,47 @@ def test_explain_adds_up(price: Price, used: int, difference: int) -> None:
     assert sum(part.amount for part in parts) == cost
     printed = [parse_amount(line.split()[0], currency.scale) for line in explain(price, used, cost, currency)[1:]]
     assert sum(printed[:-1]) == printed[-1] == cost
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> tuple[Price, Price]:
+    """A price of data, and the one that follows it: as bands of one tariff may differ."""
+    before = Price(
+        kind=UnitKind.OCTETS,
+        setup=draw(st.sampled_from([0, 7])),
+        initial=draw(st.sampled_from([1, 6, 30])),
+        next=draw(st.sampled_from([1, 7, 30])),
+        initial_rate=draw(st.integers(0, 40)),
+        next_rate=draw(st.integers(0, 40)),
+        per=draw(st.sampled_from([1, 3, 100])),
+        minimum=draw(st.sampled_from([0, 0, 5])),
+        quantum=draw(st.sampled_from([1, 1, 5])),
+        terms=draw(st.sampled_from(list(Rounding))),
+    )
+    step = draw(st.sampled_from([before.next, 1, 60]))
+    return before, msgspec.structs.replace(
+        before, next=step, initial_rate=draw(st.integers(0, 40)), next_rate=draw(st.integers(0, 40))
+    )
+
+
+@given(changes(), st.integers(0, 60), st.integers(0, 80), st.integers(0, 80))
+def test_85_what_is_set_aside_covers_every_change_within_the_grant(
+    prices: tuple[Price, Price], used: int, before: int, after: int
+) -> None:
+    """Wherever in the grant the price changes, the use costs no more than the dearer of both sides [G-70] (statement 3)."""
+    first, then = prices
+    total = used + before + after
+    held = dearer(going_on(then, paid_until(first, used), cost_of(first, used)), first, total)
+    at_change = used + before
+    assert cost_of(going_on(then, paid_until(first, at_change), cost_of(first, at_change)), total) <= held
+
+
+@given(changes(), st.integers(0, 60), st.integers(0, 600), st.integers(0, 200))
+def test_85_units_within_both_prices(prices: tuple[Price, Price], used: int, budget: int, limit: int) -> None:
+    """What fits the money fits it at either price; where both have the same even increments, not one unit more does."""
+    first, then = prices
+    later = going_on(then, paid_until(first, used), cost_of(first, used))
+    found = units_within_both(later, first, budget, used + limit)
+    assert found == 0 or dearer(later, first, found) <= budget
+    if first.next == later.next and found < used + limit:
+        assert dearer(later, first, found + 1) > budget

@@ -11,9 +11,11 @@ import itertools
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -88,14 +90,18 @@ class WallClock(Clock):
 class ServedOcs:
     """``ocs serve`` on free ports, over the Valkey of the tests; PostgreSQL is not asked for anything here."""
 
-    def __init__(self, folder: Path, project_root: Path, valkey_url: str) -> None:
+    def __init__(
+        self, folder: Path, project_root: Path, valkey_url: str, changes: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """``changes`` are texts of the sample's settings and what stands there instead."""
         self.valkey_url = valkey_url
+        self.config = folder / "config"
         self.ports = {port: find_free_port() for port in (3868, 1812, 1813, 8080)}
         self.url = f"http://127.0.0.1:{self.ports[8080]}"
         self._data = folder / "data"
         shutil.copytree(project_root / "config", folder / "config")
         settings = folder / "config" / "ocs.toml"
-        settings.write_text(_settings(settings.read_text(encoding="utf-8"), self.ports), encoding="utf-8")
+        settings.write_text(_settings(settings.read_text(encoding="utf-8"), self.ports, changes), encoding="utf-8")
         servers = {"OCS_VALKEY_URL": valkey_url, "OCS_POSTGRES_DSN": f"postgresql://ocs@/ocs?host={folder}"}
         self._output = folder / "out"
         with self._output.open("wb") as output:
@@ -118,6 +124,9 @@ class ServedOcs:
                 assert time.monotonic() < deadline_s, self._output.read_text(encoding="utf-8")
             time.sleep(0.05)
 
+    def read_rates_anew(self) -> None:
+        self._process.send_signal(signal.SIGHUP)
+
     def stop(self) -> None:
         self._process.terminate()
         try:
@@ -132,7 +141,7 @@ class ServedOcs:
         )
 
 
-def _settings(text: str, ports: dict[int, int]) -> str:
+def _settings(text: str, ports: dict[int, int], more: Mapping[str, str]) -> str:
     """The sample's settings with the quota of the statements: 30 s or 1 MiB, Validity-Time 300 s, no threshold."""
     changes = {
         "seconds = 300": "seconds = 30",
@@ -141,6 +150,7 @@ def _settings(text: str, ports: dict[int, int]) -> str:
         "threshold_percent = 20": "threshold_percent = 0",
         "partitions = 16": f"partitions = {PARTITIONS}",
         **{f'"127.0.0.1:{port}"': f'"127.0.0.1:{free}"' for port, free in ports.items()},
+        **more,
     }
     for old, new in changes.items():
         assert f"{old}" in text, f"the sample has no {old}"

@@ -6,7 +6,8 @@ import pytest
 from msgspec import structs
 
 from ocs.charging.policy import FinalPolicy
-from ocs.charging.request import ChargingStatus, FinalUnitAction, RequestKind
+from ocs.charging.request import ChargingStatus, FinalHandling, FinalUnitAction, RequestKind
+from tests.scenario.test_choice import book_of
 from tests.scenario.traffic import access, diameter, granted, group
 from tests.scenario.world import POLICY, OpensWorld, World
 
@@ -55,3 +56,38 @@ async def test_other_services_and_radius_are_ended_as_before(portal: World) -> N
     await portal.change("-0.20")
     refused = await portal.charge(access(portal, "a"))
     assert refused.status is ChargingStatus.CREDIT_LIMIT_REACHED
+
+
+PLAN = """
+name = "test-eur"
+currency = "EUR"
+[[final_units]]
+service = "voice"
+action = "{action}"
+redirect = "{redirect}"
+validity_s = 900
+[[tariffs]]
+service = "voice"
+name = "Calls"
+per = "second"
+rate = "0.01"
+"""
+
+
+@pytest.mark.parametrize("default", [{}, {"voice": FinalPolicy(FinalUnitAction.RESTRICT_ACCESS, 100)}])
+async def test_g50_plan_goes_before_the_settings(open_world: OpensWorld, default: dict[str, FinalPolicy]) -> None:
+    """Redirect-Server from the plan of the account; it waits no longer than a session lives."""
+    world = await open_world(structs.replace(POLICY, finals=default))
+    await world.open("0.20")
+    world.charging.use_rates(book_of(PLAN.format(action="redirect", redirect="sip:topup@example.net")))
+    (first,) = (await world.charge(diameter(world, INITIAL, "s", 0, group(ask=0)))).groups
+    assert (first.granted, first.final, first.handling) == (20, REDIRECT, FinalHandling("sip:topup@example.net"))
+    (then,) = (await world.charge(diameter(world, UPDATE, "s", 1, group(20, 0)))).groups
+    assert (then.granted, then.final, then.validity_s) == (0, REDIRECT, POLICY.validity_s)
+
+
+async def test_g50_plan_may_end_what_the_settings_redirect(portal: World) -> None:
+    """TERMINATE in the plan: the last quota ends it for this plan's accounts."""
+    portal.charging.use_rates(book_of(PLAN.format(action="terminate", redirect="")))
+    (first,) = (await portal.charge(diameter(portal, INITIAL, "s", 0, group(ask=0)))).groups
+    assert (first.granted, first.final, first.handling) == (20, FinalUnitAction.TERMINATE, None)

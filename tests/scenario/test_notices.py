@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from msgspec import structs
 
 from balance.account import AccountState
 from ocs.charging.notices import Notice, NoticeKind
@@ -13,7 +14,7 @@ from ocs.charging.recharge import AccountDesk
 from ocs.charging.request import ChargingStatus, RequestKind
 from ocs.rating.load import load_currencies
 from tests.scenario.traffic import access, diameter, granted, group
-from tests.scenario.world import CONFIG, World
+from tests.scenario.world import CONFIG, POLICY, OpensWorld, World
 
 INITIAL, UPDATE = RequestKind.INITIAL, RequestKind.UPDATE
 REAUTHORIZE, ABORT = NoticeKind.REAUTHORIZE, NoticeKind.ABORT
@@ -143,3 +144,46 @@ async def test_operator_closes_one_session(world: World, heard: Heard) -> None:
     assert await heard.news() == [(ABORT, "gy:s", "pgw.example.net")]
     assert not await world.desk.abort_session("A", "gy:other", actor="api:1", reason="")
     assert not await world.desk.abort_session("B", "gy:s", actor="api:1", reason="")
+
+
+async def test_72_who_holds_all_the_money_gives_half_of_it_back(open_world: OpensWorld) -> None:
+    """Statement 72: the second is refused, the first asked to come; it leaves half, and money is never promised twice."""
+    world = await open_world(structs.replace(POLICY, reclaims=True))
+    heard = Heard(world)
+    world.charging.on_short = heard.notifier.short_of_money
+    await start(world, heard, "0.30")
+    await world.charge(diameter(world, INITIAL, "a", 0, group(ask=0)))
+    for attempt in ("b", "c"):  # the second refusal of a moment asks nobody again
+        refused = await world.charge(diameter(world, INITIAL, attempt, 0, group(ask=0)))
+        assert refused.status is ChargingStatus.CREDIT_LIMIT_REACHED
+    await heard.notifier.close()
+    assert [(notice.session_key, notice.takes_half) for notice in heard.notices] == [("gy:a", True)]
+    world.charging.halve("gy:a")
+    (left,) = (await world.charge(diameter(world, UPDATE, "a", 1, group(10, 0)))).groups
+    assert (left.granted, left.final) == (10, -1), "half of the 0.20 that is left, and not the last"
+    (second,) = (await world.charge(diameter(world, INITIAL, "d", 0, group(ask=0)))).groups
+    assert (second.granted, second.final >= 0) == (10, True)
+    assert (await world.figures())[2] == 0
+    (again,) = (await world.charge(diameter(world, UPDATE, "a", 2, group(5, 0)))).groups
+    assert again.granted == 5, "asked once, halved once"
+    await world.check_books()
+
+
+async def test_72_half_of_too_little_is_not_halved(open_world: OpensWorld) -> None:
+    """Where half of it buys nothing, the session that runs keeps what it needs."""
+    world = await open_world(structs.replace(POLICY, reclaims=True))
+    await world.open("0.50")
+    await world.charge(diameter(world, INITIAL, "a", 0, group(ask=30), destination="200"))
+    world.charging.halve("gy:a")
+    (left,) = (await world.charge(diameter(world, UPDATE, "a", 1, group(0, 30), destination="200"))).groups
+    assert left.granted == 30
+
+
+async def test_72_refusal_without_other_sessions_asks_nobody(open_world: OpensWorld) -> None:
+    """There is nothing that anybody could give back."""
+    world = await open_world(structs.replace(POLICY, reclaims=True))
+    asked: list[str] = []
+    world.charging.on_short = lambda account_id, _key: asked.append(account_id)
+    await world.open("0")
+    await world.charge(diameter(world, INITIAL, "a", 0, group(ask=0)))
+    assert asked == []

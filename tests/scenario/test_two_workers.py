@@ -43,7 +43,7 @@ async def test_115_a_session_goes_on_at_another_worker(workers: tuple[World, Wor
 
 
 async def test_116_a_request_at_both_workers_is_executed_once(workers: tuple[World, World]) -> None:
-    """The same CCR-U at both at once, and the CCR-T at one after the other: equal answers, one debit [G-92] [B-62] [B-91]."""
+    """The same CCR-U at both at once, and the CCR-T at one after the other: equal answers, one debit [G-92] [B-62] [B-91]. [C-403]"""
     one, two = workers
     await one.charge(diameter(one, INITIAL, "s", 0, group(ask=0)))
     await two.charge(diameter(two, UPDATE, "s", 1, group(1, 0)))

@@ -19,6 +19,7 @@ from balance.store import BackendUnavailable, Subscriber
 from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
+from ocs.api.ports import PeerView
 from ocs.billing.cdrs import CdrRow, CursorError, JournalRow, Page
 from ocs.charging.operations import AccountFault, BucketOptions, RechargeResult, RechargeStatus
 from ocs.charging.recharge import SessionView, SubscriberFault
@@ -295,6 +296,7 @@ class World:
     client: httpx.AsyncClient
     now_ms: int = NOW_MS
     rate_version: str = "abc"
+    peers: tuple[PeerView, ...] = ()
 
     async def token(self, *scopes: Scope) -> str:
         """A new key's token."""
@@ -327,6 +329,9 @@ def make_world(requests_per_minute: int = 60_000) -> World:
     async def rates_check() -> str:
         return "" if world.rate_version else "no rate book is loaded"
 
+    async def peers() -> tuple[PeerView, ...]:
+        return world.peers
+
     client_redis = cast(Redis, redis)
     context = Context(
         accounts=accounts,
@@ -337,6 +342,7 @@ def make_world(requests_per_minute: int = 60_000) -> World:
         rates=rates,
         clock=clock,
         checks={"valkey": store_check, "rates": rates_check},
+        peers=peers,
         requests_per_minute=requests_per_minute,
     )
     transport = httpx.ASGITransport(app=cast(Any, create_app(context)))

@@ -111,6 +111,7 @@ async def test_a_cdr_says_how_its_price_came_about(world: World) -> None:
             "destination": "Germany",
             "prefix": "49",
             "source": "decks/r.csv:3",
+            "since": None,
             "explanation": [],
         }
     ]

@@ -33,6 +33,7 @@ ROUTES = [
     ("GET", "/v1/rates/explanation?plan=retail-eur&number=49", Scope.RATES_READ),
     ("POST", "/v1/rates/reload", Scope.RATES_WRITE),
     ("POST", "/v1/rates/decks/acme-usd/activations", Scope.RATES_WRITE),
+    ("GET", "/v1/diameter/peers", Scope.PEERS_READ),
     ("POST", "/v1/subscribers", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/subscribers/s1", Scope.ACCOUNTS_READ),
     ("GET", "/v1/subscribers?identity=e164:49", Scope.ACCOUNTS_READ),

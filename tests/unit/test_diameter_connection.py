@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from ocs.net.diameter_connection import DiameterConnection, _address
+from ocs.net.diameter_connection import DiameterConnection
 from ocs.net.diameter_peers import REFUSED_NAMES_MAX, PeerBook
 from ocs.net.diameter_server import DiameterServer
+from ocs.net.diameter_transport import plain_address
 from protocols.diameter import avp, base, codes
 from tests.builders_gy import capabilities_request, ccr
 from tests.integration.diameter_world import CURRENCIES, NOW_MS, StandIn, settings
@@ -94,7 +95,7 @@ async def test_client_that_is_gone_before_it_is_looked_at() -> None:
 )
 def test_addresses(shown: str, address: str) -> None:
     """A socket for both kinds shows IPv4 addresses as IPv6; a zone means nothing to a peer."""
-    assert _address(shown) == address
+    assert plain_address(shown) == address
 
 
 def test_host_ip_address_has_its_family() -> None:

@@ -52,8 +52,8 @@ def test_routes_are_learned_and_bounded() -> None:
     assert book.learn("C.example.net", "realm", "agent.example.net") is None
     for number in range(ROUTES_MAX):
         book.learn(f"{number}.example.net", "realm", "agent.example.net")
-    assert book.route("c.example.net") is None
-    assert book.route("0.EXAMPLE.net") is not None
+    assert book.route("c.example.net", 0) is None
+    assert book.route("0.EXAMPLE.net", 0) is not None
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ def test_voice_request() -> None:
         fingerprint=request.fingerprint,
         peer="client.example.net",
         cause="logout",
+        is_sub=True,
     )
 
 
@@ -132,7 +133,7 @@ def test_unknown_service_context_is_5031(context: str) -> None:
     ],
 )
 def test_identities(subscribers: list[tuple[int, str]], context: str, identities: tuple[str, ...]) -> None:
-    """gy-ro 15: prefixes, normal forms, and the usual order for voice and for data."""
+    """gy-ro 15: prefixes, normal forms, and the usual order for voice and for data. [C-202]"""
     avps = [subscription(kind, data) for kind, data in subscribers]
     assert translated(ccr(*avps, subscriber=None, context=context)).identities == identities
 
@@ -364,7 +365,7 @@ CALL = ccr(mscc(seconds(RSU, 60), rating_group=100, service=1000))
 
 
 def test_grant_within_a_group() -> None:
-    """G-21, G-30: identity, units, conditions and a result of its own come back in the MSCC (statement 74) [G-50] [G-55]."""
+    """G-21, G-30: identity, units, conditions and a result of its own come back in the MSCC (statement 74) [G-50] [G-55]. [C-203] [C-503]"""
     grant = GroupAnswer(GroupKey(100, (1000,)), OK, S, 60, 600, 0, 12)
     answer = answered(CALL, ChargingAnswer(OK, (grant,), 5, "EUR"))
     assert answer.number(codes.RESULT_CODE) == 2001
@@ -436,7 +437,7 @@ def test_42_one_group_without_tariff() -> None:
 
 @pytest.mark.parametrize("status", list(ChargingStatus))
 def test_g31_every_status_has_its_code(status: ChargingStatus) -> None:
-    """G-31: an error of the command comes without groups, E goes with 3xxx only, the mandatory AVPs always [G-1]."""
+    """G-31: an error of the command comes without groups, E goes with 3xxx only, the mandatory AVPs always [G-1]. [C-209]"""
     grant = GroupAnswer(GroupKey(100, (1000,)), OK, S, 60)
     answer = answered(CALL, ChargingAnswer(status, (grant,)))
     assert answer.number(codes.RESULT_CODE) == RESULT_CODES[status]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from balance.money import Currency
+from ocs.charging.policy import final_policy
 from ocs.charging.request import (
     ChargingAnswer,
     ChargingRequest,
@@ -13,9 +15,10 @@ from ocs.charging.request import (
     GroupAnswer,
     GroupKey,
 )
-from ocs.gateways.gy import GyConfig, charging_request, credit_control_answer
+from ocs.gateways.gy import GyConfig, charging_request, credit_control_answer, wire_time_s
+from ocs.rating.finals import FinalUnits
 from ocs.rating.units import UnitKind
-from ocs.settings import CreditControl, FinalUnits, Settings
+from ocs.settings import ClientAbilities, CreditControl, Settings
 from protocols.diameter import avp, codes
 from protocols.diameter.gy import CreditControlRequest, read_request
 from protocols.diameter.message import Message
@@ -24,12 +27,14 @@ from tests.builders_gy import DATA, ccr, group, mscc, seconds, subscription
 
 NODE = LocalNode("ocs.example.net", "example.net")
 NOW_MS = 1_790_000_000_000
-FINALS = (
-    FinalUnits(service="data", action="redirect", redirect="http://portal.example.net/", filter_ids=("free",)),
-    FinalUnits(service="voice", action="redirect", redirect="sip:topup@example.net"),
-    FinalUnits(service="sms", action="redirect", redirect="2001:db8::1"),
-    FinalUnits(service="mms", action="restrict", filter_rules=("permit out ip from 192.0.2.1 to any",)),
-)
+FINALS = {
+    DATA: FinalUnits(service="data", action="redirect", redirect="http://portal.example.net/", filter_ids=("free",)),
+    "32260@3gpp.org": FinalUnits(service="voice", action="redirect", redirect="sip:topup@example.net"),
+    "32274@3gpp.org": FinalUnits(service="sms", action="redirect", redirect="2001:db8::1"),
+    "32270@3gpp.org": FinalUnits(
+        service="mms", action="restrict", filter_rules=("permit out ip from 192.0.2.1 to any",)
+    ),
+}
 Found = dict[int, int]
 
 
@@ -59,8 +64,11 @@ def success(*groups: GroupAnswer, cost: int = 0, available: int = 0) -> Charging
     return ChargingAnswer(ChargingStatus.SUCCESS, groups, cost, "EUR", available)
 
 
-def final(granted: int, action: FinalUnitAction) -> GroupAnswer:
-    return GroupAnswer(GroupKey(1), ChargingStatus.SUCCESS, UnitKind.SECONDS, granted, 60, action)
+def final(granted: int, context: str = "") -> GroupAnswer:
+    """The last grant, or none; what follows is as ``context`` has it in FINALS, else the end."""
+    last = GroupAnswer(GroupKey(1), ChargingStatus.SUCCESS, UnitKind.SECONDS, granted, 60, FinalUnitAction.TERMINATE)
+    policy = final_policy(FINALS[context], 600) if context else None
+    return last if policy is None else policy.applied(last)
 
 
 ASKING = mscc(seconds(codes.REQUESTED_SERVICE_UNIT, 60), rating_group=1)
@@ -77,9 +85,9 @@ FINAL_UNIT = (codes.MULTIPLE_SERVICES_CREDIT_CONTROL, codes.FINAL_UNIT_INDICATIO
 )
 def test_g50_redirect_has_its_server(context: str, kind: int, address: str) -> None:
     """Final-Unit-Indication {REDIRECT, Redirect-Server {type, address}}, with or without units [G-51]."""
-    gateway = config(final_units=FINALS)
+    gateway = config()
     for granted in (20, 0):
-        answer = success(final(granted, FinalUnitAction.REDIRECT))
+        answer = success(final(granted, context))
         data, found = answered(ccr(ASKING, context=context), answer, gateway)
         unit = inside(data, found, *FINAL_UNIT)
         assert avp.u32(data, unit[codes.FINAL_UNIT_ACTION]) == 1
@@ -93,8 +101,8 @@ def test_g50_redirect_has_its_server(context: str, kind: int, address: str) -> N
 
 def test_restrict_access_says_what_stays_allowed() -> None:
     """Final-Unit-Indication {RESTRICT_ACCESS, Restriction-Filter-Rule}; also at command level."""
-    gateway = config(final_units=FINALS)
-    answer = success(final(20, FinalUnitAction.RESTRICT_ACCESS))
+    gateway = config()
+    answer = success(final(20, "32270@3gpp.org"))
     frame = ccr(seconds(codes.REQUESTED_SERVICE_UNIT, 60), context="32270@3gpp.org")
     data, found = answered(frame, answer, gateway)
     unit = inside(data, found, codes.FINAL_UNIT_INDICATION)
@@ -104,7 +112,7 @@ def test_restrict_access_says_what_stays_allowed() -> None:
 
 def test_terminate_has_no_other_member() -> None:
     """gy-ro 8: with TERMINATE no other member may be present."""
-    data, found = answered(ccr(ASKING), success(final(20, FinalUnitAction.TERMINATE)), config(final_units=FINALS))
+    data, found = answered(ccr(ASKING), success(final(20)), config())
     unit = inside(data, found, *FINAL_UNIT)
     assert (list(unit), avp.u32(data, unit[codes.FINAL_UNIT_ACTION])) == ([codes.FINAL_UNIT_ACTION], 0)
 
@@ -180,3 +188,62 @@ def test_g81_refund_without_a_name_leads_nowhere() -> None:
     request = charging_request(decoded(ccr(avp.avp_u32(codes.REQUESTED_ACTION, 1), kind=4)), NOW_MS, config())
     assert isinstance(request, ChargingRequest)
     assert request.refund_of == ""
+
+
+@pytest.mark.parametrize("in_group", [True, False])
+def test_g70_grant_over_a_change_says_when(in_group: bool) -> None:
+    """Tariff-Time-Change stands within the Granted-Service-Unit, in the seconds of Diameter's epoch, which wrap in 2036."""
+    answer = success(GroupAnswer(GroupKey(1), ChargingStatus.SUCCESS, 2, 1000, 300, change_at_ms=NOW_MS + 60_000))
+    wish = group(codes.REQUESTED_SERVICE_UNIT)
+    data, found = answered(ccr(mscc(wish, rating_group=1) if in_group else wish, context=DATA), answer, config())
+    way = (codes.MULTIPLE_SERVICES_CREDIT_CONTROL, codes.GRANTED_SERVICE_UNIT)
+    members = inside(data, found, *way[0 if in_group else 1 :])
+    assert avp.u32(data, members[codes.TARIFF_TIME_CHANGE]) == NOW_MS // 1000 + 60 + 2_208_988_800
+    assert avp.u64(data, members[codes.CC_TOTAL_OCTETS]) == 1000
+    assert wire_time_s(2_085_978_496_000) == 0
+
+
+@pytest.mark.parametrize(
+    ("hosts", "tells"),
+    [
+        ({}, False),
+        ({"client.example.net": True}, True),
+        ({"Client.Example.Net": True}, True),
+        ({"other.example.net": True}, False),
+        ({"*": True}, True),
+        ({"*": True, "client.example.net": False}, False),
+    ],
+)
+def test_g73_who_is_told_of_a_change(hosts: dict[str, bool], tells: bool) -> None:
+    """Tariff-Time-Change goes only to clients of which the operator says that they know it."""
+    clients = tuple(ClientAbilities(host=host, tariff_time_change=can) for host, can in hosts.items())
+    request = charging_request(decoded(ccr(mscc(seconds(437, 1)))), NOW_MS, config(clients=clients))
+    assert isinstance(request, ChargingRequest)
+    assert request.tells_sides is tells
+
+
+@pytest.mark.parametrize(("context", "knows"), [(DATA, True), (DATA, False), ("", True), ("", False)])
+def test_g54_successor_goes_beside_the_older_indication(context: str, knows: bool) -> None:
+    """Clients of RFC 8506 get QoS-Final-Unit-Indication, too; it has no M bit, so that nobody must understand it."""
+    clients = (ClientAbilities(host="client.example.net", qos_final_unit=True),) if knows else ()
+    data, found = answered(ccr(ASKING, context=DATA), success(final(20, context)), config(clients=clients))
+    group_found = inside(data, found, codes.MULTIPLE_SERVICES_CREDIT_CONTROL)
+    assert codes.FINAL_UNIT_INDICATION in group_found
+    assert (codes.QOS_FINAL_UNIT_INDICATION in group_found) == knows
+    if knows:
+        unit = inside(data, group_found, codes.QOS_FINAL_UNIT_INDICATION)
+        assert avp.u32(data, unit[codes.FINAL_UNIT_ACTION]) == (1 if context else 0)
+        assert not data[group_found[codes.QOS_FINAL_UNIT_INDICATION] + 4] & codes.MANDATORY_BIT
+
+
+def test_no_vendor_avp_must_be_known_but_the_thresholds() -> None:
+    """C-304: with everything told, the M bit of a vendor's AVP stands on quota conditions alone, which all dictionaries have."""
+    everything = config(tell_cost=True, tell_balance=True, quota_holding_s=60)
+    last = GroupAnswer(GroupKey(1), ChargingStatus.SUCCESS, UnitKind.SECONDS, 60, 600, 0, 12)
+    answer = structs.replace(success(last, cost=5, available=7), low_balance=True)
+    event = avp.avp_u32(codes.REQUESTED_ACTION, 0)
+    for kind in (1, 2, 3, 4):
+        data, found = answered(ccr(ASKING, event, kind=kind), answer, everything)
+        inner = inside(data, found, codes.MULTIPLE_SERVICES_CREDIT_CONTROL)
+        demanded = {key for places in (found, inner) for key, at in places.items() if key >> 32 and data[at + 4] & 0x40}
+        assert demanded == {codes.TIME_QUOTA_THRESHOLD, codes.QUOTA_HOLDING_TIME}

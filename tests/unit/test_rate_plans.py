@@ -284,3 +284,32 @@ def test_editions_that_contradict_each_other(later: str, said: str) -> None:
     """Two that begin at once, and what has to be the same in all of them."""
     faults = [str(fault) for fault in load('currency = "EUR"\n' + OLD, later=later).faults]
     assert any(said in fault for fault in faults), faults
+
+
+PORTAL = '[[final_units]]\nservice = "voice"\naction = "redirect"\nredirect = "sip:topup@example.net"\n'
+
+
+def test_g50_a_plan_says_what_follows_on_the_last_quota() -> None:
+    """By service; what a plan does not say is as its parent has it."""
+    base = 'final_units = [{ service = "sms", action = "restrict", filter_ids = ["free"] }]\n' + SMS.format(
+        "SMS", "0.10", ""
+    )
+    found = book(HEAD + PORTAL + CALLS.format("Acme", 'deck = "special"'), base)
+    assert found.final_units["heir", "voice"].redirect == "sip:topup@example.net"
+    assert found.final_units["heir", "sms"] == found.final_units["base", "sms"]
+    assert ("base", "voice") not in found.final_units
+
+
+@pytest.mark.parametrize(
+    ("final", "fault"),
+    [
+        ('service = "vioce"', "final_units.service: the plan does not sell 'vioce' (did you mean voice?)"),
+        ('service = "voice"\naction = "redirect"', "final_units.redirect: belongs to the action redirect"),
+        ('service = "voice"\nvalidity_s = 1', "final_units.validity_s: is 1 (choose 10 or more)"),
+        ('service = "voice"\n[[final_units]]\nservice = "voice"', "final_units.service: voice stands here twice"),
+    ],
+)
+def test_faults_of_final_units(final: str, fault: str) -> None:
+    """Each has its place and its cure."""
+    result = load(f"{HEAD}[[final_units]]\n{final}\n")
+    assert any(fault in str(each) for each in result.faults), result.faults

@@ -191,6 +191,20 @@ def test_85_data_carries_what_it_has_cost_over_a_switch() -> None:
     ]
 
 
+def test_84_85_an_increment_that_is_paid_is_used_to_its_end() -> None:
+    """Half a MiB before six is billed as one: what is used after it is in there first, whatever the fee and first step."""
+    data = TT.replace('"second"', '"MiB"').replace(
+        'rate = "0.01"', 'rate = "0.01"\nsetup = "0.10"\ninitial = "2 MiB"\nnext = "1 MiB"'
+    )
+    mib = 1_048_576
+    first = price(data, "2026-09-21T17:59:50+02:00")
+    then = carried_over(first, 10, mib // 2, cost_of(first, mib // 2))
+    assert cost_of(then, mib // 2) == cost_of(then, 2 * mib) == eur("0.14")
+    assert cost_of(then, 2 * mib + 1) == cost_of(then, 3 * mib) == eur("0.15")
+    nothing = carried_over(first, 10, 0, 0)
+    assert cost_of(nothing, 1) == eur("0.12"), "nothing was used before: the fee and the first step are still due"
+
+
 DECK = """prefix,destination,rate,rate:day,setup:day,next
 49,Germany,0.01,0.02,,
 33,France,0.03,,,

@@ -146,6 +146,16 @@ credentials = "perhaps"
             "3: credit_control.final_units.validity_s: is 601 (choose 10 to quota.validity_s, 600)",
         ),
         (
+            '[[credit_control.clients]]\nhost = "pgw"\n',
+            "2: credit_control.clients.host: 'pgw' is no domain name (write its Origin-Host, or \"*\" for all others)",
+        ),
+        (
+            '[[credit_control.clients]]\nhost = "*"\n[[credit_control.clients]]\nhost = "*"\n',
+            "credit_control.clients.host: * stands here twice",
+        ),
+        ("[rates]\nreauthorizations_per_s = 0\n", "2: rates.reauthorizations_per_s: is 0 (choose 1 to 100000)"),
+        ("[retention]\nevent_s = 10\n", "2: retention.event_s: is 10 (choose 600 to 2678400)"),
+        (
             '[[radius.clients]]\nname = "a b"\nnetworks = []\nsecret = "short"\ninterim_s = 5\n',
             "2: radius.clients.name: 'a b' is no plain name",
         ),

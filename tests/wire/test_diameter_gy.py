@@ -92,7 +92,7 @@ def open5gs() -> bytes:
 
 
 def test_kamailio_request() -> None:
-    """client-expectations 2.1: doubled Origin-*, accounting AVPs and no Auth-Application-Id are taken [B-26]."""
+    """client-expectations 2.1: doubled Origin-*, accounting AVPs and no Auth-Application-Id are taken [B-26]. [C-201]"""
     request = read(kamailio())
     (only,) = request.groups
     assert (request.session_id, request.origin_host) == ("client.example.net;1;1", "client.example.net")
@@ -108,7 +108,7 @@ def test_kamailio_request() -> None:
 
 
 def test_open5gs_request() -> None:
-    """client-expectations 3: one anonymous group, input and output without a total."""
+    """client-expectations 3: one anonymous group, input and output without a total. [C-306]"""
     request = read(open5gs())
     (only,) = request.groups
     assert (only.rating_group, only.service_ids) == (-1, ())
@@ -150,7 +150,7 @@ def test_units_at_command_level_and_money() -> None:
 
 
 def test_proxy_infos_are_kept_in_order() -> None:
-    """B-76: three Proxy-Infos, unchanged and in their order [B-26]."""
+    """B-76: three Proxy-Infos, unchanged and in their order [B-26]. [C-401]"""
     infos = [group(codes.PROXY_INFO, avp.avp_text(280, host), avp.avp(33, b"x")) for host in ("c.net", "a.net", "b")]
     assert read(ccr(*infos)).proxies == b"".join(infos)
     assert read(ccr()).proxies == b""
@@ -276,7 +276,7 @@ SHORT_TIME = avp.avp(codes.CC_TIME, b"\1\2")
     ],
 )
 def test_faults_have_their_failed_avp(frame: bytes, expected: int, failed: bytes) -> None:
-    """Each fault names the very AVP, within its parents when it was nested (RFC 6733, 7.5)."""
+    """Each fault names the very AVP, within its parents when it was nested (RFC 6733, 7.5). [C-504]"""
     fault = fault_of(frame)
     assert (fault.result_code, fault.failed_avp) == (expected, failed)
 
@@ -300,7 +300,7 @@ def parsed(data: bytes) -> tuple[Message, dict[int, list[bytes]]]:
 
 @pytest.mark.parametrize("without", [(), (codes.SERVICE_CONTEXT_ID,), (codes.CC_REQUEST_NUMBER,), (codes.SESSION_ID,)])
 def test_fault_answers_meet_the_grammar(without: tuple[int, ...]) -> None:
-    """client-expectations 3.3, 5: Auth-Application-Id, type and number also on 5xxx; where they are missing, E."""
+    """client-expectations 3.3, 5: Auth-Application-Id, type and number also on 5xxx; where they are missing, E. [C-303]"""
     infos = [group(codes.PROXY_INFO, avp.avp_text(280, host), avp.avp(33, b"x")) for host in ("c.net", "a.net")]
     message = Message(ccr(UNKNOWN, *infos, number=4, without=without))
     fault = read_request(message, NODE)
@@ -365,7 +365,7 @@ def test_requests_cut_anywhere_are_answered(name: str) -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_flipped_bit_is_answered(name: str) -> None:
-    """Each single bit of the message flipped in turn."""
+    """Each single bit of the message flipped in turn. [C-308]"""
     sample = SAMPLES[name]
     for bit in range(160, len(sample) * 8):
         data = bytearray(sample)

@@ -74,7 +74,7 @@ def result_code(message: Message) -> int:
 
 
 def test_cea_has_what_clients_look_for() -> None:
-    """Kamailio needs the vendor-specific application, OTP the whole grammar (client-expectations 1.2, 5) [B-42]."""
+    """Kamailio needs the vendor-specific application, OTP the whole grammar (client-expectations 1.2, 5) [B-42]. [C-102]"""
     peer = new_peer()
     peer.receive_data(capabilities_request(), T0)
     peer.next_event()
@@ -116,7 +116,7 @@ def vendor_specific(application_id: int) -> bytes:
     ],
 )
 def test_b41_common_applications(more: list[bytes], expected: int) -> None:
-    """B-41: the intersection counts, whatever the vendor; without one, 5010 and the end."""
+    """B-41: the intersection counts, whatever the vendor; without one, 5010 and the end. [C-301] [C-501]"""
     peer = new_peer()
     peer.receive_data(capabilities_request("client.example.net", "example.net", *more), T0)
     if expected == 2001:
@@ -130,7 +130,7 @@ def test_b41_common_applications(more: list[bytes], expected: int) -> None:
 
 
 def test_cer_without_host_ip_address_is_welcome() -> None:
-    """Kamailio 5.6 leaves it out in one start of four (client-expectations 1.1)."""
+    """Kamailio 5.6 leaves it out in one start of four (client-expectations 1.1). [C-101]"""
     avps = CLIENT.origin + avp.avp_u32(codes.VENDOR_ID, 10415) + vendor_specific(4)
     peer = new_peer()
     peer.receive_data(encode(codes.REQUEST, codes.CAPABILITIES_EXCHANGE, 0, 1, 1, avps), T0)
@@ -257,7 +257,7 @@ def test_b10_wrong_length_is_5015_and_the_end() -> None:
 
 
 def test_b12_too_large_is_dropped_at_once() -> None:
-    """B-11, B-12: no answer, no collecting, an abortive end."""
+    """B-11, B-12: no answer, no collecting, an abortive end. [C-502]"""
     peer = open_peer(octets_max=1000)
     peer.receive_data(b"GET / HTTP/1.1\r\nHost: example.net\r\n\r\n", T0)
     (closed,) = events(peer)
@@ -275,7 +275,7 @@ def test_b48_second_capabilities_exchange_ends_it() -> None:
 
 
 def test_b50_dpr_waits_for_the_answers() -> None:
-    """B-50: requests already received are answered before the DPA, since who receives that closes."""
+    """B-50: requests already received are answered before the DPA, since who receives that closes. [C-404]"""
     peer = open_peer()
     peer.receive_data(ccr() + base.disconnect_request(CLIENT, DisconnectCause.BUSY, 11, 12), T0)
     request, stopping = events(peer)
@@ -341,7 +341,7 @@ def test_watchdog_asks_suspects_and_closes() -> None:
 
 
 def test_watchdog_is_content_with_an_answer() -> None:
-    """A DWA clears the pending DWR; any message leads a suspect back [B-60]."""
+    """A DWA clears the pending DWR; any message leads a suspect back [B-60]. [C-103]"""
     peer = open_peer(watchdog_ms=TW)
     peer.handle_timer(T0 + TW)
     (dwr,) = answers(peer)

@@ -34,7 +34,7 @@ def open_peer() -> Peer:
     ("build", "command"), [(re_auth_request, codes.RE_AUTH), (abort_session_request, codes.ABORT_SESSION)]
 )
 def test_b78_b105_b106_request_is_addressed_to_the_sessions_client(build: object, command: int) -> None:
-    """Session-Id first, our Origin-*, the client's names as Destination-*, application 4, proxiable."""
+    """Session-Id first, our Origin-*, the client's names as Destination-*, application 4, proxiable. [C-402]"""
     assert callable(build)
     message = Message(build(OCS, ADDRESS, Identifiers(5, 6)))
     assert (message.flags, message.command, message.application_id) == (0xC0, command, 4)

@@ -1,0 +1,125 @@
+"""Which tariff a group is charged by: chosen when it is first used, and anew when its user or the rates have moved on. Pure.
+
+A group keeps its tariff (ADR 9) until the network in which its user roams chooses another price, or the operator lets open
+sessions follow changed rates. Then what was used has its old price and the next grant the new one [G-60] (statements 88, 89).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from msgspec import structs
+
+from balance.account import Account
+from ocs.charging.course import by_another_tariff, costs_the_same, pinned_at_ms
+from ocs.charging.decision import Case, Rates
+from ocs.charging.policy import FinalPolicy, final_policy
+from ocs.charging.request import ChargingStatus, GroupKey, RequestKind
+from ocs.charging.session import Course, CreditSession, GroupState
+from ocs.rating.origins import Origin
+from ocs.rating.price import Tariff
+from ocs.rating.ratebook import RatingFault
+from ocs.rating.terms import price_of_time
+
+_STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BARRED}
+
+
+def new_state(case: Case, account: Account, session: CreditSession, key: GroupKey) -> GroupState | ChargingStatus:
+    """The group as it begins. An emergency number has no plan, and no currency."""
+    case.request.complete()
+    network = case.request.network or session.network
+    tariff = _tariff(case.rates, _payer(account), session, key, session.opened_at_ms, network)
+    if isinstance(tariff, ChargingStatus):
+        return tariff
+    if network == session.network:
+        return GroupState(key, tariff)
+    return GroupState(key, tariff, course=Course(from_ms=case.request.event_at_ms, network=network))
+
+
+def may_choose_anew(case: Case, account: Account, session: CreditSession) -> bool:
+    """Tell whether anything that chooses prices can have changed since the session's last grant. Asked for every update."""
+    request, rates = case.request, case.rates
+    if request.kind is not RequestKind.UPDATE or request.cumulative:
+        return False  # RADIUS calls hold a grant for all that they can pay, and Rf reports what is over
+    if rates.by_network and (account.rate_plan, session.service) in rates.by_network:
+        request.complete()
+        return True
+    return case.follow_since_ms > 0
+
+
+def chosen_anew(case: Case, account: Account, session: CreditSession, state: GroupState) -> GroupState | ChargingStatus:
+    """The group, charged by what applies now; as it is if that costs the same, or is counted in other units."""
+    known = _network_of(session, state)
+    network = case.request.network or known
+    has_moved = network != known and bool(case.rates.by_network)
+    is_outdated = pinned_at_ms(state, session) < case.follow_since_ms and state.tariff.version != case.rates.version
+    if not has_moved and not is_outdated:
+        return state
+    event_at_ms = case.request.event_at_ms
+    tariff = _tariff(case.rates, _payer(account), session, state.key, event_at_ms, network)
+    if isinstance(tariff, ChargingStatus):
+        return tariff
+    if not _is_other(state, session, tariff, event_at_ms):
+        return state
+    return by_another_tariff(state, tariff, event_at_ms, network if has_moved else known)
+
+
+def final_for(case: Case, account: Account, session: CreditSession) -> FinalPolicy | None:
+    """What follows on the last quota, unless that is the end: as the plan says it, else the settings. Not for RADIUS."""
+    request, policy = case.request, case.policy
+    if request.cumulative or request.lease_ms:
+        return None
+    own = case.rates.final_units.get((account.rate_plan, session.service))
+    return policy.finals.get(session.service) if own is None else final_policy(own, policy.validity_s)
+
+
+def is_concerned(rates: Rates, session: CreditSession, now_ms: int) -> bool:
+    """Tell whether these rates charge what an open session uses from now on otherwise than it is charged."""
+    payer = _Payer(session.rate_plan, session.currency)
+    for state in session.groups:
+        tariff = _tariff(rates, payer, session, state.key, now_ms, _network_of(session, state))
+        if isinstance(tariff, ChargingStatus) or _is_other(state, session, tariff, now_ms):
+            return True
+    return False
+
+
+class _Payer(NamedTuple):
+    """What of an account chooses prices."""
+
+    rate_plan: str
+    currency: str
+
+
+def _payer(account: Account) -> _Payer:
+    return _Payer(account.rate_plan, account.currency)
+
+
+def _network_of(session: CreditSession, state: GroupState) -> str:
+    return (state.course.network if state.course is not None else "") or session.network
+
+
+def _is_other(state: GroupState, session: CreditSession, tariff: Tariff, at_ms: int) -> bool:
+    is_same_unit = tariff.price.kind is state.tariff.price.kind
+    return is_same_unit and not costs_the_same(state, session, tariff, at_ms)
+
+
+def _tariff(
+    rates: Rates, payer: _Payer, session: CreditSession, key: GroupKey, at_ms: int, network: str
+) -> Tariff | ChargingStatus:
+    tariff = rates.tariff_for(
+        payer.rate_plan,
+        session.service,
+        key.rating_group,
+        key.service_ids,
+        session.destination,
+        at_ms,
+        Origin(session.origin, session.peer, network),
+    )
+    if isinstance(tariff, RatingFault):
+        return _STATUS.get(tariff, ChargingStatus.RATING_FAILED)
+    if tariff.plan and rates.currency_of(payer.rate_plan) != payer.currency:
+        return ChargingStatus.RATING_FAILED
+    if key.beside:
+        time = price_of_time(tariff.price)
+        return ChargingStatus.RATING_FAILED if time is None else structs.replace(tariff, price=time)
+    return tariff
