@@ -8,6 +8,7 @@ What a process remembers (wrong attempts, used nonces) is bounded; what the othe
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
@@ -31,6 +32,8 @@ from protocols.radius.packet import VALUE_OCTETS_MAX, Packet
 from protocols.radius.reading import Field, Reading
 from protocols.radius.records import Credentials, credentials_of, is_password_right, is_secret_suspect
 
+NONCE_COUNT_DIGITS_MAX: Final = 12  # eight by the book; what is longer would not be exact everywhere it is kept
+_HEX: Final = re.compile(r"[0-9A-Fa-f]+", re.ASCII)
 NONCE_KEEP_MS: Final = 300_000
 REMEMBERED_MAX: Final = 65_536
 
@@ -93,9 +96,8 @@ class UsedNonces:
 
     def is_heard_before(self, digest: Digest) -> bool:
         """An equal count is the client's own repeat."""
-        try:
-            count = int(digest.nonce_count, 16)
-        except ValueError:
+        count = _uses(digest)
+        if count is None:
             return bool(digest.nonce_count)
         highest = self._counts.pop(digest.nonce, 0)
         self._counts[digest.nonce] = max(count, highest)
@@ -139,9 +141,16 @@ def used_nonce(packet: Packet, profile: Profile, now_ms: int) -> Used | None:
     """The nonce of ours that a right digest used, to be compared with what other processes have heard; else None."""
     digest = digest_of(packet.attributes)
     age_ms = nonce_age_ms(digest.nonce, profile.secret, now_ms) if digest is not None else None
-    if digest is None or age_ms is None or not digest.nonce_count:
+    if digest is None or age_ms is None:
         return None
-    return Used(digest.nonce, now_ms - age_ms, int(digest.nonce_count, 16))
+    count = _uses(digest)
+    return Used(digest.nonce, now_ms - age_ms, count) if count is not None else None
+
+
+def _uses(digest: Digest) -> int | None:
+    """nonce-count: eight hexadecimal digits (RFC 2617, section 3.2.2); None for anything that is no such number."""
+    said = digest.nonce_count
+    return int(said, 16) if len(said) <= NONCE_COUNT_DIGITS_MAX and _HEX.fullmatch(said) else None
 
 
 def _first_look_at_digest(digest: Digest, packet: Packet, profile: Profile, chance: bytes, now_ms: int) -> Check | None:

@@ -14,7 +14,7 @@ from structures import damaged_packet
 from balance.store import Subscriber
 from ocs.charging.request import ChargingRequest
 from ocs.gateways.radius import Profile, accounting_request, authorization_request, profile_of
-from ocs.gateways.radius_credentials import UsedNonces, first_look, second_look, who_tries
+from ocs.gateways.radius_credentials import UsedNonces, first_look, second_look, used_nonce, who_tries
 from ocs.gateways.radius_names import identities_of
 from ocs.gateways.radius_products import load_products
 from ocs.settings import Radius, RadiusClient
@@ -22,6 +22,7 @@ from protocols.errors import RemoteProtocolError
 from protocols.radius import attributes as a
 from protocols.radius.attributes import integer_attribute, text_attribute, vendor_attribute
 from protocols.radius.dedup import ReplyCache
+from protocols.radius.digest import stored_digests
 from protocols.radius.dynauth import dynamic_request, read_answer
 from protocols.radius.framing import packet_buffer
 from protocols.radius.packet import (
@@ -40,6 +41,7 @@ from protocols.radius.words import named_attributes
 NOW_MS: Final = 1_790_000_000_000
 SECRET: Final = b"testing123"
 ALICE: Final = Subscriber("alice", "acc", ("name:alice",), "secret")
+ALICE_BY_DIGESTS: Final = Subscriber("alice", "acc", ("name:alice",), stored_digests({"example.net": "0" * 32}))
 REQUEST: Final = dynamic_request(40, 7, b"", SECRET)
 SOURCE: Final = ("127.0.0.1", 1645)
 CONFIG: Final = Path(__file__).parents[2] / "config"
@@ -175,7 +177,9 @@ class RadiusTarget:
             named_attributes(packet, self._dictionary)
             first_look(packet, profile, b"chance", NOW_MS)
             who_tries(access, profile)
-            second_look(packet, ALICE, SECRET, self._used, is_protected=True)
+            for subscriber in (ALICE, ALICE_BY_DIGESTS):
+                second_look(packet, subscriber, SECRET, self._used, is_protected=True)
+            used_nonce(packet, profile, NOW_MS)
             identities_of(access)
             _check_request(authorization_request(access, profile, packet.authenticator, NOW_MS))
             return "authorization"
