@@ -17,7 +17,19 @@ from ocs.billing.invoices.bookkeeping import Bookkeeping
 from ocs.billing.invoices.dunning import Policy
 from ocs.billing.invoices.issuers import LegalEntity, Tax
 from ocs.rates.sheets.supplier import Supplier
-from ocs.rating.rateplan import BandRate, CurrencyEntry, DestinationRate, RatePlan, TariffEntry, TierEntry, TimeRate
+from ocs.rating.rateplan import (
+    BandEntry,
+    BandRate,
+    CalendarFile,
+    CurrencyEntry,
+    DestinationRate,
+    Numbers,
+    RatePlan,
+    TariffEntry,
+    TierEntry,
+    TimeRate,
+    Zone,
+)
 from ocs.settings import Settings
 
 FOLDER: Final = Path(__file__).parents[1] / "config" / "schema"
@@ -46,6 +58,12 @@ class Plan(RatePlan, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tariffs: tuple[Tariff, ...]
 
 
+class Calendar(CalendarFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bands of the week on the clock of a zone."""
+
+    bands: tuple[BandEntry, ...]
+
+
 class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who issues invoices, and which taxes there are. docs/billing.md says what each field means."""
 
@@ -58,6 +76,9 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 FILES: Final[dict[str, tuple[str, Any]]] = {
     "ocs.json": ("Settings of the server (ocs.toml)", Settings),
     "rateplan.json": ("A rate plan (rateplans/*.toml)", Plan),
+    "calendar.json": ("Bands of the week (calendars/*.toml)", Calendar),
+    "zones.json": ("Named origins (zones.toml)", dict[str, Zone]),
+    "numbers.json": ("Emergency numbers (numbers.toml)", Numbers),
     "currencies.json": ("Currencies (currencies.toml)", dict[str, CurrencyEntry]),
     "billing.json": ("Issuers of invoices and taxes (billing.toml)", Billing),
     "supplier.json": ("What was settled for a supplier's sheets (suppliers/*.toml)", Supplier),

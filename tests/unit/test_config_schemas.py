@@ -16,6 +16,9 @@ SAMPLES = [
     ("ocs.json", ROOT / "config" / "ocs.toml"),
     ("currencies.json", ROOT / "config" / "currencies.toml"),
     ("billing.json", ROOT / "config" / "billing.toml"),
+    ("zones.json", ROOT / "config" / "zones.toml"),
+    ("numbers.json", ROOT / "config" / "numbers.toml"),
+    *(("calendar.json", path) for path in sorted((ROOT / "config" / "calendars").glob("*.toml"))),
     *(("rateplan.json", path) for path in sorted((ROOT / "config" / "rateplans").glob("*.toml"))),
 ]
 
