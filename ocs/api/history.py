@@ -31,7 +31,8 @@ Cursor: TypeAlias = Annotated[str, QueryParameter(description="next_cursor of th
 class CdrGroupView(msgspec.Struct, frozen=True, kw_only=True):
     """``source`` is the file and line of the rate, in the version that the CDR's ``rate_version`` names.
 
-    A group whose price changed in mid-session stands here once for each; ``since`` is when that price began to hold.
+    A group whose price changed in mid-session stands here once for each; ``since`` is when that price began to hold, and
+    ``network`` where the user roamed from then on, if that is why.
 
     ``explanation`` is the price in words, if it was asked for; its amounts add up to ``cost``.
     """
@@ -46,6 +47,7 @@ class CdrGroupView(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str
     source: str
     since: Instant | None
+    network: str
     explanation: tuple[str, ...]
 
 
@@ -200,6 +202,7 @@ def _group_view(group: CdrGroup, currency: Currency, is_explained: bool) -> CdrG
         prefix=group.prefix,
         source=group.source,
         since=instant(group.from_ms) if group.from_ms else None,
+        network=group.network,
         explanation=tuple(explain(group.price, group.used, group.cost, currency)) if is_explained else (),
     )
 

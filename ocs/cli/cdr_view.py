@@ -31,7 +31,7 @@ def print_explained(found: ExplainedCdr) -> None:
     for view, group in zip(cdr.groups, found.groups, strict=True):
         name = "" if group.rating_group is None else f"rating group {group.rating_group}: "
         where = f", {view.destination} ({view.prefix})" if view.prefix else ""
-        since = f", since {view.since}" if view.since else ""
+        since = f", since {view.since}{f' in network {view.network}' if view.network else ''}" if view.since else ""
         out.print(Text(f"\n{name}{view.tariff}{where}, from {view.source}{since}"))
         _print_choice(group)
         for line in (*group.price_words, "", *view.explanation):

@@ -112,6 +112,7 @@ async def test_a_cdr_says_how_its_price_came_about(world: World) -> None:
             "prefix": "49",
             "source": "decks/r.csv:3",
             "since": None,
+            "network": "",
             "explanation": [],
         }
     ]
