@@ -91,6 +91,7 @@ class RadiusClient(_Section, frozen=True):
     certificate_names: tuple[str, ...] = ()  # of its RadSec certificate: DNS names, or sha256:...
     dynamic_authorization: str = ""  # host:port for Disconnect and CoA; "": the gateway's own address
     interim_s: int = 300
+    in_flight_max: int = 0  # 0: only the server's
 
 
 class RadiusTls(_Section, frozen=True):

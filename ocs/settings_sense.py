@@ -191,6 +191,8 @@ def _check_radius_clients(settings: Settings, fault: Fault) -> None:
         # RFC 2865, section 3: the secret should be at least 16 octets; many switches in the field have less.
         if len(client.secret.encode()) < limits.SECRET_OCTETS_MIN:
             fault((*path, "secret"), "is too short", f"{limits.SECRET_OCTETS_MIN} octets or more; 16 are good")
+        if not 0 <= client.in_flight_max <= limits.IN_FLIGHT_MAX:
+            fault((*path, "in_flight_max"), f"is {client.in_flight_max}", "choose 1 or more, or 0 for the server's")
         if client.interim_s and client.interim_s < limits.INTERIM_S_MIN:
             fault((*path, "interim_s"), f"is {client.interim_s}", f"{limits.INTERIM_S_MIN} or more, or 0 for none")
         if client.dynamic_authorization and parse_address(client.dynamic_authorization) is None:

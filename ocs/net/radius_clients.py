@@ -21,12 +21,14 @@ _Network: TypeAlias = IPv4Network | IPv6Network
 
 class Client(msgspec.Struct):
     """One client: how the protocol and how charging see it, how many requests it made, the packets that got no answer
-    by reason, and what it was asked (RFC 5176) with which result.
+    by reason, and what it was asked (RFC 5176) with which result. ``in_flight`` is counted where ``in_flight_max`` is.
     """
 
     profile: Profile
     peer: Peer
     requests: int = 0
+    in_flight: int = 0
+    in_flight_max: int = 0
     discarded: dict[str, int] = {}
     asked: dict[str, int] = {}
 
@@ -96,7 +98,7 @@ def _client(client: RadiusClient, settings: Radius, products: Products, numberin
     peer = Peer(
         profile.secret, client.require_message_authenticator, client.limit_proxy_state, client.status_server
     )  # fmt: skip
-    return Client(profile, peer)
+    return Client(profile, peer, in_flight_max=client.in_flight_max)
 
 
 def _networks(client: RadiusClient) -> list[_Network]:

@@ -119,6 +119,8 @@ class RadiusDesk:
                 work.channel.responder.forget(work.packet, work.source)
                 self._counters.count("radius", "access" if is_access else "accounting", "overload")
                 continue
+            if work.client.in_flight_max and not self._has_room(work):
+                continue
             self.in_flight += 1
             try:
                 if is_access:
@@ -135,6 +137,17 @@ class RadiusDesk:
             except Exception:
                 log.exception("radius_request_failed", client=work.client.name)
                 self._stay_silent(work, "internal_fault")
+
+    def _has_room(self, work: Work) -> bool:
+        """Whether the client may have one more in work, which is counted; it keeps what is beyond its limit for later."""
+        client = work.client
+        if client.in_flight >= client.in_flight_max:
+            work.channel.responder.forget(work.packet, work.source)
+            client.discard("overload")
+            self._counters.count("radius", "datagram", "overload")
+            return False
+        client.in_flight += 1
+        return True
 
     async def drained(self, within_s: float) -> None:
         """Wait for what is in work; what takes longer is given up."""
@@ -335,6 +348,8 @@ class RadiusDesk:
             return False
         work.is_done = True
         self.in_flight -= 1
+        if work.client.in_flight_max:
+            work.client.in_flight -= 1
         self._counters.count("radius", work.kind, result)
         if self._drained is not None and not self.in_flight:
             self._drained.set()

@@ -202,7 +202,7 @@ class DynamicAuthorization:
         except BackendUnavailable:
             return  # the next interim brings it up again
         client = self._clients.get(session.peer) if session is not None else None
-        if session is None or client is None:
+        if session is None or client is None or session.service != "voice":
             return
         lasts_s = max(state.used + state.granted for state in session.groups)
         if lasts_s <= client.profile.session_max_s:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from ocs.addresses import parse_address
+from ocs.addresses import Address, parse_address, why_not_free
 from ocs.workers import worker_http
 from protocols.radius.dynauth import DISCONNECT_REQUEST
 from protocols.radius.packet import decode
@@ -103,7 +103,7 @@ def workers_config(sample_config: Path) -> Iterator[tuple[Path, socket.socket]]:
         asked.settimeout(30)
         for old, new in (
             ("workers = 1 ", "workers = 2 "),
-            (listen[0], listen[0].replace(listen[1], str(_two_free_ports()))),
+            (listen[0], listen[0].replace(listen[1], str(_two_free_ports(text)))),
             ('dynamic_authorization = ""', f'dynamic_authorization = "127.0.0.1:{asked.getsockname()[1]}"'),
         ):
             assert old in text
@@ -112,12 +112,13 @@ def workers_config(sample_config: Path) -> Iterator[tuple[Path, socket.socket]]:
         yield sample_config, asked
 
 
-def _two_free_ports() -> int:
+def _two_free_ports(text: str) -> int:
+    """The first of two that nobody has, and that the settings do not name either."""
     while True:
         port = find_free_port()
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port + 1)):
-                return port
+        is_free = not why_not_free(Address("127.0.0.1", port + 1), socket.SOCK_STREAM)
+        if is_free and f":{port + 1}" not in text:
+            return port
 
 
 def _balance(client: httpx.Client) -> dict[str, Any]:

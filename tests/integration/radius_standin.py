@@ -143,9 +143,14 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    listen: str = "127.0.0.1:0", in_flight_max: int = 100, radius: dict[str, Any] | None = None, **client: Any
+    listen: str = "127.0.0.1:0",
+    in_flight_max: int = 100,
+    radius: dict[str, Any] | None = None,
+    in_flight_max_of_client: int = 0,
+    **client: Any,
 ) -> AsyncIterator[Running]:
     options = {"name": "sbc", "networks": ("127.0.0.0/8", "::1"), "secret": SECRET} | client
+    options["in_flight_max"] = in_flight_max_of_client
     settings = Radius(
         authentication=(listen,),
         accounting=(listen,),

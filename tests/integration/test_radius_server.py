@@ -266,6 +266,23 @@ async def test_r37_too_much_in_work_is_dropped_authorizations_first() -> None:
         assert server.server.in_flight == 0
 
 
+async def test_r37_a_client_has_a_limit_of_its_own() -> None:
+    """What is beyond it gets no answer, and is worked on when it comes again; others have their room."""
+    async with running(in_flight_max_of_client=2) as server:
+        server.core.held = []
+        records = [accounting_request(attributes_of({40: 1, 44: f"s{n}", 1: "alice"}), n) for n in range(3)]
+        waiting = [asyncio.create_task(server.raw(record, 1)) for record in records[:2]]
+        await server.until(lambda: len(server.core.requests) == 2)
+        assert await server.raw(records[2], 1, expected=0) == []
+        assert server.server.clients[0].discarded == {"overload": 1}
+        for reply in server.core.held:
+            reply()
+        assert [len(await each) for each in waiting] == [1, 1]
+        server.core.held = None
+        assert len(await server.raw(records[2], 1)) == 1
+        assert server.server.clients[0].in_flight == 0
+
+
 async def test_a_fault_of_ours_costs_one_request() -> None:
     """Silence for it, a line in the log, and the next one is served."""
     async with running() as server:

@@ -105,6 +105,17 @@ async def test_r46_a_process_that_did_not_see_the_start_tells_it_too(limited: Op
         assert in_words(await nas.next())["Session-Timeout"] == [700]
 
 
+async def test_r46_octets_are_no_time(limited: Opens) -> None:
+    """A data session is told nothing: what it is granted anew is not seconds."""
+    async with limited("share = 1000", "100.00") as (gateway, nas):
+        data = {1: USER, 6: 2, 7: 1, 32: "bras1", 44: "d1"}
+        await gateway.account(START, data)
+        gateway.server.watch.ended("ra:sbc:bras1:d1")
+        await gateway.account(INTERIM, {**data, 46: 300, 42: 10})
+        await gateway.account(STOP, {**data, 46: 400, 42: 20})
+        assert nas.is_silent()
+
+
 async def test_r46_all_that_is_affordable_is_told_once(limited: Opens) -> None:
     """Without a limit interims bring nothing new, and nothing is said."""
     async with limited("") as (gateway, nas):
