@@ -19,12 +19,13 @@ from ocs.rating.price import Tariff, cost_of
 from ocs.rating.ratebook import NO_GROUP, RateBook
 from ocs.rating.tariffs import RatingFault
 from ocs.rating.terms import price_in
+from ocs.rating.timetable import going_on, in_progress
 from ocs.rating.units import UnitKind
 
 FIELDS: Final = (
     "account_id", "number", "used", "amount",
     "started_at", "service", "rate_plan", "origin", "peer", "network", "rating_group", "service_ids", "unit",
-    "destination", "source", "currency",
+    "destination", "source", "currency", "goes_on",
 )  # fmt: skip
 REQUIRED: Final = FIELDS[:4]
 
@@ -147,7 +148,10 @@ class Costs(NamedTuple):
 
 
 class Use(NamedTuple):
-    """One record, or one group of it, as it was rated."""
+    """One record, or one group of it, as it was rated.
+
+    ``goes_on`` is -1, or this is what was used after a change of price in mid-session, of which so many units were paid.
+    """
 
     account_id: str
     number: str
@@ -162,6 +166,7 @@ class Use(NamedTuple):
     unit: str
     destination: str
     source: str
+    goes_on: int
 
 
 class Simulation:
@@ -201,7 +206,7 @@ class Simulation:
     def _read(self, row: Sequence[str]) -> Use | None:
         (
             account, number, used, amount, started, service, plan, origin, peer, network, group, service_ids, unit,
-            destination, source, currency,
+            destination, source, currency, goes_on,
         ) = row  # fmt: skip
         if currency and self._currency and currency != self._currency:
             return None
@@ -216,6 +221,7 @@ class Simulation:
         return Use(
             account, number, int(used), old, started, service or "voice", plan, Origin(origin, peer, network),
             int(group) if group else NO_GROUP, identifiers, unit, destination, source,
+            int(goes_on) if goes_on else -1,
         )  # fmt: skip
 
     def _count(self, part: Outcome, use: Use, at_ms: int) -> None:
@@ -294,6 +300,8 @@ def _priced(rates: Rates, use: Use, at_ms: int, currency: str) -> Tariff | str:
     if found is None:
         return "another unit"
     price = rates.book.lasting(found, at_ms, use.used)
+    if use.goes_on >= 0:
+        price = going_on(in_progress(price), use.goes_on, 0)
     return tariff if price is tariff.price else msgspec.structs.replace(tariff, price=price)
 
 

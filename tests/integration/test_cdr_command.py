@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 from pathlib import Path
@@ -18,7 +19,9 @@ from ocs.errors import EXIT_CONFIG
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.sinks import OutboxEntry
 from ocs.rating.load import load_ratebook
-from ocs.rating.price import Tariff, cost_of
+from ocs.rating.price import Price, Tariff, Terms, cost_of
+from ocs.rating.terms import Carried, with_terms
+from ocs.rating.units import UnitKind
 
 pytestmark = pytest.mark.integration
 
@@ -111,3 +114,25 @@ def test_a_span_without_records(books: Path) -> None:
         EXIT_CONFIG,
         True,
     )
+
+
+async def test_a_part_after_a_change_of_price_is_exported_as_one(books: Path, billing_dsn: str, tmp_path: Path) -> None:
+    """When it began, where the user roamed then, and what was paid ahead: enough to price it anew by itself."""
+    whole = Price(UnitKind.SECONDS, 0, 1, 1, 10_000_000, 10_000_000, 1)
+    rest = with_terms(whole, Terms(carried=Carried(37, 0)))
+    first = CdrGroup(-1, (), 1, 60, 600_000_000, "Calls", "X", "1", "decks/d.csv:2", whole)
+    then = CdrGroup(-1, (), 1, 70, 330_000_000, "Calls", "X", "1", "decks/d.csv:3", rest, OCTOBER_MS + 60_000, "26202")
+    cdr = Cdr(
+        "call;9", "gy", "pgw", "alice", "voice", "4930", "100", OCTOBER_MS, OCTOBER_MS + 130_000, 930_000_000, "v",
+        (first, then), rate_plan="test-eur", network="20801",
+    )  # fmt: skip
+    sink = PostgresSink(billing_dsn)
+    entry = JournalEntry("alice", 9, OCTOBER_MS, "session", "EUR", (Hold(0, -930_000_000),), cdr=cdr)
+    await sink.write([OutboxEntry(0, "9-9", entry, b"")])
+    await sink.close()
+    file = tmp_path / "october.csv"
+    await asyncio.to_thread(ocs, books, "cdr", "export", "2026-10", str(file), "--currency", "EUR")
+    rows = [row for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines()) if row["number"] == "100"]
+    assert [(row["used"], row["goes_on"], row["network"], row["started_at"][14:19]) for row in rows] == [
+        ("60", "", "20801", "00:00"), ("70", "37", "26202", "01:00"),
+    ]  # fmt: skip

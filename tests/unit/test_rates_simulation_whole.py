@@ -64,6 +64,18 @@ def test_each_record_at_its_own_time_by_its_own_plan(rates: Path) -> None:
     assert {each["name"]: each["new"] for each in whole["by_customer"]} == {"a": "1.80", "b": "2.40", "c": "0.34"}
 
 
+def test_a_use_that_goes_on_after_a_change_of_price(rates: Path) -> None:
+    """[R] A record with a line for each price: fees are due with the first, and an increment that was paid is paid."""
+    (rates.parent / "records.csv").write_text(
+        "account_id,number,used,amount,rate_plan,goes_on\n"
+        "a,300123,60,0.70,test-eur,\na,300123,60,0.60,test-eur,0\na,200123,60,0.30,test-eur,30\n",
+        encoding="utf-8",
+    )
+    by = found(rates, "--rates", str(rates), "--currency", "EUR")
+    assert by["0.10 and 0.01 per second"]["new"] == "1.30"
+    assert by["0.30 per started minute"]["new"] == "0.30"
+
+
 def test_a_plan_for_all(rates: Path) -> None:
     """--plan asks: what if all customers had this one?"""
     by = found(rates, "--rates", str(rates), "--plan", "hours-eur")
