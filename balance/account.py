@@ -2,6 +2,7 @@
 
 The main bucket (``bucket_id`` 0) always exists, never expires, is drained last and is the only one that may
 go negative: down to the credit limit by grants, below it only by use that was reported beyond the grants.
+Everything that most accounts do without stands in ``extras``: they pay one truth test for it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from balance.money import Amount
 
 MAIN_BUCKET: Final = 0
 NEVER_MS: Final = 0
+NO_LIMIT: Final = -1
+CAP_PREFIX: Final = "cap:"
 
 
 class AccountState(IntEnum):
@@ -25,11 +28,19 @@ class AccountState(IntEnum):
     CLOSED = 3
 
 
+class Source(IntEnum):
+    """Where what is in a bucket came from; of equals, the lower is used first."""
+
+    PROMOTIONAL = 1
+    RECURRING = 2
+    PAID = 3
+
+
 class Bucket(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One balance: what is booked, and how much of it open sessions have reserved.
 
     A lower ``priority`` is used first. ``expires_at_ms`` is the first instant at which it is no longer valid
-    (UTC milliseconds; 0 for never).
+    (UTC milliseconds; 0 for never). ``origin`` is where the money came from.
     """
 
     bucket_id: int
@@ -38,6 +49,122 @@ class Bucket(msgspec.Struct, array_like=True, frozen=True, gc=False):
     priority: int = 100
     expires_at_ms: int = NEVER_MS
     created_at_ms: int = 0
+    origin: Source = Source.PAID
+
+
+class UnitBucket(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Seconds, octets or events of a bundle: what is left, and how much of it open sessions have reserved.
+
+    ``bundle`` names what it may be used for, in the account's plan; ``kind`` is the unit (1 seconds, 2 octets, 3
+    events); ``size`` is what was in it at first. The rest is as in a bucket of money.
+    """
+
+    bucket_id: int
+    bundle: str
+    kind: int
+    balance: int
+    reserved: int = 0
+    priority: int = 100
+    expires_at_ms: int = NEVER_MS
+    created_at_ms: int = 0
+    origin: Source = Source.PAID
+    size: int = 0
+
+
+class Places(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One tier of a counter: how many units it takes (NO_LIMIT: all further ones), has, and keeps for open grants."""
+
+    size: int
+    used: int = 0
+    reserved: int = 0
+
+    @property
+    def free(self) -> int:
+        """How many more may be promised; NO_LIMIT for all."""
+        return NO_LIMIT if self.size == NO_LIMIT else max(0, self.size - self.used - self.reserved)
+
+
+class Counter(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What all sessions of an account have used of one thing in one period, tier by tier.
+
+    ``slot`` names it in journals and sessions: below zero, never used twice, so that it is no bucket's. The period ends
+    before ``ends_at_ms``. The sizes of the tiers are those of the period's first use.
+    """
+
+    slot: int
+    counter_id: str
+    ends_at_ms: int
+    tiers: tuple[Places, ...]
+
+    @property
+    def used(self) -> int:
+        """The count."""
+        return sum(tier.used for tier in self.tiers)
+
+    @property
+    def reserved(self) -> int:
+        """What is kept for open grants."""
+        return sum(tier.reserved for tier in self.tiers)
+
+
+class CallLimit(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """How many sessions of a service may be open ``at_once``, and begin ``per_second``; 0 is no limit.
+
+    ``slot`` is a name like a counter's: sessions remember it as long as they hold one of the ``open`` places. ``begun``
+    counts those of the last ``second`` (of the UTC clock) in which one began.
+    """
+
+    slot: int
+    service: str
+    at_once: int = 0
+    per_second: int = 0
+    open: int = 0
+    second: int = 0
+    begun: int = 0
+
+
+class Cap(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The most that an account may spend on some services in a period; no service is all of them.
+
+    What is spent is a counter's under the cap's name; its periods end where the clocks of ``zone`` say. At ``warn_percent`` of it (0: never) a warning leaves.
+    """
+
+    name: str
+    every: str
+    zone: str
+    most: Amount
+    services: tuple[str, ...] = ()
+    warn_percent: int = 0
+
+    @property
+    def counter_id(self) -> str:
+        """The name of its counter: no tariff's."""
+        return f"{CAP_PREFIX}{self.name}"
+
+
+class Subscription(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A package that is bought anew at ``renews_at_ms``, unless it ``ends`` there.
+
+    ``number`` is that of the entry that began it; ``day`` the day of the month on which its months begin.
+    """
+
+    number: int
+    package: str
+    renews_at_ms: int
+    day: int
+    ends: bool = False
+
+
+class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What most accounts do without. ``time_zone`` empty: the plan's; ``cycle_day`` 0: a billing cycle is a month."""
+
+    counters: tuple[Counter, ...] = ()
+    units: tuple[UnitBucket, ...] = ()
+    time_zone: str = ""
+    cycle_day: int = 0
+    calls: tuple[CallLimit, ...] = ()
+    caps: tuple[Cap, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
 
 
 class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -53,6 +180,7 @@ class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):
     entry_number: int
     buckets: tuple[Bucket, ...]
     created_at_ms: int = 0
+    extras: Extras | None = None
 
 
 class Hold(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -67,3 +195,67 @@ class Hold(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 Reservation = tuple[Hold, ...]
+
+NO_EXTRAS: Final = Extras()
+
+
+def new_slot(account: Account) -> int:
+    """A name below zero that was never used: every posting has a version of its own, and few names begin in one."""
+    extras = account.extras or NO_EXTRAS
+    taken = {each.slot for each in extras.counters} | {each.slot for each in extras.calls}
+    slot = -(account.version << _SLOT_BITS) - 1
+    while slot in taken:
+        slot -= 1
+    return slot
+
+
+_SLOT_BITS: Final = 10
+
+
+def with_extras(account: Account, extras: Extras) -> Account:
+    """The account with other extras; without any if nothing is left in them."""
+    return Account(
+        account.account_id,
+        account.version,
+        account.currency,
+        account.rate_plan,
+        account.state,
+        account.credit_limit,
+        account.low_balance,
+        account.entry_number,
+        account.buckets,
+        account.created_at_ms,
+        extras if extras != NO_EXTRAS else None,
+    )
+
+
+def with_version(account: Account, version: int) -> Account:
+    return Account(
+        account.account_id,
+        version,
+        account.currency,
+        account.rate_plan,
+        account.state,
+        account.credit_limit,
+        account.low_balance,
+        account.entry_number,
+        account.buckets,
+        account.created_at_ms,
+        account.extras,
+    )
+
+
+def with_entry_number(account: Account, number: int) -> Account:
+    return Account(
+        account.account_id,
+        account.version,
+        account.currency,
+        account.rate_plan,
+        account.state,
+        account.credit_limit,
+        account.low_balance,
+        number,
+        account.buckets,
+        account.created_at_ms,
+        account.extras,
+    )

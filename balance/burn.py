@@ -1,7 +1,7 @@
 """Which bucket pays, in which order: reserve, settle, credit and expire as functions from account to account.
 
-The order is one for reservation, debit and release: lower priority number first, then earlier expiry, then older,
-then lower id; the main bucket last. It alone may go negative, so it takes whatever the others cannot cover.
+The order is one for reservation, debit and release: lower priority number first, then earlier expiry, then promotional
+before recurring before paid, then older, then lower id; the main bucket last. It alone may go negative, so it takes whatever the others cannot cover.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ def is_expired(bucket: Bucket, now_ms: int) -> bool:
     return bucket.expires_at_ms != NEVER_MS and bucket.expires_at_ms <= now_ms
 
 
-def burn_key(bucket: Bucket) -> tuple[bool, int, int, int, int]:
+def burn_key(bucket: Bucket) -> tuple[bool, int, int, int, int, int]:
     return (
         bucket.bucket_id == MAIN_BUCKET,
         bucket.priority,
         bucket.expires_at_ms or _FAR_FUTURE_MS,
+        bucket.origin,
         bucket.created_at_ms,
         bucket.bucket_id,
     )
@@ -208,7 +209,9 @@ def _changed(account: Account, balances: Mapping[int, Amount], reserves: Mapping
 def _bucket(bucket: Bucket, balance: Amount, reserved: Amount) -> Bucket:
     assert reserved >= 0, "a reservation is released at most once"
     assert -AMOUNT_MAX <= balance <= AMOUNT_MAX, "a balance has to fit 63 bits"
-    return Bucket(bucket.bucket_id, balance, reserved, bucket.priority, bucket.expires_at_ms, bucket.created_at_ms)
+    return Bucket(
+        bucket.bucket_id, balance, reserved, bucket.priority, bucket.expires_at_ms, bucket.created_at_ms, bucket.origin
+    )
 
 
 def _with_buckets(account: Account, buckets: tuple[Bucket, ...]) -> Account:
@@ -223,4 +226,5 @@ def _with_buckets(account: Account, buckets: tuple[Bucket, ...]) -> Account:
         account.entry_number,
         buckets,
         account.created_at_ms,
+        account.extras,
     )

@@ -2,6 +2,7 @@
 
     balance  = sum of the journal's changes - what open sessions have been debited so far
     reserved = sum of what open sessions hold
+    counted  = what sessions have counted in the period, in the journal and so far in open ones
     entries  = numbered 1, 2, 3 .. without a gap, up to the number that the account remembers
 
 A difference is never "a rounding": all of it is integers. It is a bug, or a hand in the store.
@@ -29,6 +30,14 @@ class OpenSession(Protocol):
     def debits(self) -> Reservation:
         """What it has cost so far, per bucket; becomes a journal entry when it closes."""
 
+    @property
+    def unit_reservation(self) -> Reservation:
+        """What is set aside for it in units."""
+
+    @property
+    def unit_debits(self) -> Reservation:
+        """What it has used and counted in units; becomes part of that entry."""
+
 
 class Held(msgspec.Struct):
     """The sums over an account's open sessions."""
@@ -39,7 +48,8 @@ class Held(msgspec.Struct):
 
     def add(self, session: OpenSession) -> None:
         self.session_count += 1
-        for sums, holds in ((self.reserved, session.reservation), (self.debited, session.debits)):
+        held = (*session.reservation, *session.unit_reservation)
+        for sums, holds in ((self.reserved, held), (self.debited, (*session.debits, *session.unit_debits))):
             for hold in holds:
                 sums[hold.bucket_id] = sums.get(hold.bucket_id, 0) + hold.amount
 
@@ -62,14 +72,20 @@ def audit_totals(
     account: Account, journal_sums: Mapping[int, Amount], entry_count: int, entry_max: int, held: Held
 ) -> list[str]:
     """The same, with the open sessions summed up already."""
-    buckets = {bucket.bucket_id: bucket for bucket in account.buckets}
+    stands = [(bucket.bucket_id, bucket.balance, bucket.reserved) for bucket in account.buckets]
+    if account.extras is not None:  # a counter is a balance that begins at nothing
+        stands += [(bucket.bucket_id, bucket.balance, bucket.reserved) for bucket in account.extras.units]
+        stands += [(limit.slot, 0, limit.open) for limit in account.extras.calls]
+        stands += [(counter.slot, -counter.used, counter.reserved) for counter in account.extras.counters]
+    buckets = {bucket_id: (balance, reserved) for bucket_id, balance, reserved in stands}
     differences: list[str] = []
-    if len(buckets) != len(account.buckets):
+    if len(buckets) != len(stands):
         differences.append("a bucket is there twice")
-    # A bucket that is gone has to have come to nothing everywhere else, too.
+    # A bucket that is gone has to have come to nothing everywhere else, too; a counter goes with its period.
     for bucket_id in sorted({*buckets, *journal_sums, *held.reserved, *held.debited}):
-        bucket = buckets.get(bucket_id)
-        balance, reserved = (bucket.balance, bucket.reserved) if bucket else (0, 0)
+        if bucket_id < 0 and bucket_id not in buckets:
+            continue
+        balance, reserved = buckets.get(bucket_id, (0, 0))
         differences += _of_balance(bucket_id, balance, journal_sums.get(bucket_id, 0), held.debited.get(bucket_id, 0))
         differences += _of_reserved(bucket_id, reserved, held.reserved.get(bucket_id, 0))
     return differences + _of_entries(account.entry_number, entry_count, entry_max)

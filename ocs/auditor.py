@@ -318,7 +318,7 @@ def _with_waiting(total: JournalTotals | None, waiting: _Waiting | None) -> Jour
     for number, entry in waiting.changes.items() if waiting else ():
         total.entry_count += 1
         total.entry_max = max(total.entry_max, number)
-        for change in entry.changes:
+        for change in (*entry.changes, *entry.units):
             total.add(change.bucket_id, change.amount)
     return total
 

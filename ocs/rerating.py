@@ -30,7 +30,7 @@ from ocs.charging.recharge import AccountDesk
 from ocs.posted_once import posted_entry
 from ocs.rating.price import Price, Tariff, cost_of
 from ocs.rating.ratebook import RateBook
-from ocs.rating.terms import price_in, terms_of
+from ocs.rating.terms import as_used, price_in, terms_of
 from ocs.rating.timetable import going_on, in_progress
 from ocs.rating.units import UnitKind
 
@@ -130,7 +130,10 @@ def price_anew(book: RateBook, plan: str, record: CdrRow) -> tuple[Amount, str] 
         if book.currency_of(plan) != record.currency or price is None:
             return "another currency or unit"
         began_ms = group.from_ms or record.started_at_ms
-        total += cost_of(_price_of_part(book.lasting(price, began_ms, group.used), group), group.used)
+        price = as_used(_price_of_part(book.lasting(price, began_ms, group.used), group), group.price)
+        if price is None:
+            return "tiers over a period, in which it was not counted"
+        total += cost_of(price, group.used)
         sources.append(tariff.source)
     return total, ", ".join(dict.fromkeys(sources))
 

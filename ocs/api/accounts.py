@@ -8,6 +8,7 @@ from litestar import Request, Response, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from balance.account import Account
+from balance.money import Currency
 from ocs.api.context import Context, Given, actor_of
 from ocs.api.idempotency import IdempotencyKey, respond, usable_key
 from ocs.api.keys import Scope
@@ -18,18 +19,24 @@ from ocs.api.schemas import (
     AccountView,
     Adjustment,
     BucketChoice,
+    LimitsChange,
     NewAccount,
+    Purchase,
     RechargeView,
     SessionClosing,
     SessionClosure,
     SessionList,
     StateChange,
+    SubscriptionEnd,
     TopUp,
     account_view,
     milliseconds,
     session_view,
 )
-from ocs.charging.operations import AccountFault, BucketOptions
+from ocs.charging.operations import AccountFault, BucketOptions, CallsChoice, CapChoice, Limits
+from ocs.charging.recharge import PackageUnknown
+from ocs.rating.bundles import SOURCES
+from ocs.rating.periods import is_zone
 
 PAGE_MAX: Final = 1000
 
@@ -60,8 +67,16 @@ async def create_account(
     for name, amount in limits.items():
         if amount < 0:
             raise invalid(name, "must not be negative")
+    if data.time_zone and not is_zone(data.time_zone):
+        raise invalid("time_zone", 'is no time zone: a name such as "Europe/Berlin", or nothing for the plan\'s')
     created = await context.accounts.create_account(
-        data.account_id, data.currency, data.rate_plan, **limits, actor=actor_of(request.auth)
+        data.account_id,
+        data.currency,
+        data.rate_plan,
+        **limits,
+        actor=actor_of(request.auth),
+        time_zone=data.time_zone,
+        cycle_day=data.cycle_day,
     )
     if isinstance(created, AccountFault):
         raise Problem(_FAULTS[created], f"rate_plan {data.rate_plan}, currency {data.currency}")
@@ -115,7 +130,8 @@ def _bucket(choice: BucketChoice | None) -> BucketOptions | None:
     """An instant in the past is not refused here: a late repeat must find its stored outcome, not a fault."""
     if choice is None:
         return None
-    return BucketOptions(choice.priority, milliseconds("bucket.expires_at", choice.expires_at))
+    expires_at_ms = milliseconds("bucket.expires_at", choice.expires_at)
+    return BucketOptions(choice.priority, expires_at_ms, SOURCES[choice.source])
 
 
 @post(
@@ -140,6 +156,108 @@ async def adjust(
         account_id, amount, data.currency, key=key, actor=actor_of(request.auth), reason=data.reason
     )
     return respond(context, result)
+
+
+@post(
+    "/accounts/{account_id:str}/packages",
+    tags=["accounts"],
+    status_code=200,
+    **operation(
+        "buy_package",
+        Scope.ACCOUNTS_WRITE,
+        *_RECHARGE,
+        Kind.PACKAGE_UNKNOWN,
+        Kind.NOT_ENOUGH_MONEY,
+        Kind.ACCOUNT_SUSPENDED,
+    ),
+)
+async def buy_package(
+    account_id: FromPath[str],
+    data: JSONBody[Purchase],
+    idempotency_key: IdempotencyKey,
+    context: Given,
+    request: Request[Any, Any, Any],
+) -> Response[RechargeView]:
+    """Sell a package of the account's plan: its price is debited, and its buckets of units can be used at once."""
+    result = await context.accounts.buy(
+        account_id, data.package, key=usable_key(idempotency_key), actor=actor_of(request.auth), reason=data.reason
+    )
+    if isinstance(result, PackageUnknown):
+        raise Problem(Kind.PACKAGE_UNKNOWN, f"plan {result.rate_plan}, package {data.package}")
+    return respond(context, result)
+
+
+@post(
+    "/accounts/{account_id:str}/subscription-ends",
+    tags=["accounts"],
+    status_code=200,
+    **operation("end_subscription", Scope.ACCOUNTS_WRITE, *_RECHARGE, Kind.SUBSCRIPTION_UNKNOWN),
+)
+async def end_subscription(
+    account_id: FromPath[str],
+    data: JSONBody[SubscriptionEnd],
+    idempotency_key: IdempotencyKey,
+    context: Given,
+    request: Request[Any, Any, Any],
+) -> Response[RechargeView]:
+    """Let a subscription end with its period: what was bought stays until then, and it is not bought anew."""
+    result = await context.accounts.cancel(
+        account_id,
+        data.subscription,
+        key=usable_key(idempotency_key),
+        actor=actor_of(request.auth),
+        reason=data.reason,
+    )
+    return respond(context, result)
+
+
+@put(
+    "/accounts/{account_id:str}/limits",
+    tags=["accounts"],
+    **operation("set_limits", Scope.ACCOUNTS_WRITE, *_RECHARGE),
+)
+async def set_limits(
+    account_id: FromPath[str],
+    data: JSONBody[LimitsChange],
+    idempotency_key: IdempotencyKey,
+    context: Given,
+    request: Request[Any, Any, Any],
+) -> Response[RechargeView]:
+    """Change the credit limit, the limits of calls, the spending caps. Grants that are out stay; new ones keep to it."""
+    account = await _existing(context, account_id)
+    currency = context.currencies[account.currency]
+    result = await context.accounts.set_limits(
+        account_id,
+        _limits(context, data, currency),
+        key=usable_key(idempotency_key),
+        actor=actor_of(request.auth),
+        reason=data.reason,
+    )
+    return respond(context, result)
+
+
+def _limits(context: Context, data: LimitsChange, currency: Currency) -> Limits:
+    credit_limit = None if data.credit_limit is None else context.amount("credit_limit", data.credit_limit, currency)
+    if credit_limit is not None and credit_limit < 0:
+        raise invalid("credit_limit", "must not be negative")
+    calls, caps = data.calls, data.caps
+    for field, names in (
+        ("calls", [each.service for each in calls or ()]),
+        ("caps", [each.name for each in caps or ()]),
+    ):
+        if len(names) != len(set(names)):
+            raise invalid(field, "names one twice")
+    found: list[CapChoice] = []
+    for cap in caps or ():
+        most = context.amount("caps.most", cap.most, currency)
+        if most < 0:
+            raise invalid("caps.most", "must not be negative")
+        found.append(CapChoice(cap.name, cap.every, most, cap.services, cap.warn_percent))
+    return Limits(
+        credit_limit,
+        None if calls is None else tuple(CallsChoice(each.service, each.at_once, each.per_second) for each in calls),
+        None if caps is None else tuple(found),
+    )
 
 
 @put(
@@ -211,4 +329,15 @@ async def _existing(context: Context, account_id: str) -> Account:
     return account
 
 
-ROUTES: Final = (create_account, read_account, top_up, adjust, set_state, list_sessions, close_session)
+ROUTES: Final = (
+    create_account,
+    read_account,
+    top_up,
+    adjust,
+    buy_package,
+    end_subscription,
+    set_limits,
+    set_state,
+    list_sessions,
+    close_session,
+)

@@ -81,6 +81,13 @@ class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
     amount: DecimalString
 
 
+class UnitsView(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds, octets or events into a bucket of units, or with a minus sign out of it."""
+
+    bucket_id: int
+    units: int
+
+
 class EntryView(msgspec.Struct, frozen=True, kw_only=True):
     entry_number: int
     at: Instant
@@ -88,6 +95,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     amount: DecimalString
     changes: tuple[ChangeView, ...]
+    units: tuple[UnitsView, ...]
     reference: str
     actor: str
     reason: str
@@ -207,6 +215,9 @@ def _entry_view(row: JournalRow, currency: Currency) -> EntryView:
             ChangeView(bucket_id=hold.bucket_id, amount=format_amount(hold.amount, currency.scale, currency.digits))
             for hold in row.changes
         ),
+        units=tuple(
+            UnitsView(bucket_id=hold.bucket_id, units=hold.amount) for hold in row.units if hold.bucket_id >= 0
+        ),
         reference=row.reference,
         actor=row.actor,
         reason=row.reason,
@@ -220,6 +231,14 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     words: str
 
 
+class BundleUseView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bucket of units has paid of a use."""
+
+    bucket_id: int
+    bundle: str
+    units: int
+
+
 class ExplainedGroup(msgspec.Struct, frozen=True, kw_only=True):
     """``parts`` add up to the group's cost. ``tariffs`` and ``candidates`` are what was in question, each with its outcome.
 
@@ -231,6 +250,7 @@ class ExplainedGroup(msgspec.Struct, frozen=True, kw_only=True):
     price: dict[str, Any]
     price_words: tuple[str, ...]
     parts: tuple[Part, ...]
+    bundles: tuple[BundleUseView, ...]
     tariffs: tuple[Considered, ...]
     candidates: tuple[Candidate, ...]
     note: str
@@ -281,6 +301,9 @@ def _explained_group(
         parts=tuple(
             Part(amount=format_amount(part.amount, currency.scale, currency.digits), words=part.words)
             for part in parts_of(group.price, group.used, group.cost, currency)
+        ),
+        bundles=tuple(
+            BundleUseView(bucket_id=taken.bucket_id, bundle=taken.bundle, units=taken.units) for taken in group.taken
         ),
         tariffs=found.tariffs if found else (),
         candidates=found.candidates if found else (),

@@ -32,6 +32,9 @@ _PROBLEMS: Final = {
     RechargeStatus.ACCOUNT_CLOSED: Kind.ACCOUNT_CLOSED,
     RechargeStatus.CURRENCY_MISMATCH: Kind.CURRENCY_MISMATCH,
     RechargeStatus.AMOUNT_TOO_LARGE: Kind.AMOUNT_TOO_LARGE,
+    RechargeStatus.NOT_ENOUGH_MONEY: Kind.NOT_ENOUGH_MONEY,
+    RechargeStatus.ACCOUNT_SUSPENDED: Kind.ACCOUNT_SUSPENDED,
+    RechargeStatus.SUBSCRIPTION_UNKNOWN: Kind.SUBSCRIPTION_UNKNOWN,
 }
 assert _PROBLEMS.keys() | {RechargeStatus.APPLIED, RechargeStatus.REPLAYED} == set(RechargeStatus)
 

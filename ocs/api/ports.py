@@ -14,8 +14,8 @@ from balance.account import Account, AccountState
 from balance.money import Amount
 from balance.store import Subscriber
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
-from ocs.charging.operations import AccountFault, BucketOptions, RechargeResult
-from ocs.charging.recharge import SessionView, SubscriberFault
+from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult
+from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
 from ocs.rating.faults import ConfigFault
 from ocs.rating.ratebook import RateBook
 
@@ -55,6 +55,8 @@ class Accounts(Protocol):
         low_balance: Amount,
         *,
         actor: str,
+        time_zone: str = "",
+        cycle_day: int = 0,
     ) -> Account | AccountFault: ...
 
     async def account(self, account_id: str) -> Account | None: ...
@@ -77,6 +79,18 @@ class Accounts(Protocol):
 
     async def set_state(
         self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str
+    ) -> RechargeResult: ...
+
+    async def buy(
+        self, account_id: str, package: str, *, key: str, actor: str, reason: str
+    ) -> RechargeResult | PackageUnknown: ...
+
+    async def cancel(
+        self, account_id: str, subscription: int, *, key: str, actor: str, reason: str
+    ) -> RechargeResult: ...
+
+    async def set_limits(
+        self, account_id: str, limits: Limits, *, key: str, actor: str, reason: str
     ) -> RechargeResult: ...
 
     async def create_subscriber(

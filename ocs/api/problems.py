@@ -68,6 +68,12 @@ class Kind(Enum):
     SUBSCRIBER_UNKNOWN = KindFacts(
         "subscriber-unknown", 404, "There is no such subscriber", "Check the subscriber_id or the identity."
     )
+    SUBSCRIPTION_UNKNOWN = KindFacts(
+        "subscription-unknown",
+        404,
+        "The account has no such subscription",
+        "Its `subscriptions` name those that it has.",
+    )
     METHOD_NOT_ALLOWED = KindFacts(
         "method-not-allowed", 405, "The method is not allowed here", "See the Allow header or /openapi.json."
     )
@@ -82,6 +88,15 @@ class Kind(Enum):
     )
     ACCOUNT_CLOSED = KindFacts(
         "account-closed", 409, "The account is closed", "A closed account takes no more money and is not opened again."
+    )
+    NOT_ENOUGH_MONEY = KindFacts(
+        "not-enough-money",
+        409,
+        "The account cannot pay for it",
+        "Top up first, then repeat with a new Idempotency-Key.",
+    )
+    ACCOUNT_SUSPENDED = KindFacts(
+        "account-suspended", 409, "The account is suspended", "Activate it first; it keeps what it has."
     )
     RATES_REFUSED = KindFacts(
         "rates-refused",
@@ -110,6 +125,12 @@ class Kind(Enum):
         422,
         "There is no such rate plan in this currency",
         "Use the name of a plan in config/rateplans, and its currency.",
+    )
+    PACKAGE_UNKNOWN = KindFacts(
+        "package-unknown",
+        422,
+        "The account's plan sells no such package",
+        "Use the name of one of the plan's [[packages]] in config/rateplans.",
     )
     AMOUNT_TOO_LARGE = KindFacts(
         "amount-too-large", 422, "The balance would become too large", "Amounts and balances have to fit 63 bits."

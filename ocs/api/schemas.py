@@ -12,11 +12,28 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from balance.account import NEVER_MS, Account, AccountState, Bucket
+from balance.account import (
+    CAP_PREFIX,
+    NEVER_MS,
+    NO_EXTRAS,
+    NO_LIMIT,
+    Account,
+    AccountState,
+    Bucket,
+    Cap,
+    Counter,
+    Extras,
+    UnitBucket,
+)
+from balance.allowances import is_over, order_of
+from balance.burn import is_expired
 from balance.money import Amount, Currency, format_amount
 from balance.store import Subscriber
 from ocs.api.problems import invalid
 from ocs.charging.recharge import SessionView
+from ocs.rating.bundles import SOURCE_NAMES, SourceName
+from ocs.rating.periods import Every
+from ocs.rating.units import UnitKind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -57,6 +74,10 @@ class NewAccount(_Body, frozen=True):
     rate_plan: Annotated[str, Meta(min_length=1, max_length=100)]
     credit_limit: DecimalString = "0"
     low_balance: DecimalString = "0"
+    time_zone: Annotated[str, Meta(max_length=64, description="Whose midnights end its periods; empty: the plan's")] = (
+        ""
+    )
+    cycle_day: Annotated[int, Meta(ge=0, le=31, description="Its billing cycle begins on this day; 0: a month")] = 0
 
 
 class BucketChoice(_Body, frozen=True):
@@ -64,6 +85,7 @@ class BucketChoice(_Body, frozen=True):
 
     priority: Annotated[int, Meta(ge=0, le=1000)] = 100
     expires_at: Instant | None = None
+    source: SourceName = "paid"
 
 
 class TopUp(_Body, frozen=True):
@@ -79,6 +101,47 @@ class Adjustment(_Body, frozen=True):
     amount: DecimalString
     currency: CurrencyCode
     reason: Annotated[Reason, Meta(min_length=1)]
+
+
+class Purchase(_Body, frozen=True):
+    """``package`` is one of the account's plan."""
+
+    package: Annotated[str, Meta(min_length=1, max_length=100)]
+    reason: Reason = ""
+
+
+class CallsLimit(_Body, frozen=True):
+    """Sessions of a service that may be open at once, and that may begin in one second; 0 is no limit."""
+
+    service: Annotated[str, Meta(min_length=1, max_length=40, examples=["voice"])]
+    at_once: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    per_second: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+
+
+class SpendingCap(_Body, frozen=True):
+    """The most that may be spent on some services (none named: all) in a period; a warning leaves at ``warn_percent``."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=60)]
+    every: Every
+    most: DecimalString
+    services: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
+    warn_percent: Annotated[int, Meta(ge=0, le=99)] = 0
+
+
+class LimitsChange(_Body, frozen=True):
+    """What is left out stays as it is; a list takes the place of the one before."""
+
+    credit_limit: DecimalString | None = None
+    calls: Annotated[tuple[CallsLimit, ...], Meta(max_length=20)] | None = None
+    caps: Annotated[tuple[SpendingCap, ...], Meta(max_length=20)] | None = None
+    reason: Reason = ""
+
+
+class SubscriptionEnd(_Body, frozen=True):
+    """``subscription`` is the number of one of the account's."""
+
+    subscription: Annotated[int, Meta(ge=1)]
+    reason: Reason = ""
 
 
 class StateChange(_Body, frozen=True):
@@ -115,8 +178,73 @@ class BucketView(msgspec.Struct, frozen=True, kw_only=True):
     balance: DecimalString
     reserved: DecimalString
     priority: int
+    source: SourceName
     expires_at: Instant | None
     expired: bool
+
+
+class UnitBucketView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of a bundle, in ``unit`` seconds, octets or events; ``size`` is what was in it at first."""
+
+    bucket_id: int
+    bundle: str
+    unit: str
+    balance: int
+    reserved: int
+    size: int
+    priority: int
+    source: SourceName
+    expires_at: Instant | None
+    expired: bool
+
+
+class TierView(msgspec.Struct, frozen=True, kw_only=True):
+    """``size`` null: all further units."""
+
+    size: int | None
+    used: int
+    reserved: int
+
+
+class CounterView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was used of one thing in one period by all sessions, in seconds, octets or events, and tier by tier."""
+
+    counter: str
+    ends_at: Instant
+    used: int
+    reserved: int
+    tiers: tuple[TierView, ...]
+
+
+class CallsView(msgspec.Struct, frozen=True, kw_only=True):
+    """``open`` counts the sessions that began since there is this limit."""
+
+    service: str
+    at_once: int
+    per_second: int
+    open: int
+
+
+class CapView(msgspec.Struct, frozen=True, kw_only=True):
+    """``spent`` and ``reserved`` (by open grants) are of the newest period in which anything was, until ``ends_at``."""
+
+    name: str
+    every: Every
+    most: DecimalString
+    services: tuple[str, ...]
+    warn_percent: int
+    spent: DecimalString
+    reserved: DecimalString
+    ends_at: Instant | None
+
+
+class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A package that is bought anew at ``renews_at``, or that ``ends`` there. Past: it waits for money."""
+
+    number: int
+    package: str
+    renews_at: Instant
+    ends: bool
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +260,13 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     credit_limit: DecimalString
     low_balance: DecimalString
     buckets: tuple[BucketView, ...]
+    units: tuple[UnitBucketView, ...]
+    counters: tuple[CounterView, ...]
+    subscriptions: tuple[SubscriptionView, ...]
+    calls: tuple[CallsView, ...]
+    caps: tuple[CapView, ...]
+    time_zone: str
+    cycle_day: int
     created_at: Instant
 
 
@@ -196,9 +331,10 @@ def account_view(account: Account, currency: Currency, now_ms: int) -> AccountVi
     def text(amount: Amount) -> str:
         return format_amount(amount, currency.scale, currency.digits)
 
-    valid = [bucket for bucket in account.buckets if not _is_expired(bucket, now_ms)]
+    valid = [bucket for bucket in account.buckets if not is_expired(bucket, now_ms)]
     balance = sum(bucket.balance for bucket in valid)
     reserved = sum(bucket.reserved for bucket in valid)
+    extras = account.extras or NO_EXTRAS
     return AccountView(
         account_id=account.account_id,
         currency=account.currency,
@@ -210,12 +346,23 @@ def account_view(account: Account, currency: Currency, now_ms: int) -> AccountVi
         credit_limit=text(account.credit_limit),
         low_balance=text(account.low_balance),
         buckets=tuple(_bucket_view(bucket, currency, now_ms) for bucket in account.buckets),
+        units=tuple(_units_view(bucket, now_ms) for bucket in sorted(extras.units, key=order_of)),
+        counters=tuple(_counter_view(each) for each in extras.counters if not each.counter_id.startswith(CAP_PREFIX)),
+        subscriptions=tuple(
+            SubscriptionView(
+                number=each.number, package=each.package, renews_at=instant(each.renews_at_ms), ends=each.ends
+            )
+            for each in extras.subscriptions
+        ),
+        calls=tuple(
+            CallsView(service=each.service, at_once=each.at_once, per_second=each.per_second, open=each.open)
+            for each in extras.calls
+        ),
+        caps=tuple(_cap_view(cap, extras, currency) for cap in extras.caps),
+        time_zone=extras.time_zone,
+        cycle_day=extras.cycle_day,
         created_at=instant(account.created_at_ms),
     )
-
-
-def _is_expired(bucket: Bucket, now_ms: int) -> bool:
-    return bucket.expires_at_ms != NEVER_MS and bucket.expires_at_ms <= now_ms
 
 
 def _bucket_view(bucket: Bucket, currency: Currency, now_ms: int) -> BucketView:
@@ -224,8 +371,52 @@ def _bucket_view(bucket: Bucket, currency: Currency, now_ms: int) -> BucketView:
         balance=format_amount(bucket.balance, currency.scale, currency.digits),
         reserved=format_amount(bucket.reserved, currency.scale, currency.digits),
         priority=bucket.priority,
+        source=SOURCE_NAMES[bucket.origin],
         expires_at=None if bucket.expires_at_ms == NEVER_MS else instant(bucket.expires_at_ms),
-        expired=_is_expired(bucket, now_ms),
+        expired=is_expired(bucket, now_ms),
+    )
+
+
+def _units_view(bucket: UnitBucket, now_ms: int) -> UnitBucketView:
+    return UnitBucketView(
+        bucket_id=bucket.bucket_id,
+        bundle=bucket.bundle,
+        unit=UnitKind(bucket.kind).name.lower(),
+        balance=bucket.balance,
+        reserved=bucket.reserved,
+        size=bucket.size,
+        priority=bucket.priority,
+        source=SOURCE_NAMES[bucket.origin],
+        expires_at=None if bucket.expires_at_ms == NEVER_MS else instant(bucket.expires_at_ms),
+        expired=is_over(bucket, now_ms),
+    )
+
+
+def _cap_view(cap: Cap, extras: Extras, currency: Currency) -> CapView:
+    newest = next((each for each in reversed(extras.counters) if each.counter_id == cap.counter_id), None)
+    spent, reserved = (newest.used, newest.reserved) if newest is not None else (0, 0)
+    return CapView(
+        name=cap.name,
+        every=msgspec.convert(cap.every, Every),
+        most=format_amount(cap.most, currency.scale, currency.digits),
+        services=cap.services,
+        warn_percent=cap.warn_percent,
+        spent=format_amount(spent, currency.scale, currency.digits),
+        reserved=format_amount(reserved, currency.scale, currency.digits),
+        ends_at=instant(newest.ends_at_ms) if newest is not None else None,
+    )
+
+
+def _counter_view(counter: Counter) -> CounterView:
+    return CounterView(
+        counter=counter.counter_id,
+        ends_at=instant(counter.ends_at_ms),
+        used=counter.used,
+        reserved=counter.reserved,
+        tiers=tuple(
+            TierView(size=None if tier.size == NO_LIMIT else tier.size, used=tier.used, reserved=tier.reserved)
+            for tier in counter.tiers
+        ),
     )
 
 

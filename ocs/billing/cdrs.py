@@ -76,6 +76,7 @@ class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     amount: Amount
     changes: tuple[Hold, ...]
+    units: tuple[Hold, ...] = ()
     reference: str
     actor: str
     reason: str
@@ -144,18 +145,24 @@ def cdr_from_row(row: Mapping[str, Any]) -> CdrRow:
 
 
 def journal_from_row(row: Mapping[str, Any]) -> JournalRow:
-    pairs = zip(row["bucket_ids"], row["bucket_amounts"], strict=True)
     return JournalRow(
         at_ms=milliseconds(row["at"]),
-        changes=tuple([Hold(bucket_id, amount) for bucket_id, amount in pairs]),
+        changes=_holds(row["bucket_ids"], row["bucket_amounts"]),
+        units=_holds(row["unit_ids"], row["unit_amounts"]),
         **{name: row[name] for name in _JOURNAL_PLAIN},
     )
+
+
+def _holds(bucket_ids: list[int], amounts: list[int]) -> tuple[Hold, ...]:
+    return tuple([Hold(bucket_id, amount) for bucket_id, amount in zip(bucket_ids, amounts, strict=True)])
 
 
 _CDR_PLAIN: Final = tuple(
     name for name in CdrRow.__struct_fields__ if name not in {"started_at_ms", "ended_at_ms", "groups", "details"}
 )
-_JOURNAL_PLAIN: Final = tuple(name for name in JournalRow.__struct_fields__ if name not in {"at_ms", "changes"})
+_JOURNAL_PLAIN: Final = tuple(
+    name for name in JournalRow.__struct_fields__ if name not in {"at_ms", "changes", "units"}
+)
 
 
 async def _fetch(pool: Any, statement: str, name: str, *arguments: Any) -> list[Mapping[str, Any]]:

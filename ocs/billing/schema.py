@@ -48,8 +48,11 @@ journal = Table(
     Column("reason", Text, nullable=False),
     Column("stream_id", Text, nullable=False),
     Column("recorded_at", Moment, nullable=False, server_default=func.now()),
+    Column("unit_ids", ARRAY(BigInteger), nullable=False, server_default="{}"),
+    Column("unit_amounts", ARRAY(BigInteger), nullable=False, server_default="{}"),
     CheckConstraint("entry_number > 0", name="journal_entry_number_positive"),
     CheckConstraint("cardinality(bucket_ids) = cardinality(bucket_amounts)", name="journal_changes_paired"),
+    CheckConstraint("cardinality(unit_ids) = cardinality(unit_amounts)", name="journal_units_paired"),
 )
 
 cdr = Table(

@@ -19,7 +19,8 @@ TOTALS: Final = """
     SELECT account_id, bucket_id, sum(change) AS amount,
            count(*) FILTER (WHERE coalesce(place, 1) = 1) AS entries, max(entry_number) AS highest
     FROM journal
-    LEFT JOIN LATERAL unnest(bucket_ids, bucket_amounts) WITH ORDINALITY AS c(bucket_id, change, place) ON true
+    LEFT JOIN LATERAL unnest(bucket_ids || unit_ids, bucket_amounts || unit_amounts)
+        WITH ORDINALITY AS c(bucket_id, change, place) ON true
     WHERE account_id = ANY($1::text[]) AND entry_number <= $4
       AND NOT EXISTS (
           SELECT FROM unnest($2::text[], $3::bigint[]) AS known(account, number)

@@ -14,7 +14,8 @@ from balance.money import Amount
 from ocs.rating.price import Price
 
 KINDS = (
-    "opened", "top_up", "adjustment", "invoice", "payment", "expiry", "session", "event", "refund", "state", "low_balance"
+    "opened", "top_up", "adjustment", "invoice", "payment", "expiry", "session", "event", "refund", "state",
+    "package", "limits", "cap", "low_balance",
 )  # fmt: skip
 
 
@@ -33,6 +34,14 @@ class CdrFlag(IntFlag):
     HELD = 512  # without a report: its money was held for a while before it was given up
     ASSUMED = 1024  # without a report: charged for all that was granted
     SIDE_ASSUMED = 2048  # what was used before and after a change of price was not told: shared out by policy
+
+
+class Taken(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Units that a bucket of units has paid."""
+
+    bucket_id: int
+    bundle: str
+    units: int
 
 
 class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -56,6 +65,7 @@ class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):
     from_ms: int = 0
     network: str = ""
     version: str = ""
+    taken: tuple[Taken, ...] = ()  # what buckets of units have paid of it
 
 
 class Cdr(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -79,7 +89,10 @@ class Cdr(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class JournalEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One change of one account. ``changes`` are signed amounts per bucket: + is the customer's money in."""
+    """One change of one account. ``changes`` are signed amounts per bucket: + is the customer's money in.
+
+    ``units`` are the same in units: what came into and went from buckets of units, and what counters counted (as -).
+    """
 
     account_id: str
     entry_number: int
@@ -91,6 +104,7 @@ class JournalEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     actor: str = ""
     reason: str = ""
     cdr: Cdr | None = None
+    units: tuple[Hold, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -11,11 +11,14 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from balance.account import Account
+from ocs.charging.caps import caps_for
+from ocs.charging.counting import period_of
 from ocs.charging.course import by_another_tariff, costs_the_same, pinned_at_ms
 from ocs.charging.decision import Case, Rates
 from ocs.charging.policy import FinalPolicy, final_policy
 from ocs.charging.request import ChargingStatus, GroupKey, RequestKind
-from ocs.charging.session import Course, CreditSession, GroupState
+from ocs.charging.session import Course, CreditSession, GroupState, UnitUse
+from ocs.rating.bundles import Use
 from ocs.rating.origins import Origin
 from ocs.rating.price import Tariff
 from ocs.rating.ratebook import RatingFault
@@ -34,6 +37,22 @@ def new_state(case: Case, account: Account, session: CreditSession, key: GroupKe
     if network == session.network:
         return GroupState(key, tariff)
     return GroupState(key, tariff, course=Course(from_ms=case.request.event_at_ms, network=network))
+
+
+def with_bundles(case: Case, account: Account, session: CreditSession, state: GroupState) -> GroupState:
+    """Say which bundles may pay for a group, and which caps it counts for, once its account has any."""
+    extras, units = account.extras, state.units or UnitUse()
+    if extras is None or not (extras.units or extras.caps or state.units):
+        return state
+    bundles, caps = units.bundles, tuple(cap.name for cap in caps_for(account, session.service))
+    if extras.units and not bundles:
+        case.request.complete()
+        origin = Origin(session.origin, session.peer, _network_of(session, state))
+        use = Use(session.service, state.key.rating_group, session.destination, session.opened_at_ms, origin)
+        bundles = case.rates.bundles_for(account.rate_plan, state.tariff, use)
+    if (bundles, caps) == (units.bundles, units.caps):
+        return state
+    return structs.replace(state, units=structs.replace(units, bundles=bundles, caps=caps))
 
 
 def may_choose_anew(case: Case, account: Account, session: CreditSession) -> bool:
@@ -59,8 +78,9 @@ def chosen_anew(case: Case, account: Account, session: CreditSession, state: Gro
     tariff = _tariff(case.rates, _payer(account), session, state.key, event_at_ms, network)
     if isinstance(tariff, ChargingStatus):
         return tariff
-    if not _is_other(state, session, tariff, event_at_ms):
-        return state
+    counted = period_of(state.tariff.price), period_of(tariff.price)
+    if counted != (None, None) or not _is_other(state, session, tariff, event_at_ms):
+        return state  # what fills the tiers of a period keeps its tariff to its end
     return by_another_tariff(state, tariff, event_at_ms, network if has_moved else known)
 
 

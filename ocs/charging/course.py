@@ -129,10 +129,14 @@ def _of_now(price: Price, terms: Terms) -> Price:
 def record_groups(state: GroupState) -> tuple[CdrGroup, ...]:
     """What the record says of a group: one line for each price that it had, without those by which nothing was used."""
     course = state.course
-    if course is None:
-        return (_part(state, state.used, state.cost),)
     last = _part(state, state.used, state.cost)
-    return course.parts if course.parts and not last.used and not last.cost else (*course.parts, last)
+    if course is None or not course.parts:
+        groups: tuple[CdrGroup, ...] = (last,)
+    else:
+        groups = course.parts if not last.used and not last.cost else (*course.parts, last)
+    if state.units is None:
+        return groups
+    return (*groups[:-1], structs.replace(groups[-1], taken=state.units.taken))
 
 
 def _followed(state: GroupState, tariff: Tariff, used: int, cost: Amount, course: Course) -> GroupState:

@@ -12,6 +12,7 @@ from ocs.charging.cdr import JournalEntry
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.request import ChargingRequest
 from ocs.charging.session import CreditSession, Record, Tombstone
+from ocs.rating.bundles import Package, Use
 from ocs.rating.finals import FinalUnits
 from ocs.rating.origins import NOWHERE, Origin
 from ocs.rating.price import Price, Tariff
@@ -57,6 +58,15 @@ class Rates(Protocol):
 
     def authorization_of(self, plan: str, at_ms: int) -> Authorization | None:
         """How much a call may hold at once; None for all that is affordable."""
+
+    def bundles_for(self, plan: str, tariff: Tariff, use: Use) -> tuple[str, ...]:
+        """The bundles of the plan whose units may pay for a use."""
+
+    def package(self, plan: str, name: str, at_ms: int) -> Package | None:
+        """What the plan sells under a name at an instant."""
+
+    def time_zone_of(self, plan: str) -> str:
+        """The zone by whose clocks the plan's periods end; empty where it says none."""
 
     def currency_of(self, plan: str) -> str | None:
         """The plan's currency; None for a plan that is not known."""

@@ -6,23 +6,24 @@ from typing import Final
 
 from msgspec import structs
 
-from balance.account import Account, AccountState, Hold, Reservation
+from balance.account import Account, AccountState, Hold, Reservation, with_entry_number
 from balance.burn import available, credit, is_expired, settle
 from balance.money import Amount
+from ocs.charging.caps import room, settle_caps, with_crossings
 from ocs.charging.cdr import JournalEntry
-from ocs.charging.choice import new_state
+from ocs.charging.choice import new_state, with_bundles
 from ocs.charging.closing import closing_record
 from ocs.charging.decision import Case, Decision
 from ocs.charging.low_balance import with_warning
+from ocs.charging.packages import with_dues
 from ocs.charging.policy import COST_MAX, USED_MAX
+from ocs.charging.quota import laid_out
 from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupKey, GroupRequest
 from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone, stored_answer
 from ocs.charging.steps import (
     Answered,
     new_session,
     repeat_of,
-    with_entry_number,
-    with_expiries,
 )
 from ocs.rating.price import Price, Tariff, cost_of, is_free
 from ocs.rating.units import UnitKind
@@ -34,8 +35,10 @@ NOT_ENOUGH: Final = 1
 def decide_event(case: Case, account: Account) -> Answered:
     """One EVENT_REQUEST. Pure."""
     before = account
-    account, entries = with_expiries(account, case.now_ms)
-    decision = _repeat(case, account) or _act(case, account)
+    account, entries = with_dues(account, case.rates, case.now_ms)
+    decision = _repeat(case, account)
+    if decision is None:
+        decision = with_crossings(account, _act(case, account), case.now_ms, case.request.session_key)
     if before.low_balance and decision.account is not before:
         decision = with_warning(case, before, decision)
     return decision if not entries else structs.replace(decision, entries=(*entries, *decision.entries))
@@ -57,10 +60,12 @@ def _act(case: Case, account: Account) -> Answered:
         return _refunded(case, account)
     session = new_session(case, account)
     states: list[GroupState] = []
+    after = account  # as it is when the use has been counted; a question counts nothing
     for group in case.request.groups:
-        state = _priced(case, account, session, group)
-        if isinstance(state, ChargingStatus):
-            return Decision(_answer(case, account, state, (GroupAnswer(group.key, state),), 0), account)
+        priced = _priced(case, after, session, group)
+        if isinstance(priced, ChargingStatus):
+            return Decision(_answer(case, account, priced, (GroupAnswer(group.key, priced),), 0), account)
+        after, state = priced
         states.append(state)
     total = sum(state.cost for state in states)
     groups = tuple(
@@ -72,10 +77,12 @@ def _act(case: Case, account: Account) -> Answered:
         case EventAction.CHECK_BALANCE:
             return Decision(_checked(case, account, total), account)
         case _:
-            return _debited(case, account, session, states, groups)
+            return _debited(case, after, session, states, groups, account)
 
 
-def _priced(case: Case, account: Account, session: CreditSession, group: GroupRequest) -> GroupState | ChargingStatus:
+def _priced(
+    case: Case, account: Account, session: CreditSession, group: GroupRequest
+) -> tuple[Account, GroupState] | ChargingStatus:
     """What the event would cost: the units asked for, one of the tariff's kind when none are named."""
     money = next((q for q in group.requested or () if q.kind is UnitKind.MONEY), None)
     found = new_state(case, account, session, group.key) if money is None else _as_asked(case, account, group.key)
@@ -90,8 +97,12 @@ def _priced(case: Case, account: Account, session: CreditSession, group: GroupRe
     is_refusable = _moves_money(case) and not case.request.cumulative  # Rf: it has been delivered
     if account.state != AccountState.ACTIVE and not is_free(price) and is_refusable:
         return ChargingStatus.SERVICE_DENIED
-    cost = cost_of(price, units)
-    return GroupState(group.key, found.tariff, units, cost) if cost <= COST_MAX else ChargingStatus.INVALID_VALUE
+    if account.extras is not None:
+        found = with_bundles(case, account, session, found)
+    account, found = laid_out(account, found, units, case.now_ms)
+    cost = cost_of(found.tariff.price, units)
+    state = GroupState(group.key, found.tariff, units, cost, units=found.units)
+    return (account, state) if cost <= COST_MAX else ChargingStatus.INVALID_VALUE
 
 
 def _as_asked(case: Case, account: Account, key: GroupKey) -> GroupState | ChargingStatus:
@@ -112,18 +123,31 @@ def _checked(case: Case, account: Account, total: Amount) -> ChargingAnswer:
 
 
 def _debited(
-    case: Case, account: Account, session: CreditSession, states: list[GroupState], groups: tuple[GroupAnswer, ...]
+    case: Case,
+    account: Account,
+    session: CreditSession,
+    states: list[GroupState],
+    groups: tuple[GroupAnswer, ...],
+    before: Account,
 ) -> Answered:
-    """All or nothing (statement 96)."""
+    """All or nothing (statement 96): then the account is as it was ``before`` its counters counted the use."""
     request, now_ms = case.request, case.now_ms
     total = sum(state.cost for state in states)
-    if total > max(0, available(account, now_ms)) and not request.cumulative:
+    spendable = max(0, available(account, now_ms))
+    for state in states:
+        if state.units is not None:
+            account, _, least = room(account, state.units, now_ms)
+            spendable = spendable if least is None else min(spendable, least)
+    if total > spendable and not request.cumulative:
         refused = tuple(GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED) for state in states)
-        return Decision(_answer(case, account, ChargingStatus.CREDIT_LIMIT_REACHED, refused, 0), account)
+        return Decision(_answer(case, before, ChargingStatus.CREDIT_LIMIT_REACHED, refused, 0), before)
     debited: list[GroupState] = []
     for state in states:
         account, debits = settle(account, (), state.cost, now_ms)
-        debited.append(GroupState(state.key, state.tariff, state.used, state.cost, debits, state.used, (), 0))
+        paid = GroupState(state.key, state.tariff, state.used, state.cost, debits, state.used, (), 0, units=state.units)
+        if paid.units is not None:
+            account, paid = settle_caps(account, paid, paid.units, paid.cost, now_ms)
+        debited.append(paid)
     session = session.with_groups(tuple(debited))
     number = account.entry_number + 1
     account = with_entry_number(account, number)
@@ -139,6 +163,7 @@ def _debited(
         request.peer,
         request.cause,
         closing_record(request, now_ms, session, 0),
+        tuple(hold.negated() for hold in session.unit_debits),
     )
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
     tombstone = Tombstone(account.account_id, now_ms, Seen(request.request_number), (stored,), session.debits)

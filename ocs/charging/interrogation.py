@@ -13,10 +13,13 @@ from typing import Final
 from msgspec import structs
 
 from balance.account import Account
+from ocs.charging.admission import admitted, left
+from ocs.charging.caps import with_crossings
 from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.decision import Case, Decision
 from ocs.charging.late import as_granted, held, is_unreported, reported_late
 from ocs.charging.low_balance import with_warning
+from ocs.charging.packages import with_dues
 from ocs.charging.quota import costs_an_attempt, release
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
 from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, Tombstone
@@ -33,7 +36,6 @@ from ocs.charging.steps import (
     refusal_of,
     released,
     repeat_of,
-    with_expiries,
     with_lease_gone,
 )
 from ocs.charging.timed import charge_with_time
@@ -51,11 +53,13 @@ def decide(case: Case, account: Account) -> Answered:
     """One request's outcome. Pure: the same arguments give the same decision, and nothing is changed in place."""
     entries: tuple[JournalEntry, ...] = ()
     before = account
-    if len(account.buckets) > 1:
-        account, entries = with_expiries(account, case.now_ms)
+    if len(account.buckets) > 1 or account.extras is not None:
+        account, entries = with_dues(account, case.rates, case.now_ms)
     decision = repeat_of(case, account)
     if decision is None:
         decision = TRANSITIONS[_state(case), case.request.kind](case, account)
+        if account.extras is not None and account.extras.caps:
+            decision = with_crossings(account, decision, case.now_ms, case.request.session_key)
     if before.low_balance and decision.account is not before:
         decision = with_warning(case, before, decision)
     return structs.replace(decision, entries=(*entries, *decision.entries)) if entries else decision
@@ -79,8 +83,13 @@ def _charged(case: Case, account: Account, session: CreditSession) -> Charged | 
 
 def _open(case: Case, account: Account) -> Answered:
     """Start a session, unless nothing of what it asks for can be had."""
-    session = new_session(case, account)
-    charged = _charged(case, account, session)
+    session, opened = new_session(case, account), account
+    if account.extras is not None and account.extras.calls:
+        place = admitted(account, session, case.now_ms, has_begun=case.request.cumulative)
+        if place is None:
+            return Decision(ChargingAnswer(ChargingStatus.TOO_MANY_CALLS), account)
+        opened, session = place
+    charged = _charged(case, opened, session)
     if charged is None:
         return Decision(ChargingAnswer(ChargingStatus.INVALID_VALUE), account)
     refusal = refusal_of(charged.answers)
@@ -119,8 +128,7 @@ def _authorized_again(case: Case, account: Account) -> Answered:
     """The Start that takes the authorization over [R-44], or an Access-Request that asks for something else now."""
     lease = lease_of(case)
     if not case.request.cumulative:
-        for state in lease.groups:
-            account, _ = release(account, state, case.now_ms)
+        account = _freed(account, lease, case.now_ms)
         new = _open(structs.replace(case, record=None), account)
         return new if new.records else structs.replace(new, records=((lease.session_key, None),))
     session = _taken_over(case, lease)
@@ -144,8 +152,7 @@ def _expire_lease(case: Case, account: Account) -> Answered:
         return _filed_anew(case, account, lease)
     if any(costs_an_attempt(state) for state in lease.groups):
         return closed(case, _nothing_asked(account, lease), ChargingStatus.SUCCESS, CdrFlag.NO_FINAL_REPORT)
-    for state in lease.groups:
-        account, _ = release(account, state, case.now_ms)
+    account = _freed(account, lease, case.now_ms)
     return Decision(ChargingAnswer(ChargingStatus.SUCCESS), account, ((lease.session_key, None),))
 
 
@@ -282,6 +289,13 @@ TRANSITIONS: Final[dict[tuple[State, RequestKind], Callable[[Case, Account], Ans
 def _session_of(case: Case) -> CreditSession:
     assert isinstance(case.record, CreditSession), "the table leads here with an open session only"
     return case.record
+
+
+def _freed(account: Account, lease: CreditSession, now_ms: int) -> Account:
+    """All that an authorization holds is there for others."""
+    for state in lease.groups:
+        account, _ = release(account, state, now_ms)
+    return left(account, lease)
 
 
 def _nothing_asked(account: Account, session: CreditSession) -> Charged:

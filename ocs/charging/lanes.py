@@ -15,12 +15,11 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 import structlog
 
-from balance.account import Account
+from balance.account import Account, with_version
 from balance.store import BackendUnavailable, Posting, PostingResult, PostingStatus, SessionWrite, Snapshot, Store
 from ocs.charging.cdr import JournalEntry, encode_entry
 from ocs.charging.decision import Decision
-from ocs.charging.session import CreditSession, Record, Tombstone, decode_session, encode_session
-from ocs.charging.steps import with_version
+from ocs.charging.session import CreditSession, Record, Timer, Tombstone, decode_session, encode_session
 
 log = structlog.get_logger()
 
@@ -63,8 +62,8 @@ class Work(Protocol):
 
 
 def _holds_nothing(account: Account) -> bool:
-    """No session and no authorization has money set aside."""
-    return not any(bucket.reserved for bucket in account.buckets)
+    """No session and no authorization has money or units set aside."""
+    return account.extras is None and not any(bucket.reserved for bucket in account.buckets)
 
 
 class Lane:
@@ -323,7 +322,9 @@ class Lanes:
             return SessionWrite(key, encode_session(record), 0, record.filed_ms or -1, key not in lane.records)
         deadline_ms = 0 if type(before) is CreditSession else -1
         if record is None:
-            return SessionWrite(key, None, 0, deadline_ms, False)
+            return SessionWrite(key, None, 0, 0 if type(before) is Timer else deadline_ms, False)
+        if type(record) is Timer:
+            return SessionWrite(key, encode_session(record), 0, record.due_at_ms, False)
         keep_ms = OPERATION_KEEP_MS
         if type(record) is Tombstone:
             keep_ms = self._keeping.event_ms if record.debits else self._keeping.session_ms

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from balance.account import Account
+from balance.account import Account, with_entry_number
 from balance.burn import add_holds, give_back
 from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.closing import closing_record
@@ -21,7 +21,6 @@ from ocs.charging.steps import (
     Charged,
     answer_of,
     charge,
-    with_entry_number,
 )
 from ocs.charging.timing import from_times
 from ocs.rating.price import cost_of
@@ -126,5 +125,6 @@ def _charged_late(case: Case, account: Account, tombstone: Tombstone, session: C
         account.account_id, number, case.now_ms, "session", account.currency,
         tuple(hold.negated() for hold in late.debits), session.session_key, session.peer,
         request.cause, closing_record(case.request, case.now_ms, late, CdrFlag.LATE_REPORT),
+        tuple(hold.negated() for hold in late.unit_debits),
     )  # fmt: skip
     return Decision(answer, account, records, (entry,))

@@ -6,20 +6,37 @@ operation under the same key happens once, and another one under it is refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final, NamedTuple
 from zlib import crc32
 
 from msgspec import structs
 
-from balance.account import MAIN_BUCKET, Account, AccountState, Bucket, Hold
+from balance.account import (
+    MAIN_BUCKET,
+    NO_EXTRAS,
+    Account,
+    AccountState,
+    Bucket,
+    CallLimit,
+    Cap,
+    Hold,
+    Source,
+    Subscription,
+    new_slot,
+    with_entry_number,
+    with_extras,
+)
 from balance.burn import available, credit, with_bucket
-from balance.money import Amount
+from balance.money import Amount, format_amount
 from ocs.charging.cdr import JournalEntry
-from ocs.charging.decision import Decision
+from ocs.charging.decision import Decision, Rates
 from ocs.charging.notices import CHANGE_OF_STATE, Change
+from ocs.charging.packages import Sale, can_pay, cancelled, sold, timer_key, timer_of, with_dues
 from ocs.charging.session import OperationRecord, Record
-from ocs.charging.steps import with_entry_number, with_expiries
+from ocs.rating.bundles import Package
+from ocs.rating.periods import Every
 
 BALANCE_MAX: Final = 2**62
 """Room for one more of the same below the 63 bits that an amount may take."""
@@ -31,6 +48,9 @@ class OperationKind(Enum):
     INVOICE = "invoice"  # what an invoice asks for beside the calls that were debited
     PAYMENT = "payment"
     STATE = "state"
+    PACKAGE = "package"
+    LIMITS = "limits"
+    CANCEL = "cancel"
 
 
 class RechargeStatus(Enum):
@@ -43,6 +63,9 @@ class RechargeStatus(Enum):
     ACCOUNT_CLOSED = "account_closed"
     CURRENCY_MISMATCH = "currency_mismatch"
     AMOUNT_TOO_LARGE = "amount_too_large"
+    NOT_ENOUGH_MONEY = "not_enough_money"
+    ACCOUNT_SUSPENDED = "account_suspended"
+    SUBSCRIPTION_UNKNOWN = "subscription_unknown"
 
 
 class AccountFault(Enum):
@@ -58,6 +81,7 @@ class BucketOptions(NamedTuple):
 
     priority: int = 100
     expires_at_ms: int = 0
+    origin: Source = Source.PAID
 
 
 class RechargeResult(NamedTuple):
@@ -68,8 +92,39 @@ class RechargeResult(NamedTuple):
     entry_number: int = 0
 
 
+class CallsChoice(NamedTuple):
+    """How many sessions of a service may be open at once, and begin in a second; 0 is no limit."""
+
+    service: str
+    at_once: int = 0
+    per_second: int = 0
+
+
+class CapChoice(NamedTuple):
+    """The most that may be spent on some services (none named: all) in a period, and when to warn of it."""
+
+    name: str
+    every: Every
+    most: Amount
+    services: tuple[str, ...] = ()
+    warn_percent: int = 0
+
+
+class Limits(NamedTuple):
+    """What an account may do from now on; None leaves that part as it is.
+
+    ``zone`` is the plan's time zone, ``scale`` that of the account's currency, for the words in the journal.
+    """
+
+    credit_limit: Amount | None = None
+    calls: tuple[CallsChoice, ...] | None = None
+    caps: tuple[CapChoice, ...] | None = None
+    zone: str = ""
+    scale: int = 0
+
+
 class Operation(NamedTuple):
-    """``amount`` is signed for an adjustment; ``state`` is for a change of state only."""
+    """``amount`` is signed for an adjustment; ``state`` is for a change of state only, ``package`` for a purchase."""
 
     kind: OperationKind
     account_id: str
@@ -80,6 +135,9 @@ class Operation(NamedTuple):
     currency: str = ""
     bucket: BucketOptions | None = None
     state: AccountState | None = None
+    package: Package | None = None
+    subscription: int = 0
+    limits: Limits | None = None
 
     @property
     def record_key(self) -> str:
@@ -91,41 +149,71 @@ class Operation(NamedTuple):
         """What the account's open sessions have to know of it; None: nothing."""
         if self.state is not None:
             return CHANGE_OF_STATE[self.state]
+        if self.package is not None or self.limits is not None:
+            return Change.PAID_IN  # who waits for money may find some now
         return Change.PAID_IN if self.amount > 0 else None
 
     @property
     def fingerprint(self) -> int:
-        return crc32(repr((self.kind.value, self.amount, self.currency, self.bucket, self.state)).encode())
+        what = repr((self.kind.value, self.amount, self.currency, self.bucket, self.state))
+        if self.subscription:
+            what += str(self.subscription)
+        if self.limits is not None:
+            what += repr(self.limits._replace(zone="", scale=0))
+        if self.package is not None:  # by its name: a repeat may come when its price has changed
+            what += self.package.name
+        return crc32(what.encode())
 
 
 def decide_operation(
-    operation: Operation, account: Account, record: Record | None, now_ms: int
+    operation: Operation, account: Account, record: Record | None, now_ms: int, rates: Rates
 ) -> Decision[RechargeResult]:
     """Do it, or say that it was done, or why it cannot be."""
     if isinstance(record, OperationRecord):
         same = record.fingerprint == operation.fingerprint
         status = RechargeStatus.REPLAYED if same else RechargeStatus.KEY_REUSED
         return Decision(RechargeResult(status, account, record.entry_number), account, is_replay=True)
-    account, entries = with_expiries(account, now_ms)
-    refusal = _refusal(operation, account)
+    before = account
+    account, entries = with_dues(account, rates, now_ms)
+    refusal = _refusal(operation, account, now_ms)
     if refusal is not None:
         return Decision(RechargeResult(refusal, account), account, entries=entries)
-    number = account.entry_number + 1
-    account, changes, reason = _apply(operation, with_entry_number(account, number), now_ms)
-    entry = JournalEntry(
-        account.account_id,
-        number,
-        now_ms,
-        operation.kind.value,
-        account.currency,
-        changes,
-        operation.key,
-        operation.actor,
-        reason,
-    )
-    done = OperationRecord(account.account_id, now_ms, operation.fingerprint, number, available(account, now_ms))
-    result = RechargeResult(RechargeStatus.APPLIED, account, number)
-    return Decision(result, account, ((operation.record_key, done),), (*entries, entry))
+    first = account.entry_number + 1
+    if operation.package is not None:
+        sale = Sale(operation.key, operation.actor, operation.reason)
+        account, done = sold(account, operation.package, sale, now_ms)
+    else:
+        account, done = _done(operation, account, now_ms)
+    account, more = with_dues(account, rates, now_ms)  # what waited for money, or for the account to be active
+    record = OperationRecord(account.account_id, now_ms, operation.fingerprint, first, available(account, now_ms))
+    result = RechargeResult(RechargeStatus.APPLIED, account, first)
+    records: tuple[tuple[str, Record | None], ...] = ((operation.record_key, record),)
+    if _subscriptions(before) != _subscriptions(account):
+        records = (*records, (timer_key(account.account_id), timer_of(account, now_ms)))
+    return Decision(result, account, records, (*entries, *done, *more))
+
+
+def _subscriptions(account: Account) -> tuple[Subscription, ...]:
+    return account.extras.subscriptions if account.extras is not None else ()
+
+
+def _done(operation: Operation, account: Account, now_ms: int) -> tuple[Account, tuple[JournalEntry, ...]]:
+    account, changes, reason = _apply(operation, with_entry_number(account, account.entry_number + 1), now_ms)
+    return account, (_entry(operation, account, changes, reason, now_ms),)
+
+
+def _entry(
+    operation: Operation,
+    account: Account,
+    changes: tuple[Hold, ...],
+    reason: str,
+    now_ms: int,
+    units: tuple[Hold, ...] = (),
+) -> JournalEntry:
+    return JournalEntry(
+        account.account_id, account.entry_number, now_ms, operation.kind.value, account.currency, changes,
+        operation.key, operation.actor, reason, units=units,
+    )  # fmt: skip
 
 
 def open_account(
@@ -139,11 +227,16 @@ def open_account(
     return Decision(opened, opened, entries=(entry,))
 
 
-def _refusal(operation: Operation, account: Account) -> RechargeStatus | None:
+def _refusal(operation: Operation, account: Account, now_ms: int) -> RechargeStatus | None:
     if account.state == AccountState.CLOSED:
         return RechargeStatus.ACCOUNT_CLOSED
-    if operation.kind == OperationKind.STATE:
+    if operation.kind in {OperationKind.STATE, OperationKind.LIMITS}:
         return None
+    if operation.kind is OperationKind.CANCEL:
+        known = cancelled(account, operation.subscription) is not None
+        return None if known else RechargeStatus.SUBSCRIPTION_UNKNOWN
+    if operation.package is not None:
+        return _refusal_to_sell(operation.package, account, now_ms)
     if operation.currency != account.currency:
         return RechargeStatus.CURRENCY_MISMATCH
     booked = sum(abs(bucket.balance) for bucket in account.buckets)
@@ -152,15 +245,62 @@ def _refusal(operation: Operation, account: Account) -> RechargeStatus | None:
     return None
 
 
+def _refusal_to_sell(package: Package, account: Account, now_ms: int) -> RechargeStatus | None:
+    if account.state is not AccountState.ACTIVE:
+        return RechargeStatus.ACCOUNT_SUSPENDED
+    return None if can_pay(account, package, now_ms) else RechargeStatus.NOT_ENOUGH_MONEY
+
+
+def _limited(limits: Limits, account: Account) -> tuple[Account, str]:
+    """Put limits in place, and say in words what was and what is. Grants that are out stay as they are (statement 108)."""
+    extras, words = account.extras or NO_EXTRAS, []
+    if limits.credit_limit is not None:
+        before, after = (format_amount(each, limits.scale) for each in (account.credit_limit, limits.credit_limit))
+        words.append(f"credit limit {before} -> {after}")
+        account = structs.replace(account, credit_limit=limits.credit_limit)
+    if limits.calls is not None:
+        words.append(f"calls {_calls_text(extras.calls)} -> {_calls_text(limits.calls)}")
+        known = {limit.service: limit for limit in extras.calls}
+        account = with_extras(account, structs.replace(extras, calls=()))
+        for choice in limits.calls:
+            extras = account.extras or NO_EXTRAS
+            limit = known.get(choice.service) or CallLimit(new_slot(account), choice.service)
+            limit = structs.replace(limit, at_once=choice.at_once, per_second=choice.per_second)
+            account = with_extras(account, structs.replace(extras, calls=(*extras.calls, limit)))
+        extras = account.extras or NO_EXTRAS
+    if limits.caps is not None:
+        words.append(f"caps {_caps_text(extras.caps, limits.scale)} -> {_caps_text(limits.caps, limits.scale)}")
+        zone = extras.time_zone or limits.zone
+        caps = tuple(Cap(cap.name, cap.every, zone, cap.most, cap.services, cap.warn_percent) for cap in limits.caps)
+        account = with_extras(account, structs.replace(extras, caps=caps))
+    return account, "; ".join(words)
+
+
+def _calls_text(calls: Iterable[CallLimit | CallsChoice]) -> str:
+    return ", ".join(f"{each.service} {each.at_once} at once {each.per_second} a second" for each in calls) or "none"
+
+
+def _caps_text(caps: Iterable[Cap | CapChoice], scale: int) -> str:
+    return ", ".join(f"{each.name} {format_amount(each.most, scale)} a {each.every}" for each in caps) or "none"
+
+
 def _apply(operation: Operation, account: Account, now_ms: int) -> tuple[Account, tuple[Hold, ...], str]:
     if operation.kind == OperationKind.STATE:
         assert operation.state is not None, "a change of state names the state"
         reason = f"{account.state.name.lower()} -> {operation.state.name.lower()}: {operation.reason}".rstrip(": ")
         return structs.replace(account, state=operation.state), (), reason
+    if operation.subscription:
+        after = cancelled(account, operation.subscription)
+        assert after is not None, "the refusal has looked for it"
+        return after, (), f"subscription {operation.subscription} ends with its period: {operation.reason}".rstrip(": ")
+    if operation.limits is not None:
+        account, reason = _limited(operation.limits, account)
+        return account, (), f"{reason}: {operation.reason}".rstrip(": ")
     if operation.bucket is None:
         change = Hold(MAIN_BUCKET, operation.amount)
         return credit(account, {MAIN_BUCKET: operation.amount}), (change,), operation.reason
     # The entry's number names the bucket: it is never used twice, not even after the bucket is gone.
     bucket_id = account.entry_number
-    bucket = Bucket(bucket_id, operation.amount, 0, operation.bucket.priority, operation.bucket.expires_at_ms, now_ms)
+    where = operation.bucket
+    bucket = Bucket(bucket_id, operation.amount, 0, where.priority, where.expires_at_ms, now_ms, where.origin)
     return with_bucket(account, bucket), (Hold(bucket_id, operation.amount),), operation.reason

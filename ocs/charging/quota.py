@@ -6,21 +6,27 @@ updates cannot change a price, a connection fee is charged once, and rounding ha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import structs
 
 from balance.account import Account, AccountState
-from balance.burn import add_holds, available, first_expiry_ms, give_back, reserve, settle
+from balance.burn import add_holds, available, first_expiry_ms, give_back, reserve, settle, total_of
 from balance.money import Amount
+from ocs.charging.caps import hold, room, settle_caps
 from ocs.charging.cdr import CdrFlag
+from ocs.charging.counting import count_use, ends_at_ms, give_back_places, keep_places, period_of, placed
 from ocs.charging.policy import COST_MAX, SILENCE_MARGIN_S, USED_MAX, QuotaPolicy
 from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer, Quantity
-from ocs.charging.session import GroupState
+from ocs.charging.session import GroupState, UnitUse
+from ocs.charging.units import Spread, first_end_ms, hold_units, release_units, take_units
 from ocs.rating.price import Price, Terms, cost_of, dearer, held_for, is_free, units_within, units_within_both
 from ocs.rating.rateplan import Authorization
 from ocs.rating.units import UnitKind
+
+_NO_SLOTS: Final[tuple[int, ...]] = ()
 
 Granted: TypeAlias = tuple[Account, GroupState, GroupAnswer]
 
@@ -58,6 +64,8 @@ def report(
     None when the price of so much is beyond what can be booked.
     """
     assert total >= state.used, "use never falls"
+    if state.units is not None or state.tariff.price.terms.__class__ is Terms:
+        account, state = laid_out(account, state, total, now_ms, keeps_grant)
     cost = cost_of(state.tariff.price, total)
     if cost > COST_MAX:
         return None
@@ -67,6 +75,8 @@ def report(
         debits = add_holds(state.debits, debits)
     else:  # the use has reached a tier that makes all of it cheaper
         account, debits = give_back(account, reservation, state.debits, state.cost - cost)
+    if state.units is not None and state.units.caps:
+        account, state = settle_caps(account, state, state.units, cost - state.cost, now_ms, keeps_grant)
     flags = state.flags
     if total - state.used > state.granted:
         flags |= CdrFlag.OVERUSED if state.granted_by >= 0 else CdrFlag.NEVER_GRANTED
@@ -82,7 +92,20 @@ def report(
         flags,
         state.is_waiting,
         state.course,
+        state.units,
     )
+
+
+def laid_out(
+    account: Account, state: GroupState, total: int, now_ms: int, keeps_grant: bool = False
+) -> tuple[Account, GroupState]:
+    """Say of a use up to ``total`` what buckets of units pay, and which tiers of a period the rest lies in."""
+    if state.units is not None:
+        account, state = take_units(account, state, state.units, total, now_ms, keeps_grant)
+    period = period_of(state.tariff.price)
+    if period is not None:
+        account, state = count_use(account, state, period, total, now_ms, keeps_grant)
+    return account, state
 
 
 def release(account: Account, state: GroupState, now_ms: int) -> tuple[Account, GroupState]:
@@ -90,6 +113,8 @@ def release(account: Account, state: GroupState, now_ms: int) -> tuple[Account, 
     if not state.reservation and not state.granted:
         return account, state
     account, _ = settle(account, state.reservation, 0, now_ms)
+    if state.units is not None or state.tariff.price.terms.__class__ is Terms:
+        account, state = _units_released(account, state, now_ms)
     return account, GroupState(
         state.key,
         state.tariff,
@@ -102,6 +127,7 @@ def release(account: Account, state: GroupState, now_ms: int) -> tuple[Account, 
         state.flags,
         state.is_waiting,
         state.course,
+        state.units,
     )
 
 
@@ -109,6 +135,14 @@ def costs_an_attempt(state: GroupState) -> bool:
     """Whether something is due that was not paid, though no use was ever reported."""
     price = state.tariff.price
     return price.terms.__class__ is Terms and not state.cost and bool(cost_of(price, state.used))
+
+
+def _units_released(account: Account, state: GroupState, now_ms: int) -> tuple[Account, GroupState]:
+    account, state = release_units(account, state)
+    if state.units is not None and state.units.spent:
+        account, state = settle_caps(account, state, state.units, 0, now_ms)
+    period = period_of(state.tariff.price)
+    return (account, state) if period is None else give_back_places(account, state, period)
 
 
 def ended(account: Account, state: GroupState, now_ms: int) -> tuple[Account, GroupState]:
@@ -140,26 +174,29 @@ def grant(
     anything can be had for the other half; ``limit`` leaves some for the account's other calls [R-46].
     """
     assert not state.reservation, "a group holds one reservation at a time"
+    period = period_of(state.tariff.price)
+    if period is not None:
+        account, state = placed(account, state, period, now_ms)
     price, used, paid = state.tariff.price, state.used, state.cost
     free = is_free(price) and (later is None or is_free(later))
     if account.state is not AccountState.ACTIVE and not free:
         return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.SERVICE_DENIED)
-    asked = 0
-    for quantity in requested:
-        if quantity.kind == price.kind:
-            asked = quantity.value
-    granted = policy.wish(price.kind, asked, all_affordable)
+    granted = policy.wish(price.kind, _asked(requested, price.kind), all_affordable)
     spendable = available(account, now_ms)
     # What is set aside is the most that a use within the grant can cost: for an ordinary price that is its cost.
-    most_of = held_for if price.terms.__class__ is Terms else cost_of
-    if later is not None:
-        most_of = partial(dearer, later)
+    most_of: Callable[[Price, int], Amount] = held_for if price.terms.__class__ is Terms else cost_of
+    within: Callable[[Price, Amount, int], int] = units_within
+    spread, slots = None, _NO_SLOTS
+    if state.units is not None:
+        account, spread, slots, spendable = _spread(account, state, state.units, later, spendable, now_ms)
+        most_of, within = spread.cost, spread.within
+    elif later is not None:
+        most_of, within = partial(dearer, later), partial(units_within_both, later)
     at_once = spendable // 2 if takes_half else spendable
     if limit is not None:
         granted, at_once = _within(limit, account, state, granted, spendable, most_of(price, used + 1) - paid)
     held_cost = most_of(price, used + granted)
     if held_cost - paid > at_once and not free:
-        within = units_within if later is None else partial(units_within_both, later)
         wanted = used + granted
         granted = within(price, paid + at_once, wanted) - used
         if takes_half and granted <= 0:
@@ -167,7 +204,7 @@ def grant(
         held_cost = most_of(price, used + granted)
     if granted <= 0:
         return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)
-    held = reserve(account, held_cost - paid, now_ms)
+    held = reserve(account, max(held_cost, paid) - paid, now_ms)  # what a bundle makes cheaper comes with the report
     assert held is not None, "units_within() never promises more than there is"
     after, reservation = held
     is_final = not free and most_of(price, used + granted + 1) - paid > spendable
@@ -182,8 +219,10 @@ def grant(
     )
     state = GroupState(
         state.key, state.tariff, used, paid, state.debits, granted, reservation, number, state.flags, is_final,
-        state.course,
+        state.course, state.units,
     )  # fmt: skip
+    if spread is not None or period is not None:
+        return _in_units(after, state, answer, spread, slots, now_ms)
     return after, state, answer
 
 
@@ -199,6 +238,48 @@ def _within(
         return wanted, spendable
     held = sum(bucket.reserved for bucket in account.buckets)
     return wanted, min(spendable, max((spendable + held) // limit.share, least))
+
+
+def _asked(requested: tuple[Quantity, ...], kind: UnitKind) -> int:
+    """What is wanted in the unit that is priced; 0 leaves it to us."""
+    asked = 0
+    for quantity in requested:
+        if quantity.kind == kind:
+            asked = quantity.value
+    return asked
+
+
+def _spread(
+    account: Account, state: GroupState, units: UnitUse, later: Price | None, spendable: Amount, now_ms: int
+) -> tuple[Account, Spread, tuple[int, ...], Amount]:
+    """What buckets of units pay of a grant, the counters of its caps, and how much money these leave it."""
+    spread = Spread(account, state, units, now_ms, later)
+    account, slots, least = room(account, units, now_ms)
+    return account, spread, slots, max(0, spendable if least is None else min(spendable, least))
+
+
+def _in_units(
+    account: Account,
+    state: GroupState,
+    answer: GroupAnswer,
+    spread: Spread | None,
+    caps: tuple[int, ...],
+    now_ms: int,
+) -> Granted:
+    """Hold the units, the places and the share of caps of a grant; have the client back when the first of them ends."""
+    price, ends = state.tariff.price, []
+    if caps:
+        account, state = hold(account, state, caps, total_of(state.reservation))
+    if spread is not None:
+        price = spread.price(state.used + answer.granted)
+        account, state = hold_units(account, state, spread, answer.granted)
+        ends.append(first_end_ms(account, state.units.held if state.units is not None else ()))
+    period = period_of(price)
+    if period is not None:
+        account, state = keep_places(account, state, price, period, answer.granted)
+        ends.append(ends_at_ms(account, period))
+    left_s = [(end_ms - now_ms) // 1000 for end_ms in ends if end_ms]
+    return account, state, structs.replace(answer, validity_s=max(1, min([answer.validity_s, *left_s])))
 
 
 def _waiting(state: GroupState) -> GroupState:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
+from balance.account import MAIN_BUCKET, Account, AccountState, Bucket, Extras
 from balance.burn import total_of
 from balance.money import Amount
 from balance.store import BackendUnavailable, Snapshot, Store, Subscriber
@@ -17,6 +17,7 @@ from ocs.charging.notifier import Notifier
 from ocs.charging.operations import (
     AccountFault,
     BucketOptions,
+    Limits,
     Operation,
     OperationKind,
     RechargeResult,
@@ -36,6 +37,12 @@ class SubscriberFault(Enum):
     EXISTS = "exists"
     ACCOUNT_UNKNOWN = "account_unknown"
     IDENTITY_TAKEN = "identity_taken"
+
+
+class PackageUnknown(NamedTuple):
+    """The account's plan sells nothing of that name."""
+
+    rate_plan: str
 
 
 class SessionView(NamedTuple):
@@ -87,7 +94,10 @@ class AccountDesk:
         low_balance: Amount,
         *,
         actor: str,
+        time_zone: str = "",
+        cycle_day: int = 0,
     ) -> Account | AccountFault:
+        """``time_zone`` empty: that of the plan; ``cycle_day`` 0: its billing cycle is the month."""
         if currency not in self._currencies:
             return AccountFault.CURRENCY_UNKNOWN
         if self._charging.rates.currency_of(rate_plan) != currency:
@@ -102,6 +112,7 @@ class AccountDesk:
             low_balance,
             0,
             (Bucket(MAIN_BUCKET, 0, 0, created_at_ms=self._clock()),),
+            extras=Extras(time_zone=time_zone, cycle_day=cycle_day) if time_zone or cycle_day else None,
         )
         return await self._do(
             account_id, (), lambda there, _, now_ms: open_account(account, there, actor, now_ms), AccountFault.EXISTS
@@ -156,6 +167,32 @@ class AccountDesk:
         self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str
     ) -> RechargeResult:
         return await self._operate(Operation(OperationKind.STATE, account_id, key, actor, reason, state=state))
+
+    async def buy(
+        self, account_id: str, package: str, *, key: str, actor: str, reason: str
+    ) -> RechargeResult | PackageUnknown:
+        """Sell a package of the account's plan: its price is debited, its buckets of units are there, in one step."""
+        account = await self.account(account_id)
+        if account is None:
+            return RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN)
+        found = self._charging.rates.package(account.rate_plan, package, self._clock())
+        if found is None:
+            return PackageUnknown(account.rate_plan)
+        return await self._operate(Operation(OperationKind.PACKAGE, account_id, key, actor, reason, package=found))
+
+    async def cancel(self, account_id: str, subscription: int, *, key: str, actor: str, reason: str) -> RechargeResult:
+        """Let a subscription end with its period."""
+        operation = Operation(OperationKind.CANCEL, account_id, key, actor, reason, subscription=subscription)
+        return await self._operate(operation)
+
+    async def set_limits(self, account_id: str, limits: Limits, *, key: str, actor: str, reason: str) -> RechargeResult:
+        """Change what an account may spend and how many calls it may have; zone and scale are filled in here."""
+        account = await self.account(account_id)
+        if account is None:
+            return RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN)
+        zone = self._charging.rates.time_zone_of(account.rate_plan) or "UTC"
+        limits = limits._replace(zone=zone, scale=self._currencies[account.currency].scale)
+        return await self._operate(Operation(OperationKind.LIMITS, account_id, key, actor, reason, limits=limits))
 
     async def create_subscriber(
         self, subscriber_id: str, account_id: str, identities: tuple[str, ...], password: str
@@ -220,7 +257,9 @@ class AccountDesk:
         def decide(
             account: Account | None, records: Mapping[str, Record | None], now_ms: int
         ) -> Decision[RechargeResult] | None:
-            return decide_operation(operation, account, records.get(key), now_ms) if account is not None else None
+            if account is None:
+                return None
+            return decide_operation(operation, account, records.get(key), now_ms, self._charging.rates)
 
         unknown = RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN)
         result = await self._do(operation.account_id, (key,), decide, unknown)

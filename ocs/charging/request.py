@@ -50,6 +50,7 @@ class ChargingStatus(IntEnum):
     TOO_BUSY = 11
     INTERNAL_FAULT = 12
     DESTINATION_BARRED = 13
+    TOO_MANY_CALLS = 14  # the account has as many open, or has begun as many in this second, as it may
 
 
 class FinalUnitAction(IntEnum):

@@ -16,6 +16,7 @@ from ocs.charging.decision import Case, Decision, Rates
 from ocs.charging.events import decide_event
 from ocs.charging.interrogation import decide
 from ocs.charging.lanes import Keeping, Lanes
+from ocs.charging.packages import timer_key, timer_of, with_dues
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.session import CreditSession, Record, SessionKind, Tombstone, decode_session
@@ -291,3 +292,44 @@ def _with_main(decision: Decision[ChargingAnswer], main: Record | None) -> Decis
         return decision
     marked = structs.replace(main, has_subs=True)
     return structs.replace(decision, records=(*decision.records, (main.session_key, marked)))
+
+
+class Dues:
+    """What is due for an account of which nothing is heard, as work for its lane."""
+
+    __slots__ = ("_charging", "_done", "expects_new", "keys", "may_be_new")
+
+    keys: tuple[str, ...]
+
+    def __init__(self, charging: OnlineCharging, account_id: str, done: Callable[[bool], None]) -> None:
+        self._charging = charging
+        self._done = done
+        self.keys = (timer_key(account_id),)
+        self.expects_new = self.may_be_new = False
+
+    def decide(
+        self,
+        account: Account | None,
+        records: Mapping[str, Record | None],  # noqa: ARG002 - the account says what is due
+        now_ms: int,
+    ) -> Decision[bool] | None:
+        if account is None:
+            return None
+        after, entries = with_dues(account, self._charging.rates, now_ms)
+        timer = timer_of(after, now_ms)
+        return Decision(bool(entries), after, ((self.keys[0], timer),), entries)
+
+    def answer(self, answer: bool) -> None:
+        self._done(answer)
+
+    def unknown_account(self) -> None:
+        self._done(False)
+
+    def unavailable(self) -> None:
+        self._done(False)
+
+    def busy(self) -> None:
+        self._done(False)
+
+    def failed(self, error: Exception) -> None:  # noqa: ARG002 - it is in the log already
+        self._done(False)

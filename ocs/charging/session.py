@@ -11,12 +11,13 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from balance.account import Reservation
+from balance.account import Hold, Reservation
 from balance.burn import add_holds
 from balance.money import Amount
-from ocs.charging.cdr import CdrGroup
+from ocs.charging.cdr import CdrGroup, Taken
 from ocs.charging.request import ChargingAnswer, Details, GroupKey, RequestKind
 from ocs.rating.price import Tariff
+from ocs.rating.terms import Terms
 
 STORED_ANSWERS: Final = 2
 """A client asks again when it has its answer, so a repeat is of the last request, or of the one before that when they
@@ -48,6 +49,37 @@ class Course(msgspec.Struct, array_like=True, frozen=True, gc=False):
     network: str = ""
 
 
+class CapUse(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a group has spent of a cap in the period of a counter, and what its grant holds of it."""
+
+    slot: int
+    spent: Amount = 0
+    held: Amount = 0
+
+
+class UnitUse(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Which bundles may pay for a group, what their buckets have paid, and what is held in them for its grant; which caps
+    it counts for, and what it has spent of them.
+    """
+
+    bundles: tuple[str, ...] = ()
+    taken: tuple[Taken, ...] = ()
+    held: Reservation = ()
+    caps: tuple[str, ...] = ()
+    spent: tuple[CapUse, ...] = ()
+
+    @property
+    def debits(self) -> Reservation:
+        """What is no longer there of the buckets, and of the caps."""
+        taken = tuple(Hold(each.bucket_id, each.units) for each in self.taken)
+        return (*taken, *(Hold(each.slot, each.spent) for each in self.spent)) if self.spent else taken
+
+    @property
+    def holds(self) -> Reservation:
+        """What its grant holds of the buckets, and of the caps."""
+        return (*self.held, *(Hold(each.slot, each.held) for each in self.spent)) if self.spent else self.held
+
+
 class GroupState(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One group: its pinned tariff, use and cost so far, what is promised now and the money that covers it."""
 
@@ -62,6 +94,23 @@ class GroupState(msgspec.Struct, array_like=True, frozen=True, gc=False):
     flags: int = 0  # CdrFlag
     is_waiting: bool = False  # refused for want of money, or on its last quota: a top-up concerns it
     course: Course | None = None
+    units: UnitUse | None = None  # of an account that has buckets of units for it
+
+    @property
+    def unit_debits(self) -> Reservation:
+        """What it has used in units: from buckets of units, and as counted, by the slots of the counters."""
+        taken = self.units.debits if self.units is not None else ()
+        terms = self.tariff.price.terms
+        period = terms.period if isinstance(terms, Terms) else None
+        return taken if period is None else (*taken, *(Hold(each.slot, each.units) for each in period.counted))
+
+    @property
+    def unit_reservation(self) -> Reservation:
+        """The units that are kept for its grant."""
+        held = self.units.holds if self.units is not None else ()
+        terms = self.tariff.price.terms
+        period = terms.period if isinstance(terms, Terms) else None
+        return held if period is None or not period.held else (*held, Hold(period.slot, sum(period.held)))
 
 
 class StoredAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -124,6 +173,7 @@ class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     )
     network: str = ""
     has_subs: bool = False  # sub-sessions were opened: they end with it [G-9]
+    place: int = 0  # the slot of the limit of calls that it holds a place of
 
     @property
     def is_open(self) -> bool:
@@ -157,6 +207,20 @@ class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
         total: Reservation = ()
         for state in self.groups:
             total = add_holds(total, state.reservation)
+        return total
+
+    @property
+    def unit_debits(self) -> Reservation:
+        total: Reservation = ()
+        for state in self.groups:
+            total = add_holds(total, state.unit_debits)
+        return total
+
+    @property
+    def unit_reservation(self) -> Reservation:
+        total: Reservation = (Hold(self.place, 1),) if self.place else ()
+        for state in self.groups:
+            total = add_holds(total, state.unit_reservation)
         return total
 
 
@@ -194,10 +258,21 @@ class OperationRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, ta
         return False
 
 
-Record: TypeAlias = CreditSession | Tombstone | OperationRecord
+class Timer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="r"):
+    """Somebody has to look at the account then, though nothing is heard of it: it is filed for supervision."""
+
+    account_id: str
+    due_at_ms: int
+
+    @property
+    def is_open(self) -> bool:
+        return False
+
+
+Record: TypeAlias = CreditSession | Tombstone | OperationRecord | Timer
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(CreditSession | Tombstone | OperationRecord)
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(CreditSession | Tombstone | OperationRecord | Timer)
 
 
 def encode_session(record: Record) -> bytes:

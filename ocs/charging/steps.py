@@ -7,12 +7,14 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import structs
 
-from balance.account import Account
-from balance.burn import available, expire
+from balance.account import Account, with_entry_number
+from balance.burn import available
 from balance.money import Amount
+from ocs.charging.admission import left
 from ocs.charging.cdr import CdrFlag, JournalEntry
-from ocs.charging.choice import chosen_anew, final_for, may_choose_anew, new_state
+from ocs.charging.choice import chosen_anew, final_for, may_choose_anew, new_state, with_bundles
 from ocs.charging.closing import closing_record
+from ocs.charging.counting import without_counts
 from ocs.charging.course import (
     measured,
     over_switches,
@@ -84,6 +86,8 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         terms = state.tariff.price.terms
         if isinstance(terms, Terms) and terms.known_s:
             state = seeing_far_enough(case.rates, request, session, state, group.used, now_ms)
+        if account.extras is not None:
+            state = with_bundles(case, account, session, state)
         keeps_grant = is_late and state.granted_by > number
         used = group.used
         has_switch = next_switch_s(state.tariff.price) > 0
@@ -251,6 +255,7 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
         session.rate_plan,
         session.network,
         session.has_subs,
+        session.place,
     )
     decision: Answered = Decision(answer, account, ((session.session_key, session),))
     return decision if case.lease is None else with_lease_gone(case, decision)
@@ -268,6 +273,8 @@ def released(case: Case, charged: Charged) -> Charged:
 def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> Answered:
     """The decision for a session that ends: reservations released, record written, a tombstone for late repeats."""
     request, account = case.request, charged.account
+    if charged.session.place:
+        account = left(account, charged.session)
     states = []
     for state in charged.groups:
         account, last = ended(account, state, case.now_ms)
@@ -291,6 +298,7 @@ def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> 
         session.peer,
         request.cause,
         closing_record(case.request, case.now_ms, session, flags),
+        tuple(hold.negated() for hold in session.unit_debits),
     )
     tombstone = Tombstone(account.account_id, case.now_ms, seen, answers, given_up=_given_up(case, session))
     return Decision(answer, account, ((session.session_key, tombstone),), (entry,))
@@ -306,10 +314,12 @@ def _given_up(case: Case, session: CreditSession) -> CreditSession | None:
         return None
     assumed = CdrFlag.ASSUMED if any(state.flags & CdrFlag.ASSUMED for state in session.groups) else 0
     states = [
-        structs.replace(state, debits=state.debits if assumed else (), granted=0, reservation=(), flags=0)
+        structs.replace(
+            without_counts(state), debits=state.debits if assumed else (), granted=0, reservation=(), flags=0
+        )
         for state in session.groups
     ]
-    return structs.replace(session, groups=tuple(states), answers=(), flags=assumed)
+    return structs.replace(session, groups=tuple(states), answers=(), flags=assumed, place=0)
 
 
 def orphaned(case: Case, account: Account, tombstone: Tombstone, answer: ChargingAnswer) -> Answered:
@@ -359,48 +369,6 @@ def _deadline_ms(case: Case, charged: Charged) -> int:
         if longer_s > silence_s and granted and state.tariff.price.kind is _SECONDS:
             silence_s = longer_s
     return case.now_ms + silence_s * 1000
-
-
-def with_expiries(account: Account, now_ms: int) -> tuple[Account, tuple[JournalEntry, ...]]:
-    if len(account.buckets) == 1:
-        return account, ()
-    after, written_off = expire(account, now_ms)
-    if not written_off:
-        return after, ()
-    number = account.entry_number + 1
-    after = with_entry_number(after, number)
-    changes = tuple(hold.negated() for hold in written_off)
-    return after, (JournalEntry(account.account_id, number, now_ms, "expiry", account.currency, changes),)
-
-
-def with_version(account: Account, version: int) -> Account:
-    return Account(
-        account.account_id,
-        version,
-        account.currency,
-        account.rate_plan,
-        account.state,
-        account.credit_limit,
-        account.low_balance,
-        account.entry_number,
-        account.buckets,
-        account.created_at_ms,
-    )
-
-
-def with_entry_number(account: Account, number: int) -> Account:
-    return Account(
-        account.account_id,
-        account.version,
-        account.currency,
-        account.rate_plan,
-        account.state,
-        account.credit_limit,
-        account.low_balance,
-        number,
-        account.buckets,
-        account.created_at_ms,
-    )
 
 
 def lease_of(case: Case) -> CreditSession:

@@ -15,8 +15,8 @@ import structlog
 
 from balance.store import BackendUnavailable, Due, Store
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
-from ocs.charging.service import OnlineCharging
-from ocs.charging.session import CreditSession, decode_session
+from ocs.charging.service import Dues, OnlineCharging
+from ocs.charging.session import CreditSession, Timer, decode_session
 
 log = structlog.get_logger()
 
@@ -84,7 +84,9 @@ class Supervision:
                 log.exception("session_unreadable", session=due.key)
                 await self._store.file_deadline(due, now_ms + UNREADABLE_AGAIN_MS)
                 continue
-            if not isinstance(session, CreditSession):
+            if isinstance(session, Timer):
+                count += await self._look_at(session)
+            elif not isinstance(session, CreditSession):
                 await self._store.file_deadline(due, 0)
             elif session.deadline_ms > now_ms:
                 await self._store.file_deadline(due, session.deadline_ms)
@@ -159,6 +161,12 @@ class Supervision:
         )
         self._charging.submit_for(session.account_id, request, future.set_result)
         return (await future).status is ChargingStatus.SUCCESS
+
+    async def _look_at(self, timer: Timer) -> bool:
+        """Have an account do what is due, and set its timer anew; the store being away, it is due again."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._charging.lanes.submit(timer.account_id, Dues(self._charging, timer.account_id, future.set_result))
+        return await future
 
     async def find_session(self, key: str) -> CreditSession | None:
         """The open session of that key, as it stands in the store. Raises BackendUnavailable."""

@@ -36,6 +36,8 @@ def print_explained(found: ExplainedCdr) -> None:
         _print_choice(group)
         for line in (*group.price_words, "", *view.explanation):
             out.print(Text(f"  {line}"))
+        for taken in group.bundles:
+            out.print(Text(f"  bucket {taken.bucket_id}, bundle {taken.bundle}: {taken.units} {view.unit}"))
     for change in found.buckets:
         out.print(Text(f"bucket {change.bucket_id}: {change.amount} {cdr.currency}"))
 

@@ -22,6 +22,7 @@ from ocs.charging.session import (
     OperationRecord,
     SessionKind,
     StoredAnswer,
+    Timer,
     Tombstone,
 )
 from ocs.inspection import FoundAccount, FoundRecord
@@ -85,6 +86,14 @@ def record_fields(found: FoundRecord, currencies: Currencies) -> Fields:
                 "closed_at": instant(record.closed_at_ms),
                 "highest_request_number": record.seen.highest,
                 "answers": [_answer_fields(answer, currencies) for answer in record.answers],
+                **place,
+            }
+        case Timer():
+            return {
+                "session_key": found.session_key,
+                "state": "timer",
+                "account_id": record.account_id,
+                "due_at": instant(record.due_at_ms),
                 **place,
             }
         case OperationRecord():
@@ -200,6 +209,15 @@ def print_json(fields: Fields) -> None:
 def print_account(fields: Fields) -> None:
     _print_plain(fields)
     _print_rows("buckets", fields["buckets"])
+    _print_rows("units", fields["units"])
+    _print_rows("calls", fields["calls"])
+    _print_rows("caps", fields["caps"])
+    _print_rows("subscriptions", fields["subscriptions"])
+    _print_rows("counters", [{**counter, "tiers": _tier_texts(counter["tiers"])} for counter in fields["counters"]])
+
+
+def _tier_texts(tiers: Sequence[Fields]) -> list[str]:
+    return [f"{tier['used']} of {tier['size']}" if tier["size"] else f"{tier['used']} beyond" for tier in tiers]
 
 
 def print_session(fields: Fields) -> None:
@@ -221,7 +239,7 @@ def _print_plain(fields: Fields) -> None:
     """What is no list of records, a line each."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in fields.items():
-        if name not in {"buckets", "groups", "answers"}:
+        if name not in {"buckets", "units", "calls", "caps", "counters", "subscriptions", "groups", "answers"}:
             table.add_row(name.replace("_", " "), _cell(value))
     _console().print(table)
 

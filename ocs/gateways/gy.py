@@ -50,6 +50,7 @@ RESULT_CODES: Final[Mapping[ChargingStatus, ResultCode]] = {
     ChargingStatus.TOO_BUSY: ResultCode.TOO_BUSY,
     ChargingStatus.INTERNAL_FAULT: ResultCode.UNABLE_TO_COMPLY,
     ChargingStatus.DESTINATION_BARRED: ResultCode.AUTHORIZATION_REJECTED,
+    ChargingStatus.TOO_MANY_CALLS: ResultCode.END_USER_SERVICE_DENIED,
 }
 assert RESULT_CODES.keys() == set(ChargingStatus), "every outcome has its code"
 

@@ -50,7 +50,7 @@ RETURN_CODES: Final[dict[Reason, tuple[int, str]]] = {
     Reason.FREE: (0, "free of charge"),  # 13 would say toll-free, but some clients take all but 0 for a refusal
     Reason.UNKNOWN_ACCOUNT: (1, "account unknown"),
     Reason.WRONG_PASSWORD: (2, "wrong password"),
-    Reason.TOO_MANY_CALLS: (3, "all credit is held by other calls"),
+    Reason.TOO_MANY_CALLS: (3, "too many calls, or they hold all credit"),
     Reason.NO_MONEY: (4, "no credit left"),
     Reason.CREDIT_LIMIT: (6, "credit limit reached"),
     Reason.SUSPENDED: (7, "account suspended"),

@@ -32,6 +32,7 @@ REASONS: Final[dict[ChargingStatus, Reason | None]] = {
     ChargingStatus.TOO_BUSY: None,
     ChargingStatus.INTERNAL_FAULT: Reason.UNAVAILABLE,
     ChargingStatus.DESTINATION_BARRED: Reason.BARRED_DESTINATION,
+    ChargingStatus.TOO_MANY_CALLS: Reason.TOO_MANY_CALLS,
 }
 assert REASONS.keys() == set(ChargingStatus), "every outcome has an answer"
 

@@ -33,6 +33,8 @@ JOURNAL_COLUMNS: Final = (
     "amount",
     "bucket_ids",
     "bucket_amounts",
+    "unit_ids",
+    "unit_amounts",
     "reference",
     "actor",
     "reason",
@@ -64,8 +66,8 @@ STAGES: Final = (("journal", JOURNAL_COLUMNS), ("cdr", CDR_COLUMNS))
 
 CONTRADICTED: Final = """
     SELECT s.stream_id FROM stage_journal s JOIN journal j USING (account_id, entry_number)
-    WHERE (s.at, s.kind, s.currency, s.bucket_ids, s.bucket_amounts, s.reference)
-       IS DISTINCT FROM (j.at, j.kind, j.currency, j.bucket_ids, j.bucket_amounts, j.reference)
+    WHERE (s.at, s.kind, s.currency, s.bucket_ids, s.bucket_amounts, s.unit_ids, s.unit_amounts, s.reference)
+       IS DISTINCT FROM (j.at, j.kind, j.currency, j.bucket_ids, j.bucket_amounts, j.unit_ids, j.unit_amounts, j.reference)
 """
 
 # PostgreSQL's classes for "this value is wrong here": data, integrity and limit faults (SQLSTATE 22, 23, 54).
@@ -175,6 +177,8 @@ def journal_row(item: OutboxEntry) -> tuple[Any, ...]:
         total_of(entry.changes),
         [change.bucket_id for change in entry.changes],
         [change.amount for change in entry.changes],
+        [change.bucket_id for change in entry.units],
+        [change.amount for change in entry.units],
         _text(entry.reference),
         _text(entry.actor),
         _text(entry.reason),

@@ -16,7 +16,8 @@ from ocs.rating.exchange import EXCHANGE_FILE, parse_exchange
 from ocs.rating.faults import ConfigFault, FaultList
 from ocs.rating.numbers import ZONES_FILE, parse_zones
 from ocs.rating.origins import TRUNK, ZONE, OriginRule
-from ocs.rating.planfile import Library, PlanReader
+from ocs.rating.planfile import PlanReader
+from ocs.rating.planparts import Library
 from ocs.rating.prefixes import PrefixIndexBuilder
 from ocs.rating.price import Price
 from ocs.rating.tariffs import CodeTable, DeckRate, Labels

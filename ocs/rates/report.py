@@ -63,6 +63,7 @@ def _term_fields(terms: Terms, currency: Currency) -> Fields:
             fields[name] = [_band_fields(band, currency) for band in bands]
     if terms.tiers:
         fields["tiering"] = _name(terms.tiering)
+        fields["tiers_over"] = terms.period.every if terms.period else "call"
         fields["tiers"] = [
             {"up_to": tier.up_to or None, "rate": _decimal(tier.rate, currency), "fee": _decimal(tier.fee, currency)}
             for tier in terms.tiers

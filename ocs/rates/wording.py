@@ -87,6 +87,8 @@ def _term_lines(price: Price, currency: Currency) -> list[str]:
         lines.append(_GRACES[terms.grace].format(f"{format_amount(terms.grace_units, 1, 0)} %"))
     elif terms.grace is not Grace.NONE:
         lines.append(_GRACES[terms.grace].format(use_text(price, terms.grace_units)))
+    if terms.period:
+        lines.append(f"tiers are filled by all uses of a {terms.period.every}, counted as {terms.period.counter!r}")
     for at, tier in enumerate(terms.tiers, start=1):
         reach = f"up to {use_text(price, tier.up_to)}" if tier.up_to else "beyond"
         whole = ", for the whole use" if terms.tiering is Tiering.VOLUME else ""

@@ -20,7 +20,8 @@ from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
 from ocs.rating.inherit import inherited
 from ocs.rating.numbers import NUMBERS_FILE, ZONES_FILE, parse_numbers, parse_zones
 from ocs.rating.origins import NO_ZONES, OriginRule
-from ocs.rating.planfile import Library, PlanReader, ReadPlan
+from ocs.rating.planfile import PlanReader
+from ocs.rating.planparts import Library, ReadPlan
 from ocs.rating.price import Price
 from ocs.rating.ratebook import SHORT_VERSION_DIGITS, PlanRates, RateBook
 from ocs.rating.tariffs import BARRED

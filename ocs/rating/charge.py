@@ -10,11 +10,29 @@ Everything up to the rounding is one exact fraction. No step makes a longer use 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
+from balance.account import NO_LIMIT
+from balance.counters import added, laid
 from balance.money import Amount
-from ocs.rating.terms import TAX_UNIT, Grace, Price, SubSecond, Tax, Terms, Tiering, increments, rounded, terms_of
+from ocs.rating.terms import (
+    TAX_UNIT,
+    Grace,
+    Period,
+    Price,
+    SubSecond,
+    Tax,
+    Terms,
+    Tiering,
+    increments,
+    rounded,
+    sizes_of,
+    terms_of,
+)
 from ocs.rating.units import UnitKind
+
+BY_BUNDLES: Final = "from bundles"
 
 
 class Piece(NamedTuple):
@@ -54,12 +72,16 @@ def charge_of(price: Price, used_units: int) -> Charge:
     carried = 0
     if terms.carried is not None:
         carried, used_units = terms.carried.cost, used_units - terms.carried.units
+    if terms.restarts:
+        used_units = max(0, used_units - terms.covered)
     counted = counted_units(terms, used_units)
     found = _PIECES[terms.tiering if terms.tiers else None](price, terms, counted)
     billed = sum(piece.units for piece in found)
+    if terms.restarts:
+        billed += terms.covered
     pieces: tuple[Piece, ...] = ()
     setup = exact = 0
-    if is_charged(terms, used_units):
+    if is_charged(terms, used_units) and not 0 < billed <= terms.covered:
         pieces = tuple(_without_free(terms, found))
         setup = price.setup
         exact = setup * price.per + sum(piece.units * piece.rate + piece.fee * price.per for piece in pieces)
@@ -121,6 +143,29 @@ def counted_units(terms: Terms, used_units: int) -> int:
     return used_units
 
 
+def billed_beyond(price: Price, used_units: int) -> int:
+    """Say how many billed units of a use have not been laid into the tiers of its period yet, nor paid by buckets."""
+    terms = terms_of(price)
+    if terms.restarts:
+        billed = increments(price, counted_units(terms, max(0, used_units - terms.covered)))
+    else:
+        billed = billed_in_all(price, used_units) - terms.covered
+    return max(0, billed - sum(terms.period.laid if terms.period is not None else ()))
+
+
+def billed_in_all(price: Price, used_units: int) -> int:
+    """Say how many units of a use are billed, whoever pays for them: what buckets of units are asked for."""
+    terms = price.terms
+    if not isinstance(terms, Terms):
+        return increments(price, used_units)
+    if terms.carried is not None:
+        used_units -= terms.carried.units
+    counted = counted_units(terms, used_units)
+    if terms.switches and price.kind is UnitKind.SECONDS:
+        return sum(piece.units for piece in _pieces_in_time(price, terms, counted))
+    return increments(price, counted)
+
+
 def whole_seconds(price: Price, from_ms: int, to_ms: int) -> int:
     """Bring an answered call that is known in milliseconds to the seconds that are priced."""
     rule, taken_ms = terms_of(price).sub_second, max(0, to_ms - from_ms)
@@ -168,6 +213,8 @@ def _pieces(price: Price, terms: Terms, counted: int) -> list[Piece]:
 def _pieces_by_tier(price: Price, terms: Terms, counted: int) -> list[Piece]:
     """Lay the billed units into the tiers; the end of a tier belongs to it."""
     billed = increments(price, counted)
+    if terms.period is not None:
+        return _pieces_by_period(terms, terms.period, billed)
     pieces: list[Piece] = []
     below = 0
     for at, tier in enumerate(terms.tiers, start=1):
@@ -176,6 +223,31 @@ def _pieces_by_tier(price: Price, terms: Terms, counted: int) -> list[Piece]:
             pieces.append(Piece(end - below, tier.rate, f"tier {at}", tier.fee))
             below = end
     return pieces
+
+
+def _pieces_by_period(terms: Terms, period: Period, billed: int) -> list[Piece]:
+    """Take the units that were laid into the tiers, then lay the rest into what the tiers have left for it.
+
+    A book's price knows of no account: it is that of a period without other use.
+    """
+    paid = 0 if terms.restarts else min(terms.covered, billed)  # units of buckets fill no tier
+    billed -= paid
+    known = laid(min(billed, sum(period.laid)), period.laid) if period.laid else ()
+    rest = billed - sum(known)
+    free = period.free or _left_of(sizes_of(terms.tiers), period.laid)
+    units_of = added(known, laid(rest, free)) if rest else known
+    pieces = [
+        Piece(units, terms.tiers[min(at, len(terms.tiers) - 1)].rate, f"tier {at + 1} of the {period.every}")
+        for at, units in enumerate(units_of)
+        if units
+    ]
+    return [Piece(paid, 0, BY_BUNDLES), *pieces] if paid else pieces
+
+
+def _left_of(sizes: tuple[int, ...], taken: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(
+        size if size == NO_LIMIT else max(0, size - units) for size, units in zip_longest(sizes, taken, fillvalue=0)
+    )
 
 
 def _piece_by_volume(price: Price, terms: Terms, counted: int) -> list[Piece]:
@@ -225,16 +297,20 @@ def _add(pieces: list[Piece], units: int, rate: Amount, label: str) -> None:
 
 
 def _without_free(terms: Terms, pieces: list[Piece]) -> list[Piece]:
-    """Let the first units of a use go free, where the price says so."""
-    if terms.grace is not Grace.FREE_UNITS:
-        return pieces
-    left = terms.grace_units
+    """Let the first units of a use go free: those that buckets have paid, and those that the price says."""
+    if terms.covered and not terms.restarts:
+        pieces = _freed(pieces, terms.covered, BY_BUNDLES)
+    return _freed(pieces, terms.grace_units, "free units of the call") if terms.grace is Grace.FREE_UNITS else pieces
+
+
+def _freed(pieces: list[Piece], units: int, label: str) -> list[Piece]:
+    left = units
     charged: list[Piece] = []
     for piece in pieces:
         free = min(left, piece.units)
         left -= free
         if free:
-            charged.append(Piece(free, 0, "free units of the call"))
+            charged.append(Piece(free, 0, label))
         if piece.units > free:
             charged.append(piece._replace(units=piece.units - free))
         elif piece.fee:

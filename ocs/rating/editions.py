@@ -30,6 +30,13 @@ def joined(editions: Sequence[Version[PlanRates]]) -> PlanRates:
             for from_ms, to_ms, authorization in plan.authorization
         ),
         {service: final for edition in editions for service, final in edition.what.final_units.items()},
+        tuple(
+            Version(max(each.from_ms, from_ms), min(each.to_ms, to_ms), each.what)
+            for from_ms, to_ms, plan in editions
+            for each in plan.wares
+            if max(each.from_ms, from_ms) < min(each.to_ms, to_ms)
+        ),
+        next((edition.what.time_zone for edition in reversed(editions) if edition.what.time_zone), ""),
     )
 
 

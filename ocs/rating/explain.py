@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from balance.money import Amount, Currency, format_amount
-from ocs.rating.charge import Charge, Piece, charge_of
+from ocs.rating.charge import BY_BUNDLES, Charge, Piece, charge_of
 from ocs.rating.price import is_free
 from ocs.rating.terms import Exchange, Grace, Price, Rounding, Tax, Terms, terms_of, with_terms
 from ocs.rating.units import price_unit_name, quantity_text
@@ -38,6 +38,8 @@ def parts_of(price: Price, used_units: int, cost: Amount, currency: Currency) ->
     if terms.exchange is not None and parts:
         theirs_exact = charge.exact + charge.attempt_fee * price.per
         parts = _converted(price, terms.exchange, theirs_exact, theirs)
+    if terms.restarts and terms.covered:
+        parts.insert(0, Part(0, f"first {use_text(price, terms.covered)} {BY_BUNDLES}"))
     if terms.carried:
         units = use_text(price, terms.carried.units)
         parts.insert(0, Part(charge.carried, f"first {units}, at the prices of the bands before"))
@@ -58,6 +60,7 @@ def explain(price: Price, used_units: int, cost: Amount, currency: Currency) -> 
     charge, carried = charge_of(price, used_units), terms_of(price).carried
     before = carried.units if carried else 0
     lines = [f"used {used}, billed {use_text(price, before + charge.billed)}{_why(price, used_units - before, charge)}"]
+    lines += _counts(price)
     exchange = terms_of(price).exchange
     if exchange is not None:  # first what it costs in the other currency, part by part
         own = _unexchanged(price)
@@ -70,6 +73,17 @@ def explain(price: Price, used_units: int, cost: Amount, currency: Currency) -> 
     lines += [f"{_text(part.amount, currency)} {part.words}" for part in parts_of(price, used_units, cost, currency)]
     lines.append(f"{_text(cost, currency)} in all{_closing(price, cost, charge, currency)}")
     return lines
+
+
+def _counts(price: Price) -> list[str]:
+    """Say what stood in the counter of each period before the first use and after the last."""
+    period = terms_of(price).period
+    if period is None:
+        return []
+    return [
+        f"counted in the {period.every}: {use_text(price, each.before)} before, {use_text(price, each.after)} after"
+        for each in period.counted
+    ]
 
 
 def price_currency(price: Price, currency: Currency) -> Currency:
@@ -96,6 +110,9 @@ def _shares(price: Price, charge: Charge, currency: Currency) -> list[Part]:
     parts: list[Part] = []
     for at, piece in enumerate(charge.pieces):
         words = use_text(price, piece.units)
+        if piece.label == BY_BUNDLES:
+            parts.append(Part(piece.fee, f"{words} {BY_BUNDLES}"))
+            continue
         is_first = has_two and at == 0 and piece.units == price.initial
         if has_two and not piece.label:
             words = f"{'first' if is_first else 'next'} {words}"

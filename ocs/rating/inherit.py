@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from ocs.rating.bundles import Wares
 from ocs.rating.dated import Version
 from ocs.rating.ratebook import PlanRates, ServiceRates
 from ocs.rating.tariffs import DeckRate, LayeredRate, OriginRate, RateSource, Timeline
 
 
 def inherited(plan: PlanRates, parent: PlanRates) -> PlanRates:
-    """Lay a plan over another: by service, and there by what each tariff is for."""
+    """Lay a plan over another: by service, and there by what each tariff is for; bundles and packages by name."""
     services = dict(parent.services)
     for service, own in plan.services.items():
         theirs = parent.services.get(service)
         services[service] = own if theirs is None else _service(own, theirs)
     return PlanRates(
-        plan.currency, services, plan.authorization or parent.authorization, parent.final_units | plan.final_units
+        plan.currency,
+        services,
+        plan.authorization or parent.authorization,
+        parent.final_units | plan.final_units,
+        _wares(plan, parent),
+        plan.time_zone or parent.time_zone,
+    )
+
+
+def _wares(plan: PlanRates, parent: PlanRates) -> tuple[Version[Wares], ...]:
+    points = sorted({instant for version in (*plan.wares, *parent.wares) for instant in version[:2]})
+    return tuple(
+        Version(from_ms, to_ms, plan.wares_at(from_ms).over(parent.wares_at(from_ms)))
+        for from_ms, to_ms in pairwise(points)
     )
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from balance.money import Currency
-from ocs.rating.calendar import Calendar
+from ocs.rating.bundlefile import BundleReader
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash, Version, settle
-from ocs.rating.deckfile import Deck, DeckTemplate
-from ocs.rating.exchange import EXCHANGE_FILE, Rates
+from ocs.rating.deckfile import DeckTemplate
+from ocs.rating.exchange import EXCHANGE_FILE
 from ocs.rating.faults import FaultList, Problem, did_you_mean
 from ocs.rating.finals import VALIDITY_S_MIN, FinalUnits, faults_of
-from ocs.rating.origins import EVERYWHERE, NO_ZONES, OriginRule, is_contradiction, parse_rule
+from ocs.rating.origins import EVERYWHERE, OriginRule, is_contradiction, parse_rule
+from ocs.rating.periods import is_zone
+from ocs.rating.planparts import Entry, Library, ReadPlan
 from ocs.rating.price import Price, Tariff
-from ocs.rating.pricing import finished, interval, priced, tiered
+from ocs.rating.pricing import counted_over, finished, interval, over_period, priced, spilling, tiered
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
 from ocs.rating.rateplan import (
     BandRate,
@@ -32,7 +32,7 @@ from ocs.rating.rateplan import (
     TimeRate,
 )
 from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, LayeredRate, OriginRate, RateSource
-from ocs.rating.terms import Band, Exchange, Terms, terms_of, with_terms
+from ocs.rating.terms import Band, Exchange, Period, Terms, terms_of, with_terms
 from ocs.rating.timetable import Timetable, banded
 from ocs.rating.tomlfile import Path, TomlFile
 from ocs.rating.units import PRICE_UNITS, UnitKind
@@ -48,21 +48,13 @@ _ANY_IDENTIFIER: Final = -1
 _Selector = tuple[str, int, int]  # service, rating group, service identifier
 
 
-class Entry(NamedTuple):
-    """One version of one selector: the source of its prices, whom it is for, the place of its ``[[tariffs]]``."""
-
-    source: RateSource
-    at: int
-    rule: OriginRule
-    priority: int
-
-
 class _Terms(NamedTuple):
-    """What a tariff gives to its prices: the parts that they inherit, and when their bands hold."""
+    """What a tariff gives to its prices: the parts that they inherit, when their bands hold, what their tiers count."""
 
     template: Price
     tiering: TieringMode | Literal[""]
     timetable: Timetable | None
+    period: Period | None
 
 
 class _Rate(NamedTuple):
@@ -72,34 +64,6 @@ class _Rate(NamedTuple):
     row: DestinationRate
     bands: Any
     tiers: Any
-
-
-NO_CALENDARS: Final[Mapping[str, Calendar]] = {}
-NO_EXCHANGE: Final[Rates] = {}
-
-
-class Library(NamedTuple):
-    """What plans refer to. The two functions give None for a file that does not exist."""
-
-    currencies: dict[str, Currency]
-    deck: Callable[[str, DeckTemplate], Deck | None]
-    destinations: Callable[[str], Deck | None]
-    deck_names: tuple[str, ...]
-    destination_names: tuple[str, ...]
-    version: str
-    zones: Mapping[str, OriginRule] = NO_ZONES
-    calendars: Mapping[str, Calendar] = NO_CALENDARS
-    exchange: Rates = NO_EXCHANGE
-
-
-class ReadPlan(NamedTuple):
-    """A plan as its file says it, without what it inherits; ``from_ms`` and ``to_ms``: when this edition of it holds."""
-
-    name: str
-    parent: str
-    rates: PlanRates
-    from_ms: int = EVER_MS
-    to_ms: int = FOREVER_MS
 
 
 class PlanReader:
@@ -115,6 +79,7 @@ class PlanReader:
         self._plan = ""
         self._finish = Finish()
         self._currency = ""
+        self._zone = ""
         self._plan_scale = 0
         self._scale = 0  # of the tariff that is read: its prices may be in another currency
 
@@ -123,7 +88,7 @@ class PlanReader:
         if not self._file.is_sound:
             return None
         table = dict(self._file.table)
-        entries = table.pop("tariffs", [])
+        entries, bundles, packages = (table.pop(name, []) for name in ("tariffs", "bundles", "packages"))
         head = self._file.decode(table, RatePlan, ())
         if not isinstance(entries, list) or not (entries or (head is not None and head.parent)):
             self._file.fault(("tariffs",), "the plan has no tariffs", "add [[tariffs]]")
@@ -137,7 +102,15 @@ class PlanReader:
         from_ms, to_ms, problems = interval(head.from_, head.to)
         self._add_all((), problems)
         authorization = () if head.authorization is None else (Version(from_ms, to_ms, head.authorization),)
-        rates = PlanRates(head.currency, self._services(), authorization, self._finals(head))
+        units = BundleReader(self._file, self._library.zones, self._library.calendars, self._plan_scale, self._zone)
+        rates = PlanRates(
+            head.currency,
+            self._services(),
+            authorization,
+            self._finals(head),
+            (Version(EVER_MS, FOREVER_MS, units.read(bundles, packages)),),
+            self._zone,
+        )
         return ReadPlan(head.name, head.parent, rates, from_ms, to_ms)
 
     def _read_head(self, head: RatePlan | None) -> None:
@@ -157,6 +130,9 @@ class PlanReader:
             cure = did_you_mean(head.currency, self._library.currencies)
             self._file.fault(("currency",), f"{head.currency!r} is not in currencies.toml", cure)
         self._currency = head.currency
+        self._zone = head.time_zone
+        if head.time_zone and not is_zone(head.time_zone):
+            self._file.fault(("time_zone",), f"{head.time_zone!r} is no time zone", 'a name such as "Europe/Berlin"')
         self._plan_scale = currency.scale if currency else 9
         plain = Price(UnitKind.EVENTS, setup=0, initial=1, next=1, initial_rate=0, next_rate=0, per=1)
         self._add_all((), finished(plain, head, self._plan_scale)[1])
@@ -185,8 +161,12 @@ class PlanReader:
         exchange = self._exchange(entry, path)
         timetable = self._timetable(entry, exchange, path)
         template = self._with_bands(self._template(entry, exchange, path), bands, timetable, path)
-        template = self._with_time(self._with_tiers(template, tiers, entry, path), raw_time, (*path, "time"))
-        source = self._source(entry, _Terms(template, entry.tiering, timetable), self._rates(rates, path), path)
+        written = self._rates(rates, path)
+        period, problems = counted_over(entry, self._zone, bool(tiers) or any(rate.tiers for rate in written))
+        self._add_all(path, problems)
+        template = self._with_tiers(template, tiers, entry, period, path)
+        template = self._with_time(spilling(template, entry.spill), raw_time, (*path, "time"))
+        source = self._source(entry, _Terms(template, entry.tiering, timetable, period), written, path)
         from_ms, to_ms, problems = interval(entry.from_, entry.to)
         self._add_all(path, problems)
         rule = EVERYWHERE
@@ -283,8 +263,10 @@ class PlanReader:
         self.has_time = True
         return with_terms(price, msgspec.structs.replace(terms_of(price), time=time))
 
-    def _with_tiers(self, price: Price, raw: Any, around: TariffEntry | DestinationRate, path: Path) -> Price:
-        """Read ``[[tariffs.tiers]]``, or those of a destination."""
+    def _with_tiers(
+        self, price: Price, raw: Any, around: TariffEntry | DestinationRate, period: Period | None, path: Path
+    ) -> Price:
+        """Read ``[[tariffs.tiers]]``, or those of a destination, which have a counter of their own."""
         if not isinstance(raw, list):
             self._file.fault((*path, "tiers"), "has to be a list of tables", "write [[tariffs.tiers]]")
             return price
@@ -300,6 +282,8 @@ class PlanReader:
         if not rows and isinstance(around, TariffEntry) and around.deck:
             return price  # the tiers are columns of the deck
         price, problems = tiered(rows, around.tiering, price, self._scale)
+        if rows and period is not None and not problems:
+            price, problems = over_period(price, period)
         for at, problem in problems:
             self._add_all(path if at < 0 else (*path, "tiers", at), [problem])
         return price
@@ -391,7 +375,10 @@ class PlanReader:
             here = (*path, "rates", at)
             place = place_of.get(row.destination)
             price = self._with_bands(self._read_price(row, around.template, here), bands, around.timetable, here)
-            price = self._with_tiers(price, tiers, row, here)
+            period = around.period
+            if period is not None:
+                period = msgspec.structs.replace(period, counter=f"{period.counter}: {row.destination}")
+            price = self._with_tiers(price, tiers, row, period, here)
             if place is None:
                 message = f"{row.destination!r} is not in destinations/{name}.csv"
                 self._file.fault((*here, "destination"), message, did_you_mean(row.destination, place_of))

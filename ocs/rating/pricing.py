@@ -11,10 +11,11 @@ import msgspec
 from balance.money import AmountError, parse_amount
 from ocs.rating.dated import EVER_MS, FOREVER_MS, instant_ms
 from ocs.rating.faults import Problem
-from ocs.rating.rateplan import Finish, PriceCells, TierEntry
+from ocs.rating.rateplan import Finish, PriceCells, TariffEntry, TierEntry
 from ocs.rating.terms import (
     TAX_UNIT,
     Grace,
+    Period,
     Price,
     Rounding,
     SubSecond,
@@ -205,6 +206,44 @@ def tiered(
     price = msgspec.structs.replace(price, initial_rate=tiers[0].rate, next_rate=tiers[0].rate)
     kind = Tiering.VOLUME if tiering == "volume" else Tiering.GRADUATED
     return with_terms(price, msgspec.structs.replace(terms_of(price), tiering=kind, tiers=tuple(tiers))), []
+
+
+def spilling(price: Price, spill: str) -> Price:
+    """Give a price the rule for what is used beyond a bundle."""
+    return price if spill == "continue" else with_terms(price, msgspec.structs.replace(terms_of(price), restarts=True))
+
+
+def counted_over(entry: TariffEntry, zone: str, has_tiers: bool) -> tuple[Period | None, list[Problem]]:
+    """Say whether a tariff's tiers are filled by one use, or by all uses of a period: then by which counter."""
+    if entry.tiers_over == "call":
+        cure = 'add tiers_over = "month", or leave the counter out'
+        return None, [Problem("counter", "stands without a period", cure)] if entry.counter else []
+    cure = 'write time_zone = "Europe/Berlin" at the head of the plan'
+    problems = [] if zone else [Problem("tiers_over", "does not say by which clock a day begins", cure)]
+    if entry.deck:
+        problems.append(Problem("tiers_over", "the tiers of a deck go over one call", "write [[tariffs.tiers]]"))
+    elif not has_tiers:
+        problems.append(Problem("tiers_over", "stands without tiers", "add [[tariffs.tiers]]"))
+    return Period(entry.counter or entry.name, entry.tiers_over, zone), problems
+
+
+def over_period(price: Price, period: Period) -> tuple[Price, list[tuple[int, Problem]]]:
+    """Give the tiers of a price to a counter of the account. Problems come with the place of their tier, -1 for all."""
+    terms = terms_of(price)
+    problems: list[tuple[int, Problem]] = []
+    if terms.tiering is Tiering.VOLUME:
+        cure = 'write "graduated"; a discount on what is past belongs to the invoice'
+        problems.append((-1, Problem("tiering", "would make uses cheaper that are paid already", cure)))
+    floor = 0  # the dearest tier that a dearer one followed: a session that is promised that one may get this one back
+    for at, tier in enumerate(terms.tiers):
+        if tier.fee:
+            cure = "leave it out where tiers go over a period"
+            problems.append((at, Problem("fee", "is for a tier of one use", cure)))
+        if tier.rate < floor:
+            message = "is below that of a tier which a dearer one follows"
+            problems.append((at, Problem("rate", message, "after a rise, rates fall no further than to that")))
+        floor = max([floor, *(each.rate for each in terms.tiers[:at] if each.rate < tier.rate)])
+    return with_terms(price, msgspec.structs.replace(terms, period=period)), problems
 
 
 def interval(from_text: str, to_text: str) -> tuple[int, int, list[Problem]]:

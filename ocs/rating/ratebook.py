@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from ocs.rating.bundles import NO_WARES, Package, Use, Wares
 from ocs.rating.calendar import DAY_S, Calendar
 from ocs.rating.dated import FOREVER_MS, Version
 from ocs.rating.finals import FinalUnits
@@ -66,10 +67,18 @@ class ServiceRates(msgspec.Struct, frozen=True):
 
 
 class PlanRates(msgspec.Struct, frozen=True):
+    """What a plan sells: uses at their prices, and units in packages."""
+
     currency: str
     services: dict[str, ServiceRates]
     authorization: tuple[Version[Authorization], ...] = ()
     final_units: dict[str, FinalUnits] = {}
+    wares: tuple[Version[Wares], ...] = ()
+    time_zone: str = ""
+
+    def wares_at(self, at_ms: int) -> Wares:
+        """What it sells in units at an instant."""
+        return next((each.what for each in self.wares if each.from_ms <= at_ms < each.to_ms), NO_WARES)
 
 
 class RateBook:
@@ -143,6 +152,22 @@ class RateBook:
                 return authorization
         return None
 
+    def bundles_for(self, plan: str, tariff: Tariff, use: Use) -> tuple[str, ...]:
+        """Name the bundles of a plan whose units may pay for a use."""
+        rates = self._plans.get(plan)
+        bundles = rates.wares_at(use.at_ms).bundles.values() if rates is not None else ()
+        return tuple(each.name for each in bundles if each.covers(tariff, use))
+
+    def package(self, plan: str, name: str, at_ms: int) -> Package | None:
+        """Find what a plan sells under a name at an instant."""
+        rates = self._plans.get(plan)
+        return rates.wares_at(at_ms).packages.get(name) if rates is not None else None
+
+    def time_zone_of(self, plan: str) -> str:
+        """Say by whose clocks a plan's periods end; empty where it does not say."""
+        rates = self._plans.get(plan)
+        return rates.time_zone if rates is not None else ""
+
     def rates_of(self, plan: str) -> PlanRates | None:
         """Give all rates of a plan: for tools that show and compare; requests are priced by ``tariff_for``."""
         return self._plans.get(plan)
@@ -157,6 +182,9 @@ class RateBook:
                 plan.currency,
                 {service: rates.as_at(at_ms) for service, rates in plan.services.items()},
                 plan.authorization,
+                plan.final_units,
+                plan.wares,
+                plan.time_zone,
             )
             for name, plan in self._plans.items()
         }

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from ocs.rating.finals import FinalUnits
+from ocs.rating.periods import Every
 
 PriceUnit: TypeAlias = Literal[
     "second", "minute", "hour", "octet", "kB", "KiB", "MB", "MiB", "GB", "GiB", "event"
@@ -132,6 +133,9 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     rating_groups: tuple[int, ...] = ()
     service_identifiers: tuple[int, ...] = ()
     tiering: TieringMode | Literal[""] = ""
+    tiers_over: Every | Literal["call"] = "call"
+    spill: Literal["continue", "restart"] = "continue"
+    counter: str = ""
     unit: tuple[str, str] | None = None
     default: bool = False
     origin: str = ""
@@ -153,6 +157,41 @@ class Authorization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     cap_s: int = 0
 
 
+class BundleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[bundles]]``: what units may be used for. Each filter that is written has to let the use through."""
+
+    name: str
+    per: PriceUnit
+    services: tuple[str, ...]
+    rating_groups: tuple[int, ...] = ()
+    destinations: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    calendar: str = ""
+    bands: tuple[str, ...] = ()
+
+
+class GrantEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[packages.grants]]``: a bucket of a bundle, and how long it is valid."""
+
+    bundle: str
+    units: int | str
+    days: int = 0
+    until: Every | Literal[""] = ""
+    priority: int = 100
+    source: Literal["promotional", "recurring", "paid", ""] = ""
+    rollover: int | str = 0
+
+
+class PackageEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[packages]]``: buckets that are sold together at a price, once or anew in every period."""
+
+    name: str
+    price: str = "0"
+    every: Every | Literal[""] = ""
+    if_short: Literal["retry", "end", "debit"] = "retry"
+
+
 class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The head of a file of ``config/rateplans``; its ``[[tariffs]]`` are decoded one by one."""
 
@@ -163,6 +202,7 @@ class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):
     to: str = ""
     final_units: tuple[FinalUnits, ...] = ()
     authorization: Authorization | None = None
+    time_zone: str = ""
 
 
 class CurrencyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -8,10 +8,12 @@ small, and the fast path of ``price.cost_of`` does not know that there is anythi
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final
 
 import msgspec
 
+from balance.account import NO_LIMIT
 from balance.money import Amount
 from ocs.rating.units import UnitKind
 
@@ -106,6 +108,34 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     cost: Amount
 
 
+class Counted(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What one session added to a counter in one period, and the count before its first use and after its last."""
+
+    slot: int
+    ends_at_ms: int
+    before: int
+    after: int
+    units: int
+
+
+class Period(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The tiers are filled by all sessions of an account over a period, not by one use.
+
+    In the book: which counter, and when its periods end (``zone`` is the plan's; an account may have its own). In a
+    session, too: how many of its billed units were ``laid`` into each tier, the places that are ``held`` for its grant
+    in the counter ``slot``, how many are ``free`` for what comes next (NO_LIMIT: all), and what it counted.
+    """
+
+    counter: str
+    every: str
+    zone: str
+    slot: int = 0
+    laid: tuple[int, ...] = ()
+    held: tuple[int, ...] = ()
+    free: tuple[int, ...] = ()
+    counted: tuple[Counted, ...] = ()
+
+
 class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What makes a price more than increments, rates and rounding.
 
@@ -118,6 +148,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     With ``exchange`` all amounts of the price are in another currency; rounding and tax are in the account's.
     ``time`` is what the seconds of a data session cost beside its octets, as an ordinary price (``price_of_time``).
     Data and events do not say when they were used: at a switch what they cost so far is ``carried``, and goes on.
+    With ``period`` the tiers are those of an account's counter.
+    Of a session ``covered`` billed units were paid by buckets of units. They are the first ones: beyond them the increments
+    of the call go on; with ``restarts`` what is used beyond them is priced as if it were a call of its own.
     """
 
     rounding: Rounding = Rounding.UP
@@ -139,6 +172,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     calendar: str = ""
     known_s: int = 0
     time: Price | None = None
+    period: Period | None = None
+    covered: int = 0
+    restarts: bool = False
 
 
 class Price(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -204,6 +240,28 @@ def price_in(price: Price, kind: UnitKind) -> Price | None:
     if price.kind == kind:
         return price
     return price_of_time(price) if kind == UnitKind.SECONDS else None
+
+
+def as_used(price: Price, before: Price) -> Price | None:
+    """Give a price for a use that was charged by another: with what bundles paid of it, and the tiers its units lay in.
+
+    None where the use was not counted over a period and this price's tiers are: where it would lie is not known.
+    """
+    terms, used = terms_of(price), terms_of(before)
+    period = terms.period
+    if period is not None:
+        if used.period is None:
+            return None
+        period = msgspec.structs.replace(period, laid=used.period.laid, counted=used.period.counted)
+    elif not used.covered:
+        return price
+    return with_terms(price, msgspec.structs.replace(terms, covered=used.covered, period=period))
+
+
+def sizes_of(tiers: tuple[Tier, ...]) -> tuple[int, ...]:
+    """Say how many units each tier takes; NO_LIMIT for the last."""
+    ends = [0, *(tier.up_to for tier in tiers)]
+    return tuple(end - begin if end else NO_LIMIT for begin, end in pairwise(ends))
 
 
 def increments(price: Price, units: int) -> int:

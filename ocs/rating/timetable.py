@@ -132,7 +132,9 @@ def going_on(price: Price, paid_units: int, cost: Amount) -> Price:
     if not paid_units and not cost:
         return price
     price = in_progress(price) if paid_units else price
-    return with_terms(price, msgspec.structs.replace(terms_of(price), attempt_fee=0, carried=Carried(paid_units, cost)))
+    return with_terms(
+        price, msgspec.structs.replace(terms_of(price), attempt_fee=0, carried=Carried(paid_units, cost), covered=0)
+    )
 
 
 def in_progress(price: Price) -> Price:

@@ -19,7 +19,7 @@ from ocs.billing.invoices.credit_notes import draft_credit_note
 from ocs.billing.invoices.customers import Customer
 from ocs.billing.invoices.run import run
 from ocs.billing.invoices.usage import details_of
-from tests.integration.invoice_world import BAKERY, CARRIER, KAISHA, World, close_world, open_world
+from tests.integration.invoice_world import BAKERY, CARRIER, KAISHA, World, at, close_world, open_world
 
 pytestmark = pytest.mark.integration
 
@@ -78,6 +78,19 @@ async def test_two_months_of_a_customer(world: World) -> None:
     await world.invoicing.issue(october.invoice_id, NOVEMBER)
     assert await world.balance("bakery") == -1214 * CENT
     await world.flush()
+    assert await world.is_clean()
+
+
+async def test_a_package_is_billed_with_the_month_in_which_it_was_sold(world: World) -> None:
+    """Its price once, by its name, however many buckets it holds; what its bundle pays costs nothing more."""
+    await world.add(BAKERY)
+    world.now_ms = at("2026-09-10T09:00", BERLIN)
+    await world.desk.buy("bakery", "mixed", key="k", actor="test", reason="")
+    await world.call("bakery", "2026-09-10T10:00", BERLIN, 40)  # 30 s from bundles, 10 s for 0.10
+
+    (september,) = await world.bill(OCTOBER)
+    lines = await book.lines_of(world.connection, september.invoice_id)
+    assert [(line.text, line.net_minor) for line in lines] == [("0.01 per second", 10), ("mixed", 50)]
     assert await world.is_clean()
 
 

@@ -8,7 +8,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from balance.valkey.store import open_store
+from balance.counters import counted
+from balance.valkey import keys
+from balance.valkey.codec import encode_account
+from balance.valkey.store import ValkeyStore, open_store
 from ocs.auditor import audit
 from ocs.billing.cdrs import list_cdrs, list_journal
 from ocs.outbox.flusher import Flusher
@@ -16,6 +19,7 @@ from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.reader import OutboxReader, connect
 from ocs.rating.price import cost_of
 from tests.scenario.table import Table
+from tests.scenario.test_counters import COUNTERS
 from tests.scenario.world import Clock, World, amount
 
 pytestmark = pytest.mark.integration
@@ -76,6 +80,30 @@ async def test_every_price_in_the_books_can_be_computed_again(
         assert [group.cost for group in record.groups] == [cost_of(group.price, group.used) for group in record.groups]
     voice = next(record for record in records if record.service == "voice")
     assert (voice.cost, voice.groups[0].used) == (amount("0.42"), 42)
+
+
+async def test_94_counters_are_proved_from_the_books(
+    world: World, books: tuple[Flusher, Any], valkey_url: str, billing_dsn: str
+) -> None:
+    """With sessions open and closed the audit finds each count as the journal and the sessions say; a hand in it shows."""
+    flusher, connection = books
+    table = Table(world)
+    await table.play(COUNTERS["94 two sessions at once cross the mark once"])
+    await _play_on(table, "I s3 rising ask -> 30 | K 30\nU s3 used 20 ask -> 30")
+    assert (await audit(valkey_url, billing_dsn)).findings == []
+    await flusher.flush_all()
+    assert (await audit(valkey_url, billing_dsn)).findings == []
+    records = (await list_cdrs(connection, "A")).items
+    assert [cost_of(each.groups[0].price, each.groups[0].used) for each in records] == [each.cost for each in records]
+    account = await world.account()
+    assert account.extras is not None
+    counter = account.extras.counters[0]
+    wrong = counted(account, counter, (1, 0), (0, 0))
+    assert isinstance(world.store, ValkeyStore)
+    key = keys.account_key(keys.partition_of("A", world.store.partitions), "A")
+    await world.store.client.set(key, encode_account(wrong))
+    (finding,) = (await audit(valkey_url, billing_dsn)).findings
+    assert f"bucket {counter.slot}: the balance is -121, expected -120" in finding.differences[0]
 
 
 async def test_the_journal_adds_up_to_the_balance(world: World, books: tuple[Flusher, Any]) -> None:

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balance.memory import MemoryStore
+from ocs.charging.operations import CallsChoice, CapChoice, Limits
 from ocs.charging.request import ChargingStatus
 from ocs.rating.price import Price, cost_of
 from tests.scenario.table import Table
 from tests.scenario.world import Clock, World, amount
 
-TARIFF_NAMES = ["T1", "T2", "T3"]
+TARIFF_NAMES = ["T1", "T2", "T3", "falling", "rising", "going-on", "anew"]
 
 steps = st.lists(
     st.one_of(
@@ -26,11 +27,25 @@ steps = st.lists(
         st.tuples(st.just("U"), st.integers(0, 3), st.integers(0, 45)),
         st.tuples(st.just("T"), st.integers(0, 3), st.integers(0, 45)),
         st.tuples(st.just("repeat"), st.integers(0, 20), st.none()),
+        st.tuples(
+            st.just("buy"),
+            st.just(0),
+            st.sampled_from(["60-seconds", "50-today", "mixed", "monthly", "daily", "weekly"]),
+        ),
+        st.tuples(st.just("limit"), st.integers(0, 1), st.sampled_from(["calls", "cap", "credit"])),
         st.tuples(st.just("top-up"), st.integers(1, 200), st.none()),
         st.tuples(st.just("wait"), st.integers(1, 700), st.none()),
+        st.tuples(st.just("wait"), st.sampled_from([86_400, 700_000, 2_700_000]), st.none()),
     ),
     max_size=40,
 )
+
+
+LIMITS = {
+    "calls": (Limits(calls=()), Limits(calls=(CallsChoice("voice", 2, 3),))),
+    "cap": (Limits(caps=()), Limits(caps=(CapChoice("all", "day", amount("1.00")),))),
+    "credit": (Limits(credit_limit=0), Limits(credit_limit=amount("0.50"))),
+}
 
 
 @dataclass
@@ -61,8 +76,9 @@ async def _play(traffic: list[tuple[str, int, object]]) -> None:
         (group.price, group.used, group.cost) for entry in entries if entry.cdr for group in entry.cdr.groups
     ]
     booked, reserved, _ = await world.figures()
-    assert reserved == 0
-    assert booked == run.deposited - sum(cost for _, _, cost in prices)
+    assert (reserved, (await world.units())[1], (await world.counts())[1]) == (0, 0, 0)
+    packages = sum(change.amount for entry in entries if entry.kind == "package" for change in entry.changes)
+    assert booked == run.deposited + packages - sum(cost for _, _, cost in prices)
     assert all(cost == cost_of(price, used) for price, used, cost in prices)
 
 
@@ -72,6 +88,11 @@ async def _step(run: Run, kind: str, number: int, value: object) -> None:
         text = f"{number / 100:.2f}"
         await world.change(text)
         run.deposited += amount(text)
+    elif kind == "buy":
+        await _buy(run, str(value))
+    elif kind == "limit":
+        assert isinstance(world, World)
+        await world.set_limits(LIMITS[str(value)][number])
     elif kind == "wait":
         world.clock.now_ms += number * 1000
         await world.close_silent_sessions()
@@ -79,6 +100,14 @@ async def _step(run: Run, kind: str, number: int, value: object) -> None:
         await _repeat(run, number)
     else:
         await _request(run, kind, number, value)
+
+
+async def _buy(run: Run, package: str) -> None:
+    """What is paid for a package is no cost of a use."""
+    world = run.table.world
+    assert isinstance(world, World)
+    world.keys += 1
+    await world.desk.buy("A", package, key=f"k{world.keys}", actor="test", reason="")
 
 
 async def _request(run: Run, kind: str, number: int, value: object) -> None:

@@ -33,8 +33,10 @@ from diameter.node import Node
 from diameter.node.application import SimpleThreadingApplication
 
 from balance.account import AccountState
+from balance.money import format_amount
 from balance.valkey.store import ValkeyStore, open_store
 from ocs.charging.cdr import JournalEntry, decode_entry
+from ocs.charging.operations import Limits
 from ocs.charging.request import (
     ChargingAnswer,
     ChargingRequest,
@@ -249,6 +251,36 @@ class SocketWorld:
         answer = await self._api.get(f"/accounts/{self.account_id}")
         found = answer.json()
         return amount(found["balance"]), amount(found["reserved"]), amount(found["available"])
+
+    async def counts(self) -> tuple[int, int]:
+        """Counted in the newest period, and kept there for grants, as the API says."""
+        counters = (await self._api.get(f"/accounts/{self.account_id}")).json()["counters"]
+        return (counters[-1]["used"], counters[-1]["reserved"]) if counters else (0, 0)
+
+    async def units(self) -> tuple[int, int]:
+        """Left in buckets of units, and held there for grants, as the API says."""
+        buckets = (await self._api.get(f"/accounts/{self.account_id}")).json()["units"]
+        return sum(each["balance"] for each in buckets), sum(each["reserved"] for each in buckets)
+
+    async def buy(self, package: str) -> None:
+        """Sell the account a package of its plan."""
+        await self._post(f"/accounts/{self.account_id}/packages", {"package": package})
+
+    async def cancel(self, subscription: int) -> None:
+        """It ends with its period."""
+        await self._post(f"/accounts/{self.account_id}/subscription-ends", {"subscription": subscription})
+
+    async def set_limits(self, limits: Limits) -> None:
+        """What is left out stays as it is."""
+        body: dict[str, Any] = {}
+        if limits.credit_limit is not None:
+            body["credit_limit"] = format_amount(limits.credit_limit, 9)
+        if limits.calls is not None:
+            body["calls"] = [each._asdict() for each in limits.calls]
+        if limits.caps is not None:
+            body["caps"] = [{**each._asdict(), "most": format_amount(each.most, 9)} for each in limits.caps]
+        answer = await self._api.put(f"/accounts/{self.account_id}/limits", json=body, headers=self._key())
+        assert answer.is_success, answer.text
 
     async def check_books(self) -> None:
         """Invariants 1 and 2, in the records themselves."""

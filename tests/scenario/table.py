@@ -7,8 +7,11 @@
 
 A line is: request, session, tariff (remembered for the session), ``used N``, ``ask`` or ``ask N``, ``#N`` for a
 request number of its own (default: the next one), then what is granted (``final`` for a final-unit indication, ``ok``
-for none wanted, or the name of a status), then Booked, Reserved and Available. Other lines: ``top-up 0.10``,
-``take 0.10``, ``suspend``, ``activate``, ``wait 600``, ``close silent sessions``.
+for none wanted, or the name of a status), then Booked, Reserved and Available, Counted over the period with what is
+Kept for grants, and Units of bundles that are left with what is Held of them. Other lines: ``top-up 0.10``, ``take 0.10``,
+``buy NAME`` (a package), ``cancel 2`` (the subscription of entry 2), ``limit 5.00`` (the credit limit), ``calls 1`` and ``calls a-second 2``, ``cap 1.00`` a month with a
+warning at 80 %, ``suspend``, ``activate``, ``wait 600``,
+``close silent sessions``.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Protocol
 from zlib import crc32
 
 from balance.account import AccountState
+from ocs.charging.operations import CallsChoice, CapChoice, Limits
 from ocs.charging.request import (
     ChargingAnswer,
     ChargingRequest,
@@ -45,6 +49,10 @@ TARIFFS = {
     "D1": ("data", "", 10, UnitKind.OCTETS),
     "D3": ("data", "", 30, UnitKind.OCTETS),
     "D2": ("data", "", 20, UnitKind.OCTETS),
+    "falling": ("data", "", 50, UnitKind.SECONDS),
+    "rising": ("data", "", 51, UnitKind.SECONDS),
+    "going-on": ("data", "", 53, UnitKind.SECONDS),
+    "anew": ("data", "", 54, UnitKind.SECONDS),
     "V1": ("stickers", "", -1, UnitKind.EVENTS),
     "S1": ("sms", "", -1, UnitKind.EVENTS),
 }
@@ -68,6 +76,16 @@ class Playable(Protocol):
     async def close_silent_sessions(self) -> int: ...
 
     async def figures(self) -> tuple[int, int, int]: ...
+
+    async def counts(self) -> tuple[int, int]: ...
+
+    async def units(self) -> tuple[int, int]: ...
+
+    async def buy(self, package: str) -> None: ...
+
+    async def set_limits(self, limits: Limits) -> None: ...
+
+    async def cancel(self, subscription: int) -> None: ...
 
     async def check_books(self) -> None: ...
 
@@ -142,6 +160,20 @@ class Table:
                 await world.change(text)
             case ["take", text]:
                 await world.change(f"-{text}")
+            case ["buy", package]:
+                await world.buy(package)
+            case ["cancel", number]:
+                await world.cancel(int(number))
+            case ["limit", text]:
+                await world.set_limits(Limits(credit_limit=amount(text)))
+            case ["calls", "a-second", count]:
+                await world.set_limits(Limits(calls=(CallsChoice("voice", 0, int(count)),)))
+            case ["calls", count]:
+                await world.set_limits(Limits(calls=(CallsChoice("voice", int(count)),)))
+            case ["cap", text]:
+                await world.set_limits(Limits(caps=(CapChoice("monthly", "month", amount(text), ("voice",), 80),)))
+            case ["no", "cap"]:
+                await world.set_limits(Limits(caps=()))
             case ["suspend"]:
                 await world.set_state(AccountState.SUSPENDED)
             case ["activate"]:
@@ -155,8 +187,13 @@ class Table:
 
     async def _check_figures(self, line: str, figures: list[str]) -> None:
         there = dict(zip("BRA", await self.world.figures(), strict=True))
+        units = dict(zip("CK", await self.world.counts(), strict=True)) if {"C", "K"} & set(figures) else {}
+        units |= dict(zip("UH", await self.world.units(), strict=True)) if {"U", "H"} & set(figures) else {}
         for name, text in zip(figures[::2], figures[1::2], strict=True):
-            assert there[name] == amount(text), f"{line}: {name} is {there[name] / 10**9}"
+            if name in units:
+                assert units[name] == int(text), f"{line}: {name} is {units[name]}"
+            else:
+                assert there[name] == amount(text), f"{line}: {name} is {there[name] / 10**9}"
 
 
 def outcome_of(answer: ChargingAnswer) -> str:

@@ -14,7 +14,7 @@ from balance.memory import MemoryStore
 from balance.store import Subscriber
 from balance.valkey.store import ValkeyStore
 from ocs.charging.cdr import JournalEntry, decode_entry
-from ocs.charging.operations import BucketOptions
+from ocs.charging.operations import BucketOptions, Limits, RechargeResult, RechargeStatus
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.request import ChargingAnswer, ChargingRequest
@@ -61,9 +61,9 @@ class World:
         self.supervision = Supervision(self.charging, store, clock)
         self.keys = 0
 
-    async def open(self, balance: str, credit_limit: str = "0", low_balance: str = "0") -> None:
+    async def open(self, balance: str, credit_limit: str = "0", low_balance: str = "0", time_zone: str = "") -> None:
         account = await self.desk.create_account(
-            "A", "EUR", "test-eur", amount(credit_limit), amount(low_balance), actor="test"
+            "A", "EUR", "test-eur", amount(credit_limit), amount(low_balance), actor="test", time_zone=time_zone
         )
         assert isinstance(account, Account)
         subscriber = await self.desk.create_subscriber("S", "A", (IDENTITY,), "")
@@ -104,6 +104,35 @@ class World:
         booked = sum(bucket.balance for bucket in account.buckets)
         return booked, sum(bucket.reserved for bucket in account.buckets), available(account, self.clock())
 
+    async def counts(self) -> tuple[int, int]:
+        """Counted in the newest period, and kept there for grants."""
+        extras = (await self.account()).extras
+        newest = extras.counters[-1] if extras is not None and extras.counters else None
+        return (newest.used, newest.reserved) if newest is not None else (0, 0)
+
+    async def units(self) -> tuple[int, int]:
+        """Left in buckets of units, and held there for grants."""
+        extras = (await self.account()).extras
+        buckets = extras.units if extras is not None else ()
+        return sum(bucket.balance for bucket in buckets), sum(bucket.reserved for bucket in buckets)
+
+    async def buy(self, package: str) -> None:
+        """Sell the account a package of its plan."""
+        self.keys += 1
+        result = await self.desk.buy("A", package, key=f"k{self.keys}", actor="test", reason="")
+        assert isinstance(result, RechargeResult)
+        assert result.status is RechargeStatus.APPLIED, result
+
+    async def cancel(self, subscription: int) -> None:
+        self.keys += 1
+        result = await self.desk.cancel("A", subscription, key=f"k{self.keys}", actor="test", reason="")
+        assert result.status is RechargeStatus.APPLIED, result
+
+    async def set_limits(self, limits: Limits) -> None:
+        self.keys += 1
+        result = await self.desk.set_limits("A", limits, key=f"k{self.keys}", actor="test", reason="")
+        assert result.status is RechargeStatus.APPLIED, result
+
     async def entries(self) -> list[JournalEntry]:
         """The journal as it left through the outbox."""
         if isinstance(self.store, MemoryStore):
@@ -133,10 +162,18 @@ def assert_books(account: Account, entries: Sequence[JournalEntry], values: Sequ
     booked: dict[int, int] = {MAIN_BUCKET: 0}
     reserved: dict[int, int] = {}
     for entry in entries:
-        _add(booked, entry.changes, 1)
+        _add(booked, (*entry.changes, *entry.units), 1)
     for session in sessions:
-        _add(booked, session.debits, -1)
-        _add(reserved, session.reservation, 1)
+        _add(booked, (*session.debits, *session.unit_debits), -1)
+        _add(reserved, (*session.reservation, *session.unit_reservation), 1)
+    for units in account.extras.units if account.extras is not None else ():
+        assert units.balance == booked.pop(units.bucket_id, 0), units
+        assert units.reserved == reserved.pop(units.bucket_id, 0), units
+    for limit in account.extras.calls if account.extras is not None else ():
+        assert limit.open == reserved.pop(limit.slot, 0), limit
+    for counter in account.extras.counters if account.extras is not None else ():
+        assert -counter.used == booked.pop(counter.slot, 0), counter
+        assert counter.reserved == reserved.pop(counter.slot, 0), counter
     for bucket in account.buckets:
         assert bucket.balance == booked.pop(bucket.bucket_id, 0), bucket
         assert bucket.reserved == reserved.pop(bucket.bucket_id, 0), bucket

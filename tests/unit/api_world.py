@@ -13,7 +13,8 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from balance.account import Account, AccountState, Bucket
+from balance.account import Account, AccountState, Bucket, CallLimit, Cap, Extras, UnitBucket, with_extras
+from balance.allowances import with_units
 from balance.money import AMOUNT_MAX, Currency
 from balance.store import BackendUnavailable, Subscriber
 from ocs.api.app import create_app
@@ -21,8 +22,8 @@ from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
 from ocs.billing.cdrs import CdrRow, CursorError, JournalRow, Page
-from ocs.charging.operations import AccountFault, BucketOptions, RechargeResult, RechargeStatus
-from ocs.charging.recharge import SessionView, SubscriberFault
+from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus
+from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
@@ -94,7 +95,16 @@ class MemoryAccounts:
             raise BackendUnavailable
 
     async def create_account(
-        self, account_id: str, currency: str, rate_plan: str, credit_limit: int, low_balance: int, *, actor: str
+        self,
+        account_id: str,
+        currency: str,
+        rate_plan: str,
+        credit_limit: int,
+        low_balance: int,
+        *,
+        actor: str,
+        time_zone: str = "",
+        cycle_day: int = 0,
     ) -> Account | AccountFault:
         self._touch()
         if account_id in self.accounts:
@@ -113,6 +123,7 @@ class MemoryAccounts:
             1,
             (Bucket(0, 0),),
             NOW_MS,
+            Extras(time_zone=time_zone, cycle_day=cycle_day) if time_zone or cycle_day else None,
         )
         self.accounts[account_id] = account
         return account
@@ -150,6 +161,34 @@ class MemoryAccounts:
         self, account_id: str, amount: int, currency: str, *, key: str, actor: str, reason: str
     ) -> RechargeResult:
         return await self.top_up(account_id, amount, currency, key=key, actor=actor, reason=reason)
+
+    async def buy(
+        self, account_id: str, package: str, *, key: str, actor: str, reason: str
+    ) -> RechargeResult | PackageUnknown:
+        if package != "Starter":
+            return PackageUnknown("retail-eur")
+
+        def sold(account: Account) -> Account | RechargeStatus:
+            if account.buckets[0].balance < 10**9:
+                return RechargeStatus.NOT_ENOUGH_MONEY
+            return with_units(account, UnitBucket(7, "minutes", 1, 60, 20, 10, NOW_MS + 1000, NOW_MS, size=100))
+
+        return self._change(account_id, key, (package, reason), actor, sold)
+
+    async def cancel(self, account_id: str, subscription: int, *, key: str, actor: str, reason: str) -> RechargeResult:
+        def ended(account: Account) -> Account | RechargeStatus:
+            return account if subscription == 7 else RechargeStatus.SUBSCRIPTION_UNKNOWN
+
+        return self._change(account_id, key, (subscription, reason), actor, ended)
+
+    async def set_limits(self, account_id: str, limits: Limits, *, key: str, actor: str, reason: str) -> RechargeResult:
+        def limited(account: Account) -> Account:
+            caps = tuple(Cap(each.name, each.every, "UTC", each.most) for each in limits.caps or ())
+            calls = tuple(CallLimit(-1, *each, open=1) for each in limits.calls or ())
+            account = with_extras(account, Extras(calls=calls, caps=caps))
+            return msgspec.structs.replace(account, credit_limit=limits.credit_limit or account.credit_limit)
+
+        return self._change(account_id, key, (limits, reason), actor, limited)
 
     async def set_state(
         self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from balance.account import Bucket
+from balance.account import NO_LIMIT, Bucket, Counter, Places
 from balance.money import AMOUNT_MAX
 from ocs.api.idempotency import REPLAYED_HEADER
 from ocs.api.keys import Scope
@@ -51,10 +51,18 @@ async def test_a_new_account_is_empty_and_can_be_read(world: World) -> None:
                 "balance": "0.00",
                 "reserved": "0.00",
                 "priority": 100,
+                "source": "paid",
                 "expires_at": None,
                 "expired": False,
             }
         ],
+        "units": [],
+        "counters": [],
+        "subscriptions": [],
+        "calls": [],
+        "caps": [],
+        "time_zone": "",
+        "cycle_day": 0,
         "created_at": "2026-01-01T00:00:00.000Z",
     }
 
@@ -206,6 +214,7 @@ async def test_money_with_an_expiry_goes_into_a_bucket_of_its_own(world: World) 
         "balance": "3.00",
         "reserved": "0.00",
         "priority": 10,
+        "source": "paid",
         "expires_at": "2026-02-01T00:00:00.000Z",
         "expired": False,
     }
@@ -228,6 +237,90 @@ async def test_expired_money_is_shown_but_does_not_count(world: World) -> None:
 
     assert (view["balance"], view["reserved"], view["available"]) == ("6.00", "2.00", "5.00")
     assert [bucket["expired"] for bucket in view["buckets"]] == [False, True, False]
+
+
+async def test_94_counters_are_shown(world: World) -> None:
+    """What is counted in a period, tier by tier, beside the account's own zone and billing cycle."""
+    bob = {**ALICE, "account_id": "bob", "time_zone": "Asia/Tokyo", "cycle_day": 15}
+    assert (await world.post("/v1/accounts", bob)).status_code == 201
+    account = world.accounts.accounts["bob"]
+    assert account.extras is not None
+    counter = Counter(-1, "minutes", NOW_MS + 1000, (Places(60, 50, 10), Places(NO_LIMIT, 5)))
+    extras = msgspec.structs.replace(account.extras, counters=(counter,))
+    world.accounts.accounts["bob"] = msgspec.structs.replace(account, extras=extras)
+
+    view = (await world.client.get("/v1/accounts/bob")).json()
+
+    assert (view["time_zone"], view["cycle_day"]) == ("Asia/Tokyo", 15)
+    assert view["counters"] == [
+        {
+            "counter": "minutes",
+            "ends_at": "2026-01-01T00:00:01.000Z",
+            "used": 55,
+            "reserved": 10,
+            "tiers": [{"size": 60, "used": 50, "reserved": 10}, {"size": None, "used": 5, "reserved": 0}],
+        }
+    ]
+
+
+async def test_a_package_is_bought_and_shown(world: World) -> None:
+    """Its bucket of units is in the account; no money and no such package have their own problems."""
+    path = "/v1/accounts/alice/packages"
+    poor = await world.post(path, {"package": "Starter"}, "k1")
+    unknown = await world.post(path, {"package": "Nothing"}, "k2")
+    assert [(each.status_code, each.json()["type"]) for each in (poor, unknown)] == [
+        (409, "/problems/not-enough-money"),
+        (422, "/problems/package-unknown"),
+    ]
+    await world.post("/v1/accounts/alice/top-ups", {"amount": "1", "currency": "EUR"}, "k3")
+    bought = await world.post(path, {"package": "Starter", "reason": "web shop"}, "k4")
+    assert bought.json()["account"]["units"] == [
+        {
+            "bucket_id": 7,
+            "bundle": "minutes",
+            "unit": "seconds",
+            "balance": 60,
+            "reserved": 20,
+            "size": 100,
+            "priority": 10,
+            "source": "paid",
+            "expires_at": "2026-01-01T00:00:01.000Z",
+            "expired": False,
+        }
+    ]
+
+
+async def test_limits_are_set_and_shown(world: World) -> None:
+    """Credit limit, calls and caps in one request; what is wrong is named."""
+    path = "/v1/accounts/alice/limits"
+    body = {
+        "credit_limit": "20",
+        "calls": [{"service": "voice", "at_once": 2}],
+        "caps": [{"name": "roaming", "every": "month", "most": "50.00"}],
+    }
+    key = "Idempotency-Key"
+    view = (await world.client.put(path, json=body, headers={key: "k1"})).json()["account"]
+    assert view["credit_limit"] == "20.00"
+    assert view["calls"] == [{"service": "voice", "at_once": 2, "per_second": 0, "open": 1}]
+    assert [(each["name"], each["most"], each["spent"]) for each in view["caps"]] == [("roaming", "50.00", "0.00")]
+    twice = {"calls": [{"service": "voice"}, {"service": "voice"}]}
+    for wrong in (
+        {"credit_limit": "-1"},
+        twice,
+        {"caps": [{"name": "a", "every": "year", "most": "1"}]},
+        {"caps": [{"name": "a", "every": "day", "most": "-1"}]},
+    ):
+        refused = await world.client.put(path, json=wrong, headers={key: "k2"})
+        assert refused.status_code in {400, 422}, wrong
+        assert next(iter(wrong)) in refused.text
+
+
+@pytest.mark.parametrize("wrong", [{"time_zone": "Europe/Berlinn"}, {"cycle_day": 32}, {"cycle_day": -1}])
+async def test_a_period_that_nobody_knows_is_refused(world: World, wrong: dict[str, Any]) -> None:
+    """A zone that does not exist, a day that no month has: the field is named."""
+    refused = await world.post("/v1/accounts", {**ALICE, "account_id": "bob", **wrong})
+    assert refused.status_code in {400, 422}
+    assert next(iter(wrong)) in refused.text
 
 
 async def test_an_adjustment_has_a_sign_and_a_reason(world: World) -> None:

@@ -130,6 +130,7 @@ async def test_a_journal_entry_says_who_did_what(world: World) -> None:
             "currency": "EUR",
             "amount": "10.00",
             "changes": [{"bucket_id": 0, "amount": "10.00"}],
+            "units": [],
             "reference": "k1",
             "actor": "api:abc",
             "reason": "voucher",

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from balance.account import Account, AccountState, Bucket, Hold, Reservation
+from balance.account import Account, AccountState, Bucket, Counter, Extras, Hold, Places, Reservation
 from ocs.audit import audit_account
 
 
@@ -17,6 +18,8 @@ class Session(NamedTuple):
 
     reservation: Reservation = ()
     debits: Reservation = ()
+    unit_reservation: Reservation = ()
+    unit_debits: Reservation = ()
 
 
 def account_with(*buckets: Bucket, entry_number: int = 2) -> Account:
@@ -76,13 +79,22 @@ def test_each_difference_is_named(
     assert words in " ".join(differences)
 
 
+@pytest.mark.parametrize(("used", "reserved", "differences"), [(70, 12, 0), (71, 12, 1), (70, 11, 1)])
+def test_94_a_counter_is_what_sessions_have_counted(used: int, reserved: int, differences: int) -> None:
+    """In the journal 50, in an open session 20 more and 12 kept for its grant; a count of last month's is nobody's."""
+    counter = Counter(-3, "minutes", 1, (Places(60, used, reserved),))
+    account = structs.replace(account_with(Bucket(0, 0)), extras=Extras((counter,)))
+    session = Session(unit_reservation=(Hold(-3, 12),), unit_debits=(Hold(-3, 20),))
+    assert len(audit_account(account, {0: 0, -3: -50, -2: -99}, 2, 2, (session,))) == differences
+
+
 amounts = st.integers(-(2**62), 2**62)
 holds = st.lists(st.builds(Hold, st.integers(0, 3), st.integers(0, 2**40)), max_size=3).map(tuple)
 
 
 @given(
     st.dictionaries(st.integers(0, 3), amounts, min_size=1),
-    st.lists(st.builds(Session, holds, holds), max_size=4),
+    st.lists(st.builds(Session, holds, holds, holds, holds), max_size=4),
     st.integers(-3, 3),
 )
 def test_only_the_exact_balance_passes(sums: dict[int, int], sessions: list[Session], error: int) -> None:
@@ -90,9 +102,9 @@ def test_only_the_exact_balance_passes(sums: dict[int, int], sessions: list[Sess
     debited = dict.fromkeys(range(4), 0)
     reserved = dict.fromkeys(range(4), 0)
     for session in sessions:
-        for hold in session.debits:
+        for hold in (*session.debits, *session.unit_debits):
             debited[hold.bucket_id] += hold.amount
-        for hold in session.reservation:
+        for hold in (*session.reservation, *session.unit_reservation):
             reserved[hold.bucket_id] += hold.amount
     buckets = [Bucket(number, sums.get(number, 0) - debited[number], reserved[number]) for number in range(4)]
     buckets[0] = Bucket(0, buckets[0].balance + error, buckets[0].reserved)

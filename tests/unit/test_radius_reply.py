@@ -124,6 +124,7 @@ def test_a_key_too_long_for_class_is_left_out() -> None:
         (ChargingAnswer(STATUS.SUCCESS), 4),
         (ChargingAnswer(STATUS.USER_UNKNOWN), 1),
         (ChargingAnswer(STATUS.SERVICE_DENIED), 7),
+        (ChargingAnswer(STATUS.TOO_MANY_CALLS), 3),
         (ChargingAnswer(STATUS.CONTRADICTION), 11),
         (ChargingAnswer(STATUS.INTERNAL_FAULT), 8),
     ],

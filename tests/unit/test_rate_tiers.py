@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from balance.money import Currency, parse_amount
 from ocs.rating.build import LoadResult, build
 from ocs.rating.explain import explain
 from ocs.rating.price import Price, cost_of, held_for, is_free, units_within
-from ocs.rating.terms import Tariff
+from ocs.rating.terms import Tariff, as_used, terms_of, with_terms
 
 CURRENCY = Currency("EUR", 978, 9, 2)
 NOW_MS = 1_790_000_000_000
@@ -18,14 +19,14 @@ def eur(text: str) -> int:
     return parse_amount(text, 9)
 
 
-def load(lines: str, per: str, more: dict[str, str] | None = None) -> LoadResult:
-    plan = f'name = "p"\ncurrency = "EUR"\n[[tariffs]]\nservice = "x"\nname = "X"\nper = "{per}"\n{lines}\n'
+def load(lines: str, per: str, more: dict[str, str] | None = None, head: str = "") -> LoadResult:
+    plan = f'name = "p"\ncurrency = "EUR"\n{head}[[tariffs]]\nservice = "x"\nname = "X"\nper = "{per}"\n{lines}\n'
     texts = {"currencies.toml": "EUR = { numeric = 978, scale = 9, digits = 2 }\n", "rateplans/p.toml": plan}
     return build({name: text.encode() for name, text in (texts | (more or {})).items()}, NOW_MS)
 
 
-def tariff(lines: str, per: str, more: dict[str, str] | None = None) -> Price:
-    result = load(lines, per, more)
+def tariff(lines: str, per: str, more: dict[str, str] | None = None, head: str = "") -> Price:
+    result = load(lines, per, more, head)
     assert result.book is not None, result.faults
     found = result.book.tariff_for("p", "x", -1, (), "49", NOW_MS)
     assert isinstance(found, Tariff)
@@ -204,3 +205,60 @@ def test_columns_of_tiers_that_contradict(deck: str, lines: str, said: str) -> N
     """Each fault with file, line, column and cure."""
     faults = [str(fault) for fault in load(f'deck = "d"\n{lines}', "minute", {"decks/d.csv": deck}).faults]
     assert any(said in fault for fault in faults), faults
+
+
+OVER_MONTH = 'tiers_over = "month"\n'
+ZONE = 'time_zone = "Europe/Berlin"\n'
+
+
+@pytest.mark.parametrize(
+    ("head", "lines", "field", "words"),
+    [
+        ("", OVER_MONTH + GRADUATED, "tariffs.tiers_over", "by which clock"),
+        ('time_zone = "Europe/Berlinn"\n', OVER_MONTH + GRADUATED, "time_zone", "no time zone"),
+        (ZONE, OVER_MONTH + 'rate = "1"\n', "tariffs.tiers_over", "without tiers"),
+        (ZONE, OVER_MONTH + 'deck = "d"', "tariffs.tiers_over", "go over one call"),
+        (ZONE, 'counter = "c"\n' + GRADUATED, "tariffs.counter", "without a period"),
+        (ZONE, OVER_MONTH + 'tiering = "volume"\n' + GRADUATED, "tariffs.tiering", "paid already"),
+        (ZONE, OVER_MONTH + PACKAGE, "tariffs.tiers.fee", "one use"),
+        (
+            ZONE,
+            OVER_MONTH + tiers(("60", "3", ""), ("120", "5", ""), ("", "2", "")),
+            "tariffs.tiers.rate",
+            "a dearer one follows",
+        ),
+    ],
+)
+def test_94_tiers_over_a_period_have_faults_of_their_own(head: str, lines: str, field: str, words: str) -> None:
+    """What cannot be counted, or cannot be promised to several sessions at once, is said with its place and its cure."""
+    faults = load(lines, "minute", {"decks/d.csv": "prefix,destination,rate\n49,Germany,1\n"}, head=head).faults
+    assert [(fault.field, bool(fault.cure)) for fault in faults] == [(field, True)]
+    assert words in faults[0].message
+
+
+def test_94_a_book_prices_a_period_without_other_use() -> None:
+    """Asked without an account, tiers over a month cost what the same tiers of one call cost."""
+    over_month = tariff(OVER_MONTH + GRADUATED, "minute", head=ZONE)
+    of_a_call = tariff(GRADUATED, "minute")
+    for seconds in (0, 1, 59, 60, 61, 600):
+        assert cost_of(over_month, seconds) == cost_of(of_a_call, seconds) == held_for(over_month, seconds)
+    assert units_within(over_month, eur("0.156"), 600) == units_within(of_a_call, eur("0.156"), 600)
+    assert "0.12 EUR 60 s at 0.12 EUR per minute, tier 1 of the month" in explain(
+        over_month, 90, cost_of(over_month, 90), CURRENCY
+    )
+
+
+def test_94_a_use_is_priced_anew_where_it_lay() -> None:
+    """Re-rating keeps what bundles paid and the tiers of the month; a use that was not counted there has no price."""
+    month = tariff(OVER_MONTH + GRADUATED, "minute", head=ZONE)
+    dearer = tariff(OVER_MONTH + GRADUATED.replace("0.06", "0.60"), "minute", head=ZONE)
+    flat = tariff('rate = "0.30"\n', "minute")
+    terms = terms_of(month)
+    assert terms.period is not None
+    laid = structs.replace(terms.period, laid=(0, 60))
+    used = with_terms(month, structs.replace(terms, covered=30, period=laid))
+    assert cost_of(used, 90) == eur("0.06")
+    anew = [as_used(price, used) for price in (dearer, flat)]
+    assert [cost_of(price, 90) for price in anew if price is not None] == [eur("0.60"), eur("0.30")]
+    assert as_used(month, flat) is None
+    assert as_used(flat, flat) is flat

@@ -20,7 +20,7 @@ from ocs.billing.moments import milliseconds, moment
 from ocs.rating.units import UnitKind
 
 UNITS: Final = {UnitKind.SECONDS: "s", UnitKind.OCTETS: "octets", UnitKind.EVENTS: "events"}
-ADJUSTED: Final = ("adjustment", "refund")
+ADJUSTED: Final = ("adjustment", "refund", "package")
 
 SPAN: Final = """
     SELECT coalesce(max(entry_number), $2) AS last, count(*) AS entries FROM journal
@@ -46,6 +46,7 @@ USAGE: Final = """
 OTHERS: Final = """
     SELECT j.entry_number, j.kind, j.at, j.amount, j.reason, j.reference FROM journal j
     WHERE j.account_id = $1 AND j.entry_number > $2 AND j.entry_number <= $3 AND j.kind = ANY($4::text[])
+      AND j.amount <> 0
       AND NOT EXISTS (SELECT FROM cdr c WHERE c.account_id = j.account_id AND c.entry_number = j.entry_number)
     ORDER BY j.entry_number
 """
@@ -74,7 +75,7 @@ async def next_span(connection: Any, account_id: str, until_ms: int) -> Span:
 
 
 async def usage_charges(connection: Any, span: Span, zone: str, usage_tax: str) -> list[Charge]:
-    """What the records of a span cost, by service and destination, and the adjustments among its entries."""
+    """What the records of a span cost, by service and destination, and the adjustments and packages among its entries."""
     charges = [
         Charge(
             kind=ChargeKind.USAGE,

@@ -1,0 +1,191 @@
+"""Packages: sold once, or bought anew at the end of each period. Pure.
+
+A renewal is due at an instant that stands in the account. Whatever is decided for the account after that instant does it
+first, in its own posting: so it happens once, before any use of the new period, however many workers there are and
+whatever has crashed. A timer in the index of deadlines has somebody look at an account of which nothing is heard.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from msgspec import structs
+
+from balance.account import (
+    NO_EXTRAS,
+    Account,
+    AccountState,
+    Hold,
+    Subscription,
+    UnitBucket,
+    with_entry_number,
+    with_extras,
+)
+from balance.allowances import expire_units, with_units
+from balance.burn import available, expire, settle
+from ocs.charging.cdr import JournalEntry
+from ocs.charging.decision import Rates
+from ocs.charging.session import Timer
+from ocs.rating.bundles import Grant, Package
+from ocs.rating.periods import day_end_ms, local_day
+
+RENEWAL: Final = "renewal"
+
+
+class Sale(NamedTuple):
+    """Who sells a package to an account, and why: for the journal."""
+
+    reference: str
+    actor: str
+    reason: str = ""
+
+
+def can_pay(account: Account, package: Package, now_ms: int) -> bool:
+    """Tell whether an account may buy a package without being short of money."""
+    return package.price <= max(0, available(account, now_ms))
+
+
+def sold(
+    account: Account, package: Package, sale: Sale, now_ms: int, before: Subscription | None = None
+) -> tuple[Account, tuple[JournalEntry, ...]]:
+    """Debit a package's price and put its buckets into the account: an entry for each, whose number names the bucket.
+
+    A package with a period begins a subscription, or goes on with the one ``before``.
+    """
+    extras = account.extras or NO_EXTRAS
+    zone = extras.time_zone or package.zone
+    first = account.entry_number + 1
+    day = before.day if before is not None else local_day(zone, now_ms)
+    ended_ms = before.renews_at_ms if before is not None else 0
+    renews_at_ms = 0
+    if package.every:  # periods follow each other, unless whole ones were missed
+        renews_at_ms = package.renews_at_ms(zone, extras.cycle_day, day, ended_ms or now_ms)
+        if renews_at_ms <= now_ms:
+            renews_at_ms = package.renews_at_ms(zone, extras.cycle_day, day, now_ms)
+    rolled = [_left(account, grant, ended_ms) for grant in package.grants]
+    account, paid = settle(account, (), package.price, now_ms)
+    changes = tuple(hold.negated() for hold in paid)
+    entries: list[JournalEntry] = []
+    for grant, more in zip(package.grants, rolled, strict=True):
+        account = with_entry_number(account, account.entry_number + 1)
+        ends_at_ms = grant.expires_at_ms(zone, extras.cycle_day, now_ms, renews_at_ms)
+        bucket = UnitBucket(
+            account.entry_number, grant.bundle, int(grant.kind), grant.units + more, 0, grant.priority, ends_at_ms, now_ms,
+            grant.source, grant.units + more,
+        )  # fmt: skip
+        account = with_units(account, bucket)
+        reason = f"{package.name}: {sale.reason}".rstrip(": ")
+        reason += f" ({more} of them rolled over)" if more else ""
+        entries.append(_entry(account, sale, reason, now_ms, changes, (Hold(bucket.bucket_id, bucket.balance),)))
+        changes = ()
+    if package.every:
+        number = before.number if before is not None else first
+        account = _with(account, Subscription(number, package.name, renews_at_ms, day))
+    return account, tuple(entries)
+
+
+def with_dues(account: Account, rates: Rates, now_ms: int) -> tuple[Account, tuple[JournalEntry, ...]]:
+    """Do what is due: renew subscriptions, write off what has expired."""
+    extras = account.extras
+    entries: list[JournalEntry] = []
+    if extras is not None and extras.subscriptions:
+        for subscription in extras.subscriptions:
+            if subscription.renews_at_ms <= now_ms:
+                account, more = _renewed(account, subscription, rates, now_ms)
+                entries += more
+    if len(account.buckets) == 1 and account.extras is None:
+        return account, tuple(entries)
+    after, written_off = expire(account, now_ms)
+    after, units = expire_units(after, now_ms)
+    if not written_off and not units:
+        return after, tuple(entries)
+    after = with_entry_number(after, after.entry_number + 1)
+    entries.append(
+        JournalEntry(
+            after.account_id, after.entry_number, now_ms, "expiry", after.currency,
+            tuple(hold.negated() for hold in written_off), units=tuple(hold.negated() for hold in units),
+        )
+    )  # fmt: skip
+    return after, tuple(entries)
+
+
+def timer_of(account: Account, now_ms: int) -> Timer | None:
+    """When somebody has to look at an account: at its next renewal, or a day on if one waits for money; None: never."""
+    extras = account.extras
+    if extras is None or not extras.subscriptions:
+        return None
+    next_ms = min(subscription.renews_at_ms for subscription in extras.subscriptions)
+    return Timer(account.account_id, next_ms if next_ms > now_ms else day_end_ms(extras.time_zone or "UTC", now_ms, 0))
+
+
+def timer_key(account_id: str) -> str:
+    """Where the timer lives: with the account's sessions, under a name that no protocol uses."""
+    return f"due:{account_id}"
+
+
+def cancelled(account: Account, number: int) -> Account | None:
+    """The account whose subscription ends with its period; None if it has none of that number."""
+    for subscription in (account.extras or NO_EXTRAS).subscriptions:
+        if subscription.number == number:
+            return _with(account, structs.replace(subscription, ends=True))
+    return None
+
+
+def _renewed(
+    account: Account, subscription: Subscription, rates: Rates, now_ms: int
+) -> tuple[Account, tuple[JournalEntry, ...]]:
+    package = rates.package(account.rate_plan, subscription.package, now_ms)
+    sale = Sale(f"{RENEWAL}:{subscription.number}", RENEWAL)
+    if subscription.ends or package is None or not package.every:
+        return _ended(
+            account, subscription, sale, "as cancelled" if subscription.ends else "it is no longer sold", now_ms
+        )
+    if account.state is AccountState.CLOSED:
+        return _ended(account, subscription, sale, "the account was closed", now_ms)
+    if account.state is not AccountState.ACTIVE:
+        return account, ()  # it waits until the account is active again
+    if package.if_short != "debit" and not can_pay(account, package, now_ms):
+        return (
+            _ended(account, subscription, sale, "it could not be paid", now_ms)
+            if package.if_short == "end"
+            else (account, ())
+        )
+    return sold(account, package, sale, now_ms, subscription)
+
+
+def _ended(
+    account: Account, subscription: Subscription, sale: Sale, why: str, now_ms: int
+) -> tuple[Account, tuple[JournalEntry, ...]]:
+    extras = account.extras or NO_EXTRAS
+    left = tuple(each for each in extras.subscriptions if each.number != subscription.number)
+    account = with_extras(account, structs.replace(extras, subscriptions=left))
+    account = with_entry_number(account, account.entry_number + 1)
+    return account, (_entry(account, sale, f"{subscription.package}: ended, {why}", now_ms, (), ()),)
+
+
+def _left(account: Account, grant: Grant, ended_ms: int) -> int:
+    """What rolls over of the bucket of the period that has ended."""
+    extras = account.extras or NO_EXTRAS
+    if not ended_ms or not grant.rollover:
+        return 0
+    left = [
+        each.balance - each.reserved
+        for each in extras.units
+        if (each.bundle, each.expires_at_ms) == (grant.bundle, ended_ms)
+    ]
+    return min(grant.rollover, sum(left))
+
+
+def _with(account: Account, subscription: Subscription) -> Account:
+    extras = account.extras or NO_EXTRAS
+    others = tuple(each for each in extras.subscriptions if each.number != subscription.number)
+    return with_extras(account, structs.replace(extras, subscriptions=(*others, subscription)))
+
+
+def _entry(
+    account: Account, sale: Sale, reason: str, now_ms: int, changes: tuple[Hold, ...], units: tuple[Hold, ...]
+) -> JournalEntry:
+    return JournalEntry(
+        account.account_id, account.entry_number, now_ms, "package", account.currency, changes,
+        sale.reference, sale.actor, reason, units=units,
+    )  # fmt: skip

@@ -1,0 +1,221 @@
+"""Tiers over a month, counted in the account: what one session uses makes the next one dearer or cheaper.
+
+"falling": the first 60 s of the month cost 0.02 each, all further ones 0.01. "rising": the first 60 s cost nothing, all
+further ones 0.01. C is what is counted in the month, K what is kept for grants that are out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ocs.charging.request import ChargingRequest, ChargingStatus, EventAction, RequestKind
+from ocs.rating.explain import explain
+from ocs.rating.load import load_currencies
+from ocs.rating.price import cost_of
+from tests.scenario.table import Table
+from tests.scenario.traffic import diameter, granted, group
+from tests.scenario.world import CONFIG, OpensWorld, World, amount
+
+MONTH_END_MS = 1_790_805_600_000  # 2026-09-30 22:00 UTC: October begins in Berlin
+
+COUNTERS = {
+    "94 the crossing second splits the price": """
+        balance 10.00
+        I s1 falling ask 50     -> 30       | R 0.60 C 0
+        U s1 used 30 ask        -> 30       | B 9.40 R 0.60 C 30
+        U s1 used 30 ask        -> 30       | B 8.80 R 0.30 C 60     #  from here on 0.01
+        T s1 used 10            -> ok       | B 8.70 R 0 C 70
+        I s2 falling ask        -> 30       | R 0.30                 #  the next session goes on at 0.01
+        T s2 used 5             -> ok       | B 8.65 R 0 C 75
+    """,
+    "94 a grant across the mark is reserved at both prices": """
+        balance 10.00
+        I s1 falling ask        -> 30
+        U s1 used 20 ask        -> 30       | B 9.60 R 0.60
+        U s1 used 25 ask        -> 30       | B 9.10 R 0.45 C 45     #  15 s at 0.02, 15 s at 0.01
+        U s1 used 30 ask        -> 30       | B 8.65 R 0.30 C 75
+        T s1 used 0             -> ok       | B 8.65 R 0
+    """,
+    "94 two sessions at once cross the mark once": """
+        balance 10.00
+        I s1 falling ask        -> 30       | R 0.60
+        I s2 falling ask        -> 30       | R 1.20
+        U s1 used 30 ask        -> 30       | B 9.40 C 30
+        U s2 used 30 ask        -> 30       | B 8.80 C 60
+        U s1 used 30 ask        -> 30       | B 8.50 C 90            #  reserved at 0.02, in truth beyond the mark
+        T s2 used 30            -> ok       | B 8.20 C 120
+        T s1 used 0             -> ok       | B 8.20 R 0
+    """,
+    "94 the cheap units of one grant cannot be promised to another": """
+        balance 0.30
+        I s1 rising ask         -> 30       | R 0 K 30
+        I s2 rising ask         -> 30       | R 0 K 60
+        I s3 rising ask         -> 30 final | R 0.30 K 60            #  0.30 pays for 30 s, and these are the last
+        U s3 used 30 ask        -> CREDIT_LIMIT_REACHED | B 0 R 0 C 30 K 60
+        U s1 used 30 ask        -> CREDIT_LIMIT_REACHED | B 0 C 60 K 30
+        T s2 used 30            -> ok       | B 0 R 0 C 90 K 0
+        T s1 used 0             -> ok
+        T s3 used 0             -> ok       | B 0 R 0
+    """,
+    "94 what a grant did not use of its cheap units is there for others": """
+        balance 1.00
+        I s1 rising ask         -> 30       | K 30
+        T s1 used 10            -> ok       | B 1.00 C 10 K 0
+        I s2 rising ask         -> 30       | R 0 K 30
+        U s2 used 30 ask        -> 30       | B 1.00 R 0.10 C 40 K 20
+        T s2 used 30            -> ok       | B 0.90 R 0 C 70 K 0
+    """,
+    "94 [49] free units are granted without money, and the last of them are final": """
+        balance 0
+        I s1 rising ask         -> 30
+        U s1 used 30 ask        -> 30 final | B 0 R 0 C 30 K 30
+        U s1 used 30 ask        -> CREDIT_LIMIT_REACHED | B 0 C 60 K 0
+        T s1 used 0             -> ok
+        I s2 rising ask         -> CREDIT_LIMIT_REACHED
+    """,
+    "12 a repeated report is counted once": """
+        balance 10.00
+        I s1 falling ask        -> 30
+        U s1 used 30 ask        -> 30       | B 9.40 C 30
+        U s1 used 30 ask #1     -> 30       | B 9.40 C 30
+        T s1 used 0             -> ok       | C 30
+        T s1 used 0 #2          -> ok       | C 30
+    """,
+    "52 use beyond the grant is counted and priced like all other": """
+        balance 10.00
+        I s1 falling ask        -> 30
+        U s1 used 70 ask        -> 30       | B 8.70 R 0.30 C 70
+        T s1 used 0             -> ok
+    """,
+    "94 two tariffs count apart": """
+        balance 10.00
+        I s1 falling ask        -> 30
+        T s1 used 30            -> ok       | B 9.40 C 30
+        I s2 rising ask         -> 30       | R 0 C 0 K 30
+        T s2 used 30            -> ok       | B 9.40 C 30
+    """,
+}
+ON_A_CLOCK = {
+    "112 what a silent session kept is free again": """
+        balance 1.00
+        I s1 rising ask         -> 30       | K 30
+        wait 700
+        close silent sessions
+        I s2 rising ask         -> 30       | C 0 K 30
+        U s2 used 30 ask        -> 30       | B 1.00 R 0
+        T s2 used 0             -> ok
+    """,
+    "94 with the month ends the count: what was granted before it belongs to it": """
+        balance 10.00
+        I s1 falling ask        -> 30
+        U s1 used 30 ask        -> 30       | B 9.40 C 30            #  on the 21st of September
+        wait 777000
+        close silent sessions
+        I s2 falling ask        -> 30                                #  on the 30th
+        U s2 used 30 ask        -> 30       | B 8.80 R 0.30 C 60
+        wait 100
+        U s2 used 10 ask        -> 30       | B 8.70 R 0.30 C 70     #  still the 30th: 0.01
+        wait 50000
+        T s2 used 10            -> ok       | B 8.60 R 0 C 80        #  on the 1st of October, for a grant of the 30th
+        I s3 falling ask        -> 30       | R 0.60 C 0             #  0.02 again
+        T s3 used 10            -> ok       | B 8.40 R 0 C 10
+    """,
+}
+
+
+@pytest.mark.parametrize("name", [*COUNTERS, *ON_A_CLOCK])
+async def test_scenario(world: World, name: str) -> None:
+    """The table's every line comes true, and the books balance afterwards: money and counters."""
+    await Table(world).play((COUNTERS | ON_A_CLOCK)[name])
+
+
+async def test_94_the_record_says_where_the_use_lay(world: World) -> None:
+    """The record's price holds the units in each tier and the counts before and after: it can be computed again."""
+    await Table(world).play(COUNTERS["94 the crossing second splits the price"])
+    records = [entry.cdr for entry in await world.entries() if entry.cdr is not None]
+    (first,), (second,) = (record.groups for record in records)
+    assert (first.cost, second.cost) == (amount("1.30"), amount("0.05"))
+    assert [cost_of(each.price, each.used) for each in (first, second)] == [first.cost, second.cost]
+    currency = load_currencies(CONFIG / "currencies.toml")["EUR"]
+    assert explain(first.price, first.used, first.cost, currency) == [
+        "used 70 s, billed 70 s",
+        "counted in the month: 0 s before, 70 s after",
+        "1.20 EUR 60 s at 0.02 EUR per second, tier 1 of the month",
+        "0.10 EUR 10 s at 0.01 EUR per second, tier 2 of the month",
+        "1.30 EUR in all",
+    ]
+    assert "counted in the month: 70 s before, 75 s after" in explain(second.price, 5, second.cost, currency)
+
+
+async def test_94_the_client_is_back_when_the_month_ends(world: World) -> None:
+    """Validity-Time ends with the period, as with the expiry of a bucket (statement 103)."""
+    await world.open("10.00")
+    world.clock.now_ms = MONTH_END_MS - 100_000
+    answer = await world.charge(data(world, RequestKind.INITIAL, "s", 0, ask=0))
+    assert answer.groups[0].validity_s == 100
+    await world.check_books()
+
+
+async def test_94_the_month_is_the_accounts_own(world: World) -> None:
+    """In Tokyo it is October while Berlin still has September."""
+    await world.open("10.00", time_zone="Asia/Tokyo")
+    world.clock.now_ms = MONTH_END_MS - 100_000
+    await world.charge(data(world, RequestKind.INITIAL, "s", 0, ask=0))
+    await world.charge(data(world, RequestKind.TERMINATION, "s", 1, used=10))
+    extras = (await world.account()).extras
+    assert extras is not None
+    assert extras.counters[0].ends_at_ms == MONTH_END_MS + (31 * 24 - 7) * 3_600_000
+    await world.check_books()
+
+
+async def test_94_two_workers_cross_the_mark_once(open_world: OpensWorld) -> None:
+    """Two processes charge sessions of one account at the same moment: what they pay is what the count makes of it."""
+    one, two = await open_world(), await open_world()
+    await one.open("10.00")
+    for worker, name in ((one, "a"), (two, "b")):
+        assert granted(await worker.charge(data(worker, RequestKind.INITIAL, name, 0, ask=0))) == 30
+    for number in (1, 2):
+        await asyncio.gather(
+            *(
+                worker.charge(data(worker, RequestKind.UPDATE, name, number, used=30, ask=0))
+                for worker, name in ((one, "a"), (two, "b"))
+            )
+        )
+    for worker, name in ((two, "a"), (one, "b")):  # each is closed by the other one
+        await worker.charge(data(worker, RequestKind.TERMINATION, name, 3, used=0))
+    assert await one.figures() == (amount("8.20"), 0, amount("8.20")), "60 s at 0.02 and 60 s at 0.01"
+    assert await one.counts() == (120, 0)
+    await one.check_books()
+
+
+async def test_94_an_event_counts_too(world: World) -> None:
+    """Direct debits fill the tiers as sessions do; a question and a refusal count nothing."""
+    await world.open("1.00")
+    event = RequestKind.EVENT
+    await world.charge(data(world, event, "q", 0, ask=50, action=EventAction.PRICE_ENQUIRY))
+    assert await world.counts() == (0, 0)
+    assert (await world.charge(data(world, event, "e1", 0, ask=50))).status is ChargingStatus.SUCCESS
+    refused = await world.charge(data(world, event, "e2", 0, ask=50))
+    assert refused.status is ChargingStatus.CREDIT_LIMIT_REACHED
+    assert await world.counts() == (50, 0)
+    await world.change("1.00")
+    await world.charge(data(world, event, "e3", 0, ask=50))
+    assert await world.figures() == (amount("0.40"), 0, amount("0.40")), "10 s at 0.02 and 40 s at 0.01 more"
+    await world.check_books()
+
+
+def data(
+    world: World,
+    kind: RequestKind,
+    name: str,
+    number: int,
+    *,
+    used: int | None = None,
+    ask: int | None = None,
+    action: EventAction = EventAction.DIRECT_DEBITING,
+) -> ChargingRequest:
+    """A request of the tariff whose rates fall."""
+    part = group(used, ask, rating_group=50)
+    return diameter(world, kind, name, number, part, service="data", destination="", action=action)
