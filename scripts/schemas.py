@@ -20,10 +20,13 @@ from ocs.rates.sheets.supplier import Supplier
 from ocs.rating.rateplan import (
     BandEntry,
     BandRate,
+    BundleEntry,
     CalendarFile,
     CurrencyEntry,
     DestinationRate,
+    GrantEntry,
     Numbers,
+    PackageEntry,
     RatePlan,
     TariffEntry,
     TierEntry,
@@ -52,10 +55,18 @@ class Tariff(TariffEntry, frozen=True, forbid_unknown_fields=True, kw_only=True)
     time: TimeRate | None = None
 
 
+class Offer(PackageEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Buckets of units that are sold together."""
+
+    grants: tuple[GrantEntry, ...]
+
+
 class Plan(RatePlan, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is sold: one plan a file. docs/rating.md says what each field means."""
 
     tariffs: tuple[Tariff, ...]
+    bundles: tuple[BundleEntry, ...] = ()
+    packages: tuple[Offer, ...] = ()
 
 
 class Calendar(CalendarFile, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -39,7 +39,7 @@ BILLED: Final = """
                 WHERE l.invoice_id = p.invoice_id AND l.account_id = p.account_id AND l.is_debited) AS billed,
                (SELECT coalesce(-sum(j.amount), 0) FROM journal j
                 WHERE j.account_id = p.account_id AND j.entry_number > p.after_entry AND j.entry_number <= p.last_entry
-                  AND j.kind IN ('session', 'event', 'refund', 'adjustment')) AS debited
+                  AND j.kind IN ('session', 'event', 'refund', 'adjustment', 'package')) AS debited
         FROM invoice_span p
     ) AS s JOIN invoice i USING (invoice_id) WHERE s.billed <> s.debited
 """
