@@ -38,8 +38,8 @@ class Rates(Protocol):
         """By (plan, service): what follows on the last quota, where the plan says it."""
 
     @property
-    def has_time(self) -> bool:
-        """Whether some price is for volume and time at once."""
+    def timed_services(self) -> frozenset[str]:
+        """The services of which some price is for volume and time at once."""
 
     def tariff_for(
         self,

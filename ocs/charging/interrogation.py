@@ -75,7 +75,9 @@ def _state(case: Case) -> State:
 
 
 def _charged(case: Case, account: Account, session: CreditSession) -> Charged | None:
-    return charge_with_time(case, account, session) if case.rates.has_time else charge(case, account, session)
+    if session.service in case.rates.timed_services:
+        return charge_with_time(case, account, session)
+    return charge(case, account, session)
 
 
 # --- idle -------------------------------------------------------------------------------------------------------

@@ -83,14 +83,15 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
             answers.append(GroupAnswer(key, found))
             continue
         state = found
-        terms = state.tariff.price.terms
-        if isinstance(terms, Terms) and terms.known_s:
-            state = seeing_far_enough(case.rates, request, session, state, group.used, now_ms)
+        terms, has_switch = state.tariff.price.terms, False
+        if isinstance(terms, Terms):
+            if terms.known_s:
+                state = seeing_far_enough(case.rates, request, session, state, group.used, now_ms)
+            has_switch = next_switch_s(state.tariff.price) > 0
         if account.extras is not None:
             state = with_bundles(case, account, session, state)
         keeps_grant = is_late and state.granted_by > number
         used = group.used
-        has_switch = next_switch_s(state.tariff.price) > 0
         if request.duration_from_times:
             used = from_times(request, session, state)
         if used is not None:

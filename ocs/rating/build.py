@@ -71,7 +71,7 @@ class _Build:
         self._warnings: dict[str, FaultList] = {}
         self._zones: Mapping[str, OriginRule] = NO_ZONES
         self._calendars: Mapping[str, Calendar] = {}
-        self._has_time = False
+        self._timed_services: set[str] = set()
         self._decks: dict[tuple[str, DeckTemplate | None], Deck] = {}
 
     def run(self) -> LoadResult:
@@ -82,7 +82,7 @@ class _Build:
         plans = self._plans(currencies)
         self._check_unused()
         faults = _all(self._faults)
-        book = None if faults else RateBook(plans, self._digest, numbers, self._calendars, self._has_time)
+        book = None if faults else RateBook(plans, self._digest, numbers, self._calendars, self._timed_services)
         return LoadResult(book, currencies, faults, _all(self._warnings))
 
     def _faults_of(self, file: str) -> FaultList:
@@ -138,7 +138,7 @@ class _Build:
             reader = PlanReader(toml, library)
             found = reader.read()
             self._warnings[file] = reader.warnings
-            self._has_time |= reader.has_time
+            self._timed_services |= reader.timed_services
             if found is not None:
                 editions.setdefault(found.name, []).append((found, toml))
         plans = {name: self._joined(found) for name, found in editions.items()}

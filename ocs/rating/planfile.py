@@ -32,7 +32,7 @@ from ocs.rating.rateplan import (
     TimeRate,
 )
 from ocs.rating.tariffs import BARRED, NO_PRICE, DeckRate, FlatRate, Labels, LayeredRate, OriginRate, RateSource
-from ocs.rating.terms import Band, Exchange, Period, Terms, terms_of, with_terms
+from ocs.rating.terms import Band, Exchange, Period, Terms, price_of_time, terms_of, with_terms
 from ocs.rating.timetable import Timetable, banded
 from ocs.rating.tomlfile import Path, TomlFile
 from ocs.rating.units import PRICE_UNITS, UnitKind
@@ -73,7 +73,7 @@ class PlanReader:
         self.warnings = FaultList(file.faults.file)
         self._file = file
         self._has_parent = False
-        self.has_time = False
+        self.timed_services: set[str] = set()
         self._library = library
         self._versions: dict[_Selector, list[Version[Entry]]] = {}
         self._plan = ""
@@ -166,6 +166,8 @@ class PlanReader:
         self._add_all(path, problems)
         template = self._with_tiers(template, tiers, entry, period, path)
         template = self._with_time(spilling(template, entry.spill), raw_time, (*path, "time"))
+        if price_of_time(template) is not None:
+            self.timed_services.add(entry.service)
         source = self._source(entry, _Terms(template, entry.tiering, timetable, period), written, path)
         from_ms, to_ms, problems = interval(entry.from_, entry.to)
         self._add_all(path, problems)
@@ -260,7 +262,6 @@ class PlanReader:
         plain = msgspec.structs.replace(plain, per=PRICE_UNITS[entry.per][1])
         time, problems = priced(entry.cells(), plain, self._scale)
         self._add_all(path, problems)
-        self.has_time = True
         return with_terms(price, msgspec.structs.replace(terms_of(price), time=time))
 
     def _with_tiers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -82,10 +82,10 @@ class PlanRates(msgspec.Struct, frozen=True):
 
 
 class RateBook:
-    """Look-ups only. ``has_time``: some price is for volume and time at once. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
+    """Look-ups only. ``timed_services`` have prices for volume and time at once. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
 
     __slots__ = (
-        "_calendars", "_emergency", "_numbers", "_plans", "by_network", "digest", "final_units", "has_time", "version"
+        "_calendars", "_emergency", "_numbers", "_plans", "by_network", "digest", "final_units", "timed_services", "version"
     )  # fmt: skip
 
     def __init__(
@@ -94,9 +94,9 @@ class RateBook:
         digest: str,
         numbers: Numbers = NO_NUMBERS,
         calendars: Mapping[str, Calendar] = NO_CALENDARS,
-        has_time: bool = False,
+        timed_services: Collection[str] = (),
     ) -> None:
-        self.has_time: Final = has_time
+        self.timed_services: Final = frozenset(timed_services)
         self._calendars = calendars
         self._plans = dict(plans)
         self._numbers = numbers
@@ -188,7 +188,7 @@ class RateBook:
             )
             for name, plan in self._plans.items()
         }
-        return RateBook(plans, self.digest, self._numbers, self._calendars, self.has_time)
+        return RateBook(plans, self.digest, self._numbers, self._calendars, self.timed_services)
 
     def tariff_for(
         self,

@@ -313,7 +313,7 @@ def test_time_beside_volume(lines: str, costs: dict[int, str]) -> None:
     """[issue: volume, time or both] The seconds have a price of their own, rounded and taxed as the octets are."""
     book = data_plan(lines).book
     assert book is not None, data_plan(lines).faults
-    assert book.has_time
+    assert book.timed_services == {"data"}
     found = book.tariff_for("d", "data", 10, (), "", 0)
     assert isinstance(found, Tariff)
     time = price_in(found.price, UnitKind.SECONDS)
