@@ -102,8 +102,7 @@ def laid_out(
     """Say of a use up to ``total`` what buckets of units pay, and which tiers of a period the rest lies in."""
     if state.units is not None:
         account, state = take_units(account, state, state.units, total, now_ms, keeps_grant)
-    terms = state.tariff.price.terms
-    period = terms.period if isinstance(terms, Terms) else None
+    period = period_of(state.tariff.price)
     if period is not None:
         account, state = count_use(account, state, period, total, now_ms, keeps_grant)
     return account, state
@@ -175,8 +174,7 @@ def grant(
     anything can be had for the other half; ``limit`` leaves some for the account's other calls [R-46].
     """
     assert not state.reservation, "a group holds one reservation at a time"
-    terms = state.tariff.price.terms
-    period = terms.period if isinstance(terms, Terms) else None
+    period = period_of(state.tariff.price)
     if period is not None:
         account, state = placed(account, state, period, now_ms)
     price, used, paid = state.tariff.price, state.used, state.cost
@@ -186,7 +184,7 @@ def grant(
     granted = policy.wish(price.kind, _asked(requested, price.kind), all_affordable)
     spendable = available(account, now_ms)
     # What is set aside is the most that a use within the grant can cost: for an ordinary price that is its cost.
-    most_of: Callable[[Price, int], Amount] = held_for if isinstance(terms, Terms) else cost_of
+    most_of: Callable[[Price, int], Amount] = held_for if price.terms.__class__ is Terms else cost_of
     within: Callable[[Price, Amount, int], int] = units_within
     spread, slots = None, _NO_SLOTS
     if state.units is not None:
