@@ -204,9 +204,7 @@ def grant(
         held_cost = most_of(price, used + granted)
     if granted <= 0:
         return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)
-    held = reserve(
-        account, held_cost - paid if held_cost > paid else 0, now_ms
-    )  # what a bundle makes cheaper comes with the report
+    held = reserve(account, max(held_cost, paid) - paid, now_ms)  # what a bundle makes cheaper comes with the report
     assert held is not None, "units_within() never promises more than there is"
     after, reservation = held
     is_final = not free and most_of(price, used + granted + 1) - paid > spendable
