@@ -69,6 +69,7 @@ bench: $(STAMP) ## time rates (book, import, simulation), load the whole system:
 	$(BIN)/python scripts/bench_rating.py
 	$(BIN)/python scripts/bench_rates_import.py --rows 20000
 	$(BIN)/python scripts/bench_rates_simulate.py --records 100000 --codes 20000
+	$(BIN)/python scripts/bench_bills.py --customers 1000
 	$(BIN)/python scripts/bench.py $(BENCH_OPTIONS)
 
 kill: $(STAMP) ## kill -9 of every process, fifty times under load; then prove that nothing was lost
