@@ -74,13 +74,18 @@ class Invoicing:
     ) -> tuple[Payment, bool]:
         """Write down money that came in, book it, and pay invoices by it; what it unblocks is unblocked at once.
 
-        False: that payment was known.
+        False: that payment was known. Raises InvoiceRefusedError if its reference is that of another payment.
         """
         assert amount_minor > 0, "a payment brings money"
         payment, is_new = await payments.add_payment(
             self._connection, customer.customer_id, method, reference, customer.currency,
             minor_unit(self._currencies[customer.currency]), amount_minor, received_on,
         )  # fmt: skip
+        if (payment.customer_id, payment.amount_minor) != (customer.customer_id, amount_minor):
+            raise InvoiceRefusedError(
+                f"{method} {reference} is payment {payment.payment_id} of {payment.customer_id}, of another amount or "
+                "customer: each payment has a reference of its own"
+            )
         if not payment.is_booked:
             await self._book_payment(payment, customer, is_resumed=not is_new)
         await payments.allocate(self._connection, customer.customer_id, customer.currency, chosen)
@@ -94,7 +99,8 @@ class Invoicing:
             raise InvoiceRefusedError(f"payment {payment_id} is unknown, reversed already, or a credit note")
         customer = await find_customer(self._connection, payment.customer_id)
         assert customer is not None, "a payment is of a customer"
-        await self._book_payment(payment, customer, is_resumed=False)
+        # It was booked long ago, perhaps: the store has forgotten the key by now, and only the journal knows.
+        await self._book_payment(payment, customer, is_resumed=True)
         return payment
 
     async def settle(self) -> int:

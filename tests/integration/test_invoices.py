@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -260,6 +261,9 @@ async def test_money_pays_the_oldest_and_the_rest_is_kept(world: World) -> None:
     issued = await world.invoicing.issue(november.invoice_id, DECEMBER)
     assert issued.open_minor == 357 - payment.credit_minor
     assert await world.balance("bakery") == (500 - 119 - 238 - 357) * CENT
+    await world.flush()
+    for key in await world.redis.keys("*op:*"):
+        await world.redis.delete(key)  # a payment is called back weeks later: the store has forgotten its key
     reversed_ = await world.invoicing.reverse(payment.payment_id, date(2026, 12, 9))
     assert reversed_.credit_minor == 0
     found = await book.list_invoices(world.connection)
@@ -271,6 +275,19 @@ async def test_money_pays_the_oldest_and_the_rest_is_kept(world: World) -> None:
         await world.invoicing.reverse(payment.payment_id, date(2026, 12, 9))
     await world.flush()
     assert await world.is_clean()
+
+
+async def test_a_reference_is_of_one_payment(world: World) -> None:
+    """Another amount, or another customer, under a known reference is refused: it is another payment, and would be lost."""
+    other = _site(1)
+    for customer in (BAKERY, other):
+        await world.add(customer)
+    pay: dict[str, Any] = {"today": OCTOBER, "method": "bank", "reference": "1"}
+    await world.invoicing.pay(BAKERY, 50, OCTOBER, **pay)
+    for customer, amount in ((BAKERY, 51), (other, 50)):
+        with pytest.raises(InvoiceRefusedError, match="is payment 1 of bakery"):
+            await world.invoicing.pay(customer, amount, OCTOBER, **pay)
+    assert (await world.balance("bakery"), await world.balance("site-1")) == (50 * CENT, 0)
 
 
 @pytest.mark.parametrize("step", range(6))

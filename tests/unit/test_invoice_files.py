@@ -71,6 +71,8 @@ def test_who_pays_no_tax_gets_a_note(tmp_path: Path) -> None:
     [
         (ENTITY, "billing.toml:8: legal_entity.usage_tax: no [[tax]] has the code 'vat' (none is known)"),
         (ENTITY + TAX + ENTITY, "billing.toml:30: legal_entity.id: 'example' is there already (one table for each id)"),
+        (ENTITY + ENTITY.replace('"example"', '"other"') + TAX, "legal_entity.invoice_series: 'INV' is that of others"),
+        (ENTITY + 'credit_note_series = "INV"\n' + TAX, "legal_entity.credit_note_series: 'INV' is that of others"),
         (ENTITY + TAX.replace('"16"', '"16%"'), "no percentage (a decimal from 0 to 100, such as 19 or 5.5)"),
         (ENTITY + TAX.replace("2021-01-01", "2020-01-01"), "is not after the step before"),
         (ENTITY + TAX.replace("2021-01-01", "1.1.2021"), "is no date (write it as 2026-01-31)"),

@@ -128,6 +128,7 @@ def parse_issuers(text: str, faults: FaultList) -> Issuers:
     taxes, steps = _taxes(file)
     policies = _policies(file)
     entities: dict[str, LegalEntity] = {}
+    taken: set[str] = set()
     for place, raw in enumerate(_tables(file, "legal_entity")):
         path = ("legal_entity", place)
         entity = file.decode(raw, LegalEntity, path)
@@ -138,8 +139,13 @@ def parse_issuers(text: str, faults: FaultList) -> Issuers:
         if entity.usage_tax not in taxes:
             cure = did_you_mean(entity.usage_tax, taxes)
             file.fault((*path, "usage_tax"), f"no [[tax]] has the code {entity.usage_tax!r}", cure)
-        if entity.invoice_series == entity.credit_note_series:
-            file.fault((*path, "credit_note_series"), "is that of the invoices", "choose another")
+        for name in ("invoice_series", "credit_note_series"):
+            series = getattr(entity, name)
+            if series in taken:
+                file.fault(
+                    (*path, name), f"{series!r} is that of others", "a number names one document: choose another"
+                )
+            taken.add(series)
         if entity.dunning and entity.dunning not in policies:
             cure = did_you_mean(entity.dunning, policies)
             file.fault((*path, "dunning"), f"no [[dunning]] has the name {entity.dunning!r}", cure)
