@@ -33,7 +33,6 @@ STANDING: Final = "SELECT * FROM dunning_standing WHERE customer_id = $1"
 NOTE_BLOCK: Final = """
     INSERT INTO dunning_standing (customer_id, block, turn, is_carried_out) VALUES ($1, $2, 1, false)
     ON CONFLICT (customer_id) DO UPDATE SET block = $2, turn = dunning_standing.turn + 1, is_carried_out = false
-    RETURNING turn
 """
 
 
@@ -93,7 +92,7 @@ class Dunning:
         for task in finding.verdict.tasks:
             await self._do(customer, task, today)
         if finding.verdict.block != finding.was:
-            await self._connection.fetchval(NOTE_BLOCK, customer.customer_id, finding.verdict.block)
+            await self._connection.execute(NOTE_BLOCK, customer.customer_id, finding.verdict.block)
         await self._carry_out(customer)
         return finding
 

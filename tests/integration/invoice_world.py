@@ -26,12 +26,10 @@ from ocs.charging.recharge import AccountDesk
 from ocs.charging.request import ChargingAnswer, ChargingRequest, GroupKey, GroupRequest, Quantity, RequestKind
 from ocs.charging.service import OnlineCharging
 from ocs.invoicing import Invoicing
-from ocs.outbox.flusher import Flusher
-from ocs.outbox.postgres import PostgresSink
-from ocs.outbox.reader import OutboxReader, connect
 from ocs.rating.load import load_ratebook
 from ocs.rating.units import UnitKind
 from ocs.settings import Settings
+from tests.integration.books import flush_all
 
 SETTINGS = Settings()
 LIMIT = 10**15
@@ -145,13 +143,7 @@ class World:
 
     async def flush(self) -> None:
         """Carry all that waits to PostgreSQL."""
-        sink, reader = PostgresSink(self.dsn), OutboxReader(connect(self.valkey_url), "postgres", "test")
-        try:
-            await reader.open()
-            await Flusher(reader, sink, batch_max=100, idle_s=0.01).flush_all()
-        finally:
-            await sink.close()
-            await reader.close()
+        await flush_all(self.valkey_url, self.dsn)
 
     async def bill(self, until: date) -> list[Invoice]:
         """A bill run, after all records have come."""

@@ -27,13 +27,11 @@ from ocs.charging.service import OnlineCharging
 from ocs.cli.app import app
 from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG
-from ocs.outbox.flusher import Flusher
-from ocs.outbox.postgres import PostgresSink
-from ocs.outbox.reader import OutboxReader, connect
 from ocs.rating.load import load_ratebook
 from ocs.rating.units import UnitKind
 from ocs.rerating import Direction, RunRefusedError
 from ocs.settings import Settings
+from tests.integration.books import flush_all
 
 pytestmark = pytest.mark.integration
 
@@ -90,13 +88,7 @@ class World:
 
     async def flush(self) -> None:
         """Carry all that waits to PostgreSQL."""
-        sink, reader = PostgresSink(self.dsn), OutboxReader(connect(self.valkey_url), "postgres", "test")
-        try:
-            await reader.open()
-            await Flusher(reader, sink, batch_max=100, idle_s=0.01).flush_all()
-        finally:
-            await sink.close()
-            await reader.close()
+        await flush_all(self.valkey_url, self.dsn)
 
     def correct(self) -> None:
         """Repair the price that was wrong."""
