@@ -36,7 +36,7 @@ from ocs.rating.faults import ConfigFault, ConfigFaultsError
 from ocs.rating.load import read_files
 from ocs.rating.ratebook import RateBook
 
-FORMAT: Final = 7  # raise it whenever a record of a book changes
+FORMAT: Final = 8  # raise it whenever a record of a book changes
 _HEADER: Final = struct.Struct("<8sQQ")
 _MAGIC: Final = b"ocsrates"
 _KEPT_FILES: Final = 3

@@ -32,7 +32,7 @@ class CdrGroupView(msgspec.Struct, frozen=True, kw_only=True):
     """``source`` is the file and line of the rate, in the version that the CDR's ``rate_version`` names.
 
     A group whose price changed in mid-session stands here once for each; ``since`` is when that price began to hold, and
-    ``network`` where the user roamed from then on, if that is why.
+    ``whereabouts`` where the user was from then on, if that is why.
 
     ``explanation`` is the price in words, if it was asked for; its amounts add up to ``cost``.
     """
@@ -47,14 +47,14 @@ class CdrGroupView(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str
     source: str
     since: Instant | None
-    network: str
+    whereabouts: str
     explanation: tuple[str, ...]
 
 
 class CdrView(msgspec.Struct, frozen=True, kw_only=True):
     """``entry_number`` is the CDR's unique number within its account; ``details`` are what the client said beside, by
     its attributes' names, as far as the client's profile keeps them. ``rate_plan`` is the account's plan when the use began,
-    ``network`` where the user roamed then (MCC and MNC); both are empty in records older than these fields.
+    ``whereabouts`` where the user was then, such as ``26201 rat:eutran apn:internet``; both are empty in records older than these fields.
     """
 
     entry_number: int
@@ -70,7 +70,7 @@ class CdrView(msgspec.Struct, frozen=True, kw_only=True):
     cost: DecimalString
     currency: str
     rate_plan: str
-    network: str
+    whereabouts: str
     rate_version: str
     cause: str
     flags: tuple[str, ...]
@@ -181,7 +181,7 @@ def cdr_view(cdr: CdrRow, currency: Currency, is_explained: bool) -> CdrView:
         cost=format_amount(cdr.cost, currency.scale, currency.digits),
         currency=cdr.currency,
         rate_plan=cdr.rate_plan,
-        network=cdr.network,
+        whereabouts=cdr.whereabouts,
         rate_version=cdr.rate_version,
         cause=cdr.cause,
         flags=tuple((flag.name or "").lower() for flag in CdrFlag(cdr.flags)),
@@ -202,7 +202,7 @@ def _group_view(group: CdrGroup, currency: Currency, is_explained: bool) -> CdrG
         prefix=group.prefix,
         source=group.source,
         since=instant(group.from_ms) if group.from_ms else None,
-        network=group.network,
+        whereabouts=group.whereabouts,
         explanation=tuple(explain(group.price, group.used, group.cost, currency)) if is_explained else (),
     )
 

@@ -19,10 +19,11 @@ from ocs.rates.report import trace_fields, use_fields
 from ocs.rates.trace import Query, trace
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
-from ocs.rating.origins import Origin
+from ocs.rating.origins import origin_of
 from ocs.rating.price import Tariff
 from ocs.rating.ratebook import NO_GROUP
 from ocs.rating.terms import price_of_time
+from ocs.rating.whereabouts import whereabouts_of
 
 
 class RatesView(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,11 @@ async def explain_rate(
     service_identifier: Annotated[list[int] | None, QueryParameter(description="Its Service-Identifiers")] = None,
     caller: Annotated[str, QueryParameter(description="The calling number, in international form")] = "",
     trunk: Annotated[str, QueryParameter(description="The Diameter peer or RADIUS client that asks")] = "",
-    network: Annotated[str, QueryParameter(description="Where the user roams: MCC and MNC")] = "",
+    network: Annotated[str, QueryParameter(description="The network in which the user is: MCC and MNC")] = "",
+    rat: Annotated[str, QueryParameter(description="The radio access: eutran, nr, wlan, ..., or its number")] = "",
+    apn: Annotated[str, QueryParameter(description="The access point")] = "",
+    location: Annotated[str, QueryParameter(description="Network, area and cell: 26201-1a2b-0001")] = "",
+    serving: Annotated[str, QueryParameter(description="The address of the node that serves the user")] = "",
 ) -> dict[str, Any]:
     """What a number costs: the tariffs and prefixes in question, why each lost, and the price in words."""
     book = context.rates.book()
@@ -68,7 +73,7 @@ async def explain_rate(
     if book is None or currency is None:
         raise Problem(Kind.RATE_PLAN_UNKNOWN, plan)
     at_ms = milliseconds("at", at) or context.clock()
-    origin = Origin(called_number(caller), trunk, network)
+    origin = origin_of(called_number(caller), trunk, whereabouts_of(network, rat, apn, location, serving))
     query = Query(called_number(number), plan, service, at_ms, rating_group, tuple(service_identifier or ()), origin)
     found = trace(book, currency, query)
     fields = trace_fields(found, currency)

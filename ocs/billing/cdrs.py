@@ -17,7 +17,7 @@ from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.groups import decode_details, decode_groups
 from ocs.billing.moments import milliseconds, moment
 from ocs.charging.cdr import CdrGroup
-from ocs.rating.origins import Origin
+from ocs.rating.origins import Origin, origin_of
 
 T = TypeVar("T")
 
@@ -59,11 +59,11 @@ class CdrRow(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[CdrGroup, ...]
     details: dict[str, str] = {}
     rate_plan: str = ""
-    network: str = ""
+    whereabouts: str = ""
 
     def from_where_of(self, group: CdrGroup) -> Origin:
         """Where the use of a group came from, as prices may depend on it."""
-        return Origin(self.origin, self.peer, group.network or self.network)
+        return origin_of(self.origin, self.peer, group.whereabouts or self.whereabouts)
 
 
 class JournalRow(msgspec.Struct, frozen=True, kw_only=True):

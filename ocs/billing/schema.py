@@ -78,7 +78,7 @@ cdr = Table(
     Column("recorded_at", Moment, nullable=False, server_default=func.now()),
     Column("details", JSONB, nullable=False, server_default="{}"),
     Column("rate_plan", Text, nullable=False, server_default=""),
-    Column("network", Text, nullable=False, server_default=""),
+    Column("whereabouts", Text, nullable=False, server_default=""),
     Index("cdr_account_time", "account_id", "started_at", "entry_number"),
     # A hash index takes a Session-Id of any length (RFC 6733 sets no limit).
     Index("cdr_session", "session_id", postgresql_using="hash"),

@@ -22,7 +22,7 @@ USES: Final = f"""
            trim_scale((g->>'cost')::numeric * $4::numeric) AS amount, c.currency,
            g->>'destination' AS destination, g->>'source' AS source,
            c.rate_plan, c.origin, c.peer,
-           coalesce(nullif(g->>'network', ''), c.network) AS network, (g->>'rating_group')::bigint AS rating_group,
+           coalesce(nullif(g->>'whereabouts', ''), c.whereabouts) AS whereabouts, (g->>'rating_group')::bigint AS rating_group,
            CASE WHEN g->'service_ids' = '[]' THEN ''
                 ELSE array_to_string(ARRAY(SELECT jsonb_array_elements_text(g->'service_ids')), ' ') END AS service_ids,
            ('{{{_KINDS}}}'::text[])[(g->>'unit_kind')::int] AS unit,

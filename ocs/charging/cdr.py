@@ -48,8 +48,8 @@ class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One group's use and what it cost, with the price that made it: enough to compute it again.
 
     A group whose price changed in mid-session has one for each price: ``from_ms`` is when that began to hold (0: with the
-    session), ``network`` where the user roamed then, if the price was chosen by it; ``version`` is that of the rates (empty:
-    the record's).
+    session), ``whereabouts`` where the user was then, if the price was chosen by it; ``version`` is that of the rates (empty: the
+    record's).
     """
 
     rating_group: int
@@ -63,7 +63,7 @@ class CdrGroup(msgspec.Struct, array_like=True, frozen=True, gc=False):
     source: str
     price: Price
     from_ms: int = 0
-    network: str = ""
+    whereabouts: str = ""
     version: str = ""
     taken: tuple[Taken, ...] = ()  # what buckets of units have paid of it
 
@@ -85,7 +85,7 @@ class Cdr(msgspec.Struct, array_like=True, frozen=True, gc=False):
     flags: int = 0
     details: tuple[tuple[str, str], ...] = ()  # what the client said beside, by its attributes' names
     rate_plan: str = ""  # the account's rate plan when the use began
-    network: str = ""  # where the user roamed then (MCC and MNC), where the client said so
+    whereabouts: str = ""  # where the user was then, as ocs/rating/whereabouts.py writes it
 
 
 class JournalEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):

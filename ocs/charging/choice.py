@@ -1,6 +1,6 @@
 """Which tariff a group is charged by: chosen when it is first used, and anew when its user or the rates have moved on. Pure.
 
-A group keeps its tariff (ADR 9) until the network in which its user roams chooses another price, or the operator lets open
+A group keeps its tariff (ADR 9) until the place in which its user is chooses another price, or the operator lets open
 sessions follow changed rates. Then what was used has its old price and the next grant the new one [G-60] (statements 88, 89).
 """
 
@@ -19,24 +19,26 @@ from ocs.charging.policy import FinalPolicy, final_policy
 from ocs.charging.request import ChargingStatus, GroupKey, RequestKind
 from ocs.charging.session import Course, CreditSession, GroupState, UnitUse
 from ocs.rating.bundles import Use
-from ocs.rating.origins import Origin
+from ocs.rating.origins import origin_of
 from ocs.rating.price import Tariff
 from ocs.rating.ratebook import RatingFault
 from ocs.rating.terms import price_of_time
+from ocs.rating.whereabouts import moved
 
+_UPDATE: Final = RequestKind.UPDATE
 _STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BARRED}
 
 
 def new_state(case: Case, account: Account, session: CreditSession, key: GroupKey) -> GroupState | ChargingStatus:
     """The group as it begins. An emergency number has no plan, and no currency."""
     case.request.complete()
-    network = case.request.network or session.network
-    tariff = _tariff(case.rates, _payer(account), session, key, session.opened_at_ms, network)
+    whereabouts = moved(session.whereabouts, case.request.whereabouts)
+    tariff = _tariff(case.rates, _payer(account), session, key, session.opened_at_ms, whereabouts)
     if isinstance(tariff, ChargingStatus):
         return tariff
-    if network == session.network:
+    if whereabouts == session.whereabouts or not case.rates.by_place:
         return GroupState(key, tariff)
-    return GroupState(key, tariff, course=Course(from_ms=case.request.event_at_ms, network=network))
+    return GroupState(key, tariff, course=Course(from_ms=case.request.event_at_ms, whereabouts=whereabouts))
 
 
 def with_bundles(case: Case, account: Account, session: CreditSession, state: GroupState) -> GroupState:
@@ -47,7 +49,7 @@ def with_bundles(case: Case, account: Account, session: CreditSession, state: Gr
     bundles, caps = units.bundles, tuple(cap.name for cap in caps_for(account, session.service))
     if extras.units and not bundles:
         case.request.complete()
-        origin = Origin(session.origin, session.peer, _network_of(session, state))
+        origin = origin_of(session.origin, session.peer, _whereabouts_of(session, state))
         use = Use(session.service, state.key.rating_group, session.destination, session.opened_at_ms, origin)
         bundles = case.rates.bundles_for(account.rate_plan, state.tariff, use)
     if (bundles, caps) == (units.bundles, units.caps):
@@ -58,9 +60,9 @@ def with_bundles(case: Case, account: Account, session: CreditSession, state: Gr
 def may_choose_anew(case: Case, account: Account, session: CreditSession) -> bool:
     """Tell whether anything that chooses prices can have changed since the session's last grant. Asked for every update."""
     request, rates = case.request, case.rates
-    if request.kind is not RequestKind.UPDATE or request.cumulative:
+    if request.kind is not _UPDATE or request.cumulative:
         return False  # RADIUS calls hold a grant for all that they can pay, and Rf reports what is over
-    if rates.by_network and (account.rate_plan, session.service) in rates.by_network:
+    if rates.by_place and (account.rate_plan, session.service) in rates.by_place:
         request.complete()
         return True
     return case.follow_since_ms > 0
@@ -68,20 +70,20 @@ def may_choose_anew(case: Case, account: Account, session: CreditSession) -> boo
 
 def chosen_anew(case: Case, account: Account, session: CreditSession, state: GroupState) -> GroupState | ChargingStatus:
     """The group, charged by what applies now; as it is if that costs the same, or is counted in other units."""
-    known = _network_of(session, state)
-    network = case.request.network or known
-    has_moved = network != known and bool(case.rates.by_network)
+    known = _whereabouts_of(session, state)
+    whereabouts = moved(known, case.request.whereabouts)
+    has_moved = whereabouts != known and bool(case.rates.by_place)
     is_outdated = pinned_at_ms(state, session) < case.follow_since_ms and state.tariff.version != case.rates.version
     if not has_moved and not is_outdated:
         return state
     event_at_ms = case.request.event_at_ms
-    tariff = _tariff(case.rates, _payer(account), session, state.key, event_at_ms, network)
+    tariff = _tariff(case.rates, _payer(account), session, state.key, event_at_ms, whereabouts)
     if isinstance(tariff, ChargingStatus):
         return tariff
     counted = period_of(state.tariff.price), period_of(tariff.price)
     if counted != (None, None) or not _is_other(state, session, tariff, event_at_ms):
         return state  # what fills the tiers of a period keeps its tariff to its end
-    return by_another_tariff(state, tariff, event_at_ms, network if has_moved else known)
+    return by_another_tariff(state, tariff, event_at_ms, whereabouts if has_moved else known)
 
 
 def final_for(case: Case, account: Account, session: CreditSession) -> FinalPolicy | None:
@@ -97,7 +99,7 @@ def is_concerned(rates: Rates, session: CreditSession, now_ms: int) -> bool:
     """Tell whether these rates charge what an open session uses from now on otherwise than it is charged."""
     payer = _Payer(session.rate_plan, session.currency)
     for state in session.groups:
-        tariff = _tariff(rates, payer, session, state.key, now_ms, _network_of(session, state))
+        tariff = _tariff(rates, payer, session, state.key, now_ms, _whereabouts_of(session, state))
         if isinstance(tariff, ChargingStatus) or _is_other(state, session, tariff, now_ms):
             return True
     return False
@@ -114,8 +116,8 @@ def _payer(account: Account) -> _Payer:
     return _Payer(account.rate_plan, account.currency)
 
 
-def _network_of(session: CreditSession, state: GroupState) -> str:
-    return (state.course.network if state.course is not None else "") or session.network
+def _whereabouts_of(session: CreditSession, state: GroupState) -> str:
+    return (state.course.whereabouts if state.course is not None else "") or session.whereabouts
 
 
 def _is_other(state: GroupState, session: CreditSession, tariff: Tariff, at_ms: int) -> bool:
@@ -124,7 +126,7 @@ def _is_other(state: GroupState, session: CreditSession, tariff: Tariff, at_ms: 
 
 
 def _tariff(
-    rates: Rates, payer: _Payer, session: CreditSession, key: GroupKey, at_ms: int, network: str
+    rates: Rates, payer: _Payer, session: CreditSession, key: GroupKey, at_ms: int, whereabouts: str
 ) -> Tariff | ChargingStatus:
     tariff = rates.tariff_for(
         payer.rate_plan,
@@ -133,7 +135,7 @@ def _tariff(
         key.service_ids,
         session.destination,
         at_ms,
-        Origin(session.origin, session.peer, network),
+        origin_of(session.origin, session.peer, whereabouts),
     )
     if isinstance(tariff, RatingFault):
         return _STATUS.get(tariff, ChargingStatus.RATING_FAILED)

@@ -33,5 +33,5 @@ def closing_record(request: ChargingRequest, now_ms: int, session: CreditSession
         session.flags | flags | request.flags,
         tuple((dict(session.details) | dict(request.details)).items()) if request.details else session.details,
         session.rate_plan,
-        session.network,
+        session.whereabouts,
     )

@@ -95,13 +95,13 @@ def price_after(state: GroupState) -> Price:
     return carried_over(price, next_switch_s(price), state.used, state.cost)
 
 
-def by_another_tariff(state: GroupState, tariff: Tariff, at_ms: int, network: str) -> GroupState:
+def by_another_tariff(state: GroupState, tariff: Tariff, at_ms: int, whereabouts: str) -> GroupState:
     """The group by another tariff from an instant on: what was used has its price, and fees were due at the beginning."""
     used, cost = state.used, state.cost
     paid = paid_until(state.tariff.price, used)
     price = begun_later(tariff.price, paid - used) if tariff.price.kind is UnitKind.SECONDS else tariff.price
     price = going_on(price, paid, cost)
-    course = structs.replace(state.course or _NEW, from_ms=at_ms, pinned_at_ms=at_ms, network=network)
+    course = structs.replace(state.course or _NEW, from_ms=at_ms, pinned_at_ms=at_ms, whereabouts=whereabouts)
     return _followed(state, structs.replace(tariff, price=price), used, cost, course)
 
 
@@ -165,7 +165,7 @@ def _part(state: GroupState, used: int, cost: Amount) -> CdrGroup:
         tariff.source,
         _by_itself(tariff.price, used_before) if course.parts else tariff.price,
         course.from_ms,
-        course.network,
+        course.whereabouts,
         tariff.version if state.course is not None else "",
     )
 

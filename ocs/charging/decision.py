@@ -30,7 +30,7 @@ class Rates(Protocol):
         """The name of its content, as on each of its tariffs."""
 
     @property
-    def by_network(self) -> frozenset[tuple[str, str]]:
+    def by_place(self) -> frozenset[tuple[str, str]]:
         """The (plan, service) pairs of which some price depends on where the user roams."""
 
     @property

@@ -26,6 +26,9 @@ from ocs.rating.price import Price, Terms, cost_of, dearer, held_for, is_free, u
 from ocs.rating.rateplan import Authorization
 from ocs.rating.units import UnitKind
 
+_ACTIVE: Final = AccountState.ACTIVE
+_SUCCESS: Final = ChargingStatus.SUCCESS
+_SECONDS: Final = UnitKind.SECONDS
 _NO_SLOTS: Final[tuple[int, ...]] = ()
 
 Granted: TypeAlias = tuple[Account, GroupState, GroupAnswer]
@@ -179,7 +182,7 @@ def grant(
         account, state = placed(account, state, period, now_ms)
     price, used, paid = state.tariff.price, state.used, state.cost
     free = is_free(price) and (later is None or is_free(later))
-    if account.state is not AccountState.ACTIVE and not free:
+    if account.state is not _ACTIVE and not free:
         return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.SERVICE_DENIED)
     granted = policy.wish(price.kind, _asked(requested, price.kind), all_affordable)
     spendable = available(account, now_ms)
@@ -210,7 +213,7 @@ def grant(
     is_final = not free and most_of(price, used + granted + 1) - paid > spendable
     answer = GroupAnswer(
         state.key,
-        ChargingStatus.SUCCESS,
+        _SUCCESS,
         price.kind,
         granted,
         _validity_s(account, price.kind, granted, policy, now_ms),
@@ -289,7 +292,7 @@ def _waiting(state: GroupState) -> GroupState:
 def _validity_s(account: Account, kind: UnitKind, granted: int, policy: QuotaPolicy, now_ms: int) -> int:
     """Longer than the grant itself, since some clients cap the grant by it; shorter when money expires before."""
     validity_s = policy.validity_s
-    if kind == UnitKind.SECONDS:
+    if kind is _SECONDS:
         validity_s = max(validity_s, granted + SILENCE_MARGIN_S)
     expiry_ms = first_expiry_ms(account, now_ms) if len(account.buckets) > 1 else 0
     return max(1, min(validity_s, (expiry_ms - now_ms) // 1000)) if expiry_ms else validity_s

@@ -116,7 +116,7 @@ class Parties(NamedTuple):
     origin: str = ""
     leases: tuple[str, ...] = ()
     details: Details = ()
-    network: str = ""
+    whereabouts: str = ""
 
 
 class ChargingRequest(msgspec.Struct):
@@ -156,7 +156,7 @@ class ChargingRequest(msgspec.Struct):
     counts_since_last: bool = False  # with cumulative: used is what came since the record before (Rf containers)
     refund_of: str = ""  # REFUND_ACCOUNT: the session key of the debit
     octets_wrap: int = 0  # RADIUS: where a counter of octets begins again, if nobody counts how often
-    network: str = ""  # where the user roams (MCC and MNC), where the client says so
+    whereabouts: str = ""  # where the user is, as far as the client says: see ocs/rating/whereabouts.py
     takes_half: bool = False  # UPDATE: another session needs money, so this one is granted half of what is left at most
     main_key: str = ""  # INITIAL of a sub-session: the session that it is part of
     is_sub: bool = False  # of a sub-session
@@ -166,7 +166,7 @@ class ChargingRequest(msgspec.Struct):
         """Ask the gateway for what it left out."""
         if self.parties is not None:
             parties = self.parties()
-            self.identities, self.destination, self.origin, self.leases, self.details, self.network = parties
+            self.identities, self.destination, self.origin, self.leases, self.details, self.whereabouts = parties
             self.parties = None
 
 

@@ -26,6 +26,10 @@ log = structlog.get_logger()
 ReplyTo: TypeAlias = Callable[[ChargingAnswer], None]
 SubscriberDone: TypeAlias = Callable[[Subscriber | BackendUnavailable | None], None]
 
+_INITIAL: Final = RequestKind.INITIAL
+_TERMINATION: Final = RequestKind.TERMINATION
+_EVENT: Final = RequestKind.EVENT
+
 IDENTITY_KEEP_MS: Final = 60_000
 IDENTITIES_MAX: Final = 200_000
 HALVING_MS: Final = 30_000
@@ -66,7 +70,7 @@ class OnlineCharging:
         if self._halving:
             self._note_half(request)
         account_id = self.lanes.session_accounts.get(request.session_key)
-        if account_id is not None and request.kind != RequestKind.INITIAL:
+        if account_id is not None and request.kind is not _INITIAL:
             self.submit_for(account_id, request, reply)
             return
         request.complete()
@@ -195,7 +199,7 @@ class Interrogation:
         # An INITIAL or EVENT is new nearly always: its posting fails as a conflict if it is not. A Start has to look for
         # its authorization, unless the account has no money set aside: then there is none that matters.
         kind = request.kind
-        is_first = kind is RequestKind.INITIAL or kind is RequestKind.EVENT
+        is_first = kind is _INITIAL or kind is _EVENT
         self.expects_new = is_first and not (request.cumulative or other)
         self.may_be_new = is_first and not other
 
@@ -224,9 +228,9 @@ class Interrogation:
             debit,
             self._charging.follow_since_ms,
         )
-        if request.kind is RequestKind.EVENT:
+        if request.kind is _EVENT:
             return decide_event(case, account)
-        if request.kind is RequestKind.TERMINATION and _may_have_subs(request, record):
+        if request.kind is _TERMINATION and _may_have_subs(request, record):
             self.answer = partial(self._charging.answer_main, self._reply, account.account_id, request.session_key)
         decision = decide(case, account)
         if case.policy.reclaims and _is_short(decision):

@@ -39,14 +39,14 @@ class Course(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     ``parts`` are the uses at earlier prices; the price of now holds since ``from_ms``. Switches to come are counted from
     ``pinned_at_ms``. Both are 0 where it is the session's beginning. Use was last reported, or granted, at
-    ``measured_at_ms``. ``network`` is where the user roamed at the last grant.
+    ``measured_at_ms``. ``whereabouts`` is where the user was at the last grant.
     """
 
     parts: tuple[CdrGroup, ...] = ()
     from_ms: int = 0
     pinned_at_ms: int = 0
     measured_at_ms: int = 0
-    network: str = ""
+    whereabouts: str = ""
 
 
 class CapUse(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -168,10 +168,8 @@ class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     answers: tuple[StoredAnswer, ...] = ()
     flags: int = 0  # CdrFlag
     details: Details = ()
-    rate_plan: str = (
-        ""  # the account's when it was opened, and the network that the user roamed in: they chose the prices
-    )
-    network: str = ""
+    rate_plan: str = ""  # the account's when it was opened
+    whereabouts: str = ""  # where the user was then: see ocs/rating/whereabouts.py
     has_subs: bool = False  # sub-sessions were opened: they end with it [G-9]
     place: int = 0  # the slot of the limit of calls that it holds a place of
 

@@ -51,6 +51,12 @@ from ocs.rating.units import UnitKind
 Answered: TypeAlias = Decision[ChargingAnswer]
 
 
+_INITIAL: Final = RequestKind.INITIAL
+_UPDATE: Final = RequestKind.UPDATE
+_LEASE: Final = SessionKind.LEASE
+_SUCCESS: Final = ChargingStatus.SUCCESS
+
+
 class Charged(msgspec.Struct, frozen=True, gc=False):
     """What the groups of a request came to: ``session`` as it was before, ``groups`` as they are now."""
 
@@ -65,7 +71,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
     request, now_ms = case.request, case.now_ms
     number, kind = request.request_number, request.kind
     is_late = number < session.seen.highest
-    wants_more = kind is RequestKind.INITIAL or kind is RequestKind.UPDATE
+    wants_more = kind is _INITIAL or kind is _UPDATE
     final = final_for(case, account, session) if case.policy.finals or case.rates.final_units else None
     is_open_to_change = may_choose_anew(case, account, session)
     answers: list[GroupAnswer] = []
@@ -109,10 +115,8 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
             account, state = reported
         if group.requested is None or not wants_more or keeps_grant:
             # Redirected or restricted: the client is to ask again after a while (statement 75).
-            waits = final is not None and state.is_waiting and kind is RequestKind.UPDATE
-            answers.append(
-                GroupAnswer(key, ChargingStatus.SUCCESS, validity_s=final.validity_s if waits and final else 0)
-            )
+            waits = final is not None and state.is_waiting and kind is _UPDATE
+            answers.append(GroupAnswer(key, _SUCCESS, 0, 0, final.validity_s if waits and final else 0))
         else:
             if state.granted or state.reservation:
                 account, state = release(account, state, now_ms)
@@ -192,7 +196,7 @@ def refusal_of(answers: tuple[GroupAnswer, ...]) -> ChargingStatus | None:
     reason = None
     for answer in answers:
         status = answer.status
-        if status is ChargingStatus.SUCCESS:
+        if status is _SUCCESS:
             return None
         if reason is None and status in _NO_SESSION:
             reason = status
@@ -224,7 +228,7 @@ def new_session(case: Case, account: Account) -> CreditSession:
         Seen(),
         details=request.details,
         rate_plan=account.rate_plan,
-        network=request.network,
+        whereabouts=request.whereabouts,
     )
 
 
@@ -254,7 +258,7 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
         session.flags | request.flags,
         session.details,
         session.rate_plan,
-        session.network,
+        session.whereabouts,
         session.has_subs,
         session.place,
     )
@@ -359,7 +363,7 @@ def answer_of(
 
 
 def _deadline_ms(case: Case, charged: Charged) -> int:
-    if charged.session.kind == SessionKind.LEASE:
+    if charged.session.kind is _LEASE:
         granted_s = max((answer.granted for answer in charged.answers), default=0)
         return case.now_ms + case.request.lease_ms + granted_s * 1000
     policy = case.policy

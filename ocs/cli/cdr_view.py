@@ -23,7 +23,7 @@ def print_explained(found: ExplainedCdr) -> None:
         Text(f"{cdr.started_at} to {cdr.ended_at}; {cdr.cost} {cdr.currency} by {plan}version {cdr.rate_version}")
     )
     came_from = [f"caller {cdr.origin}"] if cdr.origin else []
-    came_from += [f"network {cdr.network}"] if cdr.network else []
+    came_from += [f"user in {cdr.whereabouts}"] if cdr.whereabouts else []
     if came_from:
         out.print(Text(f"from {', '.join([*came_from, f'trunk {cdr.peer}'])}"))
     if cdr.flags:
@@ -31,7 +31,7 @@ def print_explained(found: ExplainedCdr) -> None:
     for view, group in zip(cdr.groups, found.groups, strict=True):
         name = "" if group.rating_group is None else f"rating group {group.rating_group}: "
         where = f", {view.destination} ({view.prefix})" if view.prefix else ""
-        since = f", since {view.since}{f' in network {view.network}' if view.network else ''}" if view.since else ""
+        since = f", since {view.since}{f' in {view.whereabouts}' if view.whereabouts else ''}" if view.since else ""
         out.print(Text(f"\n{name}{view.tariff}{where}, from {view.source}{since}"))
         _print_choice(group)
         for line in (*group.price_words, "", *view.explanation):

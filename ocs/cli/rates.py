@@ -53,7 +53,11 @@ def explain(
     trunk: Annotated[
         str, typer.Option(help="The Diameter peer or RADIUS client that asks; numbers are read its way.")
     ] = "",
-    network: Annotated[str, typer.Option(help="The network in which the user roams: MCC and MNC.")] = "",
+    network: Annotated[str, typer.Option(help="The network in which the user is: MCC and MNC.")] = "",
+    rat: Annotated[str, typer.Option(help="The radio access: eutran, nr, wlan, ..., or its number.")] = "",
+    apn: Annotated[str, typer.Option(help="The access point.")] = "",
+    location: Annotated[str, typer.Option(help="Network, area and cell in hexadecimal: 26201-1a2b-0001.")] = "",
+    serving: Annotated[str, typer.Option(help="The address of the node that serves the user.")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,8 +71,9 @@ def explain(
     from ocs.gateways.numbering import Numbering
     from ocs.rates.report import trace_fields
     from ocs.rates.trace import Query, trace
-    from ocs.rating.origins import Origin
+    from ocs.rating.origins import origin_of
     from ocs.rating.price import Tariff
+    from ocs.rating.whereabouts import whereabouts_of
 
     with refusals():
         at_ms = instant(at)
@@ -83,7 +88,8 @@ def explain(
             )
         currency = loaded.currencies[loaded.book.currency_of(plan) or ""]
         numbering = Numbering.of(read_settings(config).numbering)
-        origin = Origin(numbering.calling(trunk, caller), trunk, network)
+        whereabouts = whereabouts_of(network, rat, apn, location, serving)
+        origin = origin_of(numbering.calling(trunk, caller), trunk, whereabouts)
         called = numbering.called(trunk, number)
         query = Query(called, plan, service, at_ms, rating_group, tuple(service_identifier or ()), origin)
         found = trace(loaded.book, currency, query)

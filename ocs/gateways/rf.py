@@ -70,7 +70,7 @@ def accounting_charge(acr: AccountingRequest, now_ms: int, config: GyConfig) -> 
         duration_from_times=_is_timed(acr, kind, service),
         counts_since_last=bool(acr.containers),
         details=service_details(acr) if kind in {RequestKind.TERMINATION, RequestKind.EVENT} else (),
-        network=parties.network,
+        whereabouts=parties.whereabouts,
     )
 
 

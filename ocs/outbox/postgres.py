@@ -60,7 +60,7 @@ CDR_COLUMNS: Final = (
     "groups",
     "details",
     "rate_plan",
-    "network",
+    "whereabouts",
 )
 STAGES: Final = (("journal", JOURNAL_COLUMNS), ("cdr", CDR_COLUMNS))
 
@@ -209,7 +209,7 @@ def cdr_row(entry: JournalEntry) -> tuple[Any, ...]:
         encode_groups(cdr.groups),
         encode_details(cdr.details),
         _text(cdr.rate_plan),
-        _text(cdr.network),
+        _text(cdr.whereabouts),
     )
 
 

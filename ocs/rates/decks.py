@@ -15,7 +15,7 @@ from ocs.rating.deckfile import Deck, DeckReader, DeckTemplate
 from ocs.rating.exchange import EXCHANGE_FILE, parse_exchange
 from ocs.rating.faults import ConfigFault, FaultList
 from ocs.rating.numbers import ZONES_FILE, parse_zones
-from ocs.rating.origins import TRUNK, ZONE, OriginRule
+from ocs.rating.origins import ZONE, OriginRule, parse_fact
 from ocs.rating.planfile import PlanReader
 from ocs.rating.planparts import Library
 from ocs.rating.prefixes import PrefixIndexBuilder
@@ -60,7 +60,7 @@ class _AnyZone(dict[str, OriginRule]):
     """Takes every name for a zone's, each zone having nothing in common with the others."""
 
     def get(self, name: str, _: object = None) -> OriginRule:
-        return OriginRule(ZONE + name, ((TRUNK, ZONE + name),))
+        return OriginRule(ZONE + name, ((parse_fact(f"trunk:{ZONE}{name}"),),), is_by_zone=True)
 
 
 def _bands_named_in(text: str) -> tuple[str, ...]:

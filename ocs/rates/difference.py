@@ -152,7 +152,7 @@ def compare_timelines(old: Timeline, new: Timeline, at_ms: int) -> tuple[list[Ch
     changes: list[Change] = []
     unchanged = 0
     for rule in (EVERYWHERE, *_rules(old, new, at_ms)):
-        before, after = (_Side(timeline, at_ms, _origin_of(rule)) for timeline in (old, new))
+        before, after = (_Side(timeline, at_ms, rule.example) for timeline in (old, new))
         prefixes = sorted({*before.prefixes(rule.text), *after.prefixes(rule.text)})
         for prefix in prefixes:
             found = _changes_of(prefix, before, after, at_ms)
@@ -165,15 +165,6 @@ def _rules(old: Timeline, new: Timeline, at_ms: int) -> list[OriginRule]:
     """List the origins that lines of the decks are for."""
     tables = (codes for timeline in (old, new) for codes in _Side(timeline, at_ms, NOWHERE).tables())
     return list(dict.fromkeys(rule for codes in tables for rule in codes.index.origin_rules if rule.text))
-
-
-def _origin_of(rule: OriginRule) -> Origin:
-    """Give an origin that a rule describes: its first member."""
-    if not rule.members:
-        return NOWHERE
-    kind, value = rule.members[0]
-    network, trunk, number = (value if kind == each else "" for each in range(3))
-    return Origin(number, trunk, network)
 
 
 def _changes_of(prefix: str, before: _Side, after: _Side, at_ms: int) -> list[Change]:

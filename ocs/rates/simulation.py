@@ -14,7 +14,7 @@ import msgspec
 
 from balance.money import Amount, AmountError, parse_amount
 from ocs.rating.dated import instant_ms
-from ocs.rating.origins import Origin
+from ocs.rating.origins import Origin, origin_of
 from ocs.rating.price import Tariff, cost_of
 from ocs.rating.ratebook import NO_GROUP, RateBook
 from ocs.rating.tariffs import RatingFault
@@ -24,7 +24,7 @@ from ocs.rating.units import UnitKind
 
 FIELDS: Final = (
     "account_id", "number", "used", "amount",
-    "started_at", "service", "rate_plan", "origin", "peer", "network", "rating_group", "service_ids", "unit",
+    "started_at", "service", "rate_plan", "origin", "peer", "whereabouts", "rating_group", "service_ids", "unit",
     "destination", "source", "currency", "goes_on",
 )  # fmt: skip
 REQUIRED: Final = FIELDS[:4]
@@ -205,7 +205,7 @@ class Simulation:
 
     def _read(self, row: Sequence[str]) -> Use | None:
         (
-            account, number, used, amount, started, service, plan, origin, peer, network, group, service_ids, unit,
+            account, number, used, amount, started, service, plan, origin, peer, whereabouts, group, service_ids, unit,
             destination, source, currency, goes_on,
         ) = row  # fmt: skip
         if currency and self._currency and currency != self._currency:
@@ -219,7 +219,7 @@ class Simulation:
         if identifiers is None:
             identifiers = self._service_ids[service_ids] = tuple(map(int, service_ids.split()))
         return Use(
-            account, number, int(used), old, started, service or "voice", plan, Origin(origin, peer, network),
+            account, number, int(used), old, started, service or "voice", plan, origin_of(origin, peer, whereabouts),
             int(group) if group else NO_GROUP, identifiers, unit, destination, source,
             int(goes_on) if goes_on else -1,
         )  # fmt: skip

@@ -5,13 +5,25 @@ from __future__ import annotations
 from typing import Final
 
 from ocs.rating.faults import FaultList
-from ocs.rating.origins import ZONE, OriginRule, parse_member
+from ocs.rating.origins import ZONE, Facts, OriginRule, parse_fact
 from ocs.rating.prefixes import KEY_DIGITS
 from ocs.rating.rateplan import Numbers, Zone
 from ocs.rating.tomlfile import TomlFile
 
 NUMBERS_FILE: Final = "numbers.toml"
 ZONES_FILE: Final = "zones.toml"
+
+# The lists of a zone, each with the label of what it lists.
+_FIELDS: Final = (
+    ("numbers", ""),
+    ("trunks", "trunk:"),
+    ("locations", "location:"),
+    ("serving", "serving:"),
+    ("networks", "network:"),
+    ("apns", "apn:"),
+    ("rats", "rat:"),
+)
+_OTHERS: Final = ", ".join(field for field, _ in _FIELDS[1:])
 
 
 def parse_numbers(text: str, faults: FaultList) -> Numbers:
@@ -36,15 +48,14 @@ def parse_zones(text: str, faults: FaultList) -> dict[str, OriginRule]:
         zone = file.decode(raw, Zone, (name,))
         if zone is None:
             continue
-        members: list[tuple[int, str]] = []
-        for field, label in (("numbers", ""), ("trunks", "trunk:"), ("networks", "network:")):
+        members: list[Facts] = []
+        for field, label in _FIELDS:
             for value in getattr(zone, field):
                 try:
-                    members.append(parse_member(label + value))
-                except ValueError:
-                    cure = "digits in quotes" if field != "trunks" else "the peer's or client's name in quotes"
-                    file.fault((name, field), f"{value!r} is none of these", cure)
+                    members.append((parse_fact(label + value),))
+                except ValueError as error:
+                    file.fault((name, field), f"{value!r} is none of these", str(error))
         if not members:
-            file.fault((name,), "the zone has no members", 'add numbers = ["49", "33"], trunks or networks')
-        zones[name] = OriginRule(ZONE + name, tuple(members))
+            file.fault((name,), "the zone has no members", f'add numbers = ["49", "33"] or {_OTHERS}')
+        zones[name] = OriginRule(ZONE + name, tuple(members), is_by_zone=True)
     return zones

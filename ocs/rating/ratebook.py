@@ -85,7 +85,7 @@ class RateBook:
     """Look-ups only. ``timed_services`` have prices for volume and time at once. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
 
     __slots__ = (
-        "_calendars", "_emergency", "_numbers", "_plans", "by_network", "digest", "final_units", "timed_services", "version"
+        "_calendars", "_emergency", "_numbers", "_plans", "by_place", "digest", "final_units", "timed_services", "version"
     )  # fmt: skip
 
     def __init__(
@@ -102,11 +102,11 @@ class RateBook:
         self._numbers = numbers
         self.digest: Final = digest
         self.version: Final = digest[:SHORT_VERSION_DIGITS]
-        self.by_network: Final = frozenset(
+        self.by_place: Final = frozenset(
             (plan, service)
             for plan, rates in self._plans.items()
             for service, found in rates.services.items()
-            if any(rule.has_network for source in found.sources() for rule in source.rules())
+            if any(rule.is_by_place for source in found.sources() for rule in source.rules())
         )
         self.final_units: Final = {
             (plan, service): final

@@ -214,11 +214,15 @@ class CurrencyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Zone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One table of ``config/zones.toml``: callers' prefixes, trunks, networks that are one origin."""
+    """One table of ``config/zones.toml``: callers' prefixes, trunks, and places of users that are one origin."""
 
     numbers: tuple[str, ...] = ()
     trunks: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
+    serving: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    apns: tuple[str, ...] = ()
+    rats: tuple[str, ...] = ()
 
 
 class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

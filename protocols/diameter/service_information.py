@@ -12,6 +12,7 @@ from protocols.diameter import avp, codes
 from protocols.diameter.avp import AvpFault
 from protocols.diameter.gy import CreditControlRequest, read_subscription
 from protocols.diameter.rf import AccountingRequest
+from protocols.diameter.user_place import NO_PLACE, UserPlace, multimedia_place, packet_place
 
 _MMS_INFORMATION: Final = codes.VENDOR_3GPP << 32 | 877
 # The called party, by the ways that lead to it: call, short message, multimedia message.
@@ -29,24 +30,29 @@ _CALLING: Final = (
 
 
 Asking: TypeAlias = CreditControlRequest | AccountingRequest
-_NETWORK: Final = ((codes.PS_INFORMATION, codes.VENDOR_3GPP << 32 | 18),)  # 3GPP-SGSN-MCC-MNC
 
 # Groups that were walked already, by where they stand: both parties are in the same ones.
 _Walked: TypeAlias = dict[int, tuple[dict[int, int], list[tuple[int, int]]]]
 
 
-def party_addresses(request: Asking) -> tuple[str, str, str]:
-    """Who is called, who calls, and the network that serves the user, as the client wrote it; "" where it does not say.
-
-    The network is MCC and MNC (3GPP-SGSN-MCC-MNC, TS 29.061 16.4.7).
-    """
+def party_addresses(request: Asking) -> tuple[str, str, UserPlace]:
+    """Who is called, who calls, and where the user is, as the client wrote it; "" where it does not say."""
     position = request.positions.get(codes.SERVICE_INFORMATION)
     if position is None:
-        return "", "", ""
+        return "", "", NO_PLACE
     walked: _Walked = {}
     frame = request.message.frame
     called = _first_of(frame, position, _CALLED, walked)
-    return called, _first_of(frame, position, _CALLING, walked), _first_of(frame, position, _NETWORK, walked)
+    calling = _first_of(frame, position, _CALLING, walked)
+    if position not in walked:  # what cannot be read says nothing
+        return called, calling, NO_PLACE
+    groups = walked[position][0]
+    if codes.PS_INFORMATION in groups:
+        return called, calling, packet_place(frame, groups[codes.PS_INFORMATION])
+    if codes.IMS_INFORMATION in groups:
+        group = walked.get(groups[codes.IMS_INFORMATION])
+        return called, calling, NO_PLACE if group is None else multimedia_place(frame, group[0])
+    return called, calling, NO_PLACE
 
 
 def subscriptions(request: Asking) -> list[tuple[int, str]]:

@@ -124,7 +124,7 @@ async def test_a_part_after_a_change_of_price_is_exported_as_one(books: Path, bi
     then = CdrGroup(-1, (), 1, 70, 330_000_000, "Calls", "X", "1", "decks/d.csv:3", rest, OCTOBER_MS + 60_000, "26202")
     cdr = Cdr(
         "call;9", "gy", "pgw", "alice", "voice", "4930", "100", OCTOBER_MS, OCTOBER_MS + 130_000, 930_000_000, "v",
-        (first, then), rate_plan="test-eur", network="20801",
+        (first, then), rate_plan="test-eur", whereabouts="20801",
     )  # fmt: skip
     sink = PostgresSink(billing_dsn)
     entry = JournalEntry("alice", 9, OCTOBER_MS, "session", "EUR", (Hold(0, -930_000_000),), cdr=cdr)
@@ -133,6 +133,6 @@ async def test_a_part_after_a_change_of_price_is_exported_as_one(books: Path, bi
     file = tmp_path / "october.csv"
     await asyncio.to_thread(ocs, books, "cdr", "export", "2026-10", str(file), "--currency", "EUR")
     rows = [row for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines()) if row["number"] == "100"]
-    assert [(row["used"], row["goes_on"], row["network"], row["started_at"][14:19]) for row in rows] == [
+    assert [(row["used"], row["goes_on"], row["whereabouts"], row["started_at"][14:19]) for row in rows] == [
         ("60", "", "20801", "00:00"), ("70", "37", "26202", "01:00"),
     ]  # fmt: skip

@@ -223,7 +223,7 @@ async def test_b32_second_connection_of_a_living_peer_is_closed() -> None:
         second = await RawClient.connect(port)
         second.send(capabilities_request())
         assert await second.is_closed_by_server()
-        question = await first.receive()
+        question = await first.receive_any()
         assert (question.command, question.is_request) == (codes.DEVICE_WATCHDOG, True)
         first.send(base.success_answer(question, LocalNode("client.example.net", "example.net")))
         first.send(ccr())

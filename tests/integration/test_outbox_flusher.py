@@ -136,7 +136,7 @@ async def test_entries_and_records_arrive_and_leave_the_outbox(world: World) -> 
     assert (row["kind"], row["amount"], row["bucket_ids"], row["bucket_amounts"]) == ("top_up", 103, [0, 7], [100, 3])
     assert (row["reference"], row["actor"], row["reason"]) == ("key-1", "api", "x")
     record = await world.sql.fetchrow("SELECT * FROM cdr WHERE account_id = 'c'")
-    assert (record["rate_plan"], record["network"]) == ("retail-eur", "26202")
+    assert (record["rate_plan"], record["whereabouts"]) == ("retail-eur", "26202")
     assert decode_details(record["details"]) == {"release-source": "2", "h323-ivr-out": "a\ufffdb"}
     assert record["cost"] == 2**62
     assert json.loads(record["groups"])[0]["price"]["initial_rate"] == 300

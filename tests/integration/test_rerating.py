@@ -81,7 +81,7 @@ class World:
                 groups=(GroupRequest(GroupKey(), wanted, used),),
                 destination=destination,
                 fingerprint=number,
-                network=network,
+                whereabouts=network,
             )
             self.online.submit(request, done.set_result)
             await done

@@ -46,7 +46,7 @@ async def step(
 ) -> ChargingAnswer:
     part = group(used, None if kind is TERMINATION else ask)
     request = diameter(world, kind, "s", number, part)
-    request.network = network
+    request.whereabouts = network
     return await world.charge(request)
 
 
@@ -76,12 +76,12 @@ async def test_89_g60_old_condition_for_the_use_new_one_for_the_grant(roamer: Wo
     await step(roamer, TERMINATION, 4, 10)
     assert (await roamer.figures())[:2] == (amount("3.70"), 0)
     record = await record_of(roamer)
-    assert [(each.used, each.cost, each.network, each.tariff) for each in record.groups] == [
+    assert [(each.used, each.cost, each.whereabouts, each.tariff) for each in record.groups] == [
         (30, amount("0.40"), "", "Home"),
         (40, amount("0.80"), ABROAD, "Abroad"),
         (10, amount("0.10"), HOME, "Home"),
     ]
-    assert record.network == HOME
+    assert record.whereabouts == HOME
     assert [each.from_ms for each in record.groups] == [0, START_MS + 30_000, START_MS + 60_000]
     for each in record.groups:
         assert cost_of(each.price, each.used) == each.cost
@@ -114,11 +114,11 @@ async def test_89_no_price_where_the_user_is_now(roamer: World) -> None:
 async def test_89_group_that_begins_abroad(roamer: World) -> None:
     """A group that is first used after the user has moved has the price of there, and its record says where."""
     abroad = diameter(roamer, UPDATE, "s", 1, group(None, 0, rating_group=7))
-    abroad.network = ABROAD
+    abroad.whereabouts = ABROAD
     await roamer.charge(abroad)
     await roamer.charge(diameter(roamer, TERMINATION, "s", 2, group(10, rating_group=7), group(0)))
     groups = {each.rating_group: each for each in (await record_of(roamer)).groups}
-    assert (groups[7].cost, groups[7].network, groups[-1].network) == (amount("0.70"), ABROAD, "")
+    assert (groups[7].cost, groups[7].whereabouts, groups[-1].whereabouts) == (amount("0.70"), ABROAD, "")
 
 
 async def test_89_group_that_begins_where_the_session_did(roamer: World) -> None:
@@ -126,7 +126,7 @@ async def test_89_group_that_begins_where_the_session_did(roamer: World) -> None
     await roamer.charge(diameter(roamer, UPDATE, "s", 1, group(None, 0, rating_group=7)))
     await roamer.charge(diameter(roamer, TERMINATION, "s", 2, group(10, rating_group=7), group(0)))
     groups = {each.rating_group: each for each in (await record_of(roamer)).groups}
-    assert (groups[7].cost, groups[7].network) == (amount("0.20"), "")
+    assert (groups[7].cost, groups[7].whereabouts) == (amount("0.20"), "")
 
 
 @pytest.mark.parametrize(("follows", "reserved", "rest"), [(False, "0.30", "4.60"), (True, "0.60", "4.50")])

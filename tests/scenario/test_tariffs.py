@@ -127,14 +127,14 @@ async def test_a_record_says_what_chose_its_price(world: World) -> None:
     """The account's plan and the network that the user roamed in stay with the session, and go into its record."""
     await world.open("1.00")
     first = call("s1", "100123", "pgw.example.net")
-    first.network = "26202"
+    first.whereabouts = "26202"
     await world.charge(first)
     group = GroupRequest(GroupKey(-1), (), (Quantity(UnitKind.SECONDS, 1),))
     for number, kind in ((1, RequestKind.UPDATE), (2, RequestKind.TERMINATION)):
         await world.charge(ChargingRequest(kind, "gy:s1", number, (IDENTITY,), "voice", START_MS, (group,)))
     record = (await world.entries())[-1].cdr
     assert record is not None
-    assert (record.rate_plan, record.network, record.cost) == ("test-eur", "26202", amount("0.02"))
+    assert (record.rate_plan, record.whereabouts, record.cost) == ("test-eur", "26202", amount("0.02"))
 
 
 @pytest.mark.parametrize("days", [(12,), (2, 5, 1, 4)])

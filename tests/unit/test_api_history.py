@@ -39,7 +39,7 @@ def cdr(number: int) -> CdrRow:
         groups=(group,),
         details={"release-source": "2"},
         rate_plan="retail-eur",
-        network="26202",
+        whereabouts="26202",
     )
 
 
@@ -94,7 +94,7 @@ async def test_a_cdr_says_how_its_price_came_about(world: World) -> None:
         "cost": "0.60",
         "currency": "EUR",
         "rate_plan": "retail-eur",
-        "network": "26202",
+        "whereabouts": "26202",
         "rate_version": "abc",
         "cause": "16",
         "flags": ["overused", "clock_adjusted"],
@@ -112,7 +112,7 @@ async def test_a_cdr_says_how_its_price_came_about(world: World) -> None:
             "prefix": "49",
             "source": "decks/r.csv:3",
             "since": None,
-            "network": "",
+            "whereabouts": "",
             "explanation": [],
         }
     ]

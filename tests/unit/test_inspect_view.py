@@ -19,7 +19,7 @@ def test_g60_earlier_prices_are_shown() -> None:
     """Thirty seconds at home, then abroad."""
     home = CdrGroup(-1, (), UnitKind.SECONDS, 30, 400_000_000, "Home", "", "", "p.toml:1", PRICE)
     state = GroupState(GroupKey(), Tariff(PRICE, "p", "Abroad", "", "", "p.toml:9", "v"), 70, 1_200_000_000)
-    moved = GroupState(state.key, state.tariff, state.used, state.cost, course=Course((home,), network="20801"))
+    moved = GroupState(state.key, state.tariff, state.used, state.cost, course=Course((home,), whereabouts="20801"))
     assert _group_fields(state, EUR)["before"] == []
     assert _group_fields(moved, EUR)["before"] == ["30 s at Home: 0.40"]
 

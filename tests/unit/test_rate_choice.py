@@ -71,8 +71,8 @@ DECK = book_of(
         ("49301", Origin("1", "sbc1"), "From trunk 1"),
         ("49301", Origin("1", "sbc2"), "From core"),
         ("49301", Origin("33123", "sbc3"), "From EEA"),
-        ("49301", Origin("1", "", "26202"), "From EEA"),
-        ("49301", Origin("1", "sbc", "310"), "Any"),
+        ("49301", Origin("1", network="26202"), "From EEA"),
+        ("49301", Origin("1", "sbc", network="310"), "Any"),
         ("49151", Origin("33123"), "Mobile from EEA"),
         ("49151", Origin("1"), "Any"),
         ("49161", Origin("", "sbc1"), "destination_barred"),
@@ -122,7 +122,7 @@ def test_explain_says_why_each_line_lost() -> None:
 
 def test_explain_says_why_each_tariff_lost() -> None:
     """Tariffs of other origins, and one that is over, are told apart."""
-    found = trace(DECK, Currency("EUR", 978, 9, 2), Query("", "p", "data", NOW_MS, 10, (), Origin("", "", "26201")))
+    found = trace(DECK, Currency("EUR", 978, 9, 2), Query("", "p", "data", NOW_MS, 10, (), Origin(network="26201")))
     assert [(each.name, each.outcome, each.is_chosen) for each in found.tariffs] == [
         ("Roaming A", "ended 2026-01-01", False),
         ("Roaming", "applies", True),
@@ -146,7 +146,10 @@ def test_an_end_after_the_next_start_is_warned_of() -> None:
         ("49,A,1,zone:EEA,\n49,B,1,zone:also-france,\n", "decks/d.csv:3: prefix: the same prefix as in line 2"),
         ("49,A,1,,3\n49,B,1,,3\n", "decks/d.csv:3: prefix: the same prefix as in line 2, at the same time"),
         ("49,A,1,zone:EAA,\n", "decks/d.csv:2: origin: 'zone:EAA' names no zone of zones.toml (did you mean EEA?)"),
-        ("49,A,1,+33,\n", "decks/d.csv:2: origin: '+33' is neither digits of the caller's number nor trunk:NAME"),
+        (
+            "49,A,1,+33,\n",
+            "decks/d.csv:2: origin: '+33' is neither digits of the caller's number nor one of trunk:NAME",
+        ),
         ("49,A,1,,high\n", "decks/d.csv:2: priority: 'high' is no priority"),
     ],
 )
@@ -182,7 +185,7 @@ def test_other_origins_and_priorities_are_no_fault(lines: str) -> None:
 )
 def test_tariffs_have_origins_too(network: str, at: str, name: str) -> None:
     """Data has no destination: the visited network chooses among the tariffs of a plan."""
-    found = DECK.tariff_for("p", "data", 10, (), "", instant_ms(at), Origin("", "", network))
+    found = DECK.tariff_for("p", "data", 10, (), "", instant_ms(at), Origin(network=network))
     assert isinstance(found, Tariff)
     assert found.name == name
 

@@ -19,7 +19,7 @@ from ocs.rating.timetable import Timetable
 
 # In Berlin 2026-10-01 is a Thursday: 10:00 UTC is peak, 20:00 is not. 60 s each.
 RECORDS = """\
-account_id,number,used,amount,started_at,service,rate_plan,origin,peer,network,rating_group,unit,currency,source
+account_id,number,used,amount,started_at,service,rate_plan,origin,peer,whereabouts,rating_group,unit,currency,source
 a,500123,60,0.60,2026-10-01 10:00:00+00,voice,test-eur,,,,,seconds,EUR,decks/test-voice-eur.csv:6
 a,500123,60,0.60,2026-10-01 20:00:00+00,voice,test-eur,,,,,seconds,EUR,decks/test-voice-eur.csv:6
 b,600123,60,0.60,2026-10-02 20:00:00+00,voice,test-eur,,sbc2.example.net,,,seconds,EUR,decks/test-voice-eur.csv:7

@@ -13,6 +13,7 @@ from protocols.diameter.message import Fault, Message
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
 from protocols.diameter.service_information import party_addresses, subscriptions
+from protocols.diameter.user_place import NO_PLACE
 from tests.builders_gy import TGPP, VOICE, ccr, group, money, mscc, seconds, subscription
 
 NODE = LocalNode("ocs.example.net", "example.net", ("charging.example.org",))
@@ -103,7 +104,7 @@ def test_kamailio_request() -> None:
     assert only.requested == Units({codes.CC_TIME: 30})
     assert only.used == [Units({codes.CC_TIME: 29})]
     assert request.user_name == "alice@example.net"
-    assert party_addresses(request) == ("tel:+442079460123", "sip:alice@example.net", "")
+    assert party_addresses(request) == ("tel:+442079460123", "sip:alice@example.net", NO_PLACE)
     assert subscriptions(request) == [(2, "sip:alice@example.net")]
 
 
