@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import zlib
 from enum import Enum
+from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -161,6 +162,14 @@ _KINDS: Final[dict[int, tuple[RequestKind, int]]] = {
     StatusType.STOP: (RequestKind.TERMINATION, STOP_NUMBER),
     StatusType.FAILED: (RequestKind.TERMINATION, STOP_NUMBER),
 }
+_FAILED: Final = StatusType.FAILED
+_INITIAL: Final = RequestKind.INITIAL
+_TERMINATION: Final = RequestKind.TERMINATION
+_DIRECT_DEBITING: Final = EventAction.DIRECT_DEBITING
+_SECONDS: Final = UnitKind.SECONDS
+_SESSION, _NAS, _LEG, _TAGS, _CAUSE = Field.SESSION, Field.NAS, Field.LEG, Field.TAGS, Field.CAUSE
+_SECONDS_FIELD, _CONNECT_TIME, _DISCONNECT_TIME = Field.SECONDS, Field.CONNECT_TIME, Field.DISCONNECT_TIME
+_NO_NAMES: Final[tuple[str, ...]] = ()
 _ON_OFF: Final = (StatusType.ACCOUNTING_ON, StatusType.ACCOUNTING_OFF)
 
 
@@ -172,37 +181,46 @@ def accounting_request(reading: Reading, profile: Profile, now_ms: int) -> Accou
         is_on_off = status_type in _ON_OFF
         return _close_sessions(reading, profile, status_type, now_ms) if is_on_off else Uncharged.UNKNOWN_STATUS_TYPE
     kind, number = known
-    session_id = reading.text(Field.SESSION)
+    session_id = reading.text(_SESSION)
     if not session_id:
         return Uncharged.NO_SESSION_ID
-    leg = _leg(reading, profile) if reading.has(Field.LEG) else ""
+    leg = _leg(reading, profile) if reading.has(_LEG) else ""
     is_other_leg = bool(leg) and profile.charged_leg not in ("any", leg)
-    if is_other_leg and (kind is not RequestKind.TERMINATION or not profile.dialect.legs.own_sessions):
+    if is_other_leg and (kind is not _TERMINATION or not profile.dialect.legs.own_sessions):
         return Uncharged.OTHER_LEG
     framed = is_framed(reading)
-    used_s = 0 if is_other_leg or status_type == StatusType.FAILED else _used_s(reading, kind)
-    at_ms = _event_at_ms(reading, profile, used_s if kind is RequestKind.TERMINATION else None, now_ms)
+    used_s = 0 if is_other_leg or status_type == _FAILED else _used_s(reading, kind)
+    at_ms = _event_at_ms(reading, profile, used_s if kind is _TERMINATION else None, now_ms)
     group = _group(reading, profile, kind, used_s, is_framed=framed)
-    flags = 0 if kind is not RequestKind.TERMINATION else _flags(reading, used_s, at_ms)
-    return ChargingRequest(
-        kind=kind,
-        session_key=_call_key(reading, profile, session_id, leg),
-        request_number=number if number >= 0 else _interim_number(used_s, at_ms),
-        identities=(),
-        service="data" if framed else "voice",
-        event_at_ms=at_ms,
-        groups=(group,),
-        cumulative=True,  # so a repeat is known by its number alone
-        peer=profile.client.name,
-        cause=_cause(reading, profile, status_type) if kind is RequestKind.TERMINATION else "",
-        duration_from_times=used_s is None and not framed and kind is not RequestKind.INITIAL,
-        all_affordable=not framed,
-        details=details_of(reading, profile) if kind is RequestKind.TERMINATION and profile.dialect.kept else (),
-        flags=flags,
-        octets_wrap=OCTETS_WRAP if framed and not counts_wraps(reading) else 0,
-        # Who calls whom, and by which authorization, is only asked for a call that is not known yet.
-        parties=lambda: _parties(reading, profile),
+    # By position as far as all records have it: a third of the time that keywords take.
+    request = ChargingRequest(
+        kind,
+        _call_key(reading, profile, session_id, leg),
+        number if number >= 0 else _interim_number(used_s, at_ms),
+        _NO_NAMES,
+        "data" if framed else "voice",
+        at_ms,
+        (group,),
+        "",
+        "",
+        0,  # a repeat is known by its number alone
+        _DIRECT_DEBITING,
+        True,
+        profile.client.name,
     )
+    # Who calls whom, and by which authorization, is only asked for a call that is not known yet.
+    request.parties = partial(_parties, reading, profile)
+    if framed:
+        request.octets_wrap = 0 if counts_wraps(reading) else OCTETS_WRAP
+    else:
+        request.all_affordable = True
+        request.duration_from_times = used_s is None and kind is not _INITIAL
+    if kind is _TERMINATION:
+        request.cause = _cause(reading, profile, status_type)
+        request.flags = _flags(reading, used_s, at_ms)
+        if profile.dialect.kept:
+            request.details = details_of(reading, profile)
+    return request
 
 
 def _parties(reading: Reading, profile: Profile) -> Parties:
@@ -230,17 +248,17 @@ def _group(
 ) -> GroupRequest:
     """What the record reports, and what to set aside next. A duration from event times is charging's to find."""
     used: tuple[Quantity, ...] | None
-    if kind is RequestKind.INITIAL:
+    if kind is _INITIAL:
         used = None
     elif used_s is None:
         used = ()
     else:
-        used = _ZERO_SECONDS if not used_s else (Quantity(UnitKind.SECONDS, used_s),)
+        used = _ZERO_SECONDS if not used_s else (Quantity(_SECONDS, used_s),)
     if is_framed and used is not None:
         octets = octets_used(reading)
         if octets is not None:
             used += (Quantity(UnitKind.OCTETS, octets),)
-    if kind is RequestKind.TERMINATION:
+    if kind is _TERMINATION:
         return GroupRequest(_ONE_GROUP, None, used)
     return GroupRequest(_ONE_GROUP, _ANY_OCTETS if is_framed else _wanted(profile, used_s or 0), used)
 
@@ -248,22 +266,22 @@ def _group(
 def _wanted(profile: Profile, used_s: int) -> tuple[Quantity, ...]:
     """A call holds all it may still use; one beyond its longest time, as much as until two interims from now."""
     left_s = max(profile.session_max_s - used_s, 2 * profile.client.interim_s, SILENCE_MARGIN_S)
-    return (Quantity(UnitKind.SECONDS, left_s),)
+    return (Quantity(_SECONDS, left_s),)
 
 
 def _used_s(reading: Reading, kind: RequestKind) -> int | None:
     """The call's duration from the first source that exists; None if only the events' times can tell [R-64]."""
-    if kind is RequestKind.INITIAL:
+    if kind is _INITIAL:
         return None
-    seconds = reading.count(Field.SECONDS)
+    seconds = reading.count(_SECONDS_FIELD)
     if seconds is not None and seconds <= SECONDS_MAX:
         return seconds
     lasted_s = _lasted_s(reading)
     if lasted_s is not None and lasted_s <= SECONDS_MAX:
         return lasted_s
     # An h323 record without a connect time is of a call nobody answered, however long it rang [R-65].
-    is_timed = reading.text(Field.DISCONNECT_TIME) or reading.text(Field.SETUP_TIME)
-    return 0 if is_timed and not reading.text(Field.CONNECT_TIME) else None
+    is_timed = reading.text(_DISCONNECT_TIME) or reading.text(Field.SETUP_TIME)
+    return 0 if is_timed and not reading.text(_CONNECT_TIME) else None
 
 
 def _event_at_ms(reading: Reading, profile: Profile, used_s: int | None, now_ms: int) -> int:
@@ -286,7 +304,7 @@ def _flags(reading: Reading, used_s: int | None, at_ms: int) -> int:
     said_ms = event_at_ms(reading)
     if said_ms is not None and used_s is None and said_ms != at_ms:
         flags |= CdrFlag.CLOCK_ADJUSTED  # the duration is made of these times
-    lasted_s = _lasted_s(reading) if used_s and reading.has(Field.CONNECT_TIME) else None
+    lasted_s = _lasted_s(reading) if used_s and reading.has(_CONNECT_TIME) else None
     if lasted_s is not None and used_s is not None and abs(lasted_s - used_s) > max(DIFFERENCE_S_MAX, used_s // 100):
         flags |= CdrFlag.DURATIONS_DIFFER
     return flags
@@ -294,7 +312,7 @@ def _flags(reading: Reading, used_s: int | None, at_ms: int) -> int:
 
 def _lasted_s(reading: Reading) -> int | None:
     """From connect to disconnect; a second that began counts."""
-    connected, ended = reading.text(Field.CONNECT_TIME), reading.text(Field.DISCONNECT_TIME)
+    connected, ended = reading.text(_CONNECT_TIME), reading.text(_DISCONNECT_TIME)
     if not connected or not ended:
         return None
     connected_at, ended_at = parse_time(connected), parse_time(ended)
@@ -310,7 +328,7 @@ def _interim_number(used_s: int | None, event_at_ms: int) -> int:
 
 
 def _close_sessions(reading: Reading, profile: Profile, status_type: int, now_ms: int) -> CloseSessions:
-    names = reading.texts(Field.NAS) or [reading.source]
+    names = reading.texts(_NAS) or [reading.source]
     return CloseSessions(
         tuple(nas_prefix(profile.prefix, name) for name in names),
         _event_at_ms(reading, profile, None, now_ms),
@@ -322,16 +340,16 @@ def _close_sessions(reading: Reading, profile: Profile, status_type: int, now_ms
 
 
 def _call_key(reading: Reading, profile: Profile, session_id: str, leg: str = "") -> str:
-    key = nas_prefix(profile.prefix, reading.text(Field.NAS) or reading.source) + session_id
-    if reading.has(Field.TAGS):  # the two change places when the callee hangs up: they are a set [R-75]
-        key = ";".join((key, *sorted(reading.texts(Field.TAGS))))
+    key = nas_prefix(profile.prefix, reading.text(_NAS) or reading.source) + session_id
+    if reading.has(_TAGS):  # the two change places when the callee hangs up: they are a set [R-75]
+        key = ";".join((key, *sorted(reading.texts(_TAGS))))
     # Where every leg is charged, both legs of a B2BUA may bear the same Acct-Session-Id [R-60] [R-69].
     return key + ":originate" if leg == "originate" and not profile.dialect.legs.own_sessions else key
 
 
 def _leg(reading: Reading, profile: Profile) -> str:
     """``answer`` is the leg from the customer, ``originate`` the one to the destination; "" if not said."""
-    said = reading.text(Field.LEG)
+    said = reading.text(_LEG)
     return profile.dialect.leg_words.get(said.lower(), "") if said else ""
 
 
@@ -364,9 +382,9 @@ def _cause(reading: Reading, profile: Profile, status_type: int) -> str:
     """Why the call ended, for the record: Acct-Terminate-Cause, and the Q.850 cause where it was said."""
     number = reading.number(a.ACCT_TERMINATE_CAUSE) or 0
     said = TERMINATE_CAUSES[number] if number < len(TERMINATE_CAUSES) else ""
-    if status_type == StatusType.FAILED:
+    if status_type == _FAILED:
         said = said or "call attempt failed"
-    if not reading.has(Field.CAUSE):
+    if not reading.has(_CAUSE):
         return said
-    cause = cause_of_hex(reading.text(Field.CAUSE)) if profile.dialect.is_cause_hex else reading.count(Field.CAUSE)
+    cause = cause_of_hex(reading.text(_CAUSE)) if profile.dialect.is_cause_hex else reading.count(_CAUSE)
     return said if cause is None else f"{said}, Q.850 cause {cause}".removeprefix(", ")
