@@ -59,6 +59,8 @@ def packet_place(frame: bytes, position: int) -> UserPlace:
     except AvpFault:
         return NO_PLACE
     network = _text(frame, found, _SGSN_MCC_MNC)
+    if not (network.isascii() and network.isdigit()):
+        network = ""
     location = user_location(_octets(frame, found, _USER_LOCATION))
     rat = _octets(frame, found, _RAT_TYPE)
     return UserPlace(

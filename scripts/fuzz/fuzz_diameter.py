@@ -12,7 +12,9 @@ from balance.money import Currency
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupAnswer
 from ocs.gateways.gy import GyConfig, charging_request, credit_control_answer
 from ocs.gateways.rf import accounting_charge, accounting_result
+from ocs.rating.origins import origin_of
 from ocs.rating.units import UnitKind
+from ocs.rating.whereabouts import moved
 from ocs.settings import ClientAbilities, CreditControl, Settings
 from protocols.diameter import avp, base, codes
 from protocols.diameter.gy import CreditControlRequest, read_request
@@ -75,6 +77,18 @@ def _acr(kind: int, *avps: bytes) -> bytes:
     return encode(flags, codes.ACCOUNTING, codes.APPLICATION_ACCOUNTING, 7, 9, b"".join((*usual, *avps)))
 
 
+_3GPP: Final = codes.VENDOR_3GPP << 32
+_PLACE: Final = (
+    _TEXT(30, "internet"),
+    _TEXT(_3GPP | 18, "26201"),
+    avp.avp(_3GPP | 21, b"\6"),
+    avp.avp(_3GPP | 22, bytes.fromhex("8262f2101a2b62f21000abcdef")),
+    avp.avp(_3GPP | 1228, bytes.fromhex("0001c0000207")),
+)
+_ACCESS: Final = "3GPP-E-UTRAN-FDD; utran-cell-id-3gpp=262011a2b00abcde"
+_VISITED: Final = "ims.mnc001.mcc262.3gppnetwork.org"
+
+
 def _corpus() -> list[bytes]:
     rsu, usu, mscc = codes.REQUESTED_SERVICE_UNIT, codes.USED_SERVICE_UNIT, codes.MULTIPLE_SERVICES_CREDIT_CONTROL
     seconds, octets = _U32(codes.CC_TIME, 60), avp.avp_u64(codes.CC_TOTAL_OCTETS, 10_000_000)
@@ -82,6 +96,9 @@ def _corpus() -> list[bytes]:
     amount = _group(codes.CC_MONEY, value, _U32(codes.CURRENCY_CODE, 978))
     called = _TEXT(codes.CALLED_PARTY_ADDRESS, "tel:+442079460123")
     service = _group(codes.SERVICE_INFORMATION, _group(codes.IMS_INFORMATION, called))
+    place = _group(codes.SERVICE_INFORMATION, _group(codes.PS_INFORMATION, *_PLACE))
+    access = _group(codes.IMS_INFORMATION, called, _TEXT(_3GPP | 1263, _ACCESS), _TEXT(_3GPP | 2713, _VISITED))
+    visiting = _group(codes.SERVICE_INFORMATION, access)
     proxy = _group(codes.PROXY_INFO, _TEXT(280, "dra.example.net"), avp.avp(33, b"state"))
     both = [_group(mscc, _group(rsu, octets), _group(usu, octets), _U32(codes.RATING_GROUP, n)) for n in (1, 2, 3)]
     sides = [_group(usu, _U32(codes.TARIFF_CHANGE_USAGE, side), octets) for side in (0, 1)]
@@ -91,10 +108,14 @@ def _corpus() -> list[bytes]:
         _ccr(2, voice, _group(mscc, _group(rsu), _group(usu, seconds), _U32(codes.SERVICE_IDENTIFIER, 1)), proxy),
         _ccr(3, voice, _group(usu, seconds), _U32(codes.TERMINATION_CAUSE, 1), _TEXT(codes.USER_NAME, "a@b")),
         _ccr(2, data, *both),
+        _ccr(1, data, *both, place),
+        _ccr(2, data, *both, place),
+        _ccr(1, voice, _group(mscc, _group(rsu, seconds)), visiting),
         _ccr(2, data, _group(mscc, *sides, _group(rsu), _U32(codes.RATING_GROUP, 1))),
         _ccr(4, sms, _U32(codes.REQUESTED_ACTION, 0), _group(rsu, amount)),
         _ccr(1, data, avp.avp_u64(codes.CC_SUB_SESSION_ID, 5), _subscription(1, "262011234567890"), *both),
         _acr(2, service),
+        _acr(2, place),
         _acr(3, avp.avp_u64(codes.ACCOUNTING_SUB_SESSION_ID, 5), _U32(codes.ACCT_SESSION_TIME, 60), proxy),
         _acr(4, _U32(codes.ACCT_SESSION_TIME, 61), _TEXT(codes.USER_NAME, "a@b")),
     ]
@@ -185,7 +206,7 @@ class DiameterTarget:
         request = charging_request(read, NOW_MS, self._config)
         if isinstance(request, Fault):
             return self._config.encoder.fault(message, request), f"refused {request.result_code.name}"
-        request.complete()
+        _check_place(request)
         return credit_control_answer(read, _granted(request), self._config), f"charged {request.kind.name}"
 
     def _account(self, message: Message) -> tuple[bytes, str]:
@@ -195,9 +216,17 @@ class DiameterTarget:
         if isinstance(request, Fault) or isinstance(acr, Fault):
             assert isinstance(request, Fault), "a fault stays one"
             return accounting_fault(message, request, _NODE), f"record, fault {request.result_code.name}"
-        request.complete()
+        _check_place(request)
         result = accounting_result(ChargingAnswer(ChargingStatus.SUCCESS))
         return accounting_answer(acr, result, _NODE, 300), f"record, {request.kind.name}"
+
+
+def _check_place(request: ChargingRequest) -> None:
+    """Whatever the client says of its user's place can be taken apart, and joined with what was known."""
+    request.complete()
+    origin = origin_of(request.origin, request.peer, request.whereabouts)
+    assert all(" " not in fact for fact in origin[2:]), origin
+    origin_of("", "", moved("26201 rat:nr", request.whereabouts))
 
 
 def _granted(request: ChargingRequest) -> ChargingAnswer:

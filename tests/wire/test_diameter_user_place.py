@@ -53,6 +53,7 @@ SGW = avp.avp(TGPP | 2067, bytes.fromhex("0002") + bytes.fromhex("20010db8") + b
         ((NETWORK, location("8262f2101a2b62f21000abcdef")), "20801 location:26201-1a2b-00abcdef"),
         ((location("82"),), ""),
         ((avp.avp_text(30, "two words rat:nr"),), "apn:two_words_rat:nr"),
+        ((avp.avp_text(TGPP | 18, "apn:x serving"), RAT), "rat:eutran"),  # a network is digits
         ((avp.avp_text(30, "x" * 300),), "apn:" + "x" * 100),
     ],
 )
