@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -17,7 +17,7 @@ import msgspec
 
 from protocols.radius import attributes as a
 from protocols.radius.attributes import text
-from protocols.radius.packet import attribute
+from protocols.radius.packet import Attributes, attribute
 
 # RFC 5090, section 3
 RESPONSE: Final = 103
@@ -83,10 +83,10 @@ class Digest(msgspec.Struct, frozen=True):
     is_draft: bool = False
 
 
-def digest_of(attributes: dict[int, list[bytes]]) -> Digest | None:
+def digest_of(attributes: Attributes) -> Digest | None:
     """The request's digest, or its wish for a challenge (method and URI without a nonce); None if it has neither."""
     if a.DIGEST_RESPONSE_OF_DRAFT in attributes:
-        said = _draft_fields(attributes.get(DRAFT_ATTRIBUTES, []))
+        said = _draft_fields(attributes.get(DRAFT_ATTRIBUTES, ()))
         response = _plain(text(attributes[DRAFT_RESPONSE][0]))
         fields = {name: said.get(number, "") for name, (_, number) in _FIELDS.items()}
         return msgspec.structs.replace(Digest(response, is_draft=True), **fields)
@@ -97,7 +97,7 @@ def digest_of(attributes: dict[int, list[bytes]]) -> Digest | None:
     return msgspec.structs.replace(Digest(first.get(RESPONSE, ""), sip_aor=first.get(SIP_AOR, "")), **fields)
 
 
-def _draft_fields(values: list[bytes]) -> dict[int, str]:
+def _draft_fields(values: Sequence[bytes]) -> dict[int, str]:
     """One sub-attribute in each Digest-Attributes, or several; what has wrong lengths is left out [R-85]."""
     found: dict[int, str] = {}
     for value in values:

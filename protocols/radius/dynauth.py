@@ -66,7 +66,7 @@ def read_answer(datagram: bytes, request: bytes, secret: bytes) -> DynamicAnswer
 
 
 def _error_cause(packet: Packet) -> int:
-    values = packet.attributes.get(ERROR_CAUSE, [b""])
+    values = packet.attributes.get(ERROR_CAUSE, (b"",))
     return int.from_bytes(values[0], "big") if len(values[0]) == 4 else 0
 
 

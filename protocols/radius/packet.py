@@ -6,7 +6,7 @@ type, length, value. A value stays the octets it came as; who needs a number or 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -34,6 +34,9 @@ class MalformedPacket(ValueError):  # noqa: N818 - the peer's fault, named as wh
     """The octets are no RADIUS packet. Such a packet is never answered (RFC 2865, section 3)."""
 
 
+Attributes: TypeAlias = dict[int, tuple[bytes, ...]]
+
+
 class Packet(msgspec.Struct, frozen=True, gc=False):
     """``octets`` is the packet without padding; ``attributes`` holds the values of each type in their order."""
 
@@ -41,7 +44,7 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
     identifier: int
     authenticator: bytes
     octets: bytes
-    attributes: dict[int, list[bytes]]
+    attributes: Attributes
 
 
 def decode(datagram: bytes) -> Packet:
@@ -61,8 +64,9 @@ def decode(datagram: bytes) -> Packet:
     return Packet(octets[0], octets[1], octets[4:HEADER_OCTETS], octets, _attributes(octets, length))
 
 
-def _attributes(octets: bytes, length: int) -> dict[int, list[bytes]]:
-    attributes: dict[int, list[bytes]] = {}
+def _attributes(octets: bytes, length: int) -> Attributes:
+    attributes: Attributes = {}
+    more: dict[int, list[bytes]] | None = None  # of types that come again: a tuple that grows would be quadratic
     offset = HEADER_OCTETS
     last = length - 1
     while offset < last:
@@ -73,13 +77,16 @@ def _attributes(octets: bytes, length: int) -> dict[int, list[bytes]]:
             raise MalformedPacket("attribute length below 2")
         if offset == value_at and kind not in _KEPT_WHEN_EMPTY:
             continue
-        values = attributes.get(kind)
-        if values is None:
-            attributes[kind] = [octets[value_at:offset]]
+        if kind not in attributes:
+            attributes[kind] = (octets[value_at:offset],)
+        elif more is None:
+            more = {kind: [octets[value_at:offset]]}
         else:
-            values.append(octets[value_at:offset])
+            more.setdefault(kind, []).append(octets[value_at:offset])
     if offset != length:
         raise MalformedPacket("attribute past the end")
+    for kind, values in more.items() if more is not None else ():
+        attributes[kind] += tuple(values)
     return attributes
 
 

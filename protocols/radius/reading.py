@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from protocols.radius.attributes import VENDOR_SPECIFIC, address, sub_attributes, text
 from protocols.radius.dictionary import INTEGER_TYPES, Attribute, Dictionary
-from protocols.radius.packet import Packet
+from protocols.radius.packet import Attributes, Packet
 
 
 class Field(IntEnum):
@@ -104,7 +104,7 @@ class Reader:
             found += sources or []
         return tuple(found)
 
-    def _vendor_values(self, values: list[bytes]) -> _Found:
+    def _vendor_values(self, values: tuple[bytes, ...]) -> _Found:
         """The first value of each vendor attribute by its key, and of each ``name=value`` pair by its name [R-6]."""
         found: dict[bytes, bytes] = {}
         pair_keys = self._pair_keys
@@ -133,7 +133,7 @@ class Reading:
 
     __slots__ = ("_found", "_reader", "attributes", "source")
 
-    def __init__(self, attributes: dict[int, list[bytes]], reader: Reader, found: _Found, source: str) -> None:
+    def __init__(self, attributes: Attributes, reader: Reader, found: _Found, source: str) -> None:
         self.attributes = attributes
         self.source = source
         self._reader = reader

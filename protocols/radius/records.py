@@ -132,7 +132,7 @@ def is_password_right(packet: Packet, secret: bytes, password: bytes) -> bool:
             revealed = reveal_password(packet.attributes[a.USER_PASSWORD][0], packet.authenticator, secret)
             return revealed is not None and hmac.compare_digest(revealed, password)
         case Credentials.CHAP:
-            challenge = packet.attributes.get(a.CHAP_CHALLENGE, [packet.authenticator])[0]
+            challenge = packet.attributes.get(a.CHAP_CHALLENGE, (packet.authenticator,))[0]
             return is_chap_password_right(packet.attributes[a.CHAP_PASSWORD][0], password, challenge)
         case _:
             return False

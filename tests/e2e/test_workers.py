@@ -79,7 +79,7 @@ class Gateway:
         sender.sendto(packet, address)
         return sender.recv(4096)
 
-    def access(self, way: int, session: str) -> dict[int, list[bytes]]:
+    def access(self, way: int, session: str) -> dict[int, tuple[bytes, ...]]:
         reply = decode(self.say(self.ways[1][way], 1, CALL | {44: session}))
         assert reply.code == 2
         return reply.attributes

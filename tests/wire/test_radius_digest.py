@@ -161,7 +161,7 @@ def test_a_challenge_has_one_realm_and_a_state() -> None:
     """RFC 5090, section 2.1.2."""
     found = decode(access_request(challenge("example.net", "n", is_stale=True))).attributes
     del found[80]
-    expected = {105: [b"n"], 104: [b"example.net"], 111: [b"MD5"], 110: [b"auth"], 24: [b"n"], 120: [b"true"]}
+    expected = {105: (b"n",), 104: (b"example.net",), 111: (b"MD5",), 110: (b"auth",), 24: (b"n",), 120: (b"true",)}
     assert found == expected
 
 

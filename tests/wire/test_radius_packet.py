@@ -57,7 +57,7 @@ def test_r1_octets_beyond_length_are_padding() -> None:
 def test_r8_values_of_one_type_keep_their_order_and_an_empty_one_is_absent() -> None:
     """Order counts within a type; a value of no octets says nothing."""
     packet = decode(accounting_request(attributes_of({1: b"", 25: [b"one", b"", b"two"]})))
-    assert packet.attributes == {25: [b"one", b"two"]}
+    assert packet.attributes == {25: (b"one", b"two")}
 
 
 def test_r5_proxy_state_comes_back_unchanged_even_when_empty() -> None:
@@ -182,4 +182,5 @@ def test_decode_gives_back_what_was_encoded(pairs: list[tuple[int, bytes]]) -> N
     for kind, value in pairs:
         expected.setdefault(kind, []).append(value)
     octets = access_request(body, sign=False, secret=SECRET)
-    assert (decode(octets).attributes if len(octets) <= 4096 else expected) == expected
+    if len(octets) <= 4096:
+        assert decode(octets).attributes == {kind: tuple(values) for kind, values in expected.items()}

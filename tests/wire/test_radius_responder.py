@@ -139,7 +139,7 @@ def test_r20_every_access_reply_is_signed_in_front_and_copies_proxy_state() -> N
     assert octets[20:22] == b"\x50\x12"
     assert has_valid_message_authenticator(reply, SECRET, request.authenticator)
     assert md5(octets[:4] + request.authenticator + octets[20:] + SECRET) == reply.authenticator
-    assert reply.attributes[33] == [b"state"]
+    assert reply.attributes[33] == (b"state",)
 
 
 def test_r61_an_accounting_response_is_bare_unless_the_request_was_signed() -> None:
