@@ -58,6 +58,8 @@ _KINDS: Final = {
     RequestKind.UPDATE: "interim",
     RequestKind.TERMINATION: "stop",
 }
+_UPDATE: Final = RequestKind.UPDATE
+_TERMINATION: Final = RequestKind.TERMINATION
 _RESULTS: Final = {status: status.name.lower() for status in ChargingStatus}
 
 
@@ -65,7 +67,7 @@ def is_longer(request: ChargingRequest, group: GroupAnswer, known_ms: int, ends_
     """Whether an interim brought the call more time than its gateway knows of, which no Accounting-Response can say. Of
     a call that this process has not seen before, it is so if its plan gives the money out in parts [R-46].
     """
-    if request.kind is not RequestKind.UPDATE or not group.granted:
+    if request.kind is not _UPDATE or not group.granted:
         return False
     if known_ms:
         return ends_ms > known_ms + LONGER_MS_MIN
@@ -198,7 +200,7 @@ class RadiusDesk:
 
     def _keep_an_eye_on(self, work: Work, request: ChargingRequest, answer: ChargingAnswer) -> None:
         """A call that goes on may outlive its grant; of one that ended and was not paid, a line is all that is left."""
-        if request.kind is not RequestKind.TERMINATION:
+        if request.kind is not _TERMINATION:
             dynamic = work.client.profile.dialect.dynamic
             if answer.groups and (dynamic.disconnect or dynamic.extend != "no"):
                 group = answer.groups[0]

@@ -27,6 +27,9 @@ class Repeat(Enum):
     IN_WORK = 2
 
 
+NEW: Final = Repeat.NEW  # the ordinary case: members of an enumeration are looked up slowly
+
+
 class _Entry(msgspec.Struct, gc=False):
     authenticator: bytes
     forget_at_ms: int
@@ -63,7 +66,7 @@ class ReplyCache:
         if now_ms >= self._next_to_forget_ms or len(entries) >= self._entries_max:
             self._make_room(now_ms)
         entries[key] = _Entry(packet.authenticator, now_ms + self._keep_ms)
-        return Repeat.NEW
+        return NEW
 
     def finish(self, packet: Packet, source: Source, reply: bytes) -> bool:
         """Keep the reply. False if the client has meanwhile used the identifier for another request."""

@@ -73,10 +73,11 @@ def _attributes(octets: bytes, length: int) -> Attributes:
         kind = octets[offset]
         value_at = offset + 2
         offset += octets[offset + 1]
-        if offset < value_at:
-            raise MalformedPacket("attribute length below 2")
-        if offset == value_at and kind not in _KEPT_WHEN_EMPTY:
-            continue
+        if offset <= value_at:
+            if offset < value_at:
+                raise MalformedPacket("attribute length below 2")
+            if kind not in _KEPT_WHEN_EMPTY:
+                continue
         if kind not in attributes:
             attributes[kind] = (octets[value_at:offset],)
         elif more is None:

@@ -20,7 +20,7 @@ from protocols.radius.authenticators import (
     sign_reply,
     zero_authenticator,
 )
-from protocols.radius.dedup import Repeat, ReplyCache, Source
+from protocols.radius.dedup import NEW, Repeat, ReplyCache, Source
 from protocols.radius.packet import (
     ACCESS_ACCEPT,
     ACCESS_REQUEST,
@@ -101,7 +101,7 @@ class Responder:
         if fault is not None:
             return fault
         repeat = self._cache.begin(packet, source, now_ms)
-        if repeat is Repeat.NEW:
+        if repeat is NEW:
             return packet
         return Discard.REPEAT_IN_WORK if isinstance(repeat, Repeat) else repeat
 
