@@ -23,6 +23,11 @@ _FIELDS: Final = (
     ("apns", "apn:"),
     ("rats", "rat:"),
 )
+_CURES: Final = {
+    "numbers": "digits in quotes",
+    "networks": "digits in quotes",
+    "trunks": "the peer's or client's name in quotes",
+}
 _OTHERS: Final = ", ".join(field for field, _ in _FIELDS[1:])
 
 
@@ -54,7 +59,7 @@ def parse_zones(text: str, faults: FaultList) -> dict[str, OriginRule]:
                 try:
                     members.append((parse_fact(label + value),))
                 except ValueError as error:
-                    file.fault((name, field), f"{value!r} is none of these", str(error))
+                    file.fault((name, field), f"{value!r} is none of these", _CURES.get(field, str(error)))
         if not members:
             file.fault((name,), "the zone has no members", f'add numbers = ["49", "33"] or {_OTHERS}')
         zones[name] = OriginRule(ZONE + name, tuple(members), is_by_zone=True)
