@@ -72,11 +72,15 @@ class UnitBucket(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Places(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One tier of a counter: how many units it takes (NO_LIMIT: all further ones), has, and keeps for open grants."""
+    """One tier of a counter: how many units it takes (NO_LIMIT: all further ones), has, and keeps for open grants.
+
+    Once it is reached, ``owed`` of what the units before it have cost is given back.
+    """
 
     size: int
     used: int = 0
     reserved: int = 0
+    owed: Amount = 0
 
     @property
     def free(self) -> int:
@@ -105,6 +109,11 @@ class Counter(msgspec.Struct, array_like=True, frozen=True, gc=False):
     def reserved(self) -> int:
         """What is kept for open grants."""
         return sum(tier.reserved for tier in self.tiers)
+
+    @property
+    def given_back(self) -> Amount:
+        """What the tiers that are reached have made cheaper so far."""
+        return sum(tier.owed for tier in self.tiers if tier.used)
 
 
 class CallLimit(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -11,7 +11,8 @@ from typing import Final
 
 from msgspec import structs
 
-from balance.account import NO_EXTRAS, NO_LIMIT, Account, Counter, Places, new_slot, with_extras
+from balance.account import MAIN_BUCKET, NO_EXTRAS, NO_LIMIT, Account, Counter, Places, new_slot, with_extras
+from balance.burn import credit
 
 PERIODS_KEPT: Final = 2
 """Of each counter the period that runs and the one before it: a report may come after its period's end."""
@@ -57,18 +58,27 @@ def counter_in(account: Account, counter_id: str, ends_at_ms: int, sizes: Sequen
     return with_extras(account, structs.replace(extras, counters=(*kept, begun))), begun
 
 
-def counted(account: Account, counter: Counter, used: Sequence[int], reserved: Sequence[int]) -> Account:
-    """The account after so many more units were used, and kept for grants, in each tier of a counter."""
-    assert account.extras is not None, "who has a counter has extras"
+def counted(
+    account: Account, counter: Counter, used: Sequence[int], reserved: Sequence[int], owed: Sequence[int] = ()
+) -> Account:
+    """The account after so many more units were used, and kept for grants, in each tier of a counter.
+
+    ``owed`` is how much more each tier gives back once it is reached; what is due of that is in the main bucket.
+    """
+    extras = account.extras
+    assert extras is not None, "who has a counter has extras"
     after = Counter(
         counter.slot,
         counter.counter_id,
         counter.ends_at_ms,
         tuple(
-            Places(tier.size, tier.used + more, tier.reserved + kept)
-            for tier, more, kept in zip(counter.tiers, used, reserved, strict=True)
+            Places(tier.size, tier.used + more, tier.reserved + kept, tier.owed + back)
+            for tier, more, kept, back in zip(counter.tiers, used, reserved, owed or (0,) * len(used), strict=True)
         ),
     )
     assert all(tier.reserved >= 0 for tier in after.tiers), "places are given back at most once"
-    counters = tuple(after if each.slot == counter.slot else each for each in account.extras.counters)
-    return with_extras(account, structs.replace(account.extras, counters=counters))
+    back = after.given_back - counter.given_back
+    if back:
+        account = credit(account, {MAIN_BUCKET: back})
+    counters = tuple(after if each.slot == counter.slot else each for each in extras.counters)
+    return with_extras(account, structs.replace(extras, counters=counters))

@@ -9,7 +9,7 @@ after an interruption. Records are never changed: what one costs now is its own 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any, Final
@@ -28,15 +28,17 @@ from ocs.charging.cdr import CdrGroup
 from ocs.charging.operations import RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
 from ocs.posted_once import posted_entry
+from ocs.rating.charge import back_at
 from ocs.rating.price import Price, Tariff, cost_of
 from ocs.rating.ratebook import RateBook
-from ocs.rating.terms import as_used, price_in, terms_of
+from ocs.rating.terms import Tiering, as_used, price_in, terms_of
 from ocs.rating.timetable import going_on, in_progress
 from ocs.rating.units import UnitKind
 
 ACTOR: Final = "rerating"
 CONNECT_S_MAX: Final = 5
 PAGE: Final = 1000
+_NO_COUNTS: Final[Mapping[int, int]] = {}
 _DONE: Final = frozenset({RechargeStatus.APPLIED, RechargeStatus.REPLAYED})
 
 
@@ -96,7 +98,8 @@ async def preview(
             found.records += 1
             if found.records % PAGE == 0:
                 progress(found.records)
-            priced = price_anew(book, await plans.of(record), record)
+            counts = await reratings.counts(connection, record.account_id, _slots_for_volume(record))
+            priced = price_anew(book, await plans.of(record), record, counts)
             if isinstance(priced, str):
                 found.unpriced[priced] = found.unpriced.get(priced, 0) + 1
             elif priced[0] != cost:
@@ -111,8 +114,14 @@ async def preview(
     return found
 
 
-def price_anew(book: RateBook, plan: str, record: CdrRow) -> tuple[Amount, str] | str:
-    """What a record costs by a book, and by which lines of it; in words why it has no price there."""
+def price_anew(
+    book: RateBook, plan: str, record: CdrRow, counts: Mapping[int, int] = _NO_COUNTS
+) -> tuple[Amount, str] | str:
+    """What a record costs by a book, and by which lines of it; in words why it has no price there.
+
+    ``counts`` are what was counted in all by the counters of its tiers for volume: what these have given back is more or less
+    by other prices, too.
+    """
     total, sources = 0, []
     for group in record.groups:
         tariff = book.tariff_for(
@@ -134,8 +143,22 @@ def price_anew(book: RateBook, plan: str, record: CdrRow) -> tuple[Amount, str] 
         if price is None:
             return "tiers over a period, in which it was not counted"
         total += cost_of(price, group.used)
+        for slot in _slots_of(group.price):
+            total -= back_at(price, counts.get(slot, 0)) - back_at(group.price, counts.get(slot, 0))
         sources.append(tariff.source)
     return total, ", ".join(dict.fromkeys(sources))
+
+
+def _slots_for_volume(record: CdrRow) -> list[int]:
+    """Name the counters in which a record's units had the price of all that was counted there."""
+    return [slot for group in record.groups for slot in _slots_of(group.price)]
+
+
+def _slots_of(price: Price) -> list[int]:
+    terms = terms_of(price)
+    if terms.period is None or terms.tiering is not Tiering.VOLUME:
+        return []
+    return [each.slot for each in terms.period.counted[-1:]]
 
 
 def _price_of_part(price: Price, group: CdrGroup) -> Price:

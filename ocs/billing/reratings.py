@@ -78,6 +78,14 @@ _APPLIED: Final = """
               WHERE l.account_id = c.account_id AND l.entry_number = c.entry_number
                 AND a.applied_entry IS NOT NULL AND a.undone_entry IS NULL), 0)::bigint
 """
+# The terms of a price keep their period as an array; its eighth element lists counts: slot, end, before, after, units.
+COUNTS: Final = """
+    SELECT (n->>0)::bigint AS slot, max((n->>3)::bigint) AS counted
+    FROM cdr c CROSS JOIN LATERAL jsonb_array_elements(c.groups) AS g
+         CROSS JOIN LATERAL jsonb_array_elements(g->'price'->'terms'->'period'->7) AS n
+    WHERE c.account_id = $1 AND (n->>0)::bigint = ANY($2::bigint[]) GROUP BY 1
+"""
+
 RECORDS: Final = f"""
     SELECT c.*, {_APPLIED} AS applied FROM cdr c
     WHERE c.started_at >= $1 AND c.started_at < $2 AND ($3 = '' OR c.account_id = $3)
@@ -119,6 +127,13 @@ async def records(connection: Any, selection: Selection) -> AsyncIterator[tuple[
         )
         async for row in rows:
             yield cdr_from_row(row), row["cost"] + row["applied"]
+
+
+async def counts(connection: Any, account_id: str, slots: Sequence[int]) -> dict[int, int]:
+    """What an account's counters came to, by their slots: the highest count that any record has seen."""
+    if not slots:
+        return {}
+    return {row["slot"]: row["counted"] for row in await connection.fetch(COUNTS, account_id, slots)}
 
 
 async def store_run(connection: Any, run: Run, lines: Sequence[Line], accounts: Sequence[AccountLine]) -> None:

@@ -1,25 +1,18 @@
 """Caps: the most that an account may spend on a service in a period, kept in the charging path.
 
 What is spent is a counter of money, changed in the posting that debits, and a grant holds its share of the cap as it holds
-its money: so sessions at once cannot pass it together. A crossing of the cap, or of its warning, is told once.
+its money: so sessions at once cannot pass it together. That a cap is passed is told by ``crossings.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TypeVar
-
 from msgspec import structs
 
-from balance.account import NO_EXTRAS, NO_LIMIT, Account, Cap, Counter, Extras, with_entry_number
+from balance.account import NO_EXTRAS, NO_LIMIT, Account, Cap, Counter
 from balance.counters import counted, counter_in, counter_of
 from balance.money import Amount
-from ocs.charging.cdr import JournalEntry
-from ocs.charging.decision import Decision
 from ocs.charging.session import CapUse, GroupState, UnitUse
 from ocs.rating.periods import period_end_ms
-
-AnswerT = TypeVar("AnswerT")
 
 
 def caps_for(account: Account, service: str) -> tuple[Cap, ...]:
@@ -68,35 +61,6 @@ def settle_caps(
         account = _changed(account, slot, debit, kept - known.held)
         uses[slot] = CapUse(slot, known.spent + debit, kept)
     return account, structs.replace(state, units=structs.replace(units, spent=tuple(uses.values())))
-
-
-def with_crossings(before: Account, decision: Decision[AnswerT], now_ms: int, reference: str) -> Decision[AnswerT]:
-    """The same decision with an entry for each cap, or warning of one, that it has passed: so each is told once."""
-    account, entries = decision.account, []
-    extras = account.extras
-    if extras is None or not extras.caps or before.extras is extras:
-        return decision
-    for reason in _passed(before, extras):
-        account = with_entry_number(account, account.entry_number + 1)
-        entries.append(
-            JournalEntry(
-                account.account_id, account.entry_number, now_ms, "cap", account.currency, (), reference, reason=reason
-            )
-        )
-    if not entries:
-        return decision
-    return structs.replace(decision, account=account, entries=(*decision.entries, *entries))
-
-
-def _passed(before: Account, extras: Extras) -> Iterator[str]:
-    for cap in extras.caps:
-        for counter in extras.counters:
-            if counter.counter_id == cap.counter_id:
-                known = counter_of(before, counter.slot)
-                spent = known.used if known is not None else 0
-                for percent in sorted({cap.warn_percent, 100} - {0}):
-                    if spent * 100 < cap.most * percent <= counter.used * 100:
-                        yield f"{percent} % of the cap {cap.name!r} are spent"
 
 
 def _running(account: Account, cap: Cap, now_ms: int) -> tuple[Account, Counter]:

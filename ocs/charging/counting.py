@@ -8,14 +8,16 @@ not pay for the use. Where rates only fall, nothing is kept: the count can but m
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from msgspec import structs
 
 from balance.account import Account, Counter
 from balance.counters import added, counted, counter_in, counter_of, laid
 from ocs.charging.session import GroupState
-from ocs.rating.charge import billed_beyond
+from ocs.rating.charge import billed_beyond, owed_by
 from ocs.rating.periods import period_end_ms
-from ocs.rating.terms import Counted, Period, Price, Terms, sizes_of, terms_of
+from ocs.rating.terms import Counted, Period, Price, Terms, Tier, sizes_of, terms_of
 
 
 def period_of(price: Price) -> Period | None:
@@ -29,7 +31,8 @@ def placed(account: Account, state: GroupState, period: Period, now_ms: int) -> 
     assert not any(period.held), "places are given back before others are looked for"
     account, counter = _running(account, state, period, now_ms)
     free = tuple(tier.free for tier in counter.tiers)
-    return account, _with_period(state, structs.replace(period, slot=counter.slot, free=free, held=()))
+    most = _most(terms_of(state.tariff.price).tiers, counter)
+    return account, _with_period(state, structs.replace(period, slot=counter.slot, free=free, held=(), most=most))
 
 
 def keep_places(
@@ -42,7 +45,7 @@ def keep_places(
     held = tuple(units if is_kept else 0 for units, is_kept in zip(places, _kept(price, len(places)), strict=True))
     if any(held):
         account = counted(account, counter, (0,) * len(held), held)
-    return account, _with_period(state, structs.replace(period, free=(), held=held if any(held) else ()))
+    return account, _with_period(state, structs.replace(period, free=(), most=(), held=held if any(held) else ()))
 
 
 def give_back_places(account: Account, state: GroupState, period: Period) -> tuple[Account, GroupState]:
@@ -75,17 +78,23 @@ def count_use(
         for tier, kept in zip(counter.tiers, reserved, strict=True)
     ]
     parts = laid(units, free)
-    account = counted(account, counter, parts, reserved)
-    return account, _with_period(
+    first = tuple(int(bool(part and not tier.used)) for part, tier in zip(parts, counter.tiers, strict=True))
+    before = owed_by(state.tariff.price)
+    state = _with_period(
         state,
         structs.replace(
             period,
             slot=counter.slot,
             laid=added(period.laid, parts),
             held=period.held if keeps_places else (),
+            free=(),
             counted=_noted(period.counted, counter, units) if units else period.counted,
+            opened=added(period.opened, first) if any(first) else period.opened,
+            most=(),
         ),
     )
+    owed = tuple(after - known for after, known in zip_longest(owed_by(state.tariff.price), before, fillvalue=0))
+    return counted(account, counter, parts, reserved, owed), state
 
 
 def without_counts(state: GroupState) -> GroupState:
@@ -110,10 +119,27 @@ def _running(account: Account, state: GroupState, period: Period, now_ms: int) -
 
 
 def _kept(price: Price, count: int) -> list[bool]:
-    """Which tiers a dearer one follows."""
-    rates = [tier.rate for tier in terms_of(price).tiers]
-    rates = [rates[min(at, len(rates) - 1)] for at in range(count)]
-    return [any(later > rate for later in rates[at + 1 :]) for at, rate in enumerate(rates)]
+    """Which tiers a dearer one follows, or one with a fee."""
+    tiers = terms_of(price).tiers
+    tiers = tuple(tiers[min(at, len(tiers) - 1)] for at in range(count))
+    return [any(later.rate > tier.rate or later.fee for later in tiers[at + 1 :]) for at, tier in enumerate(tiers)]
+
+
+def _most(tiers: tuple[Tier, ...], counter: Counter) -> tuple[Tier, ...]:
+    """The tiers as dear as they can become for a grant that is priced by what they have left.
+
+    Places that others hold may be given back, and the use lie in those: at their rate, and with their fee if nobody has
+    paid it yet. What else can happen makes it cheaper: a tier that a dearer one follows is kept.
+    """
+    most: list[Tier] = []
+    rate = fee = 0
+    for at, places in enumerate(counter.tiers):
+        tier = tiers[min(at, len(tiers) - 1)]
+        fee += 0 if places.used else tier.fee
+        most.append(Tier(tier.up_to, max(rate, tier.rate), fee if places.free else 0))
+        fee = 0 if places.free else fee
+        rate = max(rate, tier.rate) if places.reserved else rate
+    return tuple(most)
 
 
 def _noted(counts: tuple[Counted, ...], counter: Counter, units: int) -> tuple[Counted, ...]:

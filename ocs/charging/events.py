@@ -9,10 +9,11 @@ from msgspec import structs
 from balance.account import Account, AccountState, Hold, Reservation, with_entry_number
 from balance.burn import available, credit, is_expired, settle
 from balance.money import Amount
-from ocs.charging.caps import room, settle_caps, with_crossings
+from ocs.charging.caps import room, settle_caps
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.choice import new_state, with_bundles
 from ocs.charging.closing import closing_record
+from ocs.charging.crossings import with_crossings
 from ocs.charging.decision import Case, Decision
 from ocs.charging.low_balance import with_warning
 from ocs.charging.packages import with_dues

@@ -14,8 +14,8 @@ from msgspec import structs
 
 from balance.account import Account
 from ocs.charging.admission import admitted, left
-from ocs.charging.caps import with_crossings
 from ocs.charging.cdr import CdrFlag, JournalEntry
+from ocs.charging.crossings import with_crossings
 from ocs.charging.decision import Case, Decision
 from ocs.charging.late import as_granted, held, is_unreported, reported_late
 from ocs.charging.low_balance import with_warning
@@ -67,7 +67,7 @@ def decide(case: Case, account: Account) -> Answered:
     decision = repeat_of(case, account)
     if decision is None:
         decision = TRANSITIONS[_state(case), case.request.kind](case, account)
-        if account.extras is not None and account.extras.caps:
+        if decision.account.extras is not None:
             decision = with_crossings(account, decision, case.now_ms, case.request.session_key)
     if before.low_balance and decision.account is not before:
         decision = with_warning(case, before, decision)

@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import Final, NamedTuple
 
 from balance.account import NO_LIMIT
-from balance.counters import added, laid
+from balance.counters import laid
 from balance.money import Amount
 from ocs.rating.terms import (
     TAX_UNIT,
@@ -24,6 +24,7 @@ from ocs.rating.terms import (
     SubSecond,
     Tax,
     Terms,
+    Tier,
     Tiering,
     increments,
     rounded,
@@ -75,7 +76,7 @@ def charge_of(price: Price, used_units: int) -> Charge:
     if terms.restarts:
         used_units = max(0, used_units - terms.covered)
     counted = counted_units(terms, used_units)
-    found = _PIECES[terms.tiering if terms.tiers else None](price, terms, counted)
+    found = _pieces_of(terms)(price, terms, counted)
     billed = sum(piece.units for piece in found)
     if terms.restarts:
         billed += terms.covered
@@ -102,7 +103,7 @@ def held_with_terms(price: Price, used_units: int) -> Amount:
     """
     terms = terms_of(price)
     most = charge_of(price, used_units).total
-    if terms.tiering is Tiering.VOLUME:
+    if terms.tiering is Tiering.VOLUME and not _is_of_account(terms.period):
         for tier in terms.tiers:
             fills = _use_that_fills(price, terms, tier.up_to)
             if 0 < fills < used_units:
@@ -213,8 +214,6 @@ def _pieces(price: Price, terms: Terms, counted: int) -> list[Piece]:
 def _pieces_by_tier(price: Price, terms: Terms, counted: int) -> list[Piece]:
     """Lay the billed units into the tiers; the end of a tier belongs to it."""
     billed = increments(price, counted)
-    if terms.period is not None:
-        return _pieces_by_period(terms, terms.period, billed)
     pieces: list[Piece] = []
     below = 0
     for at, tier in enumerate(terms.tiers, start=1):
@@ -225,23 +224,69 @@ def _pieces_by_tier(price: Price, terms: Terms, counted: int) -> list[Piece]:
     return pieces
 
 
-def _pieces_by_period(terms: Terms, period: Period, billed: int) -> list[Piece]:
+def _pieces_by_period(price: Price, terms: Terms, counted: int) -> list[Piece]:
     """Take the units that were laid into the tiers, then lay the rest into what the tiers have left for it.
 
     A book's price knows of no account: it is that of a period without other use.
     """
+    period, billed = terms.period, increments(price, counted)
+    assert period is not None, "asked for tiers of a period"
     paid = 0 if terms.restarts else min(terms.covered, billed)  # units of buckets fill no tier
     billed -= paid
     known = laid(min(billed, sum(period.laid)), period.laid) if period.laid else ()
     rest = billed - sum(known)
-    free = period.free or _left_of(sizes_of(terms.tiers), period.laid)
-    units_of = added(known, laid(rest, free)) if rest else known
-    pieces = [
-        Piece(units, terms.tiers[min(at, len(terms.tiers) - 1)].rate, f"tier {at + 1} of the {period.every}")
-        for at, units in enumerate(units_of)
-        if units
-    ]
-    return [Piece(paid, 0, BY_BUNDLES), *pieces] if paid else pieces
+    pieces = [Piece(paid, 0, BY_BUNDLES)] if paid else []
+    pieces += _pieces_in_tiers(terms.tiers, known, period.opened, period.every)
+    if rest:
+        tiers = period.most or terms.tiers
+        parts = laid(rest, period.free or _left_of(sizes_of(terms.tiers), period.laid))
+        begun = (0,) * len(parts) if period.most else period.laid
+        opened = tuple(int(not was) for _, was in zip_longest(parts, begun, fillvalue=0))
+        for piece in _pieces_in_tiers(tiers, parts, opened, period.every):
+            _add(pieces, piece.units, piece.rate, piece.label, piece.fee)
+    return pieces
+
+
+def _pieces_in_tiers(
+    tiers: tuple[Tier, ...], parts: tuple[int, ...], opened: tuple[int, ...], every: str
+) -> list[Piece]:
+    """Price what lies in each tier; who was the first in it has paid its fee."""
+    pieces: list[Piece] = []
+    for at, (units, times) in enumerate(zip_longest(parts, opened[: len(parts)], fillvalue=0)):
+        tier = tiers[min(at, len(tiers) - 1)]
+        if units:
+            pieces.append(Piece(units, tier.rate, f"tier {at + 1} of the {every}", times * tier.fee))
+    return pieces
+
+
+def owed_by(price: Price) -> tuple[Amount, ...]:
+    """Say what a use that was laid into tiers for volume gets back once each tier is reached: the step between the prices.
+
+    Rounded down once, as the use is rounded up; with the tax on it. Nothing for other tiers.
+    """
+    terms = terms_of(price)
+    if terms.tiering is not Tiering.VOLUME or terms.period is None:
+        return ()
+    below, owed = 0, []
+    for at, units in enumerate(terms.period.laid):
+        step = terms.tiers[at - 1].rate - terms.tiers[at].rate if 0 < at < len(terms.tiers) else 0
+        due, divisor = below * step, price.per * price.quantum
+        if terms.exchange is not None:
+            due, divisor = due * terms.exchange.numerator, divisor * terms.exchange.denominator
+        owed.append(sum(net_and_tax(terms.tax, due // divisor * price.quantum)))
+        below += units
+    return tuple(owed)
+
+
+def back_at(price: Price, counted: int) -> Amount:
+    """Say what of a use is given back in a period in which so many units are counted in all."""
+    ends = (0, *(tier.up_to for tier in terms_of(price).tiers))
+    return sum(owed for owed, end in zip(owed_by(price), ends, strict=False) if end < counted)
+
+
+def _is_of_account(period: Period | None) -> bool:
+    """Tell whether the tiers are filled in an account, not just told by a book."""
+    return period is not None and bool(period.slot or period.laid)
 
 
 def _left_of(sizes: tuple[int, ...], taken: tuple[int, ...]) -> tuple[int, ...]:
@@ -280,20 +325,22 @@ def _pieces_in_time(price: Price, terms: Terms, counted: int) -> list[Piece]:
     return pieces
 
 
-_PIECES: Final[dict[Tiering | None, Callable[[Price, Terms, int], list[Piece]]]] = {
-    None: _pieces,
-    Tiering.GRADUATED: _pieces_by_tier,
-    Tiering.VOLUME: _piece_by_volume,
-}
+def _pieces_of(terms: Terms) -> Callable[[Price, Terms, int], list[Piece]]:
+    """Choose how a use is cut: by increments and bands, by tiers of the use, or by tiers of a period."""
+    if not terms.tiers:
+        return _pieces
+    if terms.tiering is Tiering.VOLUME and not _is_of_account(terms.period):
+        return _piece_by_volume
+    return _pieces_by_tier if terms.period is None else _pieces_by_period
 
 
-def _add(pieces: list[Piece], units: int, rate: Amount, label: str) -> None:
+def _add(pieces: list[Piece], units: int, rate: Amount, label: str, fee: Amount = 0) -> None:
     """Add a piece, if it has units; it joins one before it that is the same."""
     if units <= 0:
         return
     if pieces and (pieces[-1].rate, pieces[-1].label) == (rate, label):
-        units += pieces.pop().units
-    pieces.append(Piece(units, rate, label))
+        units, fee = units + pieces[-1].units, fee + pieces.pop().fee
+    pieces.append(Piece(units, rate, label, fee))
 
 
 def _without_free(terms: Terms, pieces: list[Piece]) -> list[Piece]:

@@ -21,10 +21,10 @@ from ocs.rating.faults import FaultList, Problem, did_you_mean
 from ocs.rating.origins import EVERYWHERE, NO_ZONES, ZONE, OriginRule, parse_rule
 from ocs.rating.prefixes import KEY_DIGITS, PrefixIndexBuilder
 from ocs.rating.price import Price
-from ocs.rating.pricing import interval, priced, tiered
+from ocs.rating.pricing import interval, over_period, priced, tiered
 from ocs.rating.rateplan import BAND_CELLS, PriceCells, TierEntry, TieringMode
 from ocs.rating.tariffs import BARRED, CodeTable
-from ocs.rating.terms import Band
+from ocs.rating.terms import Band, Period
 from ocs.rating.timetable import banded
 
 PREFIX_DIGITS_MAX: Final = KEY_DIGITS
@@ -41,12 +41,13 @@ _FLAGS: Final = {"": False, "0": False, "no": False, "false": False, "1": True, 
 
 
 class DeckTemplate(NamedTuple):
-    """What a tariff gives to the lines of its deck: the price that empty cells inherit, scale, bands to price, tiering."""
+    """What a tariff gives to its deck's lines: the price that empty cells inherit, scale, bands, tiering and their period."""
 
     price: Price
     scale: int
     bands: tuple[str, ...] = ()
     tiering: TieringMode | Literal[""] = ""
+    period: Period | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -274,6 +275,12 @@ class DeckReader:
         rates = [written["rate"], *(written[name] for name in names)]
         rows = [TierEntry(rate=rate, up_to=end) for rate, end in zip(rates, [*ends, ""], strict=True)]
         price, found = tiered(rows, self._template.tiering, price, self._template.scale)
+        if self._template.period is not None and not found:
+            price, found = over_period(price, self._template.period)
+            missing = next((name for name, cell in written.items() if not cell and name.startswith(TIER)), "")
+            if missing:
+                message = "is empty, but all tiers of a period count together"
+                problems.append(Problem(missing, message, "write the rate in all columns of tiers, or in none"))
         problems += [problem._replace(field=names[min(at, len(names) - 1)]) for at, problem in found]
         return price
 

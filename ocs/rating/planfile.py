@@ -350,13 +350,17 @@ class PlanReader:
     def _deck(self, name: str, around: _Terms, labels: Labels, path: Path) -> RateSource | None:
         timetable = around.timetable
         bands = timetable.calendar.bands if timetable and timetable.calendar else ()
-        deck = self._library.deck(name, DeckTemplate(around.template, self._scale, bands, around.tiering))
+        deck = self._library.deck(
+            name, DeckTemplate(around.template, self._scale, bands, around.tiering, around.period)
+        )
         if deck is None:
             cure = did_you_mean(name, self._library.deck_names)
             self._file.fault((*path, "deck"), f"there is no decks/{name}.csv", cure)
             return None
-        if around.tiering and deck.prices and not any(terms_of(price).tiers for price in deck.prices):
-            self._file.fault((*path, "tiering"), "the deck has no tiers", 'add columns such as "rate>60" to it')
+        is_tiered = any(terms_of(price).tiers for price in deck.prices)
+        for field, is_written in (("tiering", around.tiering), ("tiers_over", around.period)):
+            if is_written and deck.prices and not is_tiered:
+                self._file.fault((*path, field), "the deck has no tiers", 'add columns such as "rate>60" to it')
         return DeckRate(labels, deck.codes, deck.prices, deck.price_of, around.timetable)
 
     def _zones(self, name: str, around: _Terms, labels: Labels, rates: list[_Rate], path: Path) -> RateSource | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -220,9 +221,7 @@ def counted_over(entry: TariffEntry, zone: str, has_tiers: bool) -> tuple[Period
         return None, [Problem("counter", "stands without a period", cure)] if entry.counter else []
     cure = 'write time_zone = "Europe/Berlin" at the head of the plan'
     problems = [] if zone else [Problem("tiers_over", "does not say by which clock a day begins", cure)]
-    if entry.deck:
-        problems.append(Problem("tiers_over", "the tiers of a deck go over one call", "write [[tariffs.tiers]]"))
-    elif not has_tiers:
+    if not has_tiers and not entry.deck:
         problems.append(Problem("tiers_over", "stands without tiers", "add [[tariffs.tiers]]"))
     return Period(entry.counter or entry.name, entry.tiers_over, zone), problems
 
@@ -230,20 +229,36 @@ def counted_over(entry: TariffEntry, zone: str, has_tiers: bool) -> tuple[Period
 def over_period(price: Price, period: Period) -> tuple[Price, list[tuple[int, Problem]]]:
     """Give the tiers of a price to a counter of the account. Problems come with the place of their tier, -1 for all."""
     terms = terms_of(price)
-    problems: list[tuple[int, Problem]] = []
+    tiers, problems = terms.tiers, []
     if terms.tiering is Tiering.VOLUME:
-        cure = 'write "graduated"; a discount on what is past belongs to the invoice'
-        problems.append((-1, Problem("tiering", "would make uses cheaper that are paid already", cure)))
-    floor = 0  # the dearest tier that a dearer one followed: a session that is promised that one may get this one back
-    for at, tier in enumerate(terms.tiers):
-        if tier.fee:
-            cure = "leave it out where tiers go over a period"
-            problems.append((at, Problem("fee", "is for a tier of one use", cure)))
-        if tier.rate < floor:
-            message = "is below that of a tier which a dearer one follows"
-            problems.append((at, Problem("rate", message, "after a rise, rates fall no further than to that")))
-        floor = max([floor, *(each.rate for each in terms.tiers[:at] if each.rate < tier.rate)])
-    return with_terms(price, msgspec.structs.replace(terms, period=period)), problems
+        problems = _beyond_volume(terms)
+        # The fee of the tier that is reached takes the place of the one before: all are one, due with the first unit.
+        tiers = (tiers[0], *(msgspec.structs.replace(tier, fee=0) for tier in tiers[1:]))
+    return with_terms(price, msgspec.structs.replace(terms, period=period, tiers=tiers)), problems
+
+
+def _beyond_volume(terms: Terms) -> list[tuple[int, Problem]]:
+    """Find what cannot be when all units of a period have the price of the tier that they reach.
+
+    A step down is given back when it is reached. A step up would be due for units that are paid already.
+    """
+    problems: list[tuple[int, Problem]] = []
+    for at, (before, tier) in enumerate(pairwise(terms.tiers), start=1):
+        if tier.rate > before.rate:
+            cure = f"write graduated tiers: the fee of this one is what the {before.up_to} units before it cost more"
+            problems.append((at, Problem("rate", "would make units dearer that are paid already", cure)))
+        if tier.fee != before.fee:
+            cure = "write the same fee in all tiers: it is due once in a period"
+            problems.append((at, Problem("fee", "is another one than in the tier before", cure)))
+    for is_there, field in (
+        (terms.charge_min, "minimum_charge"),
+        (terms.charge_max, "maximum_charge"),
+        (terms.grace is Grace.FREE_UNITS, "free_units"),
+    ):
+        if is_there:
+            message = "is for one call, and what it changes would be given back for all units of the period"
+            problems.append((-1, Problem(field, message, "leave it out, or write graduated tiers")))
+    return problems
 
 
 def interval(from_text: str, to_text: str) -> tuple[int, int, list[Problem]]:

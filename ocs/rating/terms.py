@@ -123,7 +123,9 @@ class Period(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     In the book: which counter, and when its periods end (``zone`` is the plan's; an account may have its own). In a
     session, too: how many of its billed units were ``laid`` into each tier, the places that are ``held`` for its grant
-    in the counter ``slot``, how many are ``free`` for what comes next (NO_LIMIT: all), and what it counted.
+    in the counter ``slot``, how many are ``free`` for what comes next (NO_LIMIT: all), and what it counted. It was the
+    first in a tier so many times as ``opened`` says, which pays the tier's fee. ``most`` are the tiers as dear as they can
+    become for a grant.
     """
 
     counter: str
@@ -134,6 +136,8 @@ class Period(msgspec.Struct, array_like=True, frozen=True, gc=False):
     held: tuple[int, ...] = ()
     free: tuple[int, ...] = ()
     counted: tuple[Counted, ...] = ()
+    opened: tuple[int, ...] = ()
+    most: tuple[Tier, ...] = ()
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -252,7 +256,8 @@ def as_used(price: Price, before: Price) -> Price | None:
     if period is not None:
         if used.period is None:
             return None
-        period = msgspec.structs.replace(period, laid=used.period.laid, counted=used.period.counted)
+        was = used.period
+        period = msgspec.structs.replace(period, slot=was.slot, laid=was.laid, counted=was.counted, opened=was.opened)
     elif not used.covered:
         return price
     return with_terms(price, msgspec.structs.replace(terms, covered=used.covered, period=period))

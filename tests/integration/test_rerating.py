@@ -65,8 +65,10 @@ class World:
             await self.call(name, seconds)
         await self.flush()
 
-    async def call(self, name: str, seconds: int, destination: str = "100123", network: str = "") -> None:
-        """One call of so many seconds."""
+    async def call(
+        self, name: str, seconds: int, destination: str = "100123", network: str = "", group: int = -1
+    ) -> None:
+        """One call of so many seconds; with a group it is online time."""
         for number, kind in enumerate((RequestKind.INITIAL, RequestKind.TERMINATION)):
             done: asyncio.Future[ChargingAnswer] = asyncio.get_running_loop().create_future()
             used = (Quantity(UnitKind.SECONDS, seconds),) if number else None
@@ -76,9 +78,9 @@ class World:
                 session_key=f"gy:{name}-{seconds}",
                 request_number=number,
                 identities=(f"name:{name}",),
-                service="voice",
+                service="voice" if group < 0 else "data",
                 event_at_ms=now_ms(),
-                groups=(GroupRequest(GroupKey(), wanted, used),),
+                groups=(GroupRequest(GroupKey(group), wanted, used),),
                 destination=destination,
                 fingerprint=number,
                 whereabouts=network,
@@ -232,6 +234,26 @@ async def test_a_record_is_rated_anew_from_where_it_came(world: World) -> None:
     world.deck.write_text(text + line, encoding="utf-8")
     (found,) = (await world.preview()).lines
     assert (found.cost_before * 100 // EUR, found.cost_after * 100 // EUR) == (20, 40)
+
+
+async def test_3_8_what_volume_gave_back_is_rated_anew_too(world: World) -> None:
+    """[R] 90 s of a month at 0.01, since there were more than 60: 0.015 for each of them is 0.45 more, however it was paid."""
+    for seconds in (50, 40):
+        await world.call("bob", seconds, group=55)
+    await world.flush()
+    assert (await world.balances())["bob"] == 900
+    plan = world.config.parent / "rateplans" / "test-eur.toml"
+    text = plan.read_text(encoding="utf-8")
+    head, name, rest = text.partition('name = "Test volume"')
+    assert name
+    rest = rest.replace('rate = "0.02"', 'rate = "0.03"', 1).replace('rate = "0.01"', 'rate = "0.015"', 1)
+    plan.write_text(head + name + rest, encoding="utf-8")
+    found = await world.preview()
+    assert len(found.lines) == 2
+    await world.settle(found.run_id)
+    await world.flush()
+    assert (await world.balances())["bob"] == 855
+    assert (await world.preview()).run_id == ""
 
 
 async def test_a_record_is_rated_anew_by_its_own_plan(world: World) -> None:

@@ -19,7 +19,7 @@ from ocs.rating.price import Price, cost_of
 from tests.scenario.table import Table
 from tests.scenario.world import Clock, World, amount
 
-TARIFF_NAMES = ["T1", "T2", "T3", "falling", "rising", "going-on", "anew"]
+TARIFF_NAMES = ["T1", "T2", "T3", "falling", "rising", "volume", "packs", "valley", "going-on", "anew"]
 
 steps = st.lists(
     st.one_of(
@@ -77,8 +77,8 @@ async def _play(traffic: list[tuple[str, int, object]]) -> None:
     ]
     booked, reserved, _ = await world.figures()
     assert (reserved, (await world.units())[1], (await world.counts())[1]) == (0, 0, 0)
-    packages = sum(change.amount for entry in entries if entry.kind == "package" for change in entry.changes)
-    assert booked == run.deposited + packages - sum(cost for _, _, cost in prices)
+    others = sum(change.amount for entry in entries if entry.kind in {"package", "tier"} for change in entry.changes)
+    assert booked == run.deposited + others - sum(cost for _, _, cost in prices)
     assert all(cost == cost_of(price, used) for price, used, cost in prices)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 import msgspec
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
@@ -16,7 +16,7 @@ from ocs.charging.request import ChargingStatus, GroupKey, Quantity
 from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, decode_session, encode_session
 from ocs.rating.price import Price, Tariff, cost_of
 from ocs.rating.pricing import over_period
-from ocs.rating.terms import Period, Terms, Tier, with_terms
+from ocs.rating.terms import Period, Terms, Tier, Tiering, with_terms
 from ocs.rating.units import UnitKind
 
 NOW_MS = 1_790_000_000_000
@@ -26,10 +26,15 @@ MONTH = Period("c", "month", "UTC")
 
 @st.composite
 def prices(draw: st.DrawFn) -> Price:
-    """Up to four tiers over a month, and increments of one to some seconds."""
+    """Up to four tiers over a month, whatever their rates and fees or for volume, and increments of one to some seconds."""
+    is_volume = draw(st.booleans())
     rates = draw(st.lists(st.integers(0, 3), min_size=1, max_size=4))
+    if is_volume:
+        rates, fees = sorted(rates, reverse=True), [draw(st.sampled_from([0, 7]))] * len(rates)
+    else:
+        fees = [draw(st.sampled_from([0, 0, 7])) for _ in rates]
     ends = list(accumulate(draw(st.sampled_from([20, 30, 45])) for _ in rates[1:]))
-    tiers = tuple(Tier(end, rate) for end, rate in zip([*ends, 0], rates, strict=True))
+    tiers = tuple(Tier(end, rate, fee) for end, rate, fee in zip([*ends, 0], rates, fees, strict=True))
     plain = Price(
         UnitKind.SECONDS,
         setup=draw(st.integers(0, 5)),
@@ -39,8 +44,9 @@ def prices(draw: st.DrawFn) -> Price:
         next_rate=rates[0],
         per=1,
     )
-    price, problems = over_period(with_terms(plain, Terms(tiers=tiers)), MONTH)
-    assume(not problems)
+    tiering = Tiering.VOLUME if is_volume else Tiering.GRADUATED
+    price, problems = over_period(with_terms(plain, Terms(tiers=tiers, tiering=tiering)), MONTH)
+    assert not problems
     return price
 
 
@@ -79,7 +85,7 @@ def test_94_4_sessions_at_once_fill_the_tiers_in_order_and_overdraw_nothing(
             state = begun
         states[name] = state
         assert available(account, NOW_MS) >= 0
-        _check(account, [*states.values(), *ended])
+        _check(account, balance, [*states.values(), *ended])
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(account), type=Account) == account
     session = CreditSession(
         "A",
@@ -101,10 +107,10 @@ def test_94_4_sessions_at_once_fill_the_tiers_in_order_and_overdraw_nothing(
     assert decode_session(encode_session(session)) == session
 
 
-def _check(account: Account, states: list[GroupState]) -> None:
-    assert account.buckets[0].balance + sum(state.cost for state in states) >= 0
+def _check(account: Account, balance: int, states: list[GroupState]) -> None:
+    cost, counters = sum(state.cost for state in states), account.extras.counters if account.extras is not None else ()
+    assert account.buckets[0].balance == balance - cost + sum(counter.given_back for counter in counters)
     assert all(state.cost == cost_of(state.tariff.price, state.used) for state in states)
-    counters = account.extras.counters if account.extras is not None else ()
     assert sum(counter.used for counter in counters) == sum(h.amount for s in states for h in s.unit_debits)
     assert sum(counter.reserved for counter in counters) == sum(h.amount for s in states for h in s.unit_reservation)
     for counter in counters:
@@ -113,9 +119,12 @@ def _check(account: Account, states: list[GroupState]) -> None:
         assert isinstance(price.terms, Terms)
         rates = [tier.rate for tier in price.terms.tiers]
         setups = sum(price.setup for state in states if state.used)
-        assert sum(state.cost for state in states) == setups + sum(
-            tier.used * rate for tier, rate in zip(counter.tiers, rates, strict=True)
-        )
-        if rates == sorted(rates, reverse=True):  # nothing is kept, so the count alone decides
+        fees = sum(tier.fee for tier, places in zip(price.terms.tiers, counter.tiers, strict=True) if places.used)
+        if price.terms.tiering is Tiering.VOLUME:  # all that was counted has the price of the tier that it reaches
+            used = counter.used * rates[max((at for at, tier in enumerate(counter.tiers) if tier.used), default=0)]
+        else:
+            used = sum(tier.used * rate for tier, rate in zip(counter.tiers, rates, strict=True))
+        assert cost - counter.given_back == setups + fees + used
+        if not fees and rates == sorted(rates, reverse=True):  # nothing is kept, so the count alone decides
             full = [tier.used == tier.size for tier in counter.tiers]
             assert full == sorted(full, reverse=True)

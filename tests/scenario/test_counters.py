@@ -1,7 +1,8 @@
 """Tiers over a month, counted in the account: what one session uses makes the next one dearer or cheaper.
 
 "falling": the first 60 s of the month cost 0.02 each, all further ones 0.01. "rising": the first 60 s cost nothing, all
-further ones 0.01. C is what is counted in the month, K what is kept for grants that are out.
+further ones 0.01. "volume": the first 60 s cost 0.02 each, but once there are more all of them cost 0.01. "packs": 1.00 for the
+first 60 s, 0.50 for the next 60 s, then 0.01 each. "valley": 30 s at 0.02, 30 s at 0.01, then 0.03. C is what is counted in the month, K what is kept for grants that are out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 
 import pytest
 
+from balance.account import MAIN_BUCKET
 from ocs.charging.request import ChargingRequest, ChargingStatus, EventAction, RequestKind
 from ocs.rating.explain import explain
 from ocs.rating.load import load_currencies
@@ -74,6 +76,59 @@ COUNTERS = {
         U s1 used 30 ask        -> CREDIT_LIMIT_REACHED | B 0 C 60 K 0
         T s1 used 0             -> ok
         I s2 rising ask         -> CREDIT_LIMIT_REACHED
+    """,
+    "3.8 volume: the second that reaches the next tier makes the whole month cheaper": """
+        balance 10.00
+        I s1 volume ask         -> 30       | R 0.60 C 0
+        U s1 used 30 ask        -> 30       | B 9.40 R 0.60 C 30
+        T s1 used 30            -> ok       | B 8.80 R 0 C 60        #  the end of a tier belongs to it
+        I s2 volume ask         -> 30       | R 0.30
+        U s2 used 1 ask         -> 30       | B 9.39 R 0.30 C 61     #  0.60 comes back: 61 s at 0.01
+        T s2 used 9             -> ok       | B 9.30 R 0 C 70
+    """,
+    "3.8 volume: what comes back is there for the grant of the same request": """
+        balance 1.20
+        I s1 volume ask         -> 30
+        U s1 used 30 ask        -> 30 final | B 0.60 R 0.60 C 30     #  no grant counts on what may come back
+        T s1 used 30            -> ok       | B 0 R 0 C 60
+        I s2 volume ask         -> CREDIT_LIMIT_REACHED
+        top-up 0.01
+        I s3 volume ask         -> 1 final  | R 0.01
+        U s3 used 1 ask         -> 30       | B 0.60 R 0.30 C 61
+        T s3 used 0             -> ok       | B 0.60 R 0
+    """,
+    "3.8 volume: two sessions at once are given the difference once": """
+        balance 10.00
+        I s1 volume ask         -> 30       | R 0.60
+        I s2 volume ask         -> 30       | R 1.20
+        I s3 volume ask         -> 30       | R 1.80
+        T s1 used 30            -> ok       | B 9.40 C 30
+        T s2 used 30            -> ok       | B 8.80 C 60
+        T s3 used 30            -> ok       | B 9.10 R 0 C 90        #  90 s at 0.01
+    """,
+    "3.8 a tier's fee is due once in the month, and set aside by all who may be the first": """
+        balance 1.60
+        I s1 packs ask          -> 30       | R 1.00 K 30
+        I s2 packs ask          -> CREDIT_LIMIT_REACHED              #  nobody has paid it yet
+        U s1 used 30 ask        -> 30       | B 0.60 R 0 C 30 K 30
+        I s2 packs ask          -> 30       | R 0.50 K 60            #  the rest of the first pack is promised to s1
+        U s1 used 30 ask        -> CREDIT_LIMIT_REACHED | B 0.60 C 60 K 30
+        T s2 used 10            -> ok       | B 0.10 R 0 C 70 K 0
+        I s3 packs ask          -> 30       | R 0 K 30
+        U s3 used 30 ask        -> 30 final | B 0.10 C 100           #  20 s of the pack, 10 s at 0.01
+        T s3 used 30            -> ok       | B 0 R 0 C 130
+        T s1 used 0             -> ok
+    """,
+    "4 a place that is given back may be dearer: that is set aside as well": """
+        balance 0.90
+        I s1 valley ask         -> 30       | R 0.60 K 30
+        I s2 valley ask         -> 15 final | R 0.90 K 45            #  at 0.01, but the places of s1 cost 0.02
+        T s1 used 0             -> ok       | R 0.30 K 15
+        I s3 T1 ask             -> 30       | R 0.60
+        I s4 T1 ask             -> 30 final | R 0.90
+        T s2 used 15            -> ok       | B 0.60 R 0.60 C 15 K 0
+        T s3 used 0             -> ok
+        T s4 used 0             -> ok       | B 0.60 R 0
     """,
     "12 a repeated report is counted once": """
         balance 10.00
@@ -147,6 +202,30 @@ async def test_94_the_record_says_where_the_use_lay(world: World) -> None:
         "1.30 EUR in all",
     ]
     assert "counted in the month: 70 s before, 75 s after" in explain(second.price, 5, second.cost, currency)
+
+
+async def test_3_8_what_comes_back_is_an_entry_of_its_own(world: World) -> None:
+    """The records keep the price at which the units were sold; the journal says what the tier that was reached gives back."""
+    await Table(world).play(COUNTERS["3.8 volume: the second that reaches the next tier makes the whole month cheaper"])
+    entries = await world.entries()
+    (back,) = [entry for entry in entries if entry.kind == "tier"]
+    assert [(hold.bucket_id, hold.amount) for hold in back.changes] == [(MAIN_BUCKET, amount("0.60"))]
+    assert back.reason == "'Test volume' has come to 61: all that was counted is in tier 2"
+    assert back.reference == "gy:s2"
+    groups = [group for entry in entries if entry.cdr is not None for group in entry.cdr.groups]
+    assert [(group.used, group.cost) for group in groups] == [(60, amount("1.20")), (10, amount("0.10"))]
+
+
+async def test_3_8_a_record_says_which_fees_of_tiers_it_paid(world: World) -> None:
+    """Only who opened the pack has paid for it."""
+    await Table(world).play(
+        COUNTERS["3.8 a tier's fee is due once in the month, and set aside by all who may be the first"]
+    )
+    currency = load_currencies(CONFIG / "currencies.toml")["EUR"]
+    groups = [group for entry in await world.entries() if entry.cdr is not None for group in entry.cdr.groups]
+    assert [cost_of(each.price, each.used) for each in groups] == [each.cost for each in groups]
+    words = [line for each in groups for line in explain(each.price, each.used, each.cost, currency) if "fee" in line]
+    assert words == ["0.50 EUR fee of tier 2 of the month", "1.00 EUR fee of tier 1 of the month"]
 
 
 async def test_94_the_client_is_back_when_the_month_ends(world: World) -> None:

@@ -7,6 +7,7 @@ from msgspec import structs
 
 from balance.money import Currency, parse_amount
 from ocs.rating.build import LoadResult, build
+from ocs.rating.charge import owed_by
 from ocs.rating.explain import explain
 from ocs.rating.price import Price, cost_of, held_for, is_free, units_within
 from ocs.rating.terms import Tariff, as_used, terms_of, with_terms
@@ -208,6 +209,7 @@ def test_columns_of_tiers_that_contradict(deck: str, lines: str, said: str) -> N
 
 
 OVER_MONTH = 'tiers_over = "month"\n'
+OVER_VOLUME = OVER_MONTH + 'tiering = "volume"\n'
 ZONE = 'time_zone = "Europe/Berlin"\n'
 
 
@@ -217,21 +219,28 @@ ZONE = 'time_zone = "Europe/Berlin"\n'
         ("", OVER_MONTH + GRADUATED, "tariffs.tiers_over", "by which clock"),
         ('time_zone = "Europe/Berlinn"\n', OVER_MONTH + GRADUATED, "time_zone", "no time zone"),
         (ZONE, OVER_MONTH + 'rate = "1"\n', "tariffs.tiers_over", "without tiers"),
-        (ZONE, OVER_MONTH + 'deck = "d"', "tariffs.tiers_over", "go over one call"),
+        (ZONE, OVER_MONTH + 'deck = "d"', "tariffs.tiers_over", "has no tiers"),
+        (ZONE, OVER_MONTH + 'deck = "gap"', "rate>600", "all tiers of a period count together"),
         (ZONE, 'counter = "c"\n' + GRADUATED, "tariffs.counter", "without a period"),
-        (ZONE, OVER_MONTH + 'tiering = "volume"\n' + GRADUATED, "tariffs.tiering", "paid already"),
-        (ZONE, OVER_MONTH + PACKAGE, "tariffs.tiers.fee", "one use"),
         (
             ZONE,
-            OVER_MONTH + tiers(("60", "3", ""), ("120", "5", ""), ("", "2", "")),
+            OVER_VOLUME + tiers(("60", "1", ""), ("", "2", "")),
             "tariffs.tiers.rate",
-            "a dearer one follows",
+            "paid already",
         ),
+        (ZONE, OVER_VOLUME + PACKAGE.replace("0.10", "0"), "tariffs.tiers.fee", "another one than in the tier before"),
+        (ZONE, OVER_VOLUME + 'minimum_charge = "1"\n' + GRADUATED, "tariffs.minimum_charge", "given back"),
+        (ZONE, OVER_VOLUME + "free_units = 5\n" + GRADUATED, "tariffs.free_units", "given back"),
     ],
 )
 def test_94_tiers_over_a_period_have_faults_of_their_own(head: str, lines: str, field: str, words: str) -> None:
     """What cannot be counted, or cannot be promised to several sessions at once, is said with its place and its cure."""
-    faults = load(lines, "minute", {"decks/d.csv": "prefix,destination,rate\n49,Germany,1\n"}, head=head).faults
+    decks = {
+        "decks/d.csv": "prefix,destination,rate\n49,Germany,1\n",
+        "decks/gap.csv": "prefix,destination,rate,rate>60,rate>600\n49,Germany,1,2,3\n44,Britain,1,2,\n",
+    }
+    used = {name: text for name, text in decks.items() if name[6:-4] in lines.split('"')}
+    faults = load(lines, "minute", used, head=head).faults
     assert [(fault.field, bool(fault.cure)) for fault in faults] == [(field, True)]
     assert words in faults[0].message
 
@@ -246,6 +255,61 @@ def test_94_a_book_prices_a_period_without_other_use() -> None:
     assert "0.12 EUR 60 s at 0.12 EUR per minute, tier 1 of the month" in explain(
         over_month, 90, cost_of(over_month, 90), CURRENCY
     )
+
+
+VOLUME = (
+    OVER_MONTH
+    + 'tiering = "volume"\nround_to = "0.01"\ntax = "20 %"\ntax_included = false\n'
+    + tiers(("60", "0.12", ""), ("", "0.06", ""))
+)
+
+
+def test_3_8_a_book_prices_volume_over_a_month_as_of_one_call() -> None:
+    """Asked without an account, all units have the price of the tier that they reach."""
+    over_month = tariff(VOLUME, "minute", head=ZONE)
+    of_a_call = tariff(VOLUME.replace(OVER_MONTH, ""), "minute")
+    for seconds in (0, 1, 59, 60, 61, 600):
+        assert cost_of(over_month, seconds) == cost_of(of_a_call, seconds)
+        assert held_for(over_month, seconds) == held_for(of_a_call, seconds)
+
+
+@pytest.mark.parametrize(
+    ("laid", "owed"),
+    [
+        ((), ()),
+        ((60,), ("0",)),
+        ((60, 40), ("0", "0.072")),  # 60 s were 0.06 dearer a minute, and so is the tax on them
+        ((50, 0), ("0", "0.06")),  # 0.05 and its tax; what is owed is kept until the tier is reached
+        ((57, 0), ("0", "0.06")),  # 0.057: rounded down to the cents of the plan, as the use was rounded up
+    ],
+)
+def test_3_8_what_a_tier_for_volume_gives_back(laid: tuple[int, ...], owed: tuple[str, ...]) -> None:
+    """The step between the prices, for the units before it, in the digits and with the tax of the price."""
+    price = tariff(VOLUME, "minute", head=ZONE)
+    period = terms_of(price).period
+    assert period is not None
+    used = with_terms(price, structs.replace(terms_of(price), period=structs.replace(period, laid=laid)))
+    assert owed_by(used) == tuple(map(eur, owed))
+
+
+def test_3_8_equal_fees_of_tiers_for_volume_are_due_once() -> None:
+    """The fee of the tier that is reached takes the place of the one before: it is paid with the first unit."""
+    lines = OVER_MONTH + 'tiering = "volume"\n' + tiers(("60", "0.12", "2"), ("", "0.06", "2"))
+    price = tariff(lines, "minute", head=ZONE)
+    assert [tier.fee for tier in terms_of(price).tiers] == [eur("2"), 0]
+
+
+@pytest.mark.parametrize(("number", "costs"), [("4930", {60: "0.12", 90: "0.15"}), ("44", {60: "0.10", 90: "0.15"})])
+def test_94_tiers_of_a_deck_over_a_month(number: str, costs: dict[int, str]) -> None:
+    """The lines of a deck have one count: their own prices, and each tier's end for all of them. 44 has no tiers."""
+    deck = "prefix,destination,rate,rate>60\n49,Germany,0.12,0.06\n44,Britain,0.10,\n"
+    result = load(OVER_MONTH + 'deck = "d"', "minute", {"decks/d.csv": deck}, head=ZONE)
+    assert result.book is not None, result.faults
+    found = result.book.tariff_for("p", "x", -1, (), number, 0)
+    assert isinstance(found, Tariff)
+    assert {units: cost_of(found.price, units) for units in costs} == {u: eur(cost) for u, cost in costs.items()}
+    period = terms_of(found.price).period
+    assert (period.counter if period else "") == ("X" if number == "4930" else "")
 
 
 def test_94_a_use_is_priced_anew_where_it_lay() -> None:

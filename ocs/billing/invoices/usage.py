@@ -20,7 +20,7 @@ from ocs.billing.moments import milliseconds, moment
 from ocs.rating.units import UnitKind
 
 UNITS: Final = {UnitKind.SECONDS: "s", UnitKind.OCTETS: "octets", UnitKind.EVENTS: "events"}
-ADJUSTED: Final = ("adjustment", "refund", "package")
+ADJUSTED: Final = ("adjustment", "refund", "package", "tier")
 
 SPAN: Final = """
     SELECT coalesce(max(entry_number), $2) AS last, count(*) AS entries FROM journal

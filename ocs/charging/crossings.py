@@ -1,0 +1,71 @@
+"""What a decision has passed in its account's counters, as entries of the journal: told once, in the posting that passes it.
+
+A cap, or its warning, is only told. A tier for volume that is reached makes what was used before cheaper: that money is in
+the main bucket already, and its entry says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from msgspec import structs
+
+from balance.account import MAIN_BUCKET, Account, Counter, Extras, Hold, with_entry_number
+from balance.counters import counter_of
+from balance.money import Amount
+from ocs.charging.cdr import JournalEntry
+from ocs.charging.decision import Decision
+
+AnswerT = TypeVar("AnswerT")
+
+
+def with_crossings(before: Account, decision: Decision[AnswerT], now_ms: int, reference: str) -> Decision[AnswerT]:
+    """The same decision with an entry for everything that it has passed; asked where an account has extras after it."""
+    account, entries = decision.account, []
+    extras = account.extras
+    if extras is None or before.extras is extras:
+        return decision
+    passed = [("cap", 0, reason) for reason in _caps(before, extras)]
+    passed += [("tier", back, reason) for back, reason in _tiers(before, extras)]
+    for kind, amount, reason in passed:
+        account = with_entry_number(account, account.entry_number + 1)
+        changes = (Hold(MAIN_BUCKET, amount),) if amount else ()
+        entries.append(
+            JournalEntry(
+                account.account_id,
+                account.entry_number,
+                now_ms,
+                kind,
+                account.currency,
+                changes,
+                reference,
+                reason=reason,
+            )
+        )
+    if not entries:
+        return decision
+    return structs.replace(decision, account=account, entries=(*decision.entries, *entries))
+
+
+def _caps(before: Account, extras: Extras) -> Iterator[str]:
+    for cap in extras.caps:
+        for counter in extras.counters:
+            if counter.counter_id == cap.counter_id:
+                spent = _known(before, counter).used
+                for percent in sorted({cap.warn_percent, 100} - {0}):
+                    if spent * 100 < cap.most * percent <= counter.used * 100:
+                        yield f"{percent} % of the cap {cap.name!r} are spent"
+
+
+def _tiers(before: Account, extras: Extras) -> Iterator[tuple[Amount, str]]:
+    for counter in extras.counters:
+        back = counter.given_back - _known(before, counter).given_back
+        if back:
+            reached = max(at for at, tier in enumerate(counter.tiers, start=1) if tier.used)
+            yield back, f"{counter.counter_id!r} has come to {counter.used}: all that was counted is in tier {reached}"
+
+
+def _known(before: Account, counter: Counter) -> Counter:
+    """The counter as it was; empty before its first use."""
+    return counter_of(before, counter.slot) or structs.replace(counter, tiers=())
