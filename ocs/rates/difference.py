@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Version
-from ocs.rating.origins import EVERYWHERE, NOWHERE, Origin, OriginRule
+from ocs.rating.origins import EVERYWHERE, OriginRule
 from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
 from ocs.rating.tariffs import CodeTable, DeckRate, FlatRate, LayeredRate, Offer, RateSource, RatingFault, by_origin
@@ -58,7 +58,7 @@ class Change(msgspec.Struct, frozen=True):
     from_ms: int
     to_ms: int = FOREVER_MS
     moved_from_ms: int = -1  # of a date change: when it was to be
-    origin: str = ""  # for uses from there alone, as decks write it
+    origin: str = ""  # for uses from there, or numbers of this length, alone
 
 
 class TariffKey(NamedTuple):
@@ -84,28 +84,28 @@ _NOTHING: Final = Quote(RatingFault.NO_DESTINATION, "", "")
 
 
 class _Side:
-    """One version of what a plan has for something, over time, for uses from somewhere."""
+    """One version of what a plan has for something, over time, for the uses that a rule describes."""
 
-    def __init__(self, timeline: Timeline, at_ms: int, origin: Origin) -> None:
+    def __init__(self, timeline: Timeline, at_ms: int, rule: OriginRule = EVERYWHERE) -> None:
         self._timeline = tuple(version for version in timeline if at_ms < version.to_ms)
         self._at_ms = at_ms
-        self._origin = origin
+        self._origin, self._length = rule.example, rule.digits_min
         layers = (layer for version in self._timeline for layer in version.what.layers(at_ms))
         self._layers = list({id(layer): layer for layer in layers}.values())
 
     def tables(self) -> Iterator[CodeTable]:
         return (layer.codes for layer in self._layers if isinstance(layer, DeckRate))
 
-    def prefixes(self, origin: str) -> Iterator[str]:
-        """List the prefixes that have lines for an origin; without one, all of them and the price for all numbers."""
+    def prefixes(self, rule: OriginRule) -> Iterator[str]:
+        """List the prefixes that have lines of a rule; of none, all of them and the price for all numbers."""
         for layer in self._layers:
             if not isinstance(layer, DeckRate):
-                yield from () if origin else ("",)
+                yield from () if rule.label else ("",)
                 continue
             index = layer.codes.index
             for prefix, versions in index.entries():
-                if not origin or (
-                    index.has_origins and any(index.rules(prefix)[each.what].text == origin for each in versions)
+                if not rule.label or (
+                    index.has_origins and any(index.rules(prefix)[each.what].label == rule.label for each in versions)
                 ):
                     yield prefix
 
@@ -115,11 +115,11 @@ class _Side:
         if isinstance(source, FlatRate):
             return Quote(source.only.price, "", source.only.name)
         if isinstance(source, LayeredRate):
-            return _quote_of(source.offer(prefix, at_ms, self._origin), prefix)
+            return _quote_of(source.offer(prefix, at_ms, self._origin, self._length), prefix)
         if not isinstance(source, DeckRate):
             return _NOTHING
         codes = source.codes
-        row, _ = codes.index.find(prefix, at_ms, self._origin)
+        row, _ = codes.index.find_for(prefix, at_ms, self._origin, self._length)
         if row < 0:
             return _NOTHING
         name = codes.destinations[codes.destination_of[row]]
@@ -152,19 +152,19 @@ def compare_timelines(old: Timeline, new: Timeline, at_ms: int) -> tuple[list[Ch
     changes: list[Change] = []
     unchanged = 0
     for rule in (EVERYWHERE, *_rules(old, new, at_ms)):
-        before, after = (_Side(timeline, at_ms, rule.example) for timeline in (old, new))
-        prefixes = sorted({*before.prefixes(rule.text), *after.prefixes(rule.text)})
+        before, after = (_Side(timeline, at_ms, rule) for timeline in (old, new))
+        prefixes = sorted({*before.prefixes(rule), *after.prefixes(rule)})
         for prefix in prefixes:
             found = _changes_of(prefix, before, after, at_ms)
-            changes += [msgspec.structs.replace(each, origin=rule.text) for each in found] if rule.text else found
+            changes += [msgspec.structs.replace(each, origin=rule.label) for each in found] if rule.label else found
             unchanged += not found
     return changes, unchanged
 
 
 def _rules(old: Timeline, new: Timeline, at_ms: int) -> list[OriginRule]:
-    """List the origins that lines of the decks are for."""
-    tables = (codes for timeline in (old, new) for codes in _Side(timeline, at_ms, NOWHERE).tables())
-    return list(dict.fromkeys(rule for codes in tables for rule in codes.index.origin_rules if rule.text))
+    """List the origins, and the lengths of numbers, that lines of the decks are for."""
+    tables = (codes for timeline in (old, new) for codes in _Side(timeline, at_ms).tables())
+    return list(dict.fromkeys(rule for codes in tables for rule in codes.index.origin_rules if rule.label))
 
 
 def _changes_of(prefix: str, before: _Side, after: _Side, at_ms: int) -> list[Change]:

@@ -13,7 +13,7 @@ from ocs.rates.sheets.supplier import SUPPLIERS, read_supplier
 from ocs.rating.build import LoadResult
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Version
 from ocs.rating.faults import ConfigFault, FaultList
-from ocs.rating.origins import NOWHERE
+from ocs.rating.origins import ANY_LENGTH, NOWHERE
 from ocs.rating.prefixes import Versions
 from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import RateBook
@@ -94,8 +94,8 @@ def _later_in_layers(source: RateSource, now_ms: int) -> Iterator[ConfigFault]:
         return
     deck, codes = source.upper, source.upper.codes
     for prefix, row in codes.index.future_prefixes(now_ms):
-        price, (shorter, _) = deck.price_of_row(row), codes.index.find(prefix[:-1], now_ms)
-        now = source.offer(prefix, now_ms, NOWHERE).answer if shorter < 0 else None
+        price, (shorter, _) = deck.price_of_row(row), codes.index.find_for(prefix[:-1], now_ms)
+        now = source.offer(prefix, now_ms, NOWHERE, ANY_LENGTH).answer if shorter < 0 else None
         if isinstance(price, Price) and isinstance(now, Tariff) and now.price.next_rate < price.next_rate:
             message = f"{prefix} is not in force yet; until then the cheaper {now.source} applies"
             cure = "add a line for now, or forbid the prefix until then"
@@ -163,11 +163,11 @@ class _DeckLint:
         return self._codes.destinations[self._codes.destination_of[row]]
 
     def _by_origin(self, prefix: str, versions: Versions) -> list[Versions]:
-        """Lines of a prefix follow each other for the same origin only."""
+        """Lines of a prefix follow each other for the same origin and length only."""
         rules = self._codes.index.rules(prefix)
         found: dict[str, list[Version[int]]] = {}
         for version in versions:
-            found.setdefault(rules[version.what].text, []).append(version)
+            found.setdefault(rules[version.what].label, []).append(version)
         return [tuple(alike) for alike in found.values()]
 
     def _gaps(self, prefix: str, versions: Versions) -> None:
@@ -177,13 +177,13 @@ class _DeckLint:
                 self._gap(prefix, earlier.what, earlier.to_ms, later.from_ms)
         last = versions[-1]
         if last.to_ms != FOREVER_MS and not isinstance(self._source.price_of_row(last.what), RatingFault):
-            shorter, _ = self._codes.index.find(prefix[:-1], last.to_ms)
+            shorter, _ = self._codes.index.find_for(prefix[:-1], last.to_ms)
             if shorter >= 0 and isinstance(self._source.price_of_row(shorter), Price):
                 self._gap(prefix, last.what, last.to_ms, FOREVER_MS)
 
     def _gap(self, prefix: str, row: int, from_ms: int, to_ms: int) -> None:
         until = "" if to_ms == FOREVER_MS else f" until {moment_text(to_ms)}"
-        shorter, _ = self._codes.index.find(prefix[:-1], from_ms)
+        shorter, _ = self._codes.index.find_for(prefix[:-1], from_ms)
         answers = (
             f"line {self._codes.line_of[shorter]} ({prefix[: self._codes.length_of[shorter]]})"
             if shorter >= 0

@@ -15,7 +15,7 @@ from balance.money import Currency
 from ocs.rates.moments import moment_text
 from ocs.rates.wording import FAULT_WORDS, increment_text, rate_text
 from ocs.rating.dated import FOREVER_MS, Version
-from ocs.rating.origins import NOWHERE, Origin
+from ocs.rating.origins import NOWHERE, Origin, length_text
 from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, RateBook, Timeline
 from ocs.rating.tariffs import DeckRate, RateSource, RatingFault, by_origin
@@ -57,6 +57,7 @@ class Candidate(msgspec.Struct, frozen=True):
     outcome: str
     is_chosen: bool = False
     origin: str = ""
+    length: str = ""
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -177,8 +178,12 @@ def _candidates(source: DeckRate, query: Query, currency: Currency, won: str) ->
                 outcome = _not_now(version.from_ms, version.to_ms, query.at_ms)
             elif rule.text and rule.rank(query.origin) < 0:
                 outcome = "for another origin"
+            elif not rule.is_as_long(len(query.number)):
+                outcome = f"for numbers of {length_text(rule)} digits; this has {len(query.number)}"
             elif prefix == winner and row != chosen:
-                outcome = "a more specific origin goes first"
+                is_by_length = rules[chosen].text == rule.text
+                which = "line for numbers of this length" if is_by_length else "more specific origin"
+                outcome = f"a {which} goes first"
             else:
                 outcome = _outcome(price, winner if row != chosen else "")
             line = f"{codes.file}:{codes.line_of[row]}"
@@ -196,6 +201,7 @@ def _candidates(source: DeckRate, query: Query, currency: Currency, won: str) ->
                 outcome=outcome,
                 is_chosen=is_chosen,
                 origin=rule.text,
+                length=length_text(rule),
             )
 
 

@@ -210,7 +210,7 @@ class _Build:
         codes = deck.codes
         warnings = self._warnings.setdefault(codes.file, FaultList(codes.file))
         for prefix, row in codes.index.future_prefixes(self._now_ms) if deck.prices else ():
-            shorter, _ = codes.index.find(prefix[:-1], self._now_ms)
+            shorter, _ = codes.index.find_for(prefix[:-1], self._now_ms)
             if shorter < 0 or BARRED in {deck.price_of[row], deck.price_of[shorter]}:
                 continue
             if deck.prices[deck.price_of[shorter]].next_rate < deck.prices[deck.price_of[row]].next_rate:

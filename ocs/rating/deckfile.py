@@ -18,7 +18,7 @@ import msgspec
 
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash
 from ocs.rating.faults import FaultList, Problem, did_you_mean
-from ocs.rating.origins import EVERYWHERE, NO_ZONES, ZONE, OriginRule, parse_rule
+from ocs.rating.origins import EVERYWHERE, NO_ZONES, ZONE, OriginRule, parse_length, parse_rule
 from ocs.rating.prefixes import KEY_DIGITS, PrefixIndexBuilder
 from ocs.rating.price import Price
 from ocs.rating.pricing import interval, over_period, priced, tiered
@@ -30,7 +30,7 @@ from ocs.rating.timetable import banded
 PREFIX_DIGITS_MAX: Final = KEY_DIGITS
 CODE_COLUMNS: Final = ("prefix", "destination", "from", "to")
 PRICE_COLUMNS: Final = (*PriceCells._fields, "forbidden")
-CHOICE_COLUMNS: Final = ("origin", "priority")
+CHOICE_COLUMNS: Final = ("origin", "priority", "length")
 DECK_COLUMNS: Final = CODE_COLUMNS + PRICE_COLUMNS + CHOICE_COLUMNS
 PRIORITY_MAX: Final = 1_000_000
 
@@ -74,7 +74,7 @@ class _Columns(NamedTuple):
     destination: int
     from_: int
     to: int
-    choice: tuple[int, int] | None  # origin and priority, where the file has one of them
+    choice: tuple[int, int, int] | None  # origin, priority and length, where the file has one of them
     price_names: tuple[str, ...]
     prices: Callable[[list[str]], tuple[str, ...]]
 
@@ -96,7 +96,7 @@ class DeckReader:
         self._prices: list[Price] = []
         self._price_of = array("I")
         self._price_read: dict[tuple[str, ...], tuple[int, list[Problem]]] = {}
-        self._choice_read: dict[tuple[str, str], tuple[OriginRule, int, list[Problem]]] = {}
+        self._choice_read: dict[tuple[str, ...], tuple[OriginRule, int, list[Problem]]] = {}
         self._interval_read: dict[tuple[str, str], tuple[int, int, list[Problem]]] = {}
 
     def read(self, text: str) -> Deck:
@@ -110,7 +110,7 @@ class DeckReader:
                 Problem(
                     "prefix",
                     f"the same prefix as in line {self._line_of[clash.earlier]}, at the same time",
-                    "remove one of them, let one begin later, or give one an origin or a higher priority",
+                    "remove one of them, let one begin later, or give one an origin, a length or a higher priority",
                 ),
             )
         codes = CodeTable(
@@ -177,7 +177,7 @@ class DeckReader:
             place["destination"],
             place["from"],
             place["to"],
-            None if set(CHOICE_COLUMNS).isdisjoint(names) else (place["origin"], place["priority"]),
+            None if set(CHOICE_COLUMNS).isdisjoint(names) else (place["origin"], place["priority"], place["length"]),
             tuple(prices),
             itemgetter(*places, len(names), len(names)),  # two empty cells: a tuple, whatever the columns
         )
@@ -186,7 +186,7 @@ class DeckReader:
         from_ms, to_ms = self._interval(line, cells[columns.from_], cells[columns.to])
         rule, priority = EVERYWHERE, 0
         if columns.choice is not None:
-            rule, priority = self._choice(line, cells[columns.choice[0]], cells[columns.choice[1]])
+            rule, priority = self._choice(line, *(cells[place] for place in columns.choice))
         price = self._price(line, columns, columns.prices(cells)) if self._template else None
         name = cells[columns.destination].strip()
         if not name:
@@ -215,10 +215,10 @@ class DeckReader:
             self._fault(line, problem)
         return found[0], found[1]
 
-    def _choice(self, line: int, origin: str, priority: str) -> tuple[OriginRule, int]:
-        found = self._choice_read.get((origin, priority))
+    def _choice(self, line: int, *written: str) -> tuple[OriginRule, int]:
+        found = self._choice_read.get(written)
         if found is None:
-            found = self._choice_read[origin, priority] = _read_choice(origin, priority.strip(), self._zones)
+            found = self._choice_read[written] = _read_choice(*map(str.strip, written), zones=self._zones)
         for problem in found[2]:
             self._fault(line, problem)
         return found[0], found[1]
@@ -291,7 +291,9 @@ def column_name(cell: str) -> str:
     return f"{name.strip().lower()}{is_tier}{end.strip()}"
 
 
-def _read_choice(origin: str, priority: str, zones: Mapping[str, OriginRule]) -> tuple[OriginRule, int, list[Problem]]:
+def _read_choice(
+    origin: str, priority: str, length: str, *, zones: Mapping[str, OriginRule]
+) -> tuple[OriginRule, int, list[Problem]]:
     problems: list[Problem] = []
     rule = EVERYWHERE
     try:
@@ -301,6 +303,12 @@ def _read_choice(origin: str, priority: str, zones: Mapping[str, OriginRule]) ->
     rank = int(priority) if priority.isascii() and priority.isdigit() else 0
     if (priority and not priority.isdigit()) or rank > PRIORITY_MAX:
         problems.append(Problem("priority", f"{priority!r} is no priority", f"0 to {PRIORITY_MAX}; the higher first"))
+    try:
+        if length:
+            digits_min, digits_max = parse_length(length)
+            rule = rule._replace(digits_min=digits_min, digits_max=digits_max)
+    except ValueError as error:
+        problems.append(Problem("length", str(error), "write how many digits: 11, 10-13, 10- or -13"))
     return rule, rank, problems
 
 

@@ -2,7 +2,7 @@
 
 A rule describes an origin by one fact, or by several that must all hold. Of the rules that do, the one with the highest
 fact in the order of ``Origin`` goes first, then the longer value, then the one with more facts. Rules by a zone come after
-all others, and no rule at all last.
+all others, and no rule at all last. A rule may be for numbers of some lengths only: of two for the same origin that goes first.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ AND: Final = "&"
 _LENGTH_BITS: Final = 8
 _LENGTH_MAX: Final = (1 << _LENGTH_BITS) - 2  # of a value: one is added, so that a fact counts however short it is
 _DIGITS_MAX: Final = 18
+ANY_LENGTH: Final = -1  # of a number that is not known whole
+LENGTH_MAX: Final = 99  # of a number without an end
 
 
 class Origin(NamedTuple):
@@ -63,11 +65,25 @@ def origin_of(number: str, trunk: str, whereabouts: str) -> Origin:
 
 
 class OriginRule(NamedTuple):
-    """``text`` as it is written; it describes an origin if all facts of one of its members hold."""
+    """``text`` as it is written; it describes an origin if all facts of one of its members hold.
+
+    Called numbers have ``digits_min`` to ``digits_max`` digits; both are 0 where any number is meant.
+    """
 
     text: str
     members: tuple[Facts, ...]
     is_by_zone: bool = False
+    digits_min: int = 0
+    digits_max: int = 0
+
+    @property
+    def label(self) -> str:
+        """Which uses it is for, in words: ``zone:EEA, 10-13 digits``."""
+        return ", ".join(filter(None, (self.text, f"{length_text(self)} digits" if self.digits_max else "")))
+
+    def is_as_long(self, length: int) -> bool:
+        """Whether a number of so many digits is meant."""
+        return not self.digits_max or length == ANY_LENGTH or self.digits_min <= length <= self.digits_max
 
     @property
     def is_by_place(self) -> bool:
@@ -150,6 +166,28 @@ def _fact(kind: int, value: str, length: int) -> Fact:
     return Fact(kind, value, (length + 1) << _LENGTH_BITS * (len(_FIELDS) - 1 - kind))
 
 
+def parse_length(text: str) -> tuple[int, int]:
+    """Read how many digits a called number has: ``11``, ``10-13``, ``10-``, ``-13``. ValueError says what is wrong."""
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    ends = (first or "1", last or (str(LENGTH_MAX) if dash else first))
+    if not (first or last) or not all(end.isascii() and end.isdigit() for end in ends):
+        raise ValueError(f"{text!r} is no length of a number")
+    digits_min, digits_max = map(int, ends)
+    if not 0 < digits_min <= digits_max <= LENGTH_MAX:
+        raise ValueError(f"{text!r} is no length that a number can have")
+    return digits_min, digits_max
+
+
+def length_text(rule: OriginRule) -> str:
+    """Write the lengths of a rule as decks do; empty for any."""
+    if not rule.digits_max:
+        return ""
+    first, last = rule.digits_min, rule.digits_max
+    if first == last:
+        return str(first)
+    return f"{first if first > 1 else ''}-{last if last < LENGTH_MAX else ''}"
+
+
 def parse_rule(text: str, zones: Mapping[str, OriginRule]) -> OriginRule:
     """Read one origin as it is written in a deck or a tariff, facts joined by ``&``; ValueError says what is wrong."""
     text = text.strip()
@@ -175,5 +213,12 @@ def _parts(text: str, zones: Mapping[str, OriginRule]) -> list[str]:
 
 
 def is_contradiction(one: OriginRule, other: OriginRule) -> bool:
-    """Tell whether an origin can be described equally well by two rules that are written differently."""
-    return one != other and one.is_by_zone is other.is_by_zone and not set(one.members).isdisjoint(other.members)
+    """Tell whether a use can be described equally well by two rules that are written differently, or by two lengths."""
+    are_as_long = bool(one.digits_max) == bool(other.digits_max) and (
+        one.digits_min <= other.digits_max and other.digits_min <= one.digits_max
+    )
+    if one == other or not are_as_long:
+        return False
+    return one.text == other.text or (
+        one.is_by_zone is other.is_by_zone and not set(one.members).isdisjoint(other.members)
+    )

@@ -18,7 +18,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Clash, Version, settle
-from ocs.rating.origins import EVERYWHERE, NO_MATCH, NOWHERE, Origin, OriginRule, is_contradiction
+from ocs.rating.origins import ANY_LENGTH, EVERYWHERE, NO_MATCH, NOWHERE, Origin, OriginRule, is_contradiction
 
 NOT_FOUND: Final = -1
 NOT_IN_FORCE: Final = -2
@@ -80,7 +80,7 @@ class PrefixIndex:
         """Find the row of the longest prefix in force, and the instant until which this answer holds.
 
         NOT_FOUND or NOT_IN_FORCE instead of a row. A shorter prefix answers for a longer one that is not in force, or
-        not for this origin: who wants to block, writes a forbidden row.
+        not for this origin or a number of this length: who wants to block, writes a forbidden row.
         """
         node = self._node(digits)
         if node == _NO_NODE:
@@ -88,7 +88,12 @@ class PrefixIndex:
         row = self._rows[node]
         if row >= 0 and at_ms >= self._settled_ms:
             return row, FOREVER_MS
-        return self._find_dated(node, at_ms, origin)
+        return self._find_dated(node, at_ms, origin, len(digits))
+
+    def find_for(self, prefix: str, at_ms: int, origin: Origin = NOWHERE, length: int = ANY_LENGTH) -> tuple[int, int]:
+        """The same for numbers that begin so and have so many digits: for comparisons and checks."""
+        node = self._node(prefix)
+        return (NOT_FOUND, FOREVER_MS) if node == _NO_NODE else self._find_dated(node, at_ms, origin, length)
 
     def as_at(self, at_ms: int) -> PrefixIndex:
         """Give the index as it is at one instant, whenever it is asked: for simulations."""
@@ -108,15 +113,16 @@ class PrefixIndex:
                 node = self._arrays.parents[node]
         return node
 
-    def _find_dated(self, node: int, at_ms: int, origin: Origin) -> tuple[int, int]:
+    def _find_dated(self, node: int, at_ms: int, origin: Origin, length: int) -> tuple[int, int]:
         until_ms = FOREVER_MS
         missing = NOT_FOUND
         while node != _NO_NODE:
             best, row, ends_ms = NO_MATCH, NOT_FOUND, FOREVER_MS
             for version, rule in self._versions_of(node):
                 rank = rule.rank(origin) if rule.members else 0
-                if rank == NO_MATCH:
+                if rank == NO_MATCH or not rule.is_as_long(length):
                     continue
+                rank = 2 * rank + bool(rule.digits_max)
                 missing = NOT_IN_FORCE
                 if version.from_ms > at_ms:
                     until_ms = min(until_ms, version.from_ms)
@@ -250,7 +256,7 @@ class PrefixIndexBuilder:
         return row not in self._to_ms and row not in self._rules and self._from_ms[row] <= self._now_ms
 
     def _settle(self, rows: list[int], clashes: list[Clash[int]]) -> Versions:
-        """Settle the rows of one prefix, those of each origin for themselves."""
+        """Settle the rows of one prefix, those of each origin and length for themselves."""
         by_rule: dict[OriginRule, list[int]] = {}
         for row in rows:
             by_rule.setdefault(self._rules.get(row, EVERYWHERE), []).append(row)
@@ -269,7 +275,7 @@ class PrefixIndexBuilder:
         return tuple(found)
 
     def _contradictions(self, found: list[Version[int]]) -> list[Clash[int]]:
-        """Find rows of two zones that share a member, begin at the same instant and have the same priority."""
+        """Find rows of two zones that share a member, or of two lengths, that begin at one instant with one priority."""
         clashes: list[Clash[int]] = []
         ranks = groupby(found, key=lambda version: (version.from_ms, self._priorities.get(version.what, 0)))
         for _, group in ranks:

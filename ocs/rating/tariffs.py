@@ -54,8 +54,11 @@ class RateSource(Protocol):
     def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
         """Give the tariff for a destination at an instant, for a use that comes from somewhere."""
 
-    def offer(self, destination: str, at_ms: int, origin: Origin) -> Offer:
-        """The same, to be compared with what lies above or below."""
+    def offer(self, destination: str, at_ms: int, origin: Origin, length: int | None = None) -> Offer:
+        """The same, to be compared with what lies above or below.
+
+        With a ``length`` it is for numbers that begin so and have so many digits: for comparisons and checks.
+        """
 
     def layers(self, at_ms: int) -> list[FlatRate | DeckRate]:
         """Everything that may have an answer from an instant on, what goes first at equal length before the rest."""
@@ -97,7 +100,13 @@ class FlatRate:
         """The name of the entry."""
         return self._tariff.name
 
-    def offer(self, destination: str, at_ms: int, origin: Origin) -> Offer:
+    def offer(
+        self,
+        destination: str,
+        at_ms: int,
+        origin: Origin,
+        length: int | None = None,  # noqa: ARG002 - one for all
+    ) -> Offer:
         """One price is for every destination, and for none in particular."""
         return Offer(0, self.tariff(destination, at_ms, origin), FOREVER_MS)
 
@@ -168,14 +177,14 @@ class OriginRate:
         offer = self.offer(destination, at_ms, origin)
         return ending(offer.answer, offer.until_ms)
 
-    def offer(self, destination: str, at_ms: int, origin: Origin) -> Offer:
+    def offer(self, destination: str, at_ms: int, origin: Origin, length: int | None = None) -> Offer:
         """The offer of the tariff that the origin has."""
         ranked = sorted(((rule.rank(origin), at) for at, (rule, _) in enumerate(self.choices)), reverse=True)
         timelines = [self.choices[at][1] for rank, at in ranked if rank >= 0]
         for timeline in (*timelines, self.otherwise):
             for from_ms, to_ms, source in timeline:
                 if from_ms <= at_ms < to_ms:
-                    offer = source.offer(destination, at_ms, origin)
+                    offer = source.offer(destination, at_ms, origin, length)
                     return offer._replace(until_ms=min(offer.until_ms, to_ms))
         return Offer(-1, RatingFault.NOT_IN_FORCE, FOREVER_MS)
 
@@ -210,12 +219,12 @@ class LayeredRate:
         offer = self.offer(destination, at_ms, origin)
         return ending(offer.answer, offer.until_ms)
 
-    def offer(self, destination: str, at_ms: int, origin: Origin) -> Offer:
+    def offer(self, destination: str, at_ms: int, origin: Origin, length: int | None = None) -> Offer:
         """The longer of both offers; it holds as long as neither layer changes its mind."""
-        upper = self.upper.offer(destination, at_ms, origin)
+        upper = self.upper.offer(destination, at_ms, origin, length)
         for from_ms, to_ms, source in self.lower:
             if from_ms <= at_ms < to_ms:
-                lower = source.offer(destination, at_ms, origin)
+                lower = source.offer(destination, at_ms, origin, length)
                 until_ms = min(upper.until_ms, lower.until_ms, to_ms)
                 return (lower if lower.length > upper.length else upper)._replace(until_ms=until_ms)
         return upper
@@ -284,6 +293,9 @@ class DeckRate:
     def tariff(self, destination: str, at_ms: int, origin: Origin = NOWHERE) -> Tariff | RatingFault:
         """Choose by the longest prefix in force."""
         row, until_ms = self._codes.index.find(destination, at_ms, origin)
+        return self._of_row(row, until_ms, destination, at_ms)
+
+    def _of_row(self, row: int, until_ms: int, destination: str, at_ms: int) -> Tariff | RatingFault:
         tariff = self._kept.get(row)
         if tariff is None:
             made = self._make(row, destination)
@@ -299,10 +311,14 @@ class DeckRate:
         """The name of the entry."""
         return self._labels.name
 
-    def offer(self, destination: str, at_ms: int, origin: Origin) -> Offer:
+    def offer(self, destination: str, at_ms: int, origin: Origin, length: int | None = None) -> Offer:
         """A row that bars is an answer; one without a price is none."""
-        row, until_ms = self._codes.index.find(destination, at_ms, origin)
-        answer = self.tariff(destination, at_ms, origin)
+        index = self._codes.index
+        if length is None:
+            row, until_ms = index.find(destination, at_ms, origin)
+        else:
+            row, until_ms = index.find_for(destination, at_ms, origin, length)
+        answer = self._of_row(row, until_ms, destination, at_ms)
         is_answered = row >= 0 and answer is not RatingFault.NO_DESTINATION
         return Offer(self._codes.length_of[row] if is_answered else -1, answer, until_ms)
 

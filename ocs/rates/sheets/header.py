@@ -57,6 +57,17 @@ SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "forbidden": ("forbidden", "blocked"),
     "discontinued": ("discontinued", "closed", "deleted"),
     "currency": ("currency", "curr", "ccy"),
+    "length": (
+        "number length", "number lengths", "length", "digits", "number of digits", "dst number length", "num length",
+    ),
+    "length_min": (
+        "min number length", "number min length", "minimum number length", "min length", "min digits",
+        "dst number min length", "number length min",
+    ),
+    "length_max": (
+        "max number length", "number max length", "maximum number length", "max length", "max digits",
+        "dst number max length", "number length max",
+    ),
 }  # fmt: skip
 
 FIELDS: Final = tuple(SYNONYMS)

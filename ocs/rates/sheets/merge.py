@@ -4,7 +4,8 @@ For each code of the sheet, the lines in force now and before are kept; what the
 the instant of the import where the date has passed: nobody is charged a price that was not known. Later lines of the
 same code give way to what the sheet says. A sheet that repeats what is in force changes nothing. Lines with a priority are
 ours and no supplier's: they stay as they are; so do lines for some origins alone, unless the sheet tells origins apart.
-What stands beside a code (``49 zone:EEA``) is its origin: its lines are those of this origin alone.
+What stands beside a code (``49 zone:EEA``, ``49 10-13 digits``) is its origin and the length of its numbers: its lines are
+those of these alone. A sheet without lengths leaves each code the one that it has.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from ocs.rating.deckfile import column_name
 
 COLUMNS: Final = (
     "prefix", "destination", "rate", "initial_rate", "initial", "next", "setup", "minimum", "from", "to", "forbidden",
-    "origin",
+    "origin", "length",
 )  # fmt: skip
 _ALWAYS: Final = COLUMNS[:3]
 _PLACE: Final = {name: at for at, name in enumerate(COLUMNS)}
-_DESTINATION, _RATE, _INITIAL_RATE, _INITIAL, _NEXT, _SETUP, _MINIMUM, _FROM, _TO, _FORBIDDEN, _ORIGIN = (
+_DESTINATION, _RATE, _INITIAL_RATE, _INITIAL, _NEXT, _SETUP, _MINIMUM, _FROM, _TO, _FORBIDDEN, _ORIGIN, _LENGTH = (
     _PLACE[name] for name in COLUMNS[1:]
 )
 
@@ -58,8 +59,10 @@ class Merged(NamedTuple):
 def merge(deck: str, reading: Reading, at_ms: int, kind: Kind, withdrawn: Withdrawn) -> Merged:
     """Merge a sheet into a deck. Raises SheetFaultsError on two prices for one code, or when ``kind`` is needed."""
     bands = dict.fromkeys(column for rate in reading.rates for column, _ in rate.bands)
-    others, live, aside = read_lines(deck, tuple(bands), by_origin=reading.by_origin)
+    others, live, aside = read_lines(deck, tuple(bands), by_origin=reading.by_origin, by_length=reading.by_length)
     said = _by_code(reading)
+    if not reading.by_length:
+        _check_lengths(live, said)
     missing = [code for code in live if code not in said and _is_open(live[code], at_ms)]
     gone = _gone(missing, said, kind)
     merged: dict[str, list[_Version]] = dict(live)
@@ -85,7 +88,7 @@ class Lines(NamedTuple):
     aside: list[Line]
 
 
-def read_lines(deck: str, more: tuple[str, ...] = (), *, by_origin: bool = True) -> Lines:
+def read_lines(deck: str, more: tuple[str, ...] = (), *, by_origin: bool = True, by_length: bool = True) -> Lines:
     """Read a deck that has no faults. ``more`` are columns to be added; without ``by_origin`` lines for origins are aside."""
     head = deck.partition("\n")[0]
     reader = csv.reader(StringIO(deck, newline=""), delimiter=";" if ";" in head and "," not in head else ",")
@@ -108,7 +111,8 @@ def read_lines(deck: str, more: tuple[str, ...] = (), *, by_origin: bool = True)
         line = [cells[at].strip() if at >= 0 else "" for at in place]
         ends = instant_ms(line[_FROM]) if line[_FROM] else EVER_MS, instant_ms(line[_TO]) if line[_TO] else FOREVER_MS
         for code in line[0].replace(",", " ").replace(";", " ").split():
-            live.setdefault(_key(code, line[_ORIGIN]), []).append(_Version(*ends, (code, *line[1:])))
+            key = _key(code, line[_ORIGIN], line[_LENGTH] if by_length else "")
+            live.setdefault(key, []).append(_Version(*ends, (code, *line[1:])))
     for versions in live.values():
         versions.sort(key=lambda version: version.from_ms)
     return Lines(others, live, aside)
@@ -118,8 +122,16 @@ def _aside(by_origin: bool) -> tuple[str, ...]:
     return () if by_origin else ("origin",)
 
 
-def _key(code: str, origin: str) -> str:
-    return f"{code} {origin}" if origin else code
+def _key(code: str, origin: str, length: str) -> str:
+    return " ".join(filter(None, (code, origin, f"{length} digits" if length else "")))
+
+
+def _check_lengths(live: Mapping[str, list[_Version]], said: Mapping[str, list[SheetRate]]) -> None:
+    """Stop where a code has lines for several lengths, and a sheet without lengths has a price for it."""
+    several = [code for code in said if len({each.cells[_LENGTH] for each in live.get(code, ())}) > 1]
+    if several:
+        message = f"{several[0]} has lines for several lengths of numbers in the deck ({len(several)} codes have)"
+        raise SheetFaultsError([SheetFault(Place(), message, "--column length=..., or one line for all in the deck")])
 
 
 def _by_code(reading: Reading) -> dict[str, list[SheetRate]]:
@@ -127,7 +139,7 @@ def _by_code(reading: Reading) -> dict[str, list[SheetRate]]:
     said: dict[str, list[SheetRate]] = {}
     faults: list[SheetFault] = []
     for rate in reading.rates:
-        known = said.setdefault(_key(rate.code, rate.origin), [])
+        known = said.setdefault(_key(rate.code, rate.origin, rate.length), [])
         twin = next((other for other in known if other.from_ms == rate.from_ms), None)
         if twin is None:
             known.append(rate)
@@ -234,7 +246,7 @@ def _split_increments(rates: list[SheetRate], at_ms: int) -> Iterator[SheetRate]
 
 def _blank(rate: SheetRate, others: tuple[str, ...]) -> Line:
     cells = [rate.code, *[""] * (len(COLUMNS) - 1 + len(others))]
-    cells[_ORIGIN] = rate.origin
+    cells[_ORIGIN], cells[_LENGTH] = rate.origin, rate.length
     return tuple(cells)
 
 
@@ -287,7 +299,8 @@ def _closed(
         return kept
     model = versions[-1].cells if versions else blank
     cells = ["" for _ in model]
-    cells[0], cells[_DESTINATION], cells[_ORIGIN] = model[0], name or model[_DESTINATION] or model[0], model[_ORIGIN]
+    cells[0], cells[_DESTINATION] = model[0], name or model[_DESTINATION] or model[0]
+    cells[_ORIGIN], cells[_LENGTH] = model[_ORIGIN], model[_LENGTH]
     cells[_FORBIDDEN] = "yes"
     return [*kept, _dated(tuple(cells), at_ms, FOREVER_MS)]
 

@@ -30,6 +30,7 @@ from ocs.rates.sheets.values import (
     Increments,
     Status,
     increments_of,
+    length_of,
     moment_of,
     per_minute,
     price_text,
@@ -65,6 +66,7 @@ class SheetRate(NamedTuple):
     old_price: str
     origin: str = ""
     bands: tuple[tuple[str, str], ...] = ()  # further columns of the deck, such as rate:peak, with their cells
+    length: str = ""  # of the called numbers
 
 
 class Reading(msgspec.Struct):
@@ -75,6 +77,7 @@ class Reading(msgspec.Struct):
     notes: list[str]
     sheet: str = ""
     by_origin: bool = False  # the sheet tells origins apart: lines of the deck for origins are a matter of it
+    by_length: bool = False  # the sheet tells lengths of numbers apart
 
 
 def read_file(
@@ -204,7 +207,8 @@ class _TableReader:
         self._stop_on_faults()
         by_origin = columns["origin"] >= 0 or any(PRICE_FROM in field for field in columns)
         notes = [*answers.notes, *self._notes()]
-        return Reading(rates, self._remembered(columns), notes, self._table.sheet.name, by_origin)
+        by_length = any(columns[field] >= 0 for field in ("length", "length_min", "length_max"))
+        return Reading(rates, self._remembered(columns), notes, self._table.sheet.name, by_origin, by_length)
 
     def _notes(self) -> list[str]:
         words = [
@@ -292,6 +296,8 @@ class _TableReader:
             old = self._price(cell("old_price"), increments, is_optional=True)
             field = "origin"
             origins = self._origins(text("origin"))
+            field = "length"
+            length = length_of(text("length"), text("length_min"), text("length_max"))
             field = "effective"
             from_ms = self._from(cell("effective"), columns["effective"] >= 0 and status is not Status.UNCHANGED)
             field = "end"
@@ -308,7 +314,7 @@ class _TableReader:
         return [
             SheetRate(
                 number, code, name, price, initial, setup, increments, from_ms, to_ms, increments_ms, is_closed, status,
-                old, origin, bands,
+                old, origin, bands, length,
             )
             for code in found
             for origin, price, initial, bands in prices

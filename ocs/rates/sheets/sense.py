@@ -91,7 +91,7 @@ def _price(rate: SheetRate) -> str:
 
 
 def _rate_of(live: DeckRate, code: str, at_ms: int) -> int | None:
-    row, _ = live.codes.index.find(code, at_ms)
+    row, _ = live.codes.index.find_for(code, at_ms)
     price = live.price_of_row(row) if row >= 0 and live.codes.length_of[row] == len(code) else None
     return price.next_rate if isinstance(price, Price) else None
 

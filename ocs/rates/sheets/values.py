@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from enum import Enum
+from itertools import pairwise
 from typing import Final, Literal, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
 from ocs.rates.sheets.faults import CellError
 from ocs.rating.dated import instant_ms
+from ocs.rating.origins import EVERYWHERE, length_text, parse_length
 
 DateOrder: TypeAlias = Literal["", "day-first", "month-first"]
 DecimalMark: TypeAlias = Literal["", "point", "comma"]
@@ -174,6 +176,25 @@ def increments_of(text: str) -> Increments:
     if int(following) == 0:
         raise CellError(f"{text!r}: the next increment is 0", "write initial/next in seconds, such as 60/1")
     return Increments(str(int(initial)), str(int(following)))
+
+
+# --- lengths of numbers ---------------------------------------------------------------------------------------
+
+
+def length_of(text: str, least: str = "", most: str = "") -> str:
+    """Read ``11``, ``10-13``, ``10 to 13``, ``10,11,12``, or two cells for the least and the most. Raises CellError."""
+    text = text.removesuffix("digits").strip() or f"{least}-{most}"
+    text = re.sub(r"\s*(?:-|to|\.\.|\u2013|/)\s*", "-", text)
+    if text in {"", "-", "0", "0-0"}:
+        return ""
+    listed = [part.strip() for part in text.split(",")]
+    try:
+        spans = [parse_length(part) for part in listed]
+    except ValueError as error:
+        raise CellError(str(error), "write how many digits a number has, such as 10-13") from error
+    if any(later[0] != earlier[1] + 1 for earlier, later in pairwise(spans)):
+        raise CellError(f"{text!r} leaves lengths out", "write a row for each run of lengths")
+    return length_text(EVERYWHERE._replace(digits_min=spans[0][0], digits_max=spans[-1][1]))
 
 
 # --- dates ------------------------------------------------------------------------------------------------------
