@@ -31,7 +31,8 @@ from ocs.posted_once import posted_entry
 from ocs.rating.charge import back_at
 from ocs.rating.price import Price, Tariff, cost_of
 from ocs.rating.ratebook import RateBook
-from ocs.rating.terms import Tiering, as_used, price_in, terms_of
+from ocs.rating.tariffs import RatingFault
+from ocs.rating.terms import Tiering, as_used, chosen_at_ms, price_in, terms_of
 from ocs.rating.timetable import going_on, in_progress
 from ocs.rating.units import UnitKind
 
@@ -124,21 +125,12 @@ def price_anew(
     """
     total, sources = 0, []
     for group in record.groups:
-        tariff = book.tariff_for(
-            plan,
-            record.service,
-            group.rating_group,
-            group.service_ids,
-            record.destination,
-            group.from_ms or record.started_at_ms,
-            record.from_where_of(group),
-        )
+        tariff, began_ms = _tariff_of(book, plan, record, group)
         if not isinstance(tariff, Tariff):
             return tariff.value
         price = price_in(tariff.price, UnitKind(group.unit_kind))
         if book.currency_of(plan) != record.currency or price is None:
             return "another currency or unit"
-        began_ms = group.from_ms or record.started_at_ms
         price = as_used(_price_of_part(book.lasting(price, began_ms, group.used), group), group.price)
         if price is None:
             return "tiers over a period, in which it was not counted"
@@ -147,6 +139,18 @@ def price_anew(
             total -= back_at(price, counts.get(slot, 0)) - back_at(group.price, counts.get(slot, 0))
         sources.append(tariff.source)
     return total, ", ".join(dict.fromkeys(sources))
+
+
+def _tariff_of(book: RateBook, plan: str, record: CdrRow, group: CdrGroup) -> tuple[Tariff | RatingFault, int]:
+    """What a group of a record is rated by, and from which instant: that of its clock, if it had one price throughout."""
+    service, key, origin = record.service, (group.rating_group, group.service_ids), record.from_where_of(group)
+    began_ms = group.from_ms or record.started_at_ms
+    tariff = book.tariff_for(plan, service, *key, record.destination, began_ms, origin)
+    if isinstance(tariff, Tariff) and not group.from_ms:
+        at_ms = chosen_at_ms(tariff.price, began_ms, record.ended_at_ms, group.used)
+        if at_ms != began_ms:
+            return book.tariff_for(plan, service, *key, record.destination, at_ms, origin), at_ms
+    return tariff, began_ms
 
 
 def _slots_for_volume(record: CdrRow) -> list[int]:

@@ -86,6 +86,13 @@ def chosen_anew(case: Case, account: Account, session: CreditSession, state: Gro
     return by_another_tariff(state, tariff, event_at_ms, whereabouts if has_moved else known)
 
 
+def tariff_at(
+    case: Case, account: Account, session: CreditSession, state: GroupState, at_ms: int
+) -> Tariff | ChargingStatus:
+    """What a group would be charged by, had it been chosen at an instant."""
+    return _tariff(case.rates, _payer(account), session, state.key, at_ms, _whereabouts_of(session, state))
+
+
 def final_for(case: Case, account: Account, session: CreditSession) -> FinalPolicy | None:
     """What follows on the last quota, unless that is the end: as the plan says it, else the settings. Not for RADIUS."""
     request, policy = case.request, case.policy

@@ -13,6 +13,7 @@ from balance.money import Amount
 from ocs.charging.admission import left
 from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.choice import chosen_anew, final_for, may_choose_anew, new_state, with_bundles
+from ocs.charging.clocks import by_its_clock, dearest_to_come
 from ocs.charging.closing import closing_record
 from ocs.charging.counting import without_counts
 from ocs.charging.course import (
@@ -44,7 +45,7 @@ from ocs.charging.session import (
     with_answer,
 )
 from ocs.charging.timing import from_times, seeing_far_enough
-from ocs.rating.terms import Price, Terms
+from ocs.rating.terms import Clock, Price, Terms
 from ocs.rating.timetable import next_switch_s
 from ocs.rating.units import UnitKind
 
@@ -54,6 +55,7 @@ Answered: TypeAlias = Decision[ChargingAnswer]
 _INITIAL: Final = RequestKind.INITIAL
 _UPDATE: Final = RequestKind.UPDATE
 _LEASE: Final = SessionKind.LEASE
+_SETUP: Final = Clock.SETUP
 _SUCCESS: Final = ChargingStatus.SUCCESS
 
 
@@ -94,6 +96,8 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
             if terms.known_s:
                 state = seeing_far_enough(case.rates, request, session, state, group.used, now_ms)
             has_switch = next_switch_s(state.tariff.price) > 0
+            if terms.clock is not _SETUP:
+                state = by_its_clock(case, account, session, state, group.used)
         if account.extras is not None:
             state = with_bundles(case, account, session, state)
         keeps_grant = is_late and state.granted_by > number
@@ -130,12 +134,14 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
 def _grant(
     case: Case,
     account: Account,
-    _session: CreditSession,
+    session: CreditSession,
     state: GroupState,
     requested: tuple[Quantity, ...],
     later: Price | None = None,
 ) -> Granted:
-    request = case.request
+    request, terms = case.request, state.tariff.price.terms
+    if isinstance(terms, Terms) and terms.clock is not _SETUP:
+        later = dearest_to_come(case, account, session, state, requested)
     return grant(
         account,
         state,

@@ -18,7 +18,7 @@ from ocs.rating.origins import Origin, origin_of
 from ocs.rating.price import Tariff, cost_of
 from ocs.rating.ratebook import NO_GROUP, RateBook
 from ocs.rating.tariffs import RatingFault
-from ocs.rating.terms import price_in
+from ocs.rating.terms import Terms, chosen_at_ms, price_in
 from ocs.rating.timetable import going_on, in_progress
 from ocs.rating.units import UnitKind
 
@@ -289,9 +289,11 @@ def _keep(losing: list[Losing], each: Losing) -> None:
 def _priced(rates: Rates, use: Use, at_ms: int, currency: str) -> Tariff | str:
     """The tariff of a use; in words why it has none."""
     plan = rates.plan or use.rate_plan or rates.plan_if_unknown
-    tariff = rates.book.tariff_for(
-        plan, rates.service or use.service, use.rating_group, use.service_ids, use.number, at_ms, use.origin
-    )
+    tariff = _tariff(rates, plan, use, at_ms)
+    if isinstance(tariff, Tariff) and tariff.price.terms.__class__ is Terms:
+        by_clock_ms = chosen_at_ms(tariff.price, at_ms, at_ms + 1000 * use.used, use.used)
+        if by_clock_ms != at_ms:
+            at_ms, tariff = by_clock_ms, _tariff(rates, plan, use, by_clock_ms)
     if isinstance(tariff, RatingFault):
         return _REASONS.get(tariff, NO_PRICE if plan else "no plan")
     if currency and tariff.plan and rates.book.currency_of(plan) != currency:
@@ -303,6 +305,11 @@ def _priced(rates: Rates, use: Use, at_ms: int, currency: str) -> Tariff | str:
     if use.goes_on >= 0:
         price = going_on(in_progress(price), use.goes_on, 0)
     return tariff if price is tariff.price else msgspec.structs.replace(tariff, price=price)
+
+
+def _tariff(rates: Rates, plan: str, use: Use, at_ms: int) -> Tariff | RatingFault:
+    service = rates.service or use.service
+    return rates.book.tariff_for(plan, service, use.rating_group, use.service_ids, use.number, at_ms, use.origin)
 
 
 def changed(sums: Mapping[str, Sums], count: int) -> tuple[list[tuple[str, Sums]], list[tuple[str, Sums]]]:

@@ -18,7 +18,7 @@ from ocs.rating.origins import EVERYWHERE, OriginRule, is_contradiction, parse_r
 from ocs.rating.periods import is_zone
 from ocs.rating.planparts import Entry, Library, ReadPlan
 from ocs.rating.price import Price, Tariff
-from ocs.rating.pricing import counted_over, finished, interval, over_period, priced, spilling, tiered
+from ocs.rating.pricing import clocked, counted_over, finished, interval, over_period, priced, spilling, tiered
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
 from ocs.rating.rateplan import (
     BandRate,
@@ -163,6 +163,8 @@ class PlanReader:
         template = self._with_bands(self._template(entry, exchange, path), bands, timetable, path)
         written = self._rates(rates, path)
         period, problems = counted_over(entry, self._zone, bool(tiers) or any(rate.tiers for rate in written))
+        self._add_all(path, problems)
+        template, problems = clocked(template, entry)
         self._add_all(path, problems)
         template = self._with_tiers(template, tiers, entry, period, path)
         template = self._with_time(spilling(template, entry.spill), raw_time, (*path, "time"))

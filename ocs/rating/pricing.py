@@ -15,6 +15,7 @@ from ocs.rating.faults import Problem
 from ocs.rating.rateplan import Finish, PriceCells, TariffEntry, TierEntry
 from ocs.rating.terms import (
     TAX_UNIT,
+    Clock,
     Grace,
     Period,
     Price,
@@ -212,6 +213,23 @@ def tiered(
 def spilling(price: Price, spill: str) -> Price:
     """Give a price the rule for what is used beyond a bundle."""
     return price if spill == "continue" else with_terms(price, msgspec.structs.replace(terms_of(price), restarts=True))
+
+
+def clocked(price: Price, entry: TariffEntry) -> tuple[Price, list[Problem]]:
+    """Give a price the instant that chooses it. Only a call has an answer, and what is split at a switch begins once."""
+    clock = Clock[entry.clock.upper()]
+    if clock is Clock.SETUP:
+        return price, []
+    problems: list[Problem] = []
+    if price.kind is not UnitKind.SECONDS:
+        problems.append(Problem("clock", "is for calls, which are priced by time", "leave it out"))
+    if clock is Clock.END and entry.price_at == "split":
+        cure = 'write price_at = "start": the whole call has the price of its end'
+        problems.append(Problem("clock", "and a split at the switch contradict each other", cure))
+    if entry.tiers_over != "call":
+        cure = "leave the clock out where tiers go over a period"
+        problems.append(Problem("clock", "would move units that are counted already", cure))
+    return with_terms(price, msgspec.structs.replace(terms_of(price), clock=clock)), problems
 
 
 def counted_over(entry: TariffEntry, zone: str, has_tiers: bool) -> tuple[Period | None, list[Problem]]:

@@ -143,6 +143,7 @@ class TariffEntry(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True
     currency: str = ""
     calendar: str = ""
     price_at: Literal["start", "split", ""] = ""
+    clock: Literal["setup", "answer", "end"] = "setup"
     from_: str = msgspec.field(default="", name="from")
     to: str = ""
 

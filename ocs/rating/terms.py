@@ -35,6 +35,14 @@ class SubSecond(IntEnum):
     CALENDAR = 4  # the second of the end minus the second of the beginning
 
 
+class Clock(IntEnum):
+    """Which instant of a call chooses its price: effective date, rate of exchange and band."""
+
+    SETUP = 1  # the first request
+    ANSWER = 2
+    END = 3
+
+
 class Grace(IntEnum):
     """Four rules that the trade calls "grace" or "free seconds". A price has one of them at most."""
 
@@ -179,6 +187,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     period: Period | None = None
     covered: int = 0
     restarts: bool = False
+    clock: Clock = Clock.SETUP
 
 
 class Price(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -217,6 +226,14 @@ class Tariff(msgspec.Struct, array_like=True, frozen=True, gc=False):
     source: str
     version: str
     valid_until_ms: int = 0
+
+
+def chosen_at_ms(price: Price, from_ms: int, to_ms: int, used_units: int) -> int:
+    """Say which instant of a use from one to another chooses its price: it was answered when its seconds began to count."""
+    clock = terms_of(price).clock
+    if clock is Clock.END:
+        return to_ms
+    return from_ms if clock is Clock.SETUP else max(from_ms, to_ms - 1000 * used_units)
 
 
 def terms_of(price: Price) -> Terms:

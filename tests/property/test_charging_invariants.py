@@ -19,7 +19,20 @@ from ocs.rating.price import Price, cost_of
 from tests.scenario.table import Table
 from tests.scenario.world import Clock, World, amount
 
-TARIFF_NAMES = ["T1", "T2", "T3", "falling", "rising", "volume", "packs", "valley", "going-on", "anew"]
+TARIFF_NAMES = [
+    "T1",
+    "T2",
+    "T3",
+    "falling",
+    "rising",
+    "volume",
+    "packs",
+    "valley",
+    "answered",
+    "ended",
+    "going-on",
+    "anew",
+]
 
 steps = st.lists(
     st.one_of(

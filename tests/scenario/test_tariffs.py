@@ -48,6 +48,56 @@ SCENARIOS = {
         U s1 used 1048576 ask           -> 1048576  | B 0.96 R 0.02
         T s1 used 524288                -> ok       | B 0.95 R 0
     """,
+    "3.7 a call that rings over the switch has the price of its answer": """
+        balance 10.00
+        wait 6390
+        I s1 answered ask       -> 30       | R 0.60
+        wait 50
+        U s1 used 30 ask        -> 30       | B 9.70 R 0.30          #  answered at 18:00:10
+        T s1 used 10            -> ok       | B 9.60 R 0
+    """,
+    "3.7 a call that is answered before the switch keeps that price": """
+        balance 10.00
+        wait 6390
+        I s1 answered ask       -> 30       | R 0.60
+        wait 35
+        U s1 used 30 ask        -> 30       | B 9.40 R 0.60          #  answered at 17:59:55
+        T s1 used 10            -> ok       | B 9.20 R 0
+    """,
+    "3.7 what its answer may make dearer is set aside while a call rings": """
+        balance 0.50
+        wait 56790
+        I s1 answered ask       -> 25 final | R 0.50                 #  07:59:50: 0.01, in ten seconds 0.02
+        wait 35
+        U s1 used 25            -> ok       | B 0 R 0                #  answered at 08:00:00
+        T s1                    -> ok
+    """,
+    "3.7 a call has the price of its end": """
+        balance 10.00
+        wait 6390
+        I s1 ended ask          -> 30       | R 0.60
+        wait 20
+        U s1 used 20 ask        -> 30       | B 9.60 R 0.60
+        wait 10
+        T s1 used 10            -> ok       | B 9.70 R 0             #  30 s at 0.01: it ended at 18:00:20
+    """,
+    "3.7 what its end may make dearer is set aside, for what was used, too": """
+        balance 10.00
+        wait 56790
+        I s1 ended ask          -> 30       | R 0.60
+        wait 5
+        U s1 used 5 ask         -> 30       | B 9.95 R 0.65          #  35 s at 0.02, of which 0.05 is paid
+        wait 20
+        T s1 used 20            -> ok       | B 9.50 R 0
+    """,
+    "3.7 without a last report a call keeps the price that it had": """
+        balance 10.00
+        wait 56790
+        I s1 ended ask          -> 30       | R 0.60
+        U s1 used 5 ask         -> 30       | B 9.95
+        wait 700
+        close silent sessions               | B 9.95 R 0
+    """,
     "3.6 an attempt that is not answered has its fee": """
         balance 1.00
         I s1 attempts ask       -> 30       | R 0.35

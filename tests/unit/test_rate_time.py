@@ -11,7 +11,7 @@ from ocs.rating.explain import explain
 from ocs.rating.price import Price, cost_of, held_for, units_within
 from ocs.rating.ratebook import RateBook
 from ocs.rating.tariffs import RatingFault
-from ocs.rating.terms import Tariff, terms_of
+from ocs.rating.terms import Tariff, chosen_at_ms, terms_of
 from ocs.rating.timetable import begun_later, carried_over, next_switch_s
 
 CURRENCY = Currency("EUR", 978, 9, 2)
@@ -364,3 +364,41 @@ def test_a_calendar_that_was_taken_out() -> None:
     """A session that outlives its calendar keeps the last price."""
     found = tariff(TT, "2026-09-21T12:00:00Z").price
     assert RateBook({}, "0").lasting(found, 0, 10**7) is found
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ('clock = "end"\nprice_at = "split"\nrate = "1"\n', "8: tariffs.clock: and a split at the switch contradict"),
+        ('clock = "answer"\nrate = "1"\n', ""),
+        ('clock = "noon"\nrate = "1"\n', "8: tariffs.clock: "),
+    ],
+)
+def test_3_7_faults_of_a_clock(lines: str, fault: str) -> None:
+    """What has no answer, or more than one beginning, cannot be priced by it."""
+    faults = [str(each) for each in load(HEAD + lines).faults]
+    assert len(faults) == bool(fault)
+    assert not fault or f"rateplans/p.toml:{fault}" in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "per", "head"),
+    [
+        ('rate = "1"\n', "MB", ""),
+        ('tiers_over = "day"\n[[tariffs.tiers]]\nrate = "1"\n', "second", 'time_zone = "UTC"\n'),
+    ],
+)
+def test_3_7_only_calls_have_a_clock(lines: str, per: str, head: str) -> None:
+    """Data has no answer, and units that were counted stay where they are."""
+    plan = HEAD.replace("second", per).replace("[[", f"{head}[[", 1).replace('calendar = "c"\n', "")
+    (fault,) = load(f'{plan}clock = "answer"\n{lines}').faults
+    assert fault.field == "tariffs.clock"
+
+
+@pytest.mark.parametrize(
+    ("clock", "used", "at"), [("setup", 60, 0), ("answer", 60, 30_000), ("answer", 100, 0), ("end", 60, 90_000)]
+)
+def test_3_7_the_instant_of_a_clock(clock: str, used: int, at: int) -> None:
+    """A record of 90 s: a call of 60 s was answered 30 s after its setup."""
+    found = price(f'{HEAD}clock = "{clock}"\nrate = "1"\n', "2026-09-21")
+    assert chosen_at_ms(found, 0, 90_000, used) == at
