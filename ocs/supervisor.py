@@ -1,7 +1,7 @@
 """``ocs run``: servers, schema, daemon and flusher as child processes, from the first start to the last drain.
 
     lock the folder -> stop leftovers -> ports free? -> servers up -> daemon up
-                                                                  \\-> schema -> flusher
+                                                                  \\-> schema -> flusher, deliverer (if delivery.toml names receivers)
     first signal:  daemon drains -> flusher finishes its batch -> servers stop;    second signal: now
 
 PostgreSQL may be away: the daemon does not wait for it, only the flusher does.
@@ -24,6 +24,7 @@ import structlog
 
 from ocs import limits
 from ocs.addresses import Address, parse_address, why_not_free
+from ocs.delivery.settings import load_delivery
 from ocs.embedded import process
 from ocs.embedded.folder import DataFolder, Endpoints
 from ocs.embedded.postgres import EmbeddedPostgres
@@ -67,7 +68,7 @@ class Supervisor:
         self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         with self._folder.locked():
             self._build()
-            for keeper in (self._daemon, *self._workers, self._flusher, *self._servers):
+            for keeper in (self._daemon, *self._workers, *self._carriers, *self._servers):
                 if process.stop_leftover(keeper.program):
                     log.warning("leftover_stopped", child=keeper.program.name)
             self._check_ports()
@@ -94,7 +95,20 @@ class Supervisor:
         self._endpoints = Endpoints(valkey_url, postgres_dsn, http_url, os.getpid())
         self._daemon = Keeper(self._ours("daemon", "serve"), is_ready=lambda _pid: answers(f"{http_url}/ready"))
         self._flusher = Keeper(self._ours("flusher", "flush"))
+        self._deliverer = Keeper(self._ours("deliverer", "deliver")) if self._is_delivering() else None
         self._workers = [self._worker(number) for number in worker_numbers(self._settings.radius)]
+
+    @property
+    def _carriers(self) -> list[Keeper]:
+        """Who carries away what the daemons leave behind."""
+        return [self._flusher, *([self._deliverer] if self._deliverer is not None else [])]
+
+    def _is_delivering(self) -> bool:
+        delivery = load_delivery(self._config.parent)
+        if isinstance(delivery, list):
+            faults = "\n".join(map(str, delivery))
+            raise StartRefusedError(f"delivery.toml has faults:\n{faults}", EXIT_CONFIG)
+        return delivery.is_needed
 
     def _worker(self, number: int) -> Keeper:
         url = f"http://{reachable(parse_address(worker_http(self._settings, number)))}/ready"
@@ -210,6 +224,8 @@ class Supervisor:
                 "the schema could not be brought up to date: the reason is above",
                 EXIT_CONFIG if status == EXIT_CONFIG else EXIT_INTERNAL,
             )
+        if self._deliverer is not None:
+            self._spawn(self._deliverer.run())
         return await self._flusher.run()
 
     async def _migrate(self) -> int:
@@ -225,7 +241,7 @@ class Supervisor:
     async def _drain(self) -> None:
         """First who takes in work, then who carries it away, then what both stand on."""
         daemons = [self._daemon, *self._workers]
-        for name, keepers in (("daemon", daemons), ("flusher", [self._flusher]), ("servers", self._servers)):
+        for name, keepers in (("daemon", daemons), ("carriers", self._carriers), ("servers", self._servers)):
             log.info("stopping", part=name)
             await asyncio.gather(*(keeper.stop(limits.STOP_GRACE_S, self._force) for keeper in keepers))
         for task in list(self._tasks):

@@ -16,6 +16,8 @@ import msgspec
 from ocs.billing.invoices.bookkeeping import Bookkeeping
 from ocs.billing.invoices.dunning import Policy
 from ocs.billing.invoices.issuers import LegalEntity, Tax
+from ocs.delivery.settings import DeliveryFile
+from ocs.delivery.words import Words
 from ocs.rates.sheets.supplier import Supplier
 from ocs.rating.rateplan import (
     BandEntry,
@@ -92,6 +94,8 @@ FILES: Final[dict[str, tuple[str, Any]]] = {
     "numbers.json": ("Emergency numbers (numbers.toml)", Numbers),
     "currencies.json": ("Currencies (currencies.toml)", dict[str, CurrencyEntry]),
     "billing.json": ("Issuers of invoices and taxes (billing.toml)", Billing),
+    "delivery.json": ("By which ways messages leave, and who is told of what (delivery.toml)", DeliveryFile),
+    "messages.json": ("The words of mails and SMS in a language (messages/*.toml)", dict[str, Words]),
     "supplier.json": ("What was settled for a supplier's sheets (suppliers/*.toml)", Supplier),
 }
 

@@ -15,7 +15,7 @@ from ocs.rating.price import Price
 
 KINDS = (
     "opened", "top_up", "adjustment", "invoice", "payment", "expiry", "session", "event", "refund", "state",
-    "package", "limits", "cap", "low_balance",
+    "package", "limits", "cap", "low_balance", "bundle", "refused",
 )  # fmt: skip
 
 
@@ -92,6 +92,7 @@ class JournalEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One change of one account. ``changes`` are signed amounts per bucket: + is the customer's money in.
 
     ``units`` are the same in units: what came into and went from buckets of units, and what counters counted (as -).
+    ``facts`` are for who is told of it (``account_events``): the books do not need them.
     """
 
     account_id: str
@@ -105,6 +106,7 @@ class JournalEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     reason: str = ""
     cdr: Cdr | None = None
     units: tuple[Hold, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -30,7 +30,7 @@ def check(
         Path, typer.Argument(metavar="DIR", help="Folder with ocs.toml and the rate files.")
     ] = DEFAULT_CONFIG.parent,
 ) -> None:
-    """Check ocs.toml, currencies, rate plans, destinations, decks, suppliers' files, and RADIUS profiles and dictionaries.
+    """Check ocs.toml, currencies, rate plans, destinations, decks, suppliers' files, RADIUS profiles and dictionaries, delivery.
 
     All faults are listed at once, as `file:line: field: what is wrong (cure)`; what is lawful and probably not meant
     is listed as a warning: gaps and times without offset, a long prefix to come with a cheaper short one until then,
@@ -41,6 +41,7 @@ def check(
     """
     from ocs.billing.invoices.issuers import load_issuers
     from ocs.clock import now_ms
+    from ocs.delivery.check import check_delivery
     from ocs.gateways.radius_products import check_products
     from ocs.rates.lint import check_suppliers, lint
     from ocs.rates.sheets.supplier import SUPPLIERS
@@ -53,7 +54,10 @@ def check(
     suppliers = {f"{SUPPLIERS}/{path.name}": path.read_bytes() for path in (folder / SUPPLIERS).glob("*.toml")}
     issuers = load_issuers(folder)
     billing = issuers if isinstance(issuers, list) else []
-    faults += [f"{folder}/{fault}" for fault in (*loaded.faults, *check_suppliers(suppliers), *billing)]
+    faults += [
+        f"{folder}/{fault}"
+        for fault in (*loaded.faults, *check_suppliers(suppliers), *billing, *check_delivery(folder))
+    ]
     if isinstance(settings, Settings):
         faults += check_products(folder, settings.radius)
     for fault in faults:

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 import structlog
 
 from balance.burn import total_of
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.groups import encode_details, encode_groups
 from ocs.billing.moments import moment
+from ocs.charging.account_events import AccountEvent, event_of
 from ocs.charging.cdr import JournalEntry
 from ocs.outbox.sinks import EntryRefused, OutboxEntry, Written
 
@@ -62,7 +64,8 @@ CDR_COLUMNS: Final = (
     "rate_plan",
     "whereabouts",
 )
-STAGES: Final = (("journal", JOURNAL_COLUMNS), ("cdr", CDR_COLUMNS))
+EVENT_COLUMNS: Final = ("account_id", "entry_number", "event_type", "at", "currency", "amount", "facts")
+STAGES: Final = (("journal", JOURNAL_COLUMNS), ("cdr", CDR_COLUMNS), ("account_event", EVENT_COLUMNS))
 
 CONTRADICTED: Final = """
     SELECT s.stream_id FROM stage_journal s JOIN journal j USING (account_id, entry_number)
@@ -94,11 +97,12 @@ class PostgresSink:
         try:
             journal = [journal_row(item) for item in batch]
             cdrs = [cdr_row(item.entry) for item in batch if item.entry.cdr is not None]
+            events = [event_row(event) for item in batch if (event := event_of(item.entry)) is not None]
         except REFUSALS as error:
             raise EntryRefused(str(error)) from error
         connection = await self._connected()
         try:
-            return await _write(connection, journal, cdrs)
+            return await _write(connection, journal, cdrs, events)
         except REFUSALS as error:
             self._drop()
             raise EntryRefused(str(error)) from error
@@ -146,7 +150,9 @@ async def _prepare(connection: Any) -> None:
         )
 
 
-async def _write(connection: Any, journal: list[tuple[Any, ...]], cdrs: list[tuple[Any, ...]]) -> Written:
+async def _write(
+    connection: Any, journal: list[tuple[Any, ...]], cdrs: list[tuple[Any, ...]], events: list[tuple[Any, ...]]
+) -> Written:
     async with connection.transaction():
         added = await _add(connection, "journal", JOURNAL_COLUMNS, journal)
         contradicted: frozenset[str] = frozenset()
@@ -154,6 +160,8 @@ async def _write(connection: Any, journal: list[tuple[Any, ...]], cdrs: list[tup
             contradicted = frozenset([row[0] for row in await connection.fetch(CONTRADICTED)])
         if cdrs:
             await _add(connection, "cdr", CDR_COLUMNS, cdrs)
+        if events:
+            await _add(connection, "account_event", EVENT_COLUMNS, events)
     return Written(added, len(journal) - added - len(contradicted), contradicted)
 
 
@@ -210,6 +218,19 @@ def cdr_row(entry: JournalEntry) -> tuple[Any, ...]:
         encode_details(cdr.details),
         _text(cdr.rate_plan),
         _text(cdr.whereabouts),
+    )
+
+
+def event_row(event: AccountEvent) -> tuple[Any, ...]:
+    facts = {name: _text(value) for name, value in event.facts.items()}
+    return (
+        _text(event.account_id),
+        event.entry_number,
+        event.event_type,
+        moment(event.at_ms),
+        _text(event.currency),
+        event.amount,
+        msgspec.json.encode(facts).decode(),
     )
 
 

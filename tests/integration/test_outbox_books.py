@@ -19,6 +19,7 @@ from ocs.billing.cdrs import CursorError, cdrs_of_session, list_cdrs, list_journ
 from ocs.billing.invoices.tables import customer
 from ocs.billing.migrate import upgrade
 from ocs.billing.totals import journal_totals
+from ocs.delivery.tables import message
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.sinks import OutboxEntry
 from tests.integration.test_outbox_flusher import NOW_MS, session_entry, top_up
@@ -36,7 +37,8 @@ async def test_the_migrations_make_what_the_schema_says(billing_dsn: str) -> Non
         context = MigrationContext.configure(
             connection, opts={"version_table": "ocs_schema_version", "compare_server_default": True}
         )
-        return list(compare_metadata(context, customer.metadata))
+        assert customer.metadata is message.metadata, "one schema"
+        return list(compare_metadata(context, message.metadata))
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
     async with engine.connect() as connection:

@@ -16,6 +16,8 @@ SAMPLES = [
     ("ocs.json", ROOT / "config" / "ocs.toml"),
     ("currencies.json", ROOT / "config" / "currencies.toml"),
     ("billing.json", ROOT / "config" / "billing.toml"),
+    ("delivery.json", ROOT / "config" / "delivery.toml"),
+    *(("messages.json", path) for path in sorted((ROOT / "config" / "messages").glob("*.toml"))),
     ("zones.json", ROOT / "config" / "zones.toml"),
     ("numbers.json", ROOT / "config" / "numbers.toml"),
     *(("calendar.json", path) for path in sorted((ROOT / "config" / "calendars").glob("*.toml"))),
