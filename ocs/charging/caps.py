@@ -7,19 +7,22 @@ its money: so sessions at once cannot pass it together. A crossing of the cap, o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from msgspec import structs
 
 from balance.account import NO_EXTRAS, NO_LIMIT, Account, Cap, Counter, Extras, with_entry_number
 from balance.counters import counted, counter_in, counter_of
 from balance.money import Amount
+from ocs.charging.account_events import TYPE_FACT
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision
 from ocs.charging.session import CapUse, GroupState, UnitUse
 from ocs.rating.periods import period_end_ms
 
 AnswerT = TypeVar("AnswerT")
+
+ALL_PERCENT: Final = 100
 
 
 def caps_for(account: Account, service: str) -> tuple[Cap, ...]:
@@ -76,11 +79,21 @@ def with_crossings(before: Account, decision: Decision[AnswerT], now_ms: int, re
     extras = account.extras
     if extras is None or not extras.caps or before.extras is extras:
         return decision
-    for reason in _passed(before, extras):
+    for cap, percent in _passed(before, extras):
         account = with_entry_number(account, account.entry_number + 1)
+        event_type = "cap_reached" if percent == ALL_PERCENT else "cap_warning"
+        facts = ((TYPE_FACT, event_type), ("cap", cap.name), ("percent", str(percent)), ("most", str(cap.most)))
         entries.append(
             JournalEntry(
-                account.account_id, account.entry_number, now_ms, "cap", account.currency, (), reference, reason=reason
+                account.account_id,
+                account.entry_number,
+                now_ms,
+                "cap",
+                account.currency,
+                (),
+                reference,
+                reason=f"{percent} % of the cap {cap.name!r} are spent",
+                facts=facts,
             )
         )
     if not entries:
@@ -88,15 +101,15 @@ def with_crossings(before: Account, decision: Decision[AnswerT], now_ms: int, re
     return structs.replace(decision, account=account, entries=(*decision.entries, *entries))
 
 
-def _passed(before: Account, extras: Extras) -> Iterator[str]:
+def _passed(before: Account, extras: Extras) -> Iterator[tuple[Cap, int]]:
     for cap in extras.caps:
         for counter in extras.counters:
             if counter.counter_id == cap.counter_id:
                 known = counter_of(before, counter.slot)
                 spent = known.used if known is not None else 0
-                for percent in sorted({cap.warn_percent, 100} - {0}):
+                for percent in sorted({cap.warn_percent, ALL_PERCENT} - {0}):
                     if spent * 100 < cap.most * percent <= counter.used * 100:
-                        yield f"{percent} % of the cap {cap.name!r} are spent"
+                        yield cap, percent
 
 
 def _running(account: Account, cap: Cap, now_ms: int) -> tuple[Account, Counter]:
