@@ -162,6 +162,14 @@ class Subscription(msgspec.Struct, array_like=True, frozen=True, gc=False):
     renews_at_ms: int
     day: int
     ends: bool = False
+    is_short: bool = False  # it is due, waits for money, and that has been told
+
+
+class Refusal(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Why and when a call was refused: it has been told, and is not told again for a while."""
+
+    why: str
+    at_ms: int
 
 
 class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -174,6 +182,7 @@ class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     calls: tuple[CallLimit, ...] = ()
     caps: tuple[Cap, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
 
 class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):

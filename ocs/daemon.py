@@ -26,7 +26,7 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, ensure_admin_key
 from ocs.api.ports import PeerView
-from ocs.api.postgres import PostgresHistory
+from ocs.api.postgres import PostgresDeliveries, PostgresHistory
 from ocs.charging.following import Following
 from ocs.charging.notice_stream import NoticeReader, NoticeStream
 from ocs.charging.notifier import Notifier
@@ -199,6 +199,7 @@ class Daemon:
         return Context(
             accounts=AccountDesk(self._online, self._store, now_ms, currencies, notifier),
             history=history,
+            deliveries=PostgresDeliveries(history.pool, now_ms),
             keys=KeyRing(self._store.client, now_ms),
             metrics=metrics,
             currencies=currencies,

@@ -27,7 +27,7 @@ ASK_AGAIN: Final = frozenset({3002, 3004})
 INITIAL, UPDATE, TERMINATION = 1, 2, 3
 STOP: Final = 2
 FAULTS_MAX: Final = 50
-KINDS: Final = frozenset({"opened", "top_up", "session"})
+KINDS: Final = frozenset({"opened", "top_up", "session", "refused"})
 CALL_ID: Final = re.compile(r"\d{10}-\d{10}")
 
 

@@ -92,7 +92,7 @@ async def create_account(
 )
 async def read_account(account_id: FromPath[str], context: Given) -> AccountView:
     """Balance, reservations, credit limit, state and buckets as they are now."""
-    account = await _existing(context, account_id)
+    account = await existing(context, account_id)
     return account_view(account, context.currencies[account.currency], context.clock())
 
 
@@ -224,7 +224,7 @@ async def set_limits(
     request: Request[Any, Any, Any],
 ) -> Response[RechargeView]:
     """Change the credit limit, the limits of calls, the spending caps. Grants that are out stay; new ones keep to it."""
-    account = await _existing(context, account_id)
+    account = await existing(context, account_id)
     currency = context.currencies[account.currency]
     result = await context.accounts.set_limits(
         account_id,
@@ -292,7 +292,7 @@ async def list_sessions(
     account_id: FromPath[str], context: Given, limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100
 ) -> SessionList:
     """The account's open credit-control sessions, with what each has reserved and cost so far."""
-    account = await _existing(context, account_id)
+    account = await existing(context, account_id)
     currency = context.currencies[account.currency]
     sessions = await context.accounts.open_sessions(account_id, limit + 1)
     return SessionList(
@@ -315,14 +315,14 @@ async def close_session(
     It ends with its last report, which is charged; if none comes, by supervision after twice its Validity-Time.
     Asking twice is no harm.
     """
-    await _existing(context, account_id)
+    await existing(context, account_id)
     actor = actor_of(request.auth)
     if not await context.accounts.abort_session(account_id, data.session_key, actor=actor, reason=data.reason):
         raise Problem(Kind.SESSION_UNKNOWN)
     return SessionClosing(session_key=data.session_key)
 
 
-async def _existing(context: Context, account_id: str) -> Account:
+async def existing(context: Context, account_id: str) -> Account:
     account = await context.accounts.account(account_id)
     if account is None:
         raise Problem(Kind.ACCOUNT_UNKNOWN)

@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from balance.money import Amount, AmountError, Currency, parse_amount
 from ocs.api.keys import ApiKey, KeyRing, Scope, parse_token
 from ocs.api.limiter import RateLimiter
-from ocs.api.ports import Accounts, Check, History, PeerView, Rates
+from ocs.api.ports import Accounts, Check, Deliveries, History, PeerView, Rates
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.observe.metrics import Metrics
 
@@ -27,6 +27,7 @@ class Context:
 
     accounts: Accounts
     history: History
+    deliveries: Deliveries
     keys: KeyRing
     metrics: Metrics
     currencies: Mapping[str, Currency]

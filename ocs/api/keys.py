@@ -45,6 +45,8 @@ class Scope(StrEnum):
     RATES_READ = "rates:read"
     RATES_WRITE = "rates:write"
     PEERS_READ = "peers:read"
+    EVENTS_READ = "events:read"
+    EVENTS_WRITE = "events:write"
     ADMIN = "admin"
 
 

@@ -5,7 +5,7 @@ The daemon hands in the real ones; the tests hand in small ones.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -14,8 +14,11 @@ from balance.account import Account, AccountState
 from balance.money import Amount
 from balance.store import Subscriber
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
+from ocs.charging.account_events import AccountEvent
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
+from ocs.delivery.contacts import Contact
+from ocs.delivery.queue import Message
 from ocs.rating.faults import ConfigFault
 from ocs.rating.ratebook import RateBook
 
@@ -120,6 +123,25 @@ class History(Protocol):
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]: ...
 
     async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None: ...
+
+
+class Deliveries(Protocol):
+    """Account events, contacts and messages in PostgreSQL (ocs.delivery). Raises BackendUnavailable while it is away.
+
+    Lists are newest first, and begin after ``before``.
+    """
+
+    async def contact(self, account_id: str) -> Contact | None: ...
+
+    async def put_contact(self, contact: Contact) -> None: ...
+
+    async def events(
+        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int
+    ) -> list[AccountEvent]: ...
+
+    async def messages(self, state: str, account_id: str, before: tuple[int, str], limit: int) -> list[Message]: ...
+
+    async def replay(self, message_ids: Sequence[str]) -> list[str]: ...
 
 
 class Rates(Protocol):

@@ -1,13 +1,20 @@
-"""The history port on PostgreSQL: a small pool that connects when asked, so that the daemon starts without it."""
+"""The ports on PostgreSQL: a small pool that connects when asked, so that the daemon starts without it."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
 
 from ocs.billing import cdrs
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
+from ocs.billing.failures import FAILURES, unavailable
+from ocs.charging.account_events import AccountEvent
+from ocs.delivery import contacts, queue, routing
+from ocs.delivery.contacts import Contact
+from ocs.delivery.queue import Message
 
 CONNECTIONS_MAX: Final = 4
 CONNECT_TIMEOUT_S: Final = 3
@@ -18,7 +25,7 @@ class PostgresHistory:
     """Use ``open`` to build it, in the loop it will serve."""
 
     def __init__(self, pool: Any) -> None:
-        self._pool = pool
+        self.pool = pool
 
     @classmethod
     async def open(cls, dsn: str) -> PostgresHistory:
@@ -29,15 +36,53 @@ class PostgresHistory:
         return cls(pool)
 
     async def close(self) -> None:
-        await self._pool.close()
+        await self.pool.close()
 
     async def list_cdrs(
         self, account_id: str, cursor: str, limit: int, *, since_ms: int, until_ms: int
     ) -> Page[CdrRow]:
-        return await cdrs.list_cdrs(self._pool, account_id, cursor, limit, since_ms=since_ms, until_ms=until_ms)
+        return await cdrs.list_cdrs(self.pool, account_id, cursor, limit, since_ms=since_ms, until_ms=until_ms)
 
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]:
-        return await cdrs.list_journal(self._pool, account_id, cursor, limit)
+        return await cdrs.list_journal(self.pool, account_id, cursor, limit)
 
     async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None:
-        return await cdrs.find_cdr(self._pool, account_id, entry_number)
+        return await cdrs.find_cdr(self.pool, account_id, entry_number)
+
+
+class PostgresDeliveries:
+    """Events, contacts and messages, on the same pool."""
+
+    def __init__(self, pool: Any, clock: Callable[[], int]) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        try:
+            async with self._pool.acquire() as connection:
+                yield connection
+        except FAILURES as error:
+            raise unavailable(error) from error
+
+    async def contact(self, account_id: str) -> Contact | None:
+        async with self._connected() as connection:
+            return await contacts.find_contact(connection, account_id)
+
+    async def put_contact(self, contact: Contact) -> None:
+        async with self._connected() as connection:
+            await contacts.put_contact(connection, contact)
+
+    async def events(
+        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int
+    ) -> list[AccountEvent]:
+        async with self._connected() as connection:
+            return await routing.list_events(connection, account_id=account_id, types=types, before=before, limit=limit)
+
+    async def messages(self, state: str, account_id: str, before: tuple[int, str], limit: int) -> list[Message]:
+        async with self._connected() as connection:
+            return await queue.list_messages(connection, state=state, account_id=account_id, before=before, limit=limit)
+
+    async def replay(self, message_ids: Sequence[str]) -> list[str]:
+        async with self._connected() as connection:
+            return await queue.replay(connection, message_ids, self._clock())

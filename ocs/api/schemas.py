@@ -64,11 +64,11 @@ STATE_NAMES: dict[AccountState, StateName] = {state: name for name, state in STA
 assert STATE_NAMES.keys() == set(AccountState), "every state has a name"
 
 
-class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a client sends: a misspelt field is a fault, not a default."""
 
 
-class NewAccount(_Body, frozen=True):
+class NewAccount(Body, frozen=True):
     account_id: AccountId
     currency: CurrencyCode
     rate_plan: Annotated[str, Meta(min_length=1, max_length=100)]
@@ -80,7 +80,7 @@ class NewAccount(_Body, frozen=True):
     cycle_day: Annotated[int, Meta(ge=0, le=31, description="Its billing cycle begins on this day; 0: a month")] = 0
 
 
-class BucketChoice(_Body, frozen=True):
+class BucketChoice(Body, frozen=True):
     """A bucket of its own for this money. A lower priority is used first; the main bucket is used last."""
 
     priority: Annotated[int, Meta(ge=0, le=1000)] = 100
@@ -88,14 +88,14 @@ class BucketChoice(_Body, frozen=True):
     source: SourceName = "paid"
 
 
-class TopUp(_Body, frozen=True):
+class TopUp(Body, frozen=True):
     amount: DecimalString
     currency: CurrencyCode
     reason: Reason = ""
     bucket: BucketChoice | None = None
 
 
-class Adjustment(_Body, frozen=True):
+class Adjustment(Body, frozen=True):
     """``amount`` with its sign: "-5.00" takes five away."""
 
     amount: DecimalString
@@ -103,14 +103,14 @@ class Adjustment(_Body, frozen=True):
     reason: Annotated[Reason, Meta(min_length=1)]
 
 
-class Purchase(_Body, frozen=True):
+class Purchase(Body, frozen=True):
     """``package`` is one of the account's plan."""
 
     package: Annotated[str, Meta(min_length=1, max_length=100)]
     reason: Reason = ""
 
 
-class CallsLimit(_Body, frozen=True):
+class CallsLimit(Body, frozen=True):
     """Sessions of a service that may be open at once, and that may begin in one second; 0 is no limit."""
 
     service: Annotated[str, Meta(min_length=1, max_length=40, examples=["voice"])]
@@ -118,7 +118,7 @@ class CallsLimit(_Body, frozen=True):
     per_second: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
 
-class SpendingCap(_Body, frozen=True):
+class SpendingCap(Body, frozen=True):
     """The most that may be spent on some services (none named: all) in a period; a warning leaves at ``warn_percent``."""
 
     name: Annotated[str, Meta(min_length=1, max_length=60)]
@@ -128,7 +128,7 @@ class SpendingCap(_Body, frozen=True):
     warn_percent: Annotated[int, Meta(ge=0, le=99)] = 0
 
 
-class LimitsChange(_Body, frozen=True):
+class LimitsChange(Body, frozen=True):
     """What is left out stays as it is; a list takes the place of the one before."""
 
     credit_limit: DecimalString | None = None
@@ -137,19 +137,19 @@ class LimitsChange(_Body, frozen=True):
     reason: Reason = ""
 
 
-class SubscriptionEnd(_Body, frozen=True):
+class SubscriptionEnd(Body, frozen=True):
     """``subscription`` is the number of one of the account's."""
 
     subscription: Annotated[int, Meta(ge=1)]
     reason: Reason = ""
 
 
-class StateChange(_Body, frozen=True):
+class StateChange(Body, frozen=True):
     state: StateName
     reason: Reason = ""
 
 
-class SessionClosure(_Body, frozen=True):
+class SessionClosure(Body, frozen=True):
     """``session_key`` as the list of open sessions says it."""
 
     session_key: Annotated[str, Meta(min_length=1, max_length=1100, examples=["gy:pgw.example.net;1;42"])]
@@ -160,7 +160,7 @@ Realm: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253, pattern="^[
 Ha1: TypeAlias = Annotated[str, Meta(pattern="^[0-9A-Fa-f]{32}$")]
 
 
-class NewSubscriber(_Body, frozen=True):
+class NewSubscriber(Body, frozen=True):
     """``password`` is needed only where RADIUS checks credentials. CHAP needs it in clear (RFC 2865, section 7.2).
 
     ``ha1`` instead of it: by realm, MD5(username:realm:password) in hex, as digest authentication has it.

@@ -7,17 +7,29 @@ the main bucket already, and its entry says so.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from msgspec import structs
 
 from balance.account import MAIN_BUCKET, Account, Counter, Extras, Hold, with_entry_number
 from balance.counters import counter_of
 from balance.money import Amount
+from ocs.charging.account_events import TYPE_FACT
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision
 
 AnswerT = TypeVar("AnswerT")
+
+ALL_PERCENT: Final = 100
+
+
+class _Passed(NamedTuple):
+    """One entry to be: its kind, the money that comes back with it, and what it says."""
+
+    kind: str
+    amount: Amount
+    reason: str
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 def with_crossings(before: Account, decision: Decision[AnswerT], now_ms: int, reference: str) -> Decision[AnswerT]:
@@ -26,9 +38,8 @@ def with_crossings(before: Account, decision: Decision[AnswerT], now_ms: int, re
     extras = account.extras
     if extras is None or before.extras is extras:
         return decision
-    passed = [("cap", 0, reason) for reason in _caps(before, extras)]
-    passed += [("tier", back, reason) for back, reason in _tiers(before, extras)]
-    for kind, amount, reason in passed:
+    passed = [*_caps(before, extras), *_tiers(before, extras)]
+    for kind, amount, reason, facts in passed:
         account = with_entry_number(account, account.entry_number + 1)
         changes = (Hold(MAIN_BUCKET, amount),) if amount else ()
         entries.append(
@@ -41,6 +52,7 @@ def with_crossings(before: Account, decision: Decision[AnswerT], now_ms: int, re
                 changes,
                 reference,
                 reason=reason,
+                facts=facts,
             )
         )
     if not entries:
@@ -48,22 +60,30 @@ def with_crossings(before: Account, decision: Decision[AnswerT], now_ms: int, re
     return structs.replace(decision, account=account, entries=(*decision.entries, *entries))
 
 
-def _caps(before: Account, extras: Extras) -> Iterator[str]:
+def _caps(before: Account, extras: Extras) -> Iterator[_Passed]:
     for cap in extras.caps:
         for counter in extras.counters:
             if counter.counter_id == cap.counter_id:
                 spent = _known(before, counter).used
-                for percent in sorted({cap.warn_percent, 100} - {0}):
+                for percent in sorted({cap.warn_percent, ALL_PERCENT} - {0}):
                     if spent * 100 < cap.most * percent <= counter.used * 100:
-                        yield f"{percent} % of the cap {cap.name!r} are spent"
+                        event_type = "cap_reached" if percent == ALL_PERCENT else "cap_warning"
+                        facts = (
+                            (TYPE_FACT, event_type),
+                            ("cap", cap.name),
+                            ("percent", str(percent)),
+                            ("most", str(cap.most)),
+                        )
+                        yield _Passed("cap", 0, f"{percent} % of the cap {cap.name!r} are spent", facts)
 
 
-def _tiers(before: Account, extras: Extras) -> Iterator[tuple[Amount, str]]:
+def _tiers(before: Account, extras: Extras) -> Iterator[_Passed]:
     for counter in extras.counters:
         back = counter.given_back - _known(before, counter).given_back
         if back:
             reached = max(at for at, tier in enumerate(counter.tiers, start=1) if tier.used)
-            yield back, f"{counter.counter_id!r} has come to {counter.used}: all that was counted is in tier {reached}"
+            reason = f"{counter.counter_id!r} has come to {counter.used}: all that was counted is in tier {reached}"
+            yield _Passed("tier", back, reason)
 
 
 def _known(before: Account, counter: Counter) -> Counter:

@@ -9,6 +9,7 @@ from msgspec import structs
 from balance.account import Account, AccountState, Hold, Reservation, with_entry_number
 from balance.burn import available, credit, is_expired, settle
 from balance.money import Amount
+from ocs.charging.bundle_use import with_bundle_use
 from ocs.charging.caps import room, settle_caps
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.choice import new_state, with_bundles
@@ -19,6 +20,7 @@ from ocs.charging.low_balance import with_warning
 from ocs.charging.packages import with_dues
 from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.quota import laid_out
+from ocs.charging.refused import with_refusal
 from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupKey, GroupRequest
 from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone, stored_answer
 from ocs.charging.steps import (
@@ -40,6 +42,9 @@ def decide_event(case: Case, account: Account) -> Answered:
     decision = _repeat(case, account)
     if decision is None:
         decision = with_crossings(account, _act(case, account), case.now_ms, case.request.session_key)
+        decision = with_bundle_use(account, decision, case.now_ms, case.request.session_key)
+        if case.request.action is EventAction.DIRECT_DEBITING:
+            decision = with_refusal(case, decision)
     if before.low_balance and decision.account is not before:
         decision = with_warning(case, before, decision)
     return decision if not entries else structs.replace(decision, entries=(*entries, *decision.entries))

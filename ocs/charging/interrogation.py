@@ -14,6 +14,7 @@ from msgspec import structs
 
 from balance.account import Account
 from ocs.charging.admission import admitted, left
+from ocs.charging.bundle_use import with_bundle_use
 from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.crossings import with_crossings
 from ocs.charging.decision import Case, Decision
@@ -21,6 +22,7 @@ from ocs.charging.late import as_granted, held, is_unreported, reported_late
 from ocs.charging.low_balance import with_warning
 from ocs.charging.packages import with_dues
 from ocs.charging.quota import costs_an_attempt, release
+from ocs.charging.refused import with_refusal
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
 from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, Tombstone
 from ocs.charging.steps import (
@@ -54,6 +56,7 @@ _IDLE: Final = State.IDLE
 _LEASED: Final = State.LEASED
 _OPEN: Final = State.OPEN
 _LEASE: Final = SessionKind.LEASE
+_INITIAL: Final = RequestKind.INITIAL
 _SUCCESS: Final = ChargingStatus.SUCCESS
 _SERVICE_DENIED: Final = ChargingStatus.SERVICE_DENIED
 
@@ -69,6 +72,9 @@ def decide(case: Case, account: Account) -> Answered:
         decision = TRANSITIONS[_state(case), case.request.kind](case, account)
         if decision.account.extras is not None:
             decision = with_crossings(account, decision, case.now_ms, case.request.session_key)
+            decision = with_bundle_use(account, decision, case.now_ms, case.request.session_key)
+        if case.request.kind is _INITIAL:
+            decision = with_refusal(case, decision)
     if before.low_balance and decision.account is not before:
         decision = with_warning(case, before, decision)
     return structs.replace(decision, entries=(*entries, *decision.entries)) if entries else decision

@@ -34,6 +34,7 @@ def with_warning(case: Case, before: Account, decision: Decision[ChargingAnswer]
         case.request.session_key,
         case.request.peer,
         "the balance fell below the account's threshold",
+        facts=(("balance", str(booked(after))), ("threshold", str(after.low_balance))),
     )
     return structs.replace(
         decision, account=structs.replace(after, entry_number=number), entries=(*decision.entries, entry)

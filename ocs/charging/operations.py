@@ -32,8 +32,10 @@ from balance.burn import available, credit, with_bucket
 from balance.money import Amount, format_amount
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision, Rates
+from ocs.charging.low_balance import booked
 from ocs.charging.notices import CHANGE_OF_STATE, Change
 from ocs.charging.packages import Sale, can_pay, cancelled, sold, timer_key, timer_of, with_dues
+from ocs.charging.refused import forgotten
 from ocs.charging.session import OperationRecord, Record
 from ocs.rating.bundles import Package
 from ocs.rating.periods import Every
@@ -179,6 +181,8 @@ def decide_operation(
     if refusal is not None:
         return Decision(RechargeResult(refusal, account), account, entries=entries)
     first = account.entry_number + 1
+    if operation.change is not None:
+        account = forgotten(account)
     if operation.package is not None:
         sale = Sale(operation.key, operation.actor, operation.reason)
         account, done = sold(account, operation.package, sale, now_ms)
@@ -212,7 +216,7 @@ def _entry(
 ) -> JournalEntry:
     return JournalEntry(
         account.account_id, account.entry_number, now_ms, operation.kind.value, account.currency, changes,
-        operation.key, operation.actor, reason, units=units,
+        operation.key, operation.actor, reason, units=units, facts=(("balance", str(booked(account))),) if changes else (),
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from balance.account import (
 )
 from balance.allowances import expire_units, with_units
 from balance.burn import available, expire, settle
+from ocs.charging.account_events import TYPE_FACT
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Rates
 from ocs.charging.session import Timer
@@ -65,6 +66,7 @@ def sold(
     rolled = [_left(account, grant, ended_ms) for grant in package.grants]
     account, paid = settle(account, (), package.price, now_ms)
     changes = tuple(hold.negated() for hold in paid)
+    facts = (*_facts("package_bought" if before is None else "renewed", package.name), ("price", str(package.price)))
     entries: list[JournalEntry] = []
     for grant, more in zip(package.grants, rolled, strict=True):
         account = with_entry_number(account, account.entry_number + 1)
@@ -76,8 +78,9 @@ def sold(
         account = with_units(account, bucket)
         reason = f"{package.name}: {sale.reason}".rstrip(": ")
         reason += f" ({more} of them rolled over)" if more else ""
-        entries.append(_entry(account, sale, reason, now_ms, changes, (Hold(bucket.bucket_id, bucket.balance),)))
-        changes = ()
+        units = (Hold(bucket.bucket_id, bucket.balance),)
+        entries.append(_entry(account, sale, reason, now_ms, changes, units, facts))
+        changes = facts = ()
     if package.every:
         number = before.number if before is not None else first
         account = _with(account, Subscription(number, package.name, renews_at_ms, day))
@@ -145,22 +148,43 @@ def _renewed(
     if account.state is not AccountState.ACTIVE:
         return account, ()  # it waits until the account is active again
     if package.if_short != "debit" and not can_pay(account, package, now_ms):
-        return (
-            _ended(account, subscription, sale, "it could not be paid", now_ms)
-            if package.if_short == "end"
-            else (account, ())
-        )
+        return _short_of_money(account, subscription, package, sale, now_ms)
     return sold(account, package, sale, now_ms, subscription)
 
 
+def _short_of_money(
+    account: Account, subscription: Subscription, package: Package, sale: Sale, now_ms: int
+) -> tuple[Account, tuple[JournalEntry, ...]]:
+    """It ends, or it waits; that is told once."""
+    balance = sum(bucket.balance for bucket in account.buckets)
+    facts = (*_facts("renewal_failed", package.name), ("price", str(package.price)), ("balance", str(balance)))
+    if package.if_short == "end":
+        return _ended(account, subscription, sale, "it could not be paid", now_ms, facts)
+    if subscription.is_short:
+        return account, ()
+    account = _with(account, structs.replace(subscription, is_short=True))
+    account = with_entry_number(account, account.entry_number + 1)
+    return account, (_entry(account, sale, f"{package.name}: it waits for money", now_ms, (), (), facts),)
+
+
+def _facts(event_type: str, package: str) -> tuple[tuple[str, str], ...]:
+    return (TYPE_FACT, event_type), ("package", package)
+
+
 def _ended(
-    account: Account, subscription: Subscription, sale: Sale, why: str, now_ms: int
+    account: Account,
+    subscription: Subscription,
+    sale: Sale,
+    why: str,
+    now_ms: int,
+    facts: tuple[tuple[str, str], ...] = (),
 ) -> tuple[Account, tuple[JournalEntry, ...]]:
     extras = account.extras or NO_EXTRAS
     left = tuple(each for each in extras.subscriptions if each.number != subscription.number)
     account = with_extras(account, structs.replace(extras, subscriptions=left))
     account = with_entry_number(account, account.entry_number + 1)
-    return account, (_entry(account, sale, f"{subscription.package}: ended, {why}", now_ms, (), ()),)
+    facts = facts or _facts("subscription_ended", subscription.package)
+    return account, (_entry(account, sale, f"{subscription.package}: ended, {why}", now_ms, (), (), facts),)
 
 
 def _left(account: Account, grant: Grant, ended_ms: int) -> int:
@@ -183,9 +207,15 @@ def _with(account: Account, subscription: Subscription) -> Account:
 
 
 def _entry(
-    account: Account, sale: Sale, reason: str, now_ms: int, changes: tuple[Hold, ...], units: tuple[Hold, ...]
+    account: Account,
+    sale: Sale,
+    reason: str,
+    now_ms: int,
+    changes: tuple[Hold, ...],
+    units: tuple[Hold, ...],
+    facts: tuple[tuple[str, str], ...] = (),
 ) -> JournalEntry:
     return JournalEntry(
         account.account_id, account.entry_number, now_ms, "package", account.currency, changes,
-        sale.reference, sale.actor, reason, units=units,
+        sale.reference, sale.actor, reason, units=units, facts=facts,
     )  # fmt: skip

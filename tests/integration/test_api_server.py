@@ -17,7 +17,7 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
-from ocs.api.postgres import PostgresHistory
+from ocs.api.postgres import PostgresDeliveries, PostgresHistory
 from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.request import (
@@ -120,6 +120,7 @@ async def world(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncI
     context = Context(
         accounts=AccountDesk(online, store, now_ms, result.currencies),
         history=history,
+        deliveries=PostgresDeliveries(history.pool, now_ms),
         keys=KeyRing(store.client, now_ms),
         metrics=Metrics(counters, store.client, now_ms),
         currencies=result.currencies,
@@ -272,6 +273,7 @@ async def test_history_without_postgres_is_503(world: World, free_port: Any) -> 
     context = Context(
         accounts=AccountDesk(world.online, world.store, now_ms, {}),
         history=away,
+        deliveries=PostgresDeliveries(away.pool, now_ms),
         keys=KeyRing(world.store.client, now_ms),
         metrics=Metrics(Counters(), world.store.client, now_ms),
         currencies={},
@@ -284,8 +286,10 @@ async def test_history_without_postgres_is_503(world: World, free_port: Any) -> 
     async with httpx.AsyncClient(transport=transport, base_url="http://t", headers=world.client.headers) as client:
         cdrs = await client.get("/v1/accounts/alice/cdrs")
         account = await client.get("/v1/accounts/alice")
+        events = await client.get("/v1/events")
     await away.close()
 
+    assert events.status_code == 503
     assert (cdrs.status_code, cdrs.json()["type"]) == (503, "/problems/unavailable")
     assert account.status_code == 404
 

@@ -249,7 +249,7 @@ async def test_a_bundle_ends_at_the_end_of_a_local_day(world: World) -> None:
     assert refused.status is ChargingStatus.CREDIT_LIMIT_REACHED
     await world.change("1.00")
     assert await world.units() == (0, 0), "written off by the next change of the account"
-    assert [entry.kind for entry in await world.entries()] == ["opened", "package", "expiry", "top_up"]
+    assert [entry.kind for entry in await world.entries()] == ["opened", "package", "expiry", "refused", "top_up"]
     await world.check_books()
 
 

@@ -173,7 +173,7 @@ async def test_a_cap_holds_for_events(world: World) -> None:
         )  # fmt: skip
         results.append((await world.charge(event)).status)
     assert results == [ChargingStatus.SUCCESS, ChargingStatus.CREDIT_LIMIT_REACHED]
-    assert [entry.kind for entry in await world.entries()][-2:] == ["event", "cap"]
+    assert [entry.kind for entry in await world.entries()][-3:] == ["event", "cap", "refused"]
     await world.check_books()
 
 

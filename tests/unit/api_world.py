@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,8 +22,11 @@ from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
 from ocs.billing.cdrs import CdrRow, CursorError, JournalRow, Page
+from ocs.charging.account_events import AccountEvent
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
+from ocs.delivery.contacts import Contact
+from ocs.delivery.queue import Message
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
@@ -310,6 +313,44 @@ def sample_book() -> RateBook | None:
     return load_ratebook(SAMPLE_CONFIG, NOW_MS).book
 
 
+@dataclass
+class MemoryDeliveries:
+    """Contacts by account; events and messages as a test puts them, newest first."""
+
+    contacts: dict[str, Contact] = field(default_factory=dict)
+    happened: list[AccountEvent] = field(default_factory=list)
+    queue: list[Message] = field(default_factory=list)
+
+    async def contact(self, account_id: str) -> Contact | None:
+        return self.contacts.get(account_id)
+
+    async def put_contact(self, contact: Contact) -> None:
+        self.contacts[contact.account_id] = contact
+
+    async def events(
+        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int
+    ) -> list[AccountEvent]:
+        found = [
+            event
+            for event in self.happened
+            if account_id in {"", event.account_id}
+            and (not types or event.event_type in types)
+            and (event.at_ms, event.account_id, event.entry_number) < before
+        ]
+        return found[:limit]
+
+    async def messages(self, state: str, account_id: str, before: tuple[int, str], limit: int) -> list[Message]:
+        found = [
+            each
+            for each in self.queue
+            if state in {"", each.state} and (each.made_at_ms, each.letter.message_id) < before
+        ]
+        return found[:limit]
+
+    async def replay(self, message_ids: Sequence[str]) -> list[str]:
+        return [each.letter.message_id for each in self.queue if each.letter.message_id in message_ids]
+
+
 Row = TypeVar("Row", CdrRow, JournalRow)
 
 
@@ -328,6 +369,7 @@ class World:
 
     accounts: MemoryAccounts
     history: MemoryHistory
+    deliveries: MemoryDeliveries
     rates: MemoryRates
     redis: FakeRedis
     counters: Counters
@@ -353,7 +395,7 @@ class World:
 
 def make_world(requests_per_minute: int = 60_000) -> World:
     redis, accounts, history, counters = FakeRedis(), MemoryAccounts(), MemoryHistory(), Counters()
-    rates = MemoryRates()
+    rates, deliveries = MemoryRates(), MemoryDeliveries()
 
     def clock() -> int:
         return world.now_ms
@@ -375,6 +417,7 @@ def make_world(requests_per_minute: int = 60_000) -> World:
     context = Context(
         accounts=accounts,
         history=history,
+        deliveries=deliveries,
         keys=KeyRing(client_redis, clock),
         metrics=Metrics(counters, client_redis, clock),
         currencies=CURRENCIES,
@@ -386,5 +429,5 @@ def make_world(requests_per_minute: int = 60_000) -> World:
     )
     transport = httpx.ASGITransport(app=cast(Any, create_app(context)))
     client = httpx.AsyncClient(transport=transport, base_url="http://ocs.test")
-    world = World(accounts, history, rates, redis, counters, context, client)
+    world = World(accounts, history, deliveries, rates, redis, counters, context, client)
     return world

@@ -1,0 +1,235 @@
+"""What happened to accounts, who is told of it, and the messages that do: events, contacts, messages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from litestar import get, post, put
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import Meta
+
+from ocs.api.accounts import existing
+from ocs.api.context import Given
+from ocs.api.history import Cursor, Limit
+from ocs.api.keys import Scope
+from ocs.api.operations import operation
+from ocs.api.problems import Kind, invalid
+from ocs.api.schemas import AccountId, Body, Instant, instant
+from ocs.billing.cdrs import FAR_FUTURE_MS
+from ocs.charging.account_events import EVENT_TYPES
+from ocs.delivery.contacts import Contact, faults_of
+from ocs.delivery.queue import Message
+from ocs.delivery.routing import body_of
+
+StateName: TypeAlias = Literal["", "waiting", "arrived", "dead"]
+
+
+class ContactChange(Body, frozen=True):
+    """The whole contact; what is left out is empty: then it is not reached by this way, or as ``delivery.toml`` says."""
+
+    mail: Annotated[str, Meta(max_length=254, examples=["alice@example.net"])] = ""
+    phone: Annotated[str, Meta(max_length=16, examples=["+4915112345678"])] = ""
+    language: Annotated[str, Meta(max_length=6, examples=["de"])] = ""
+    time_zone: Annotated[str, Meta(max_length=64, examples=["Europe/Berlin"])] = ""
+    muted: Annotated[tuple[str, ...], Meta(max_length=50, description="Events not to be told of")] = ()
+
+
+class ContactView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an account's subscriber is told of events."""
+
+    account_id: str
+    mail: str
+    phone: str
+    language: str
+    time_zone: str
+    muted: tuple[str, ...]
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """As a webhook is told of it. ``data`` has the account, the entry's number, currency and amount, and the event's facts."""
+
+    id: str
+    type: str
+    timestamp: Instant
+    data: dict[str, Any]
+
+
+class EventList(msgspec.Struct, frozen=True, kw_only=True):
+    """Newest first. ``next_cursor`` empty: this was the last page."""
+
+    events: tuple[EventView, ...]
+    next_cursor: str
+
+
+class MessageView(msgspec.Struct, frozen=True, kw_only=True):
+    """``state`` is waiting, arrived or dead; ``error`` says why the last attempt failed."""
+
+    message_id: str
+    channel: str
+    receiver: str
+    kind: str
+    account_id: str
+    state: str
+    attempts: int
+    made_at: Instant
+    due_at: Instant
+    finished_at: Instant | None
+    error: str
+
+
+class MessageList(msgspec.Struct, frozen=True, kw_only=True):
+    """Newest first. ``next_cursor`` empty: this was the last page."""
+
+    messages: tuple[MessageView, ...]
+    next_cursor: str
+
+
+class Replay(Body, frozen=True):
+    """Messages to be sent once more, by their ids."""
+
+    message_ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=1000)]
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """Those of them that there are."""
+
+    message_ids: tuple[str, ...]
+
+
+@get(
+    "/accounts/{account_id:str}/contact",
+    tags=["events"],
+    **operation("read_contact", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
+)
+async def read_contact(account_id: FromPath[AccountId], context: Given) -> ContactView:
+    """Where the account's subscriber is told of events; all empty if nobody said."""
+    await existing(context, account_id)
+    return _contact_view(await context.deliveries.contact(account_id) or Contact(account_id=account_id))
+
+
+@put(
+    "/accounts/{account_id:str}/contact",
+    tags=["events"],
+    **operation("set_contact", Scope.ACCOUNTS_WRITE, Kind.ACCOUNT_UNKNOWN),
+)
+async def set_contact(account_id: FromPath[AccountId], data: JSONBody[ContactChange], context: Given) -> ContactView:
+    """Say where the account's subscriber is told of events, in which language and by which clock."""
+    contact = Contact(account_id=account_id, **msgspec.structs.asdict(data))
+    for fault in faults_of(contact):
+        raise invalid(fault.field, f"{fault.message}: {fault.cure}")
+    await existing(context, account_id)
+    await context.deliveries.put_contact(contact)
+    return _contact_view(contact)
+
+
+@get("/accounts/{account_id:str}/events", tags=["events"], **operation("list_account_events", Scope.EVENTS_READ))
+async def list_account_events(
+    account_id: FromPath[AccountId],
+    context: Given,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    event_type: Annotated[str, QueryParameter(name="type", description="Of this type alone")] = "",
+) -> EventList:
+    """What happened to one account."""
+    return await _events(context, account_id, event_type, cursor, limit)
+
+
+@get("/events", tags=["events"], **operation("list_events", Scope.EVENTS_READ))
+async def list_events(
+    context: Given,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    event_type: Annotated[str, QueryParameter(name="type", description="Of this type alone")] = "",
+) -> EventList:
+    """What happened to all accounts."""
+    return await _events(context, "", event_type, cursor, limit)
+
+
+@get("/messages", tags=["events"], **operation("list_messages", Scope.EVENTS_READ))
+async def list_messages(
+    context: Given,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    message_state: Annotated[
+        StateName, QueryParameter(name="state", description="waiting, arrived or dead; empty: all")
+    ] = "",
+    account_id: Annotated[str, QueryParameter(description="Of this account alone")] = "",
+) -> MessageList:
+    """Webhooks, mails and SMS: on their way, arrived, or given up."""
+    made_ms, message_id = _position(cursor)
+    found = await context.deliveries.messages(message_state, account_id, (made_ms, message_id), limit + 1)
+    page = found[:limit]
+    last = page[-1] if len(found) > limit else None
+    return MessageList(
+        messages=tuple(_message_view(message) for message in page),
+        next_cursor=f"{last.made_at_ms}.{last.letter.message_id}" if last is not None else "",
+    )
+
+
+@post("/message-replays", tags=["events"], status_code=202, **operation("replay_messages", Scope.EVENTS_WRITE))
+async def replay_messages(data: JSONBody[Replay], context: Given) -> Replayed:
+    """Send messages once more, under their ids. Asking twice sends them once more than once: receivers know the ids."""
+    if any("\x00" in each for each in data.message_ids):
+        raise invalid("message_ids", "no id has such a character")
+    return Replayed(message_ids=tuple(await context.deliveries.replay(data.message_ids)))
+
+
+async def _events(context: Given, account_id: str, event_type: str, cursor: str, limit: int) -> EventList:
+    if event_type and event_type not in EVENT_TYPES:
+        raise invalid("type", f"is none of {', '.join(sorted(EVENT_TYPES))}")
+    at_ms, rest = _position(cursor)
+    number, _, after = rest.partition(".")
+    if cursor and not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise invalid("cursor", _NOT_OURS)
+    before = (at_ms, after, int(number or 0))
+    found = await context.deliveries.events(account_id, (event_type,) if event_type else (), before, limit + 1)
+    page = found[:limit]
+    last = page[-1] if len(found) > limit else None
+    return EventList(
+        events=tuple(EventView(**body_of(each, context.currencies[each.currency])) for each in page),
+        next_cursor=f"{last.at_ms}.{last.entry_number}.{last.account_id}" if last is not None else "",
+    )
+
+
+_NOT_OURS: Final = "the cursor is not one of ours: start again without it"
+
+
+def _position(cursor: str) -> tuple[int, str]:
+    if not cursor:
+        return FAR_FUTURE_MS, ""
+    number, _, rest = cursor.partition(".")
+    if "\x00" in rest or not (number.isascii() and number.isdigit()) or not 0 <= int(number[:18]) <= FAR_FUTURE_MS:
+        raise invalid("cursor", _NOT_OURS)
+    return int(number[:18]), rest
+
+
+def _contact_view(contact: Contact) -> ContactView:
+    return ContactView(**msgspec.structs.asdict(contact))
+
+
+def _message_view(message: Message) -> MessageView:
+    letter = message.letter
+    return MessageView(
+        message_id=letter.message_id,
+        channel=letter.channel,
+        receiver=letter.receiver,
+        kind=letter.kind,
+        account_id=letter.account_id,
+        state=message.state,
+        attempts=message.attempts,
+        made_at=instant(message.made_at_ms),
+        due_at=instant(message.due_at_ms),
+        finished_at=instant(message.finished_at_ms) if message.finished_at_ms else None,
+        error=message.error,
+    )
+
+
+ROUTES: Final = (
+    read_contact,
+    set_contact,
+    list_account_events,
+    list_events,
+    list_messages,
+    replay_messages,
+)
