@@ -46,25 +46,27 @@ jsonb_build_array(jsonb_build_object('rating_group', -1, 'service_ids', '[]'::js
     'source', 'decks/us.csv:2', 'price', '{}'::jsonb))"""
 FILL = f"""\
 INSERT INTO cdr (account_id, entry_number, session_id, protocol, peer, subscriber, service, origin, destination, started_at,
-    ended_at, cost, currency, rate_version, flags, cause, groups, rate_plan, network)
+    ended_at, cost, currency, rate_version, flags, cause, groups, rate_plan, whereabouts)
 SELECT r.account_id, row_number() OVER (), 's' || row_number() OVER (), 'gy', 'sbc1', '', 'voice', r.origin, r.number,
     r.started_at, r.started_at, r.cost, 'USD', 'abc', 0, '', {GROUP}, r.plan, ''
 FROM (SELECT account_id, number, used::bigint, (amount::numeric * 1000000000)::bigint AS cost, started_at::timestamptz,
       plan, origin FROM bench_use) r"""
 
 
-def write_config(folder: Path, codes: list[tuple[str, str]]) -> None:
+def write_config(folder: Path, codes: list[tuple[str, str]], over: str) -> None:
     for name in ("rateplans", "decks"):
         (folder / name).mkdir(parents=True)
     sample = Path(__file__).parents[1] / "config"
     for name in ("ocs.toml", "currencies.toml"):
         (folder / name).write_bytes((sample / name).read_bytes())
     for at, name in enumerate(PLANS):
-        text = PLAN.format(name=name, initial=6 * (at + 1))
+        text = PLAN.format(name=name, initial=6 * (at + 1)).replace("\n\n", '\ntime_zone = "UTC"\n\n', 1)
+        text += f'tiers_over = "{over}"\n' if over else ""
         (folder / "rateplans" / f"{name}.toml").write_text(text, encoding="utf-8")
     for path, rise in ((folder / "decks" / "us.csv", 0), (folder.parent / "us.csv", 7)):
-        lines = [f"{code},{name},0.{50 + (at + rise) % 97:04d}\n" for at, (code, name) in enumerate(codes)]
-        path.write_text("prefix,destination,rate\n" + "".join(lines), encoding="utf-8")
+        tier, more = (",rate>36000", ",0.004") if over else ("", "")
+        lines = [f"{code},{name},0.{50 + (at + rise) % 97:04d}{more}\n" for at, (code, name) in enumerate(codes)]
+        path.write_text(f"prefix,destination,rate{tier}\n" + "".join(lines), encoding="utf-8")
     (folder.parent / "cost.csv").write_text("prefix,destination,rate\n1,US,0.0065\n", encoding="utf-8")
 
 
@@ -112,11 +114,12 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--codes", type=int, default=200_000)
     parser.add_argument("--postgres", action="store_true", help="From a PostgreSQL, too.")
+    parser.add_argument("--tiers-over", default="", help="Tiers over a month, or another period: in the order of time.")
     options = parser.parse_args()
     codes = [(code, name) for code, name, *_ in rows(options.codes, 0)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_config(folder / "config", codes)
+        write_config(folder / "config", codes, options.tiers_over)
         write_records(folder / "records.csv", codes, options.records)
         measure("from a file", str(folder / "records.csv"), folder, options)
         if options.postgres:

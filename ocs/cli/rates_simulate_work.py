@@ -75,15 +75,16 @@ def price_all(records: Path, work: Work) -> Outcome:
     except (OSError, RecordsError, UnicodeDecodeError) as error:
         raise StartRefusedError(str(error), EXIT_CONFIG) from error
     if len(parts) <= 1:  # no process is worth its start
-        return next((simulation_of(work).run(rows_of(part, columns)) for part in parts), Outcome())
+        return next((simulation_of(work).run(rows_of(part, columns)) for part in parts), Outcome()).finish()
     outcome = Outcome()
     workers = min(PROCESSES_MAX, os.cpu_count() or 1, len(parts))
     with progress_bar() as progress, ProcessPoolExecutor(workers, get_context("spawn"), _begin, (work,)) as pool:
         jobs = [pool.submit(_price, part, columns) for part in parts]
-        for done, job in enumerate(as_completed(jobs), start=1):
-            outcome.add(job.result())
+        for done, _ in enumerate(as_completed(jobs), start=1):
             progress("pricing", done, len(parts))
-    return outcome
+        for job in jobs:  # in the order of the file: what happened at one instant is told apart by it
+            outcome.add(job.result())
+    return outcome.finish()
 
 
 def simulation_of(work: Work) -> Simulation:

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappush, heappushpop, nlargest
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from balance.money import Amount, AmountError, parse_amount
+from ocs.rates.replay import Turn, costs_in_order, turn_of
 from ocs.rating.dated import instant_ms
 from ocs.rating.origins import Origin, origin_of
 from ocs.rating.price import Tariff, cost_of
 from ocs.rating.ratebook import NO_GROUP, RateBook
 from ocs.rating.tariffs import RatingFault
-from ocs.rating.terms import Terms, chosen_at_ms, price_in
+from ocs.rating.terms import Terms, chosen_at_ms, price_in, terms_of, with_terms
 from ocs.rating.timetable import going_on, in_progress
 from ocs.rating.units import UnitKind
 
 FIELDS: Final = (
     "account_id", "number", "used", "amount",
     "started_at", "service", "rate_plan", "origin", "peer", "whereabouts", "rating_group", "service_ids", "unit",
-    "destination", "source", "currency", "goes_on",
+    "destination", "source", "currency", "goes_on", "covered",
 )  # fmt: skip
 REQUIRED: Final = FIELDS[:4]
 
@@ -79,11 +80,26 @@ class Losing(msgspec.Struct, array_like=True, frozen=True, order=True):
     source: str
 
 
+class Sold(NamedTuple):
+    """What the sums ask of a record, whatever else is known of it."""
+
+    account_id: str
+    number: str
+    used: int
+    old: Amount
+    started_at: str
+
+
+Waiting: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...], str, str, Amount | None]
+"""A use that waits for those before it: a Turn and a Sold, its destination, the line of its price, what it is bought for."""
+
+
 class Outcome(msgspec.Struct):
     """All sums of a part, or of the whole. ``faults`` are lines that could not be read, the first of ``fault_count``.
 
     ``unsold`` counts the records without a price by the reason; ``losing`` are the LOSING_MAX that lose most.
     ``others`` were passed over: they are in another currency, or are no matter of the deck that is simulated.
+    ``waiting`` are uses that fill the tiers of a period: they are priced when all are there (``finish``).
     """
 
     total: Sums = msgspec.field(default_factory=Sums)
@@ -94,19 +110,32 @@ class Outcome(msgspec.Struct):
     others: int = 0
     faults: list[str] = []
     fault_count: int = 0
+    waiting: list[Waiting] = []
 
     def add(self, other: Outcome) -> None:
         """Add another part."""
-        self.total.add(other.total)
         for mine, theirs in ((self.by_destination, other.by_destination), (self.by_account, other.by_account)):
             for name, sums in theirs.items():
                 mine.setdefault(name, Sums()).add(sums)
         for reason, count in other.unsold.items():
             self.unsold[reason] = self.unsold.get(reason, 0) + count
         self.losing = nlargest(LOSING_MAX, self.losing + other.losing)
+        self.waiting += other.waiting
         self.others += other.others
         self.faults = (self.faults + other.faults)[:FAULTS_MAX]
         self.fault_count += other.fault_count
+
+    def finish(self) -> Outcome:
+        """Price what waits, in the order of its time, and sum all up."""
+        turns = [Turn._make((*turn[:4], place, *turn[5:])) for place, (turn, *_) in enumerate(self.waiting)]
+        for place, cost in costs_in_order(turns):
+            _, sold, destination, source, bought = self.waiting[place]
+            _sum_up(self, Sold._make(sold), destination, source, cost, bought)
+        self.waiting = []
+        for each in self.by_account.values():
+            self.total.add(each)
+        self.losing.sort(reverse=True)
+        return self
 
     def fault(self, row: Sequence[str], error: Exception) -> None:
         """Note a row that cannot be read."""
@@ -151,6 +180,7 @@ class Use(NamedTuple):
     """One record, or one group of it, as it was rated.
 
     ``goes_on`` is -1, or this is what was used after a change of price in mid-session, of which so many units were paid.
+    ``covered`` units were paid by bundles.
     """
 
     account_id: str
@@ -167,6 +197,7 @@ class Use(NamedTuple):
     destination: str
     source: str
     goes_on: int
+    covered: int = 0
 
 
 class Simulation:
@@ -198,15 +229,12 @@ class Simulation:
                 part.fault(row, error)
                 continue
             self._count(part, use, at_ms)
-        for each in part.by_account.values():
-            part.total.add(each)
-        part.losing.sort(reverse=True)
         return part
 
     def _read(self, row: Sequence[str]) -> Use | None:
         (
             account, number, used, amount, started, service, plan, origin, peer, whereabouts, group, service_ids, unit,
-            destination, source, currency, goes_on,
+            destination, source, currency, goes_on, covered,
         ) = row  # fmt: skip
         if currency and self._currency and currency != self._currency:
             return None
@@ -221,7 +249,7 @@ class Simulation:
         return Use(
             account, number, int(used), old, started, service or "voice", plan, origin_of(origin, peer, whereabouts),
             int(group) if group else NO_GROUP, identifiers, unit, destination, source,
-            int(goes_on) if goes_on else -1,
+            int(goes_on) if goes_on else -1, int(covered) if covered else 0,
         )  # fmt: skip
 
     def _count(self, part: Outcome, use: Use, at_ms: int) -> None:
@@ -236,13 +264,15 @@ class Simulation:
         if not self._concerns(use, found.source):
             part.others += 1
             return
-        new, bought = cost_of(found.price, use.used), self._bought(use, at_ms)
-        _add(part, use, found.destination or found.name, new, bought)
-        if bought is not None and bought > new:
-            _keep(
-                part.losing,
-                Losing(bought - new, use.account_id, use.number, use.started_at, use.used, new, bought, found.source),
-            )
+        price, bought, destination = found.price, self._bought(use, at_ms), found.destination or found.name
+        if price.terms.__class__ is Terms:
+            period = terms_of(price).period
+            if period is not None:
+                turn = turn_of(price, period, use.account_id, at_ms, 0, use.used)
+                # Plain tuples: they go from process to process, a million of them.
+                part.waiting.append((tuple(turn), use[:5], destination, found.source, bought))
+                return
+        _sum_up(part, use, destination, found.source, cost_of(price, use.used), bought)
 
     def _concerns(self, use: Use, source: str) -> bool:
         """Tell whether the deck that is simulated priced the record, or prices it now; without a deck, all concern."""
@@ -257,7 +287,17 @@ class Simulation:
         return None if isinstance(tariff, str) else self._costs.exchange.of(cost_of(tariff.price, use.used))
 
 
-def _add(part: Outcome, use: Use, destination: str, new: Amount | None, bought: Amount | None) -> None:
+def _sum_up(part: Outcome, use: Use | Sold, destination: str, source: str, new: Amount, bought: Amount | None) -> None:
+    """Add a record that has a price."""
+    _add(part, use, destination, new, bought)
+    if bought is not None and bought > new:
+        _keep(
+            part.losing,
+            Losing(bought - new, use.account_id, use.number, use.started_at, use.used, new, bought, source),
+        )
+
+
+def _add(part: Outcome, use: Use | Sold, destination: str, new: Amount | None, bought: Amount | None) -> None:
     """Add a record to its destination's and its customer's sums; ``new`` None: it has no price."""
     for sums, key in ((part.by_account, use.account_id), (part.by_destination, destination)):
         mine = sums.get(key)
@@ -304,6 +344,8 @@ def _priced(rates: Rates, use: Use, at_ms: int, currency: str) -> Tariff | str:
     price = rates.book.lasting(found, at_ms, use.used)
     if use.goes_on >= 0:
         price = going_on(in_progress(price), use.goes_on, 0)
+    if use.covered:
+        price = with_terms(price, msgspec.structs.replace(terms_of(price), covered=use.covered))
     return tariff if price is tariff.price else msgspec.structs.replace(tariff, price=price)
 
 

@@ -280,7 +280,10 @@ def owed_by(price: Price) -> tuple[Amount, ...]:
 
 def back_at(price: Price, counted: int) -> Amount:
     """Say what of a use is given back in a period in which so many units are counted in all."""
-    ends = (0, *(tier.up_to for tier in terms_of(price).tiers))
+    terms = terms_of(price)
+    if terms.tiering is not Tiering.VOLUME:
+        return 0
+    ends = (0, *(tier.up_to for tier in terms.tiers))
     return sum(owed for owed, end in zip(owed_by(price), ends, strict=False) if end < counted)
 
 

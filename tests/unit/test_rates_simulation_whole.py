@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from ocs.cli import rates_simulate_work
 from ocs.cli.app import app
 from ocs.errors import EXIT_CONFIG
 from ocs.rating.dated import instant_ms
@@ -74,6 +75,41 @@ def test_a_use_that_goes_on_after_a_change_of_price(rates: Path) -> None:
     by = found(rates, "--rates", str(rates), "--currency", "EUR")
     assert by["0.10 and 0.01 per second"]["new"] == "1.30"
     assert by["0.30 per started minute"]["new"] == "0.30"
+
+
+OVER_MONTH = """\
+account_id,number,used,amount,started_at,service,rate_plan,rating_group,unit,destination,covered
+a,,30,0,2026-10-03 10:00:00+00,data,test-eur,50,seconds,falling,
+a,,40,0,2026-10-02 10:00:00+00,data,test-eur,50,seconds,falling,
+a,,40,0,2026-10-31 23:30:00+00,data,test-eur,50,seconds,falling,
+b,,50,0,2026-10-02 10:00:00+00,data,test-eur,50,seconds,falling,20
+c,,40,0,2026-10-02 10:00:00+00,data,test-eur,55,seconds,volume,
+c,,40,0,2026-10-01 10:00:00+00,data,test-eur,55,seconds,volume,
+d,,40,0,2026-10-02 10:00:00+00,data,test-eur,56,seconds,packs,
+d,,40,0,2026-10-01 10:00:00+00,data,test-eur,56,seconds,packs,
+d,,60,0,2026-10-03 10:00:00+00,data,test-eur,56,seconds,packs,
+e,,70,0,2026-10-02 10:00:00+00,data,test-eur,54,seconds,beginning anew,50
+"""
+
+
+@pytest.mark.parametrize("octets", [4_000_000, 100])
+def test_94_tiers_over_a_month_are_filled_in_the_order_of_time(
+    rates: Path, octets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each account has its counters, whatever the order of the records and whichever process reads them; the month is that
+    of the plan's clocks. What volume gives back is taken off, fees are paid by the first, and bundles pay as they did.
+    """
+    monkeypatch.setattr(rates_simulate_work, "PART_OCTETS", octets)
+    (rates.parent / "records.csv").write_text(OVER_MONTH, encoding="utf-8")
+    result = simulate(rates, "--json", "--rates", str(rates), "--currency", "EUR")
+    assert result.exit_code == 0, result.output
+    assert {each["name"]: each["new"] for each in json.loads(result.output)["by_customer"]} == {
+        "a": "2.10",  # 40 and 20 s at 0.02, 10 at 0.01; the last is of November in Berlin, 40 s at 0.02
+        "b": "0.60",  # 30 s in money
+        "c": "0.80",  # 80 s, all at 0.01
+        "d": "1.70",  # two packs, and 20 s at 0.01
+        "e": "0.30",  # 20 s beyond the bundle, begun anew
+    }
 
 
 def test_a_plan_for_all(rates: Path) -> None:
