@@ -8,7 +8,7 @@ import msgspec
 from msgspec import structs
 
 from balance.account import Account, with_entry_number
-from balance.burn import available
+from balance.burn import available, total_of
 from balance.money import Amount
 from ocs.charging.admission import left
 from ocs.charging.cdr import CdrFlag, JournalEntry
@@ -45,6 +45,7 @@ from ocs.charging.session import (
     with_answer,
 )
 from ocs.charging.timing import from_times, seeing_far_enough
+from ocs.rating.price import is_free
 from ocs.rating.terms import Clock, Price, Terms
 from ocs.rating.timetable import next_switch_s
 from ocs.rating.units import UnitKind
@@ -242,6 +243,8 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
     """The decision for a session that stays open: its answer stored, its deadline moved."""
     request, account, session = case.request, charged.account, charged.session
     answer = answer_of(account, charged.groups, status, charged.answers, case.now_ms)
+    if session.kind is _LEASE:
+        answer = as_authorization(answer, charged.groups)
     deadline_ms = _deadline_ms(case, charged)
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
     session = CreditSession(
@@ -366,6 +369,17 @@ def answer_of(
     left: Amount = available(account, now_ms)
     low = 0 < account.low_balance > left
     return ChargingAnswer(status, groups, cost, account.currency, left, low, on_credit=account.credit_limit > 0)
+
+
+def as_authorization(answer: ChargingAnswer, states: tuple[GroupState, ...]) -> ChargingAnswer:
+    """What a switch is told beside the time: the money that is set aside for the call, and whether the call has a price."""
+    held = sum(total_of(state.reservation) for state in states)
+    free = {state.key for state in states if is_free(state.tariff.price)}
+    groups = tuple(
+        structs.replace(group, status=ChargingStatus.FREE) if group.granted and group.key in free else group
+        for group in answer.groups
+    )
+    return structs.replace(answer, groups=groups, held=held)
 
 
 def _deadline_ms(case: Case, charged: Charged) -> int:
