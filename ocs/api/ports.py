@@ -14,6 +14,7 @@ from balance.account import Account, AccountState
 from balance.money import Amount
 from balance.store import Subscriber
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
+from ocs.billing.search import CdrQuery
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
 from ocs.rating.faults import ConfigFault
@@ -109,13 +110,11 @@ class Accounts(Protocol):
 class History(Protocol):
     """What left through the outbox and stands in PostgreSQL, newest first, page by page.
 
-    ``cursor`` is the page before's ``next_cursor``, "" to begin; CursorError if it is none of ours. CDRs are those
-    that started in ``[since_ms, until_ms)``. Raises BackendUnavailable while PostgreSQL is away.
+    ``cursor`` is the page before's ``next_cursor``, "" to begin; CursorError if it is none of ours. Raises
+    BackendUnavailable while PostgreSQL is away.
     """
 
-    async def list_cdrs(
-        self, account_id: str, cursor: str, limit: int, *, since_ms: int, until_ms: int
-    ) -> Page[CdrRow]: ...
+    async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]: ...
 
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]: ...
 

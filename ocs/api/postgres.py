@@ -8,6 +8,7 @@ import asyncpg
 
 from ocs.billing import cdrs
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
+from ocs.billing.search import CdrQuery
 
 CONNECTIONS_MAX: Final = 4
 CONNECT_TIMEOUT_S: Final = 3
@@ -31,10 +32,8 @@ class PostgresHistory:
     async def close(self) -> None:
         await self._pool.close()
 
-    async def list_cdrs(
-        self, account_id: str, cursor: str, limit: int, *, since_ms: int, until_ms: int
-    ) -> Page[CdrRow]:
-        return await cdrs.list_cdrs(self._pool, account_id, cursor, limit, since_ms=since_ms, until_ms=until_ms)
+    async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]:
+        return await cdrs.find_cdrs(self._pool, query, cursor, limit)
 
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]:
         return await cdrs.list_journal(self._pool, account_id, cursor, limit)

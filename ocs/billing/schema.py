@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Index,
     Integer,
@@ -19,12 +20,13 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-DESTINATION_INDEXED_MAX: Final = 64
-"""Characters of a destination that the index holds: a B-tree refuses long keys, and peers send what they like."""
+INDEXED_MAX: Final = 64
+"""Characters of a number or a name that an index holds: a B-tree refuses long keys, and peers send what they like."""
 
 metadata = MetaData()
 
@@ -67,7 +69,7 @@ cdr = Table(
     Column("service", Text, nullable=False),
     Column("origin", Text, nullable=False),
     Column("destination", Text, nullable=False),
-    Column("started_at", Moment, nullable=False),
+    Column("started_at", Moment, primary_key=True),
     Column("ended_at", Moment, nullable=False),
     Column("cost", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
@@ -80,15 +82,22 @@ cdr = Table(
     Column("rate_plan", Text, nullable=False, server_default=""),
     Column("whereabouts", Text, nullable=False, server_default=""),
     Index("cdr_account_time", "account_id", "started_at", "entry_number"),
+    Index("cdr_time", "started_at"),
     # A hash index takes a Session-Id of any length (RFC 6733 sets no limit).
     Index("cdr_session", "session_id", postgresql_using="hash"),
+    postgresql_partition_by="RANGE (started_at)",  # by months: ocs/billing/months.py
 )
-Index(
-    "cdr_destination_time",
-    func.left(cdr.c.destination, text(str(DESTINATION_INDEXED_MAX))).label("destination_start"),
-    cdr.c.started_at,
-    postgresql_ops={"destination_start": "text_pattern_ops"},
-)
+
+
+def _index(name: str, word: ColumnElement[str]) -> None:
+    """By the beginning of a word, then by time."""
+    start = func.left(word, text(str(INDEXED_MAX))).label("word_start")
+    Index(name, start, cdr.c.started_at, postgresql_ops={"word_start": "text_pattern_ops"})
+
+
+_index("cdr_destination_time", cdr.c.destination)
+_index("cdr_origin_time", cdr.c.origin)
+_index("cdr_name_time", literal_column("((groups -> 0) ->> 'destination'::text)"))
 
 rerating = Table(
     "rerating",

@@ -21,7 +21,8 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
-from ocs.billing.cdrs import CdrRow, CursorError, JournalRow, Page
+from ocs.billing.cdrs import CdrRow, JournalRow, Page
+from ocs.billing.search import CdrQuery, CursorError
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
 from ocs.observe.metrics import Counters, Metrics
@@ -264,12 +265,12 @@ class MemoryHistory:
     cdrs: list[CdrRow] = field(default_factory=list)
     journal: list[JournalRow] = field(default_factory=list)
     asked: list[tuple[int, int]] = field(default_factory=list)
+    queries: list[CdrQuery] = field(default_factory=list)
 
-    async def list_cdrs(
-        self, account_id: str, cursor: str, limit: int, *, since_ms: int, until_ms: int
-    ) -> Page[CdrRow]:
-        self.asked.append((since_ms, until_ms))
-        return _page([row for row in self.cdrs if row.account_id == account_id], cursor, limit)
+    async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]:
+        self.asked.append((query.since_ms, query.until_ms))
+        self.queries.append(query)
+        return _page([row for row in self.cdrs if query.account_id in {"", row.account_id}], cursor, limit)
 
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]:
         return _page([row for row in self.journal if row.account_id == account_id], cursor, limit)
