@@ -21,11 +21,11 @@ PAGE: Final = 1000
 
 async def posted_entry(connection: Any, redis: Any, account_id: str, reference: str) -> int | None:
     """The number of the account's entry with this reference; None if it has none."""
-    waiting = await _waiting_entry(redis, account_id, reference)
+    waiting = await waiting_entry(redis, account_id, reference)
     return waiting or await reratings.posted_entry(connection, account_id, reference)
 
 
-async def _waiting_entry(redis: Any, account_id: str, reference: str) -> int | None:
+async def waiting_entry(redis: Any, account_id: str, reference: str) -> int | None:
     """The number of an entry that has not come to the journal yet."""
     partitions = int(await redis.get(keys.PARTITIONS_KEY) or 0)
     if not partitions:

@@ -23,7 +23,7 @@ import asyncpg
 from ocs.billing.cdrs import find_cdrs
 from ocs.billing.migrate import upgrade
 from ocs.billing.months import keep_months, parts_of
-from ocs.billing.search import CdrQuery
+from ocs.billing.search import AS_ASKED, CdrQuery
 from ocs.embedded.folder import DataFolder
 from ocs.embedded.postgres import EmbeddedPostgres
 
@@ -73,7 +73,7 @@ def questions(records: int) -> dict[str, Callable[[random.Random], CdrQuery]]:
 
 
 async def measure(dsn: str, records: int) -> None:
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, server_settings=AS_ASKED)
     await connection.execute("SET synchronous_commit = off")
     for day in range(0, 365, 28):
         await keep_months(connection, BEGIN_MS + day * 86_400_000)

@@ -8,7 +8,7 @@ import asyncpg
 
 from ocs.billing import cdrs
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
-from ocs.billing.search import CdrQuery
+from ocs.billing.search import AS_ASKED, CdrQuery
 
 CONNECTIONS_MAX: Final = 4
 CONNECT_TIMEOUT_S: Final = 3
@@ -25,7 +25,12 @@ class PostgresHistory:
     async def open(cls, dsn: str) -> PostgresHistory:
         """No connection is made yet."""
         pool = await asyncpg.create_pool(
-            dsn, min_size=0, max_size=CONNECTIONS_MAX, timeout=CONNECT_TIMEOUT_S, command_timeout=QUERY_TIMEOUT_S
+            dsn,
+            min_size=0,
+            max_size=CONNECTIONS_MAX,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=QUERY_TIMEOUT_S,
+            server_settings=AS_ASKED,
         )
         return cls(pool)
 

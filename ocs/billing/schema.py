@@ -10,15 +10,18 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ColumnElement,
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     func,
     literal_column,
     text,
@@ -97,7 +100,7 @@ def _index(name: str, word: ColumnElement[str]) -> None:
 
 _index("cdr_destination_time", cdr.c.destination)
 _index("cdr_origin_time", cdr.c.origin)
-_index("cdr_name_time", literal_column("((groups -> 0) ->> 'destination'::text)"))
+_index("cdr_name_time", literal_column("(groups -> 0) ->> 'destination'::text"))
 
 rerating = Table(
     "rerating",
@@ -135,4 +138,44 @@ rerating_account = Table(
     Column("applied_entry", BigInteger),
     Column("undone_entry", BigInteger),
     Column("refusal", Text, nullable=False, server_default=""),
+)
+
+# Files of switches, and their rows by fingerprint: noted before they are charged, marked after (ocs/mediation.py).
+mediated_file = Table(
+    "mediated_file",
+    metadata,
+    Column("switch", Text(collation="C"), primary_key=True),
+    Column("fingerprint", LargeBinary, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("charged", BigInteger, nullable=False, server_default=text("0")),
+    Column("repeated", BigInteger, nullable=False, server_default=text("0")),
+    Column("passed_over", BigInteger, nullable=False, server_default=text("0")),
+    Column("faulty", BigInteger, nullable=False, server_default=text("0")),
+    Column("began_at", Moment, nullable=False, server_default=func.now()),
+    Column("finished_at", Moment),
+)
+
+mediated_record = Table(
+    "mediated_record",
+    metadata,
+    Column("switch", Text(collation="C"), primary_key=True),
+    Column("fingerprint", LargeBinary, primary_key=True),
+    Column("is_charged", Boolean, nullable=False, server_default=text("false")),
+)
+
+# Rows that were not charged, with their cells, until somebody mends, replays or dismisses them.
+mediation_fault = Table(
+    "mediation_fault",
+    metadata,
+    Column("fault_id", BigInteger, primary_key=True),
+    Column("switch", Text(collation="C"), nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("cells", JSONB, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    UniqueConstraint("switch", "fingerprint", name="mediation_fault_row"),
+    Index("mediation_fault_open", "fault_id", postgresql_where=text("state = 'open'")),
 )

@@ -19,6 +19,9 @@ FAR_FUTURE_MS: Final = 253_402_300_799_000  # the last second of the year 9999
 PAGE_MAX: Final = 1000
 ENTRY_MAX: Final = 2**63 - 1
 ANY: Final = "*"
+AS_ASKED: Final = {"plan_cache_mode": "force_custom_plan"}
+"""For connections that search: which index is the right one depends on what is asked for, a rare prefix or a country."""
+
 _ABOVE_ALL: Final = "\U0010ffff"
 _ORDER: Final = "ORDER BY started_at DESC, entry_number DESC, account_id DESC"
 

@@ -10,7 +10,7 @@ from balance.account import Account, AccountState, Hold, Reservation, with_entry
 from balance.burn import available, credit, is_expired, settle
 from balance.money import Amount
 from ocs.charging.caps import room, settle_caps
-from ocs.charging.cdr import JournalEntry
+from ocs.charging.cdr import Cdr, JournalEntry
 from ocs.charging.choice import new_state, with_bundles
 from ocs.charging.closing import closing_record
 from ocs.charging.crossings import with_crossings
@@ -19,7 +19,15 @@ from ocs.charging.low_balance import with_warning
 from ocs.charging.packages import with_dues
 from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.quota import laid_out
-from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupKey, GroupRequest
+from ocs.charging.request import (
+    ChargingAnswer,
+    ChargingRequest,
+    ChargingStatus,
+    EventAction,
+    GroupAnswer,
+    GroupKey,
+    GroupRequest,
+)
 from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone, stored_answer
 from ocs.charging.steps import (
     Answered,
@@ -163,12 +171,19 @@ def _debited(
         request.session_key,
         request.peer,
         request.cause,
-        closing_record(request, now_ms, session, 0),
+        _record(request, now_ms, session),
         tuple(hold.negated() for hold in session.unit_debits),
     )
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
     tombstone = Tombstone(account.account_id, now_ms, Seen(request.request_number), (stored,), session.debits)
     return Decision(answer, account, ((request.session_key, tombstone),), (entry,))
+
+
+def _record(request: ChargingRequest, now_ms: int, session: CreditSession) -> Cdr:
+    """A call that is charged in one piece has lasted since its event's time."""
+    lasted_s = max((state.used for state in session.groups if state.tariff.price.kind is UnitKind.SECONDS), default=0)
+    record = closing_record(request, now_ms, session, 0)
+    return structs.replace(record, ended_at_ms=record.started_at_ms + 1000 * lasted_s) if lasted_s else record
 
 
 def _refunded(case: Case, account: Account) -> Answered:
