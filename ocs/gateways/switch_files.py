@@ -22,6 +22,7 @@ from ocs.gateways.numbering import Numbering
 from ocs.rating.faults import FaultList, did_you_mean
 from ocs.rating.tomlfile import TomlFile
 from ocs.rating.units import UnitKind
+from ocs.rating.whereabouts import whereabouts_of
 
 MEDIATION_FILE: Final = "mediation.toml"
 PREFIX: Final = "md:"  # of session keys
@@ -50,7 +51,9 @@ class Columns(_Section, frozen=True):
     ended: str = ""
     session: str = ""
     cause: str = ""
-    network: str = ""
+    network: str = ""  # MCC and MNC
+    rat: str = ""
+    apn: str = ""
 
 
 class Charged(_Section, frozen=True):
@@ -206,6 +209,9 @@ def charge_of(switch: Switch, cells: Cells, numbering: Numbering, now_ms: int) -
         return str(error)
     if not 0 < began_ms <= now_ms + FUTURE_MS_MAX:
         return f"{columns.began} {cells.get(columns.began)!r} is not in the past"
+    network = cells.get(columns.network, "")
+    if network and not (network.isascii() and network.isdigit()):
+        return f"{columns.network} {network!r} is no MCC and MNC"
     digest = fingerprint_of(switch, cells)
     session = cells.get(columns.session, "") or digest.hex()
     return ChargingRequest(
@@ -224,7 +230,7 @@ def charge_of(switch: Switch, cells: Cells, numbering: Numbering, now_ms: int) -
         peer=switch.name,
         cause=cells.get(columns.cause, ""),
         details=tuple((name, cells[name]) for name in switch.details if cells.get(name)),
-        network=cells.get(columns.network, ""),
+        whereabouts=whereabouts_of(network, cells.get(columns.rat, ""), cells.get(columns.apn, ""), "", ""),
     )
 
 
