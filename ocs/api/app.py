@@ -13,7 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
-from ocs.api import accounts, diameter, health, history, rates, subscribers
+from ocs.api import accounts, billing, diameter, health, history, mediation, rates, subscribers
 from ocs.api.context import Context, require_scope
 from ocs.api.meter import Meter
 from ocs.api.operations import SECURITY_SCHEME
@@ -30,7 +30,15 @@ def create_app(context: Context) -> ASGIApp:
 def create_litestar(context: Context) -> Litestar:
     guarded = Router(
         "/v1",
-        route_handlers=[*accounts.ROUTES, *subscribers.ROUTES, *history.ROUTES, *rates.ROUTES, *diameter.ROUTES],
+        route_handlers=[
+            *accounts.ROUTES,
+            *subscribers.ROUTES,
+            *history.ROUTES,
+            *rates.ROUTES,
+            *diameter.ROUTES,
+            *billing.ROUTES,
+            *mediation.ROUTES,
+        ],
         guards=[require_scope],
     )
     return Litestar(

@@ -45,6 +45,8 @@ class Scope(StrEnum):
     RATES_READ = "rates:read"
     RATES_WRITE = "rates:write"
     PEERS_READ = "peers:read"
+    BILLING_READ = "billing:read"
+    BILLING_WRITE = "billing:write"
     ADMIN = "admin"
 
 

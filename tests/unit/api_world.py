@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import httpx
 import msgspec
@@ -23,8 +25,11 @@ from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.search import CdrQuery, CursorError
+from ocs.billing_desk import BillingDesk
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
+from ocs.gateways.switch_files import Switch
+from ocs.mediation import Mediation
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
@@ -305,6 +310,22 @@ class MemoryRates:
         return self.faults
 
 
+class AwayBilling:
+    """PostgreSQL is away: what billing does is tested on a real one (tests/integration/test_billing_api.py)."""
+
+    switches: ClassVar[dict[str, Switch]] = {}
+    data_dir = Path()
+
+    def desk(self) -> AbstractAsyncContextManager[BillingDesk]:
+        raise BackendUnavailable("away")
+
+    def mediation(self) -> AbstractAsyncContextManager[tuple[Any, Mediation]]:
+        raise BackendUnavailable("away")
+
+    async def start_run(self, until: date, *, is_issuing: bool) -> int:
+        raise BackendUnavailable("away")
+
+
 @cache
 def sample_book() -> RateBook | None:
     """The book of the sample configuration."""
@@ -380,6 +401,7 @@ def make_world(requests_per_minute: int = 60_000) -> World:
         metrics=Metrics(counters, client_redis, clock),
         currencies=CURRENCIES,
         rates=rates,
+        billing=AwayBilling(),
         clock=clock,
         checks={"valkey": store_check, "rates": rates_check},
         peers=peers,
