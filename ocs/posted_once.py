@@ -14,7 +14,6 @@ import msgspec
 from balance.valkey import keys
 from ocs.billing import reratings
 from ocs.charging.cdr import decode_entry
-from ocs.outbox.reader import FIELD
 
 PAGE: Final = 1000
 
@@ -35,7 +34,7 @@ async def waiting_entry(redis: Any, account_id: str, reference: str) -> int | No
         page = await redis.xrange(stream, min=start, count=PAGE)
         for _, fields in page:
             try:
-                entry = decode_entry(fields.get(FIELD, b""))
+                entry = decode_entry(fields.get(keys.OUTBOX_FIELD, b""))
             except msgspec.MsgspecError:
                 continue  # the flusher buries it
             if (entry.account_id, entry.reference) == (account_id, reference):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0030"
-down_revision = "0007"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
