@@ -29,7 +29,7 @@ from ocs.billing.invoices.checks import check_invoices
 from ocs.billing.totals import JournalTotals, journal_accounts, journal_totals
 from ocs.charging.cdr import JournalEntry, decode_entry
 from ocs.charging.session import CreditSession, decode_session
-from ocs.outbox.reader import FIELD, connect, dead_key
+from ocs.outbox.reader import connect, dead_key
 from ocs.snapshot import snapshot
 
 T = TypeVar("T")
@@ -273,7 +273,7 @@ class _Audit:
         while True:
             page = await self._client.xrange(keys.outbox_key(partition), min=start, count=BATCH)
             for _, fields in page:
-                entry = _entry(fields.get(FIELD, b""))
+                entry = _entry(fields.get(keys.OUTBOX_FIELD, b""))
                 if entry is not None and (wanted is None or entry.account_id in wanted):
                     waiting.setdefault(entry.account_id, _Waiting()).changes[entry.entry_number] = entry
             if len(page) < BATCH:

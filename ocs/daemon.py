@@ -27,6 +27,7 @@ from ocs.api.context import Context
 from ocs.api.keys import KeyRing, ensure_admin_key
 from ocs.api.ports import PeerView
 from ocs.api.postgres import PostgresDeliveries, PostgresHistory
+from ocs.billing_service import BillingService
 from ocs.charging.following import Following
 from ocs.charging.notice_stream import NoticeReader, NoticeStream
 from ocs.charging.notifier import Notifier
@@ -36,6 +37,7 @@ from ocs.charging.service import OnlineCharging
 from ocs.charging.supervision import Supervision
 from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG, StartRefusedError
+from ocs.gateways.numbering import Numbering
 from ocs.handover import load_apart
 from ocs.net import diameter_report, radius_report
 from ocs.net.diameter_server import DiameterServer
@@ -62,6 +64,7 @@ class Endpoints(NamedTuple):
     valkey_url: str
     postgres_dsn: str
     admin_key: Path | None = None
+    config: Path = Path("ocs.toml")  # the settings' file, for processes that we start
 
 
 class Charging:
@@ -122,6 +125,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         history = await PostgresHistory.open(self._endpoints.postgres_dsn)
         currencies = self._currencies
+        billing = await self._open_billing()
         charging = Charging(self._online, self._supervision)
         diameter = DiameterServer(
             self._settings, charging, currencies, now_ms, self._counters, self._endpoints.config_dir
@@ -148,7 +152,8 @@ class Daemon:
         reader = NoticeReader(notices, now_ms, {"gy": diameter.requests.take, "ra": radius_notices.take})
         self._supervision.on_silent = radius.on_silent
         self._on_reload += [diameter.reload_certificates, radius.reload]
-        context = self._context(history, currencies, notifier)
+        self._on_reload.append(billing.reload)
+        context = self._context(history, currencies, notifier, billing)
         http = HttpServer(self._settings.http, create_app(context))
         _watch(context.metrics, diameter, radius, http)
         reports = (
@@ -177,6 +182,7 @@ class Daemon:
             await notifier.close()
             await self._following.close()
             await tasks.end(beside)
+            await billing.close()
             await history.close()
             await self._store.close()
             log.info("daemon_stopped")
@@ -194,7 +200,24 @@ class Daemon:
     def _count_conflict(self) -> None:
         self._counters.post_conflicts += 1
 
-    def _context(self, history: PostgresHistory, currencies: dict[str, Currency], notifier: Notifier) -> Context:
+    async def _open_billing(self) -> BillingService:
+        endpoints = self._endpoints
+        return await BillingService.open(
+            endpoints.postgres_dsn,
+            config=endpoints.config,
+            data_dir=Path(self._settings.node.data_dir),
+            environment={"OCS_VALKEY_URL": endpoints.valkey_url, "OCS_POSTGRES_DSN": endpoints.postgres_dsn},
+            redis=self._store.client,
+            accounts=AccountDesk(self._online, self._store, now_ms, self._currencies),
+            online=self._online,
+            currencies=self._currencies,
+            numbering=Numbering.of(self._settings.numbering),
+            clock=now_ms,
+        )
+
+    def _context(
+        self, history: PostgresHistory, currencies: dict[str, Currency], notifier: Notifier, billing: BillingService
+    ) -> Context:
         metrics = Metrics(self._counters, self._store.client, now_ms)
         return Context(
             accounts=AccountDesk(self._online, self._store, now_ms, currencies, notifier),
@@ -204,6 +227,7 @@ class Daemon:
             metrics=metrics,
             currencies=currencies,
             rates=self._rates,
+            billing=billing,
             clock=now_ms,
             checks={"valkey": self._check_store, "rates": self._check_rates},
             peers=self._peers,

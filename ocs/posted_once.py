@@ -14,18 +14,17 @@ import msgspec
 from balance.valkey import keys
 from ocs.billing import reratings
 from ocs.charging.cdr import decode_entry
-from ocs.outbox.reader import FIELD
 
 PAGE: Final = 1000
 
 
 async def posted_entry(connection: Any, redis: Any, account_id: str, reference: str) -> int | None:
     """The number of the account's entry with this reference; None if it has none."""
-    waiting = await _waiting_entry(redis, account_id, reference)
+    waiting = await waiting_entry(redis, account_id, reference)
     return waiting or await reratings.posted_entry(connection, account_id, reference)
 
 
-async def _waiting_entry(redis: Any, account_id: str, reference: str) -> int | None:
+async def waiting_entry(redis: Any, account_id: str, reference: str) -> int | None:
     """The number of an entry that has not come to the journal yet."""
     partitions = int(await redis.get(keys.PARTITIONS_KEY) or 0)
     if not partitions:
@@ -35,7 +34,7 @@ async def _waiting_entry(redis: Any, account_id: str, reference: str) -> int | N
         page = await redis.xrange(stream, min=start, count=PAGE)
         for _, fields in page:
             try:
-                entry = decode_entry(fields.get(FIELD, b""))
+                entry = decode_entry(fields.get(keys.OUTBOX_FIELD, b""))
             except msgspec.MsgspecError:
                 continue  # the flusher buries it
             if (entry.account_id, entry.reference) == (account_id, reference):

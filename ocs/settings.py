@@ -184,6 +184,7 @@ class Rates(_Section, frozen=True):
 class Retention(_Section, frozen=True):
     tombstone_s: int = 86_400
     event_s: int = 604_800  # of paid events: clients send them again days later, and have them refunded
+    cdr_months: int = 0  # whole months that records are kept in PostgreSQL; 0: for ever
 
 
 class Outbox(_Section, frozen=True):

@@ -51,6 +51,7 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
     ("rates", "reauthorizations_per_s"): (1, 100_000),
     ("retention", "tombstone_s"): (limits.TOMBSTONE_S_MIN, limits.TOMBSTONE_S_MAX),
     ("retention", "event_s"): (limits.TOMBSTONE_S_MIN, limits.TOMBSTONE_S_MAX),
+    ("retention", "cdr_months"): (0, 1200),
     ("outbox", "batch_max"): (1, limits.BATCH_MAX),
     ("outbox", "idle_s"): (0.001, 60),
 }

@@ -32,6 +32,7 @@ from ocs.embedded.process import LARGE_HEAP, Program
 from ocs.embedded.valkey import EmbeddedValkey
 from ocs.errors import EXIT_CONFIG, EXIT_INTERNAL, EXIT_TEMPORARY, StartRefusedError
 from ocs.keeper import POLL_S, Keeper
+from ocs.mediation_files import load_switches
 from ocs.settings import Settings
 from ocs.settings_sense import listening
 from ocs.workers import worker_http, worker_numbers
@@ -68,7 +69,7 @@ class Supervisor:
         self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         with self._folder.locked():
             self._build()
-            for keeper in (self._daemon, *self._workers, *self._carriers, *self._servers):
+            for keeper in (self._daemon, *self._workers, *self._mediation, *self._carriers, *self._servers):
                 if process.stop_leftover(keeper.program):
                     log.warning("leftover_stopped", child=keeper.program.name)
             self._check_ports()
@@ -96,6 +97,7 @@ class Supervisor:
         self._daemon = Keeper(self._ours("daemon", "serve"), is_ready=lambda _pid: answers(f"{http_url}/ready"))
         self._flusher = Keeper(self._ours("flusher", "flush"))
         self._deliverer = Keeper(self._ours("deliverer", "deliver")) if self._is_delivering() else None
+        self._mediation = [Keeper(self._ours("mediation", "mediate watch"))] if self._has_folders() else []
         self._workers = [self._worker(number) for number in worker_numbers(self._settings.radius)]
 
     @property
@@ -110,6 +112,14 @@ class Supervisor:
             raise StartRefusedError(f"delivery.toml has faults:\n{faults}", EXIT_CONFIG)
         return delivery.is_needed
 
+    def _has_folders(self) -> bool:
+        """Whether switches lay their CDR files down somewhere."""
+        switches = load_switches(self._config.parent)
+        if isinstance(switches, list):
+            faults = "\n".join(map(str, switches))
+            raise StartRefusedError(f"mediation.toml has faults:\n{faults}", EXIT_CONFIG)
+        return any(switch.folder for switch in switches.values())
+
     def _worker(self, number: int) -> Keeper:
         url = f"http://{reachable(parse_address(worker_http(self._settings, number)))}/ready"
         program = self._ours(f"worker-{number}", "serve", "--worker", str(number))
@@ -123,7 +133,7 @@ class Supervisor:
                 sys.executable,
                 "-m",
                 "ocs",
-                command,
+                *command.split(),
                 "--config",
                 str(self._config),
                 "--data",
@@ -226,6 +236,8 @@ class Supervisor:
             )
         if self._deliverer is not None:
             self._spawn(self._deliverer.run())
+        for keeper in self._mediation:
+            self._spawn(keeper.run())
         return await self._flusher.run()
 
     async def _migrate(self) -> int:
@@ -241,7 +253,8 @@ class Supervisor:
     async def _drain(self) -> None:
         """First who takes in work, then who carries it away, then what both stand on."""
         daemons = [self._daemon, *self._workers]
-        for name, keepers in (("daemon", daemons), ("carriers", self._carriers), ("servers", self._servers)):
+        intakes = [*daemons, *self._mediation]
+        for name, keepers in (("daemon", intakes), ("carriers", self._carriers), ("servers", self._servers)):
             log.info("stopping", part=name)
             await asyncio.gather(*(keeper.stop(limits.STOP_GRACE_S, self._force) for keeper in keepers))
         for task in list(self._tasks):

@@ -21,12 +21,14 @@ from balance.money import Currency
 from ocs.billing.invoices.issuers import Issuers, load_issuers
 from ocs.billing.invoices.run import run
 from ocs.billing.migrate import upgrade
+from ocs.billing.months import keep_months
 from ocs.embedded.folder import DataFolder
 from ocs.embedded.postgres import EmbeddedPostgres
 
 ROOT: Final = Path(__file__).parents[1]
 EUR: Final = Currency("EUR", 978, 9, 2)
 UNTIL: Final = date(2026, 10, 1)
+SEPTEMBER_MS: Final = 1_788_220_800_000
 
 CUSTOMERS: Final = """
     INSERT INTO customer (customer_id, legal_entity, name, address, country, tax_status, tax_id, currency, language,
@@ -62,6 +64,7 @@ async def measure(dsn: str, customers: int, records: int) -> None:
     issuers = load_issuers(ROOT / "config")
     assert isinstance(issuers, Issuers), "the sample has no faults"
     connection = await asyncpg.connect(dsn)
+    await keep_months(connection, SEPTEMBER_MS)
     begin_s = time.perf_counter()
     await connection.execute(CUSTOMERS, customers)
     await connection.execute(ACCOUNTS, customers)

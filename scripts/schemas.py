@@ -18,6 +18,7 @@ from ocs.billing.invoices.dunning import Policy
 from ocs.billing.invoices.issuers import LegalEntity, Tax
 from ocs.delivery.settings import DeliveryFile
 from ocs.delivery.words import Words
+from ocs.gateways.switch_files import Switch
 from ocs.rates.sheets.supplier import Supplier
 from ocs.rating.rateplan import (
     BandEntry,
@@ -86,6 +87,12 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     bookkeeping: Bookkeeping = Bookkeeping()
 
 
+class Mediation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """CDR files of switches. docs/mediation.md says what each field means."""
+
+    switch: tuple[Switch, ...] = ()
+
+
 FILES: Final[dict[str, tuple[str, Any]]] = {
     "ocs.json": ("Settings of the server (ocs.toml)", Settings),
     "rateplan.json": ("A rate plan (rateplans/*.toml)", Plan),
@@ -96,6 +103,7 @@ FILES: Final[dict[str, tuple[str, Any]]] = {
     "billing.json": ("Issuers of invoices and taxes (billing.toml)", Billing),
     "delivery.json": ("By which ways messages leave, and who is told of what (delivery.toml)", DeliveryFile),
     "messages.json": ("The words of mails and SMS in a language (messages/*.toml)", dict[str, Words]),
+    "mediation.json": ("CDR files of switches (mediation.toml)", Mediation),
     "supplier.json": ("What was settled for a supplier's sheets (suppliers/*.toml)", Supplier),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from zlib import crc32
 
 PARTITIONS_KEY = "ocs:partitions"
@@ -19,6 +20,10 @@ def account_key(partition: int, account_id: str) -> str:
 
 def session_key(partition: int, key: str) -> str:
     return f"{{p{partition}}}s:{key}"
+
+
+OUTBOX_FIELD: Final = b"e"
+"""The field of a stream's entry that holds the journal entry."""
 
 
 def outbox_key(partition: int) -> str:

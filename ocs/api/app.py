@@ -13,7 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
-from ocs.api import accounts, diameter, events, health, history, rates, subscribers
+from ocs.api import accounts, billing, diameter, events, health, history, mediation, rates, subscribers
 from ocs.api.context import Context, require_scope
 from ocs.api.meter import Meter
 from ocs.api.operations import SECURITY_SCHEME
@@ -37,6 +37,8 @@ def create_litestar(context: Context) -> Litestar:
             *rates.ROUTES,
             *diameter.ROUTES,
             *events.ROUTES,
+            *billing.ROUTES,
+            *mediation.ROUTES,
         ],
         guards=[require_scope],
     )

@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from balance.money import Amount, AmountError, Currency, parse_amount
 from ocs.api.keys import ApiKey, KeyRing, Scope, parse_token
 from ocs.api.limiter import RateLimiter
-from ocs.api.ports import Accounts, Check, Deliveries, History, PeerView, Rates
+from ocs.api.ports import Accounts, Billing, Check, Deliveries, History, PeerView, Rates
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.observe.metrics import Metrics
 
@@ -32,6 +32,7 @@ class Context:
     metrics: Metrics
     currencies: Mapping[str, Currency]
     rates: Rates
+    billing: Billing
     clock: Callable[[], int]
     checks: Mapping[str, Check]
     peers: Callable[[], Awaitable[Sequence[PeerView]]]

@@ -16,7 +16,7 @@ from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, invalid
 from ocs.api.schemas import AccountId, Body, Instant, instant
-from ocs.billing.cdrs import FAR_FUTURE_MS
+from ocs.billing.search import FAR_FUTURE_MS
 from ocs.charging.account_events import EVENT_TYPES
 from ocs.delivery.contacts import Contact, faults_of
 from ocs.delivery.queue import Message

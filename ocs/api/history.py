@@ -9,12 +9,13 @@ from litestar import get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from balance.money import Currency, format_amount
-from ocs.api.context import Given
+from ocs.api.context import Context, Given
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import DecimalString, Instant, instant, milliseconds
-from ocs.billing.cdrs import ENTRY_MAX, FAR_FUTURE_MS, PAGE_MAX, CdrRow, CursorError, JournalRow
+from ocs.billing.cdrs import CdrRow, JournalRow
+from ocs.billing.search import ENTRY_MAX, FAR_FUTURE_MS, PAGE_MAX, CdrQuery, CursorError
 from ocs.charging.cdr import CdrFlag, CdrGroup
 from ocs.rates.report import price_fields
 from ocs.rates.trace import Candidate, Considered, Query, trace
@@ -57,6 +58,7 @@ class CdrView(msgspec.Struct, frozen=True, kw_only=True):
     ``whereabouts`` where the user was then, such as ``26201 rat:eutran apn:internet``; both are empty in records older than these fields.
     """
 
+    account_id: str
     entry_number: int
     session_id: str
     protocol: str
@@ -128,14 +130,46 @@ async def list_cdrs(
     explained: Annotated[bool, QueryParameter(name="explain", description="Say each price in words")] = False,
 ) -> CdrList:
     """Rated CDRs whose start lies in [started_from, started_to). They arrive here a moment after the call's end."""
-    since_ms, until_ms = milliseconds("started_from", started_from), milliseconds("started_to", started_to)
+    since_ms, until_ms = _span(started_from, started_to)
+    query = CdrQuery(account_id=account_id, since_ms=since_ms, until_ms=until_ms)
+    return await _found(context, query, cursor, limit, explained)
+
+
+@get("/cdrs", tags=["history"], **operation("search_cdrs", Scope.CDRS_READ))
+async def search_cdrs(
+    context: Given,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    account_id: FromQuery[str] = "",
+    number: Annotated[
+        str, QueryParameter(description="The caller's or the called one; 4930* for all that begin so")
+    ] = "",
+    destination: Annotated[str, QueryParameter(description="Its name in the rates; a star at the end as above")] = "",
+    session_id: FromQuery[str] = "",
+    service: FromQuery[str] = "",
+    started_from: FromQuery[Instant | None] = None,
+    started_to: FromQuery[Instant | None] = None,
+    explained: Annotated[bool, QueryParameter(name="explain", description="Say each price in words")] = False,
+) -> CdrList:
+    """Rated CDRs of all accounts that are as every given parameter says, newest first."""
+    since_ms, until_ms = _span(started_from, started_to)
+    query = CdrQuery(
+        account_id=account_id, number=number, destination=destination, session_id=session_id, service=service,
+        since_ms=since_ms, until_ms=until_ms,
+    )  # fmt: skip
+    return await _found(context, query, cursor, limit, explained)
+
+
+def _span(started_from: Instant | None, started_to: Instant | None) -> tuple[int, int]:
+    return milliseconds("started_from", started_from), milliseconds("started_to", started_to) or FAR_FUTURE_MS
+
+
+async def _found(context: Context, query: CdrQuery, cursor: str, limit: int, is_explained: bool) -> CdrList:
     try:
-        page = await context.history.list_cdrs(
-            account_id, cursor, limit, since_ms=since_ms, until_ms=until_ms or FAR_FUTURE_MS
-        )
+        page = await context.history.find_cdrs(query, cursor, limit)
     except CursorError as error:
         raise invalid("cursor", str(error)) from error
-    views = tuple(cdr_view(row, context.currencies[row.currency], explained) for row in page.items)
+    views = tuple(cdr_view(row, context.currencies[row.currency], is_explained) for row in page.items)
     return CdrList(cdrs=views, next_cursor=page.next_cursor)
 
 
@@ -168,6 +202,7 @@ async def explain_cdr(account_id: FromPath[str], entry_number: FromPath[int], co
 
 def cdr_view(cdr: CdrRow, currency: Currency, is_explained: bool) -> CdrView:
     return CdrView(
+        account_id=cdr.account_id,
         entry_number=cdr.entry_number,
         session_id=cdr.session_id,
         protocol=cdr.protocol,
@@ -314,4 +349,4 @@ def _explained_group(
     )
 
 
-ROUTES: Final = (list_cdrs, explain_cdr, list_journal)
+ROUTES: Final = (list_cdrs, search_cdrs, explain_cdr, list_journal)

@@ -47,6 +47,8 @@ class Scope(StrEnum):
     PEERS_READ = "peers:read"
     EVENTS_READ = "events:read"
     EVENTS_WRITE = "events:write"
+    BILLING_READ = "billing:read"
+    BILLING_WRITE = "billing:write"
     ADMIN = "admin"
 
 

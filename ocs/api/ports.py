@@ -6,7 +6,10 @@ The daemon hands in the real ones; the tests hand in small ones.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeAlias
+from contextlib import AbstractAsyncContextManager
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -14,11 +17,15 @@ from balance.account import Account, AccountState
 from balance.money import Amount
 from balance.store import Subscriber
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
+from ocs.billing.search import CdrQuery
+from ocs.billing_desk import BillingDesk
 from ocs.charging.account_events import AccountEvent
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
 from ocs.delivery.contacts import Contact
 from ocs.delivery.queue import Message
+from ocs.gateways.switch_files import Switch
+from ocs.mediation import Mediation
 from ocs.rating.faults import ConfigFault
 from ocs.rating.ratebook import RateBook
 
@@ -112,13 +119,11 @@ class Accounts(Protocol):
 class History(Protocol):
     """What left through the outbox and stands in PostgreSQL, newest first, page by page.
 
-    ``cursor`` is the page before's ``next_cursor``, "" to begin; CursorError if it is none of ours. CDRs are those
-    that started in ``[since_ms, until_ms)``. Raises BackendUnavailable while PostgreSQL is away.
+    ``cursor`` is the page before's ``next_cursor``, "" to begin; CursorError if it is none of ours. Raises
+    BackendUnavailable while PostgreSQL is away.
     """
 
-    async def list_cdrs(
-        self, account_id: str, cursor: str, limit: int, *, since_ms: int, until_ms: int
-    ) -> Page[CdrRow]: ...
+    async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]: ...
 
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]: ...
 
@@ -155,3 +160,21 @@ class Rates(Protocol):
 
     async def activate(self, deck: str, version: str, at_ms: int) -> tuple[ConfigFault, ...]:
         """Put a staged version in place, now (0) or at an instant. Raises VersionError."""
+
+
+class Billing(Protocol):
+    """Customers, invoices, payments and switches' files (ocs.billing_service). Raises BackendUnavailable."""
+
+    @property
+    def switches(self) -> dict[str, Switch]:
+        """Those of mediation.toml."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the folders of switches lie."""
+
+    def desk(self) -> AbstractAsyncContextManager[BillingDesk]: ...
+
+    def mediation(self) -> AbstractAsyncContextManager[tuple[Any, Mediation]]: ...
+
+    async def start_run(self, until: date, *, is_issuing: bool) -> int: ...

@@ -11,6 +11,7 @@ import asyncpg
 from ocs.billing import cdrs
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.failures import FAILURES, unavailable
+from ocs.billing.search import AS_ASKED, CdrQuery
 from ocs.charging.account_events import AccountEvent
 from ocs.delivery import contacts, queue, routing
 from ocs.delivery.contacts import Contact
@@ -31,17 +32,20 @@ class PostgresHistory:
     async def open(cls, dsn: str) -> PostgresHistory:
         """No connection is made yet."""
         pool = await asyncpg.create_pool(
-            dsn, min_size=0, max_size=CONNECTIONS_MAX, timeout=CONNECT_TIMEOUT_S, command_timeout=QUERY_TIMEOUT_S
+            dsn,
+            min_size=0,
+            max_size=CONNECTIONS_MAX,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=QUERY_TIMEOUT_S,
+            server_settings=AS_ASKED,
         )
         return cls(pool)
 
     async def close(self) -> None:
         await self.pool.close()
 
-    async def list_cdrs(
-        self, account_id: str, cursor: str, limit: int, *, since_ms: int, until_ms: int
-    ) -> Page[CdrRow]:
-        return await cdrs.list_cdrs(self.pool, account_id, cursor, limit, since_ms=since_ms, until_ms=until_ms)
+    async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]:
+        return await cdrs.find_cdrs(self.pool, query, cursor, limit)
 
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]:
         return await cdrs.list_journal(self.pool, account_id, cursor, limit)

@@ -16,6 +16,9 @@ from litestar.exceptions import HTTPException, ValidationException
 from redis.exceptions import RedisError
 
 from balance.store import BackendUnavailable
+from ocs.billing.invoices.book import InvoiceRefusedError
+from ocs.billing_desk import NotThereError
+from ocs.invoicing import BookingRefusedError
 
 log = structlog.get_logger()
 
@@ -74,6 +77,9 @@ class Kind(Enum):
         "The account has no such subscription",
         "Its `subscriptions` name those that it has.",
     )
+    BILLING_UNKNOWN = KindFacts(
+        "billing-unknown", 404, "There is no such customer or document", "`detail` says which, and what there is."
+    )
     METHOD_NOT_ALLOWED = KindFacts(
         "method-not-allowed", 405, "The method is not allowed here", "See the Allow header or /openapi.json."
     )
@@ -103,6 +109,9 @@ class Kind(Enum):
         409,
         "The rates cannot be put in place",
         "Nothing was changed; each entry of `errors` or detail says what to repair.",
+    )
+    BILLING_REFUSED = KindFacts(
+        "billing-refused", 409, "It cannot be done with this document", "Nothing was changed; `detail` says why."
     )
     TOO_LARGE = KindFacts("too-large", 413, "The request body is too large", "A body may have 65,536 octets.")
     INVALID = KindFacts(
@@ -257,8 +266,23 @@ def on_any(request: Request[Any, Any, Any], error: Exception) -> Response[dict[s
     return respond(request, Problem(Kind.INTERNAL, error_id=error_id))
 
 
+def on_refused(request: Request[Any, Any, Any], error: InvoiceRefusedError) -> Response[dict[str, object]]:
+    """What billing says no to, in its words."""
+    kind = Kind.BILLING_UNKNOWN if isinstance(error, NotThereError) else Kind.BILLING_REFUSED
+    return respond(request, Problem(kind, str(error)))
+
+
+def on_not_booked(request: Request[Any, Any, Any], error: BookingRefusedError) -> Response[dict[str, object]]:
+    """The document stands; what it books waits for the account to be mended."""
+    return respond(
+        request, Problem(Kind.BILLING_REFUSED, f"{error}; the document stands, and is booked when it is issued again")
+    )
+
+
 HANDLERS: Final[dict[int | type[Exception], Any]] = {
     Problem: on_problem,
+    InvoiceRefusedError: on_refused,
+    BookingRefusedError: on_not_booked,
     ValidationException: on_validation,
     HTTPException: on_http_exception,
     BackendUnavailable: on_backend_away,

@@ -15,19 +15,12 @@ from balance.account import Hold
 from balance.money import Amount
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.groups import decode_details, decode_groups
-from ocs.billing.moments import milliseconds, moment
+from ocs.billing.moments import milliseconds
+from ocs.billing.search import ENTRY_MAX, FAR_FUTURE_MS, PAGE_MAX, CdrQuery, CursorError, search
 from ocs.charging.cdr import CdrGroup
 from ocs.rating.origins import Origin, origin_of
 
 T = TypeVar("T")
-
-PAGE_MAX: Final = 1000
-FAR_FUTURE_MS: Final = 253_402_300_799_000  # the last second of the year 9999
-ENTRY_MAX: Final = 2**63 - 1
-
-
-class CursorError(ValueError):
-    """The text is not a cursor that we gave out."""
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -82,11 +75,6 @@ class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-CDR_PAGE: Final = """
-    SELECT * FROM cdr
-    WHERE account_id = $1 AND (started_at, entry_number) < ($2, $3) AND started_at >= $4
-    ORDER BY started_at DESC, entry_number DESC LIMIT $5
-"""
 CDR_OF_SESSION: Final = "SELECT * FROM cdr WHERE session_id = $1 ORDER BY started_at, entry_number LIMIT $2"
 CDR_ONE: Final = "SELECT * FROM cdr WHERE account_id = $1 AND entry_number = $2"
 JOURNAL_ONE: Final = "SELECT * FROM journal WHERE account_id = $1 AND entry_number = $2"
@@ -105,12 +93,14 @@ async def list_cdrs(
     until_ms: int = FAR_FUTURE_MS,
 ) -> Page[CdrRow]:
     """An account's records that started in ``[since_ms, until_ms)``, newest first. Raises CursorError."""
-    limit = min(limit, PAGE_MAX)
-    before_ms, before_entry = _cursor_numbers(cursor, 2) if cursor else (until_ms, 0)
-    rows = await _fetch(pool, CDR_PAGE, account_id, moment(before_ms), before_entry, moment(since_ms), limit + 1)
-    items = tuple([cdr_from_row(row) for row in rows[:limit]])
-    more = len(rows) > limit
-    return Page(items, f"{items[-1].started_at_ms}.{items[-1].entry_number}" if more else "")
+    query = CdrQuery(account_id=account_id, since_ms=since_ms, until_ms=until_ms)
+    return await find_cdrs(pool, query, cursor, limit)
+
+
+async def find_cdrs(pool: Any, query: CdrQuery, cursor: str = "", limit: int = 100) -> Page[CdrRow]:
+    """The records that a query asks for, newest first. Raises CursorError."""
+    rows, next_cursor = await search(pool, query, cursor, limit)
+    return Page(tuple([cdr_from_row(row) for row in rows]), next_cursor)
 
 
 async def cdrs_of_session(pool: Any, session_id: str, limit: int = 100) -> tuple[CdrRow, ...]:
@@ -128,7 +118,7 @@ async def find_cdr(pool: Any, account_id: str, entry_number: int) -> tuple[CdrRo
 async def list_journal(pool: Any, account_id: str, cursor: str = "", limit: int = 100) -> Page[JournalRow]:
     """An account's entries, newest first. Raises CursorError."""
     limit = min(limit, PAGE_MAX)
-    before = _cursor_numbers(cursor, 1)[0] if cursor else ENTRY_MAX
+    before = _cursor_number(cursor) if cursor else ENTRY_MAX
     rows = await _fetch(pool, JOURNAL_PAGE, account_id, before, limit + 1)
     items = tuple([journal_from_row(row) for row in rows[:limit]])
     return Page(items, str(items[-1].entry_number) if len(rows) > limit else "")
@@ -175,11 +165,7 @@ async def _fetch(pool: Any, statement: str, name: str, *arguments: Any) -> list[
     return rows
 
 
-def _cursor_numbers(cursor: str, count: int) -> list[int]:
-    parts = cursor.split(".")
-    if len(parts) != count or not all(part.isdecimal() and part.isascii() and len(part) < 19 for part in parts):
+def _cursor_number(cursor: str) -> int:
+    if not (cursor.isdecimal() and cursor.isascii() and len(cursor) < 19):
         raise CursorError("the cursor is not one of ours: start again without it")
-    numbers = [int(part) for part in parts]
-    if count == 2 and numbers[0] > FAR_FUTURE_MS:
-        raise CursorError("the cursor is not one of ours: start again without it")
-    return numbers
+    return int(cursor)

@@ -10,21 +10,26 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-DESTINATION_INDEXED_MAX: Final = 64
-"""Characters of a destination that the index holds: a B-tree refuses long keys, and peers send what they like."""
+INDEXED_MAX: Final = 64
+"""Characters of a number or a name that an index holds: a B-tree refuses long keys, and peers send what they like."""
 
 metadata = MetaData()
 
@@ -67,7 +72,7 @@ cdr = Table(
     Column("service", Text, nullable=False),
     Column("origin", Text, nullable=False),
     Column("destination", Text, nullable=False),
-    Column("started_at", Moment, nullable=False),
+    Column("started_at", Moment, primary_key=True),
     Column("ended_at", Moment, nullable=False),
     Column("cost", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
@@ -80,15 +85,22 @@ cdr = Table(
     Column("rate_plan", Text, nullable=False, server_default=""),
     Column("whereabouts", Text, nullable=False, server_default=""),
     Index("cdr_account_time", "account_id", "started_at", "entry_number"),
+    Index("cdr_time", "started_at"),
     # A hash index takes a Session-Id of any length (RFC 6733 sets no limit).
     Index("cdr_session", "session_id", postgresql_using="hash"),
+    postgresql_partition_by="RANGE (started_at)",  # by months: ocs/billing/months.py
 )
-Index(
-    "cdr_destination_time",
-    func.left(cdr.c.destination, text(str(DESTINATION_INDEXED_MAX))).label("destination_start"),
-    cdr.c.started_at,
-    postgresql_ops={"destination_start": "text_pattern_ops"},
-)
+
+
+def _index(name: str, word: ColumnElement[str]) -> None:
+    """By the beginning of a word, then by time."""
+    start = func.left(word, text(str(INDEXED_MAX))).label("word_start")
+    Index(name, start, cdr.c.started_at, postgresql_ops={"word_start": "text_pattern_ops"})
+
+
+_index("cdr_destination_time", cdr.c.destination)
+_index("cdr_origin_time", cdr.c.origin)
+_index("cdr_name_time", literal_column("(groups -> 0) ->> 'destination'::text"))
 
 rerating = Table(
     "rerating",
@@ -126,4 +138,44 @@ rerating_account = Table(
     Column("applied_entry", BigInteger),
     Column("undone_entry", BigInteger),
     Column("refusal", Text, nullable=False, server_default=""),
+)
+
+# Files of switches, and their rows by fingerprint: noted before they are charged, marked after (ocs/mediation.py).
+mediated_file = Table(
+    "mediated_file",
+    metadata,
+    Column("switch", Text(collation="C"), primary_key=True),
+    Column("fingerprint", LargeBinary, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("charged", BigInteger, nullable=False, server_default=text("0")),
+    Column("repeated", BigInteger, nullable=False, server_default=text("0")),
+    Column("passed_over", BigInteger, nullable=False, server_default=text("0")),
+    Column("faulty", BigInteger, nullable=False, server_default=text("0")),
+    Column("began_at", Moment, nullable=False, server_default=func.now()),
+    Column("finished_at", Moment),
+)
+
+mediated_record = Table(
+    "mediated_record",
+    metadata,
+    Column("switch", Text(collation="C"), primary_key=True),
+    Column("fingerprint", LargeBinary, primary_key=True),
+    Column("is_charged", Boolean, nullable=False, server_default=text("false")),
+)
+
+# Rows that were not charged, with their cells, until somebody mends, replays or dismisses them.
+mediation_fault = Table(
+    "mediation_fault",
+    metadata,
+    Column("fault_id", BigInteger, primary_key=True),
+    Column("switch", Text(collation="C"), nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("cells", JSONB, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    UniqueConstraint("switch", "fingerprint", name="mediation_fault_row"),
+    Index("mediation_fault_open", "fault_id", postgresql_where=text("state = 'open'")),
 )

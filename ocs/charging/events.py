@@ -11,7 +11,7 @@ from balance.burn import available, credit, is_expired, settle
 from balance.money import Amount
 from ocs.charging.bundle_use import with_bundle_use
 from ocs.charging.caps import room, settle_caps
-from ocs.charging.cdr import JournalEntry
+from ocs.charging.cdr import Cdr, JournalEntry
 from ocs.charging.choice import new_state, with_bundles
 from ocs.charging.closing import closing_record
 from ocs.charging.crossings import with_crossings
@@ -176,7 +176,7 @@ def _debited(
         request.session_key,
         request.peer,
         request.cause,
-        closing_record(request, now_ms, session, 0),
+        _record(request, now_ms, session),
         tuple(hold.negated() for hold in session.unit_debits),
     )
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
@@ -188,6 +188,13 @@ def _outcome(request: ChargingRequest, states: list[GroupState]) -> ChargingStat
     """A debit of what never costs anything needs no credit control (RFC 8506, 9.1: 4011) [G-80]; a record (Rf) is stored."""
     is_all_free = bool(states) and all(is_free(state.tariff.price) for state in states)
     return ChargingStatus.FREE if is_all_free and not request.cumulative else ChargingStatus.SUCCESS
+
+
+def _record(request: ChargingRequest, now_ms: int, session: CreditSession) -> Cdr:
+    """A call that is charged in one piece has lasted since its event's time."""
+    lasted_s = max((state.used for state in session.groups if state.tariff.price.kind is UnitKind.SECONDS), default=0)
+    record = closing_record(request, now_ms, session, 0)
+    return structs.replace(record, ended_at_ms=record.started_at_ms + 1000 * lasted_s) if lasted_s else record
 
 
 def _refunded(case: Case, account: Account) -> Answered:

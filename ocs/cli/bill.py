@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ocs.cli.bill_world import BillWorld
 
 ResultT = TypeVar("ResultT")
+NICENESS: Final = 5  # who answers calls goes before who bills
 
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of tables.")]
 CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
@@ -51,9 +53,9 @@ def day_of(text: str, option: str) -> date:
 
 def day_or_today(text: str, option: str) -> date:
     """Today is the operator's: by the clock and the zone of this machine."""
-    from ocs.clock import now_ms
+    from ocs.clock import local_date
 
-    return day_of(text, option) if text else datetime.fromtimestamp(now_ms() // 1000, UTC).astimezone().date()
+    return day_of(text, option) if text else local_date()
 
 
 @group.command()
@@ -80,11 +82,14 @@ def preview(
 def run(
     until: Annotated[str, typer.Option(metavar="DATE", help="Periods that are over on this day; else today.")] = "",
     issue: Annotated[bool, typer.Option("--issue", help="Number and book the drafts at once.")] = False,
+    run_id: Annotated[int, typer.Option("--run", hidden=True, help="Note progress under this run's id.")] = 0,
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draft the invoices of all customers whose period is over. Say it again after an interruption: it goes on.
+
+    It works at a low priority, beside calls. `ocs bill runs` shows how runs get on.
 
     Exit status: 0 all is drafted, 1 a customer or an account had to wait (it says which), 78 the files have faults.
 
@@ -93,20 +98,36 @@ def run(
     from ocs.cli.bill_view import print_report
     from ocs.cli.rerate_view import progress_count
 
+    os.nice(NICENESS)
+
     async def work(world: BillWorld) -> bool:
         day, today = day_or_today(until, "--until"), day_or_today("", "")
         if day > today:
             raise StartRefusedError(f"--until {day}: that day has not come (today is {today})", EXIT_CONFIG)
         with progress_count("customers") as progress:
-            report = await world.run(day, progress)
-        if issue:
-            for invoice_id in report.drafts:
-                await world.invoicing.issue(invoice_id, today)
+            report = await world.run(day, progress, today, is_issuing=issue, run_id=run_id)
         print_report(report, is_issued=issue, as_json=as_json)
         return bool(report.cut or report.failed)
 
     if with_world(config, data, work):
         raise typer.Exit(EXIT_DIFFERENCES)
+
+
+@group.command()
+def runs(
+    limit: LimitOption = 10, config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None, as_json: JsonOption = False
+) -> None:
+    """List bill runs, the newest first, and how far they have come.
+
+    Example: `ocs bill runs`
+    """
+    from ocs.billing.invoices.bill_runs import list_runs
+    from ocs.cli.bill_view import print_rows, run_row
+
+    async def work(world: BillWorld) -> None:
+        print_rows("runs", [run_row(each) for each in await list_runs(world.connection, limit)], as_json=as_json)
+
+    with_world(config, data, work)
 
 
 @group.command()
@@ -221,6 +242,7 @@ def credit(
         list[str] | None,
         typer.Option(metavar="NUMBER=NET", help="Part of a line, such as 2=12.50; else all that is left."),
     ] = None,
+    key: Annotated[str, typer.Option(help="Names the wish: the same again is the same note.")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -235,7 +257,7 @@ def credit(
     async def work(world: BillWorld) -> None:
         found = await world.invoice(invoice)
         lines = world.line_amounts(line, found.currency) if line else None
-        note_id = await draft_credit_note(world.connection, found.invoice_id, reason, lines)
+        note_id = await draft_credit_note(world.connection, found.invoice_id, reason, lines, key or None)
         print_invoices([await world.invoicing.issue(note_id, day_or_today("", ""))], world, as_json=as_json)
 
     with_world(config, data, work)

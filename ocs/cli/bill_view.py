@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from balance.money import format_amount
+from ocs.billing.invoices.bill_runs import BillRun
 from ocs.billing.invoices.book import Invoice, InvoiceLine
 from ocs.billing.invoices.bookkeeping import Entry
 from ocs.billing.invoices.calculation import RATE_UNIT
@@ -106,6 +107,21 @@ def customer_row(customer: Customer) -> Row:
         "cycle_day": customer.cycle_day,
         "since": customer.since.isoformat(),
         "accounts": " ".join(customer.accounts),
+    }
+
+
+def run_row(run: BillRun) -> Row:
+    return {
+        "run": run.run_id,
+        "until": run.until.isoformat(),
+        "issues": "yes" if run.is_issuing else "",
+        "state": run.state,
+        "customers": run.customers,
+        "drafts": run.drafts,
+        "waiting": len(run.waiting),
+        "failed": len(run.failed),
+        "began": f"{run.began_at:%Y-%m-%d %H:%M:%S}",
+        "ended": f"{run.ended_at:%Y-%m-%d %H:%M:%S}" if run.ended_at else "",
     }
 
 

@@ -1,4 +1,4 @@
-"""``ocs cdr``: rated records in PostgreSQL: one explained, many as a file."""
+"""``ocs cdr``: rated records in PostgreSQL: found, explained, written to a file."""
 
 from __future__ import annotations
 
@@ -87,6 +87,61 @@ def export(
         print(f"{count:,} lines in {file}")
 
 
+@group.command()
+def search(
+    account: Annotated[str, typer.Option(metavar="ID", help="Records of this account.")] = "",
+    number: Annotated[str, typer.Option(help="The caller's or the called one; `4930*`: all that begin so.")] = "",
+    destination: Annotated[str, typer.Option(help="Its name in the rates, such as `Germany*`.")] = "",
+    session: Annotated[str, typer.Option(metavar="ID", help="The Session-Id or Acct-Session-Id.")] = "",
+    service: Annotated[str, typer.Option(help="voice, sms, data, ...")] = "",
+    span: Annotated[
+        str, typer.Option(help="When the use began: last-month, 2026-10 or 2026-10-01..2026-10-15, UTC.")
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many, the newest.")] = 100,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON instead of a table.")] = False,
+) -> None:
+    """Find records by account, number, destination, session and time: all that is said has to hold. The newest first.
+
+    Example: `ocs cdr search --number "4930*" --span 2026-10`
+    """
+    from ocs.billing.cdrs import find_cdrs
+    from ocs.billing.search import FAR_FUTURE_MS, CdrQuery
+    from ocs.cli.cdr_view import print_records
+    from ocs.cli.rates_simulate import span as read_span
+
+    with refusals():
+        since_ms, until_ms = read_span(span) if span else (0, FAR_FUTURE_MS)
+        query = CdrQuery(
+            account_id=account, number=number, destination=destination, session_id=session, service=service,
+            since_ms=since_ms, until_ms=until_ms,
+        )  # fmt: skip
+        dsn = find_servers(read_settings(config, data)).postgres_dsn
+        found = _ask(dsn, lambda pool: find_cdrs(pool, query, limit=limit))
+        print_records(found.items, _currencies(config), as_json=as_json, has_more=bool(found.next_cursor))
+
+
+@group.command()
+def months(
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON instead of a table.")] = False,
+) -> None:
+    """Show in which months the records lie, how many there are (about) and what they take on disk.
+
+    The flusher makes months ahead, and drops those that `retention.cdr_months` no longer keeps.
+
+    Example: `ocs cdr months`
+    """
+    from ocs.billing.months import parts_of
+    from ocs.cli.cdr_view import print_months
+
+    with refusals():
+        dsn = find_servers(read_settings(config, data)).postgres_dsn
+        print_months(_ask(dsn, parts_of), as_json=as_json)
+
+
 # --- inside ---------------------------------------------------------------------------------------------------------
 
 
@@ -113,7 +168,8 @@ def _explained(record: str, config: Path, data: Path | None) -> list[ExplainedCd
 
 
 async def _find(pool: Any, record: str) -> list[tuple[CdrRow, JournalRow]]:
-    from ocs.billing.cdrs import ENTRY_MAX, cdrs_of_session, find_cdr
+    from ocs.billing.cdrs import cdrs_of_session, find_cdr
+    from ocs.billing.search import ENTRY_MAX
 
     account_id, _, number = record.rpartition("/")
     keys = [(account_id, int(number))] if account_id and number.isdecimal() and int(number) <= ENTRY_MAX else []

@@ -1,12 +1,18 @@
-"""An explained record on a terminal."""
+"""Records on a terminal: one explained, many in a table."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
+from rich.table import Table
 from rich.text import Text
 
-from ocs.api.history import ExplainedCdr, ExplainedGroup
-from ocs.cli.rates_view import console, print_choices
+from balance.money import Currency
+from ocs.api.history import CdrView, ExplainedCdr, ExplainedGroup, cdr_view
+from ocs.billing.cdrs import CdrRow
+from ocs.billing.months import Part
+from ocs.cli.rates_view import console, print_choices, print_json
 
 
 def print_explained(found: ExplainedCdr) -> None:
@@ -47,3 +53,40 @@ def _print_choice(group: ExplainedGroup) -> None:
         out = console()
         out.print(Text(f"  ({group.note})"))
     print_choices(msgspec.to_builtins(group.tariffs), msgspec.to_builtins(group.candidates))
+
+
+def print_records(
+    rows: Sequence[CdrRow], currencies: Mapping[str, Currency], *, as_json: bool, has_more: bool = False
+) -> None:
+    """Found records, one line each; all of them as JSON."""
+    views = [cdr_view(row, currencies[row.currency], is_explained=False) for row in rows]
+    if as_json:
+        print_json({"cdrs": msgspec.to_builtins(views)})
+        return
+    table = Table("id", "began", "service", "from", "to", "destination", "used", "cost", box=None, header_style="bold")
+    for each in views:
+        table.add_row(*_cells(each))
+    out = console()
+    out.print(table if views else Text("there is no such record"))
+    if has_more:
+        out.print(Text("there are more: name a span, or a greater --limit"))
+
+
+def _cells(view: CdrView) -> tuple[str, ...]:
+    used = " ".join(f"{group.used} {group.unit}" for group in view.groups)
+    names = ", ".join(dict.fromkeys(group.destination for group in view.groups if group.destination))
+    return (
+        f"{view.account_id}/{view.entry_number}", view.started_at, view.service, view.origin or view.subscriber,
+        view.destination, names, used, f"{view.cost} {view.currency}",
+    )  # fmt: skip
+
+
+def print_months(parts: Sequence[Part], *, as_json: bool) -> None:
+    """The parts of the table of records."""
+    if as_json:
+        print_json({"months": [part._asdict() for part in parts]})
+        return
+    table = Table("part", "records", "MB", box=None, header_style="bold")
+    for part in parts:
+        table.add_row(part.name, f"{part.records:,}", f"{part.octets / 1e6:,.1f}")
+    console().print(table)

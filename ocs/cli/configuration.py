@@ -30,7 +30,7 @@ def check(
         Path, typer.Argument(metavar="DIR", help="Folder with ocs.toml and the rate files.")
     ] = DEFAULT_CONFIG.parent,
 ) -> None:
-    """Check ocs.toml, currencies, rate plans, destinations, decks, suppliers' files, RADIUS profiles and dictionaries, delivery.
+    """Check ocs.toml, currencies, rate plans, decks, suppliers' files, billing, mediation, delivery, RADIUS profiles and dictionaries.
 
     All faults are listed at once, as `file:line: field: what is wrong (cure)`; what is lawful and probably not meant
     is listed as a warning: gaps and times without offset, a long prefix to come with a cheaper short one until then,
@@ -43,6 +43,7 @@ def check(
     from ocs.clock import now_ms
     from ocs.delivery.check import check_delivery
     from ocs.gateways.radius_products import check_products
+    from ocs.mediation_files import load_switches
     from ocs.rates.lint import check_suppliers, lint
     from ocs.rates.sheets.supplier import SUPPLIERS
     from ocs.rating.load import load_ratebook, read_files
@@ -53,7 +54,8 @@ def check(
     loaded = load_ratebook(folder, at_ms)
     suppliers = {f"{SUPPLIERS}/{path.name}": path.read_bytes() for path in (folder / SUPPLIERS).glob("*.toml")}
     issuers = load_issuers(folder)
-    billing = issuers if isinstance(issuers, list) else []
+    switches = load_switches(folder)
+    billing = [*(issuers if isinstance(issuers, list) else ()), *(switches if isinstance(switches, list) else ())]
     faults += [
         f"{folder}/{fault}"
         for fault in (*loaded.faults, *check_suppliers(suppliers), *billing, *check_delivery(folder))

@@ -38,19 +38,19 @@ def add(
 
     Example: `ocs customer add bakery.toml`
     """
-    from ocs.billing.invoices.customers import add_customer, faults_of
+    from ocs.billing.invoices.book import InvoiceRefusedError
     from ocs.cli.bill_view import customer_row, print_rows
 
     with refusals():
         customer = read_customer(file)
 
     async def work(world: BillWorld) -> None:
-        faults = faults_of(customer, world.issuers, world.currencies) or await world.account_faults(customer)
-        if faults:
-            raise StartRefusedError("\n".join(f"{file}: {fault}" for fault in faults), EXIT_CONFIG)
-        refused = await add_customer(world.connection, customer)
-        if refused is not None:
-            raise StartRefusedError(f"{file}: {customer.customer_id}: {refused.value}", EXIT_CONFIG)
+        try:
+            await world.add_customer(customer)
+        except InvoiceRefusedError as error:
+            raise StartRefusedError(
+                "\n".join(f"{file}: {line}" for line in str(error).splitlines()), EXIT_CONFIG
+            ) from error
         print_rows("customers", [customer_row(customer)], as_json=as_json)
 
     with_world(config, data, work)

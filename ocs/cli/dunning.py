@@ -84,11 +84,10 @@ def dispute(
 
     Example: `ocs dunning dispute R-2026-000001`
     """
+    from ocs.billing.invoices.book import set_disputed
 
     async def work(world: BillWorld) -> None:
         found = await world.invoice(invoice)
-        await world.connection.execute(
-            "UPDATE invoice SET is_disputed = $2 WHERE invoice_id = $1", found.invoice_id, not settled
-        )
+        await set_disputed(world.connection, found.invoice_id, not settled)
 
     with_world(config, data, work)

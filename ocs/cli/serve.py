@@ -44,7 +44,9 @@ def serve(config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None, worker
         from ocs import daemon
 
         admin_key = Path(settings.node.data_dir) / "admin.key" if data is not None and not worker else None
-        endpoints = daemon.Endpoints(config.absolute().parent, servers.valkey_url, servers.postgres_dsn, admin_key)
+        endpoints = daemon.Endpoints(
+            config.absolute().parent, servers.valkey_url, servers.postgres_dsn, admin_key, config.absolute()
+        )
         daemon.main(settings, endpoints, _report)
 
 

@@ -17,11 +17,12 @@ import structlog
 import uvloop
 
 from balance.store import BackendUnavailable
-from ocs import clock
+from ocs import clock, tasks
 from ocs.charging.cdr import decode_entry
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.reader import OutboxReader, Taken, connect
 from ocs.outbox.sinks import EntryRefused, OutboxEntry, Sink
+from ocs.outbox.upkeep import look_after_months
 from ocs.settings import Settings
 
 log = structlog.get_logger()
@@ -209,8 +210,11 @@ async def _serve(settings: Settings, valkey_url: str, postgres_dsn: str) -> None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, flusher.stop)
+    keep = settings.retention.cdr_months
+    upkeep = asyncio.create_task(look_after_months(postgres_dsn, keep, clock.now_ms), name="months of records")
     try:
         await flusher.run()
     finally:
+        await tasks.end([upkeep])
         await sink.close()
         await reader.close()

@@ -68,7 +68,7 @@ EVENT_COLUMNS: Final = ("account_id", "entry_number", "event_type", "at", "curre
 STAGES: Final = (("journal", JOURNAL_COLUMNS), ("cdr", CDR_COLUMNS), ("account_event", EVENT_COLUMNS))
 
 CONTRADICTED: Final = """
-    SELECT s.stream_id FROM stage_journal s JOIN journal j USING (account_id, entry_number)
+    SELECT s.stream_id, s.account_id, s.entry_number FROM stage_journal s JOIN journal j USING (account_id, entry_number)
     WHERE (s.at, s.kind, s.currency, s.bucket_ids, s.bucket_amounts, s.unit_ids, s.unit_amounts, s.reference)
        IS DISTINCT FROM (j.at, j.kind, j.currency, j.bucket_ids, j.bucket_amounts, j.unit_ids, j.unit_amounts, j.reference)
 """
@@ -157,7 +157,11 @@ async def _write(
         added = await _add(connection, "journal", JOURNAL_COLUMNS, journal)
         contradicted: frozenset[str] = frozenset()
         if added < len(journal):
-            contradicted = frozenset([row[0] for row in await connection.fetch(CONTRADICTED)])
+            found = await connection.fetch(CONTRADICTED)
+            contradicted = frozenset([row["stream_id"] for row in found])
+            # The key of a record has its time in it: a number is given once by the journal alone.
+            others = {(row["account_id"], row["entry_number"]) for row in found}
+            cdrs = [row for row in cdrs if row[:2] not in others]
         if cdrs:
             await _add(connection, "cdr", CDR_COLUMNS, cdrs)
         if events:

@@ -19,7 +19,6 @@ from balance.valkey import keys
 
 log = structlog.get_logger()
 
-FIELD: Final = b"e"
 TIMEOUT_S: Final = 10
 CLAIM_IDLE_MS: Final = 60_000
 """How long another consumer may sit on an entry before it counts as dead. Taking over too early only costs work."""
@@ -131,7 +130,7 @@ class OutboxReader:
         assert item.raw is not None, "there is something to bury"
         stream = keys.outbox_key(item.partition)
         pipeline = self._client.pipeline(transaction=True)
-        pipeline.xadd(dead_key(item.partition), {FIELD: item.raw, "id": item.stream_id, "why": why[:1000]})
+        pipeline.xadd(dead_key(item.partition), {keys.OUTBOX_FIELD: item.raw, "id": item.stream_id, "why": why[:1000]})
         pipeline.xdel(stream, item.stream_id)
         pipeline.xack(stream, self._group, item.stream_id)
         await self._execute(pipeline)
@@ -182,7 +181,7 @@ class OutboxReader:
             pipeline.xreadgroup(self._group, self._consumer, stream, count=count)
         replies = await self._execute(pipeline)
         return [
-            Taken(partition, stream_id.decode(), fields.get(FIELD, b"") if fields else None)
+            Taken(partition, stream_id.decode(), fields.get(keys.OUTBOX_FIELD, b"") if fields else None)
             for (partition, _), reply in zip(counts, replies, strict=True)
             for _, entries in reply
             for stream_id, fields in entries

@@ -15,9 +15,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from balance.store import BackendUnavailable
 from ocs.billing import migrate
-from ocs.billing.cdrs import CursorError, cdrs_of_session, list_cdrs, list_journal
+from ocs.billing.cdrs import cdrs_of_session, list_cdrs, list_journal
 from ocs.billing.invoices.tables import customer
 from ocs.billing.migrate import upgrade
+from ocs.billing.months import is_partition
+from ocs.billing.search import CursorError
 from ocs.billing.totals import journal_totals
 from ocs.delivery.tables import message
 from ocs.outbox.postgres import PostgresSink
@@ -34,9 +36,11 @@ async def test_the_migrations_make_what_the_schema_says(billing_dsn: str) -> Non
         return await asyncpg.connect(billing_dsn)
 
     def differences(connection: Connection) -> list[Any]:
-        context = MigrationContext.configure(
-            connection, opts={"version_table": "ocs_schema_version", "compare_server_default": True}
-        )
+        def is_ours(_: object, name: str | None, kind: str, *__: object) -> bool:
+            return not (kind == "table" and name is not None and is_partition(name))
+
+        options = {"version_table": "ocs_schema_version", "compare_server_default": True, "include_object": is_ours}
+        context = MigrationContext.configure(connection, opts=options)
         assert customer.metadata is message.metadata, "one schema"
         return list(compare_metadata(context, message.metadata))
 
@@ -125,7 +129,9 @@ async def test_a_session_is_found_by_its_id(pool: Any) -> None:
     assert await cdrs_of_session(pool, "nul\x00") == ()
 
 
-@pytest.mark.parametrize("cursor", ["x", "1", "1.2.3", "-1.2", "1.-2", f"{10**18}.1", f"1.{10**19}", "\u0661.\u0662"])
+@pytest.mark.parametrize(
+    "cursor", ["x", "1", "1.2", "-1.2.a", "1.-2.a", f"{10**18}.1.a", f"1.{10**19}.a", "1.2.\x00", "\u0661.\u0662.a"]
+)
 async def test_a_cursor_that_is_not_ours_is_refused(pool: Any, cursor: str) -> None:
     """Whatever a client sends, it is told so, and no statement is run."""
     with pytest.raises(CursorError):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import httpx
 import msgspec
@@ -21,12 +23,16 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
-from ocs.billing.cdrs import CdrRow, CursorError, JournalRow, Page
+from ocs.billing.cdrs import CdrRow, JournalRow, Page
+from ocs.billing.search import CdrQuery, CursorError
+from ocs.billing_desk import BillingDesk
 from ocs.charging.account_events import AccountEvent
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
 from ocs.delivery.contacts import Contact
 from ocs.delivery.queue import Message
+from ocs.gateways.switch_files import Switch
+from ocs.mediation import Mediation
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
@@ -267,12 +273,12 @@ class MemoryHistory:
     cdrs: list[CdrRow] = field(default_factory=list)
     journal: list[JournalRow] = field(default_factory=list)
     asked: list[tuple[int, int]] = field(default_factory=list)
+    queries: list[CdrQuery] = field(default_factory=list)
 
-    async def list_cdrs(
-        self, account_id: str, cursor: str, limit: int, *, since_ms: int, until_ms: int
-    ) -> Page[CdrRow]:
-        self.asked.append((since_ms, until_ms))
-        return _page([row for row in self.cdrs if row.account_id == account_id], cursor, limit)
+    async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]:
+        self.asked.append((query.since_ms, query.until_ms))
+        self.queries.append(query)
+        return _page([row for row in self.cdrs if query.account_id in {"", row.account_id}], cursor, limit)
 
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]:
         return _page([row for row in self.journal if row.account_id == account_id], cursor, limit)
@@ -305,6 +311,22 @@ class MemoryRates:
             raise VersionError("unknown has no version")
         self.activated.append((deck, version, at_ms))
         return self.faults
+
+
+class AwayBilling:
+    """PostgreSQL is away: what billing does is tested on a real one (tests/integration/test_billing_api.py)."""
+
+    switches: ClassVar[dict[str, Switch]] = {}
+    data_dir = Path()
+
+    def desk(self) -> AbstractAsyncContextManager[BillingDesk]:
+        raise BackendUnavailable("away")
+
+    def mediation(self) -> AbstractAsyncContextManager[tuple[Any, Mediation]]:
+        raise BackendUnavailable("away")
+
+    async def start_run(self, until: date, *, is_issuing: bool) -> int:
+        raise BackendUnavailable("away")
 
 
 @cache
@@ -422,6 +444,7 @@ def make_world(requests_per_minute: int = 60_000) -> World:
         metrics=Metrics(counters, client_redis, clock),
         currencies=CURRENCIES,
         rates=rates,
+        billing=AwayBilling(),
         clock=clock,
         checks={"valkey": store_check, "rates": rates_check},
         peers=peers,

@@ -7,7 +7,8 @@ import pytest
 
 from balance.account import Account, AccountState, Bucket, Hold
 from ocs.api.keys import Scope
-from ocs.billing.cdrs import FAR_FUTURE_MS, CdrRow, JournalRow
+from ocs.billing.cdrs import CdrRow, JournalRow
+from ocs.billing.search import FAR_FUTURE_MS, CdrQuery
 from ocs.charging.cdr import CdrFlag, CdrGroup
 from ocs.rating.price import Price
 from ocs.rating.units import UnitKind
@@ -81,6 +82,7 @@ async def test_a_cdr_says_how_its_price_came_about(world: World) -> None:
 
     groups = plain.pop("groups")
     assert plain == {
+        "account_id": "alice",
         "entry_number": 5,
         "session_id": "s5",
         "protocol": "gy",
@@ -209,3 +211,20 @@ async def test_a_cdr_that_is_not_there(world: World, number: str) -> None:
     """404 with a problem of its own."""
     answer = await world.client.get(f"/v1/accounts/alice/cdrs/{number}")
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/cdr-unknown")
+
+
+async def test_records_are_searched_by_all_that_is_said(world: World) -> None:
+    """Each parameter reaches the query, a page has its cursor, and a cursor that is not ours is refused."""
+    answer = await world.client.get(
+        "/v1/cdrs?number=4930*&destination=Germany&session_id=s1&service=voice&account_id=alice&limit=2"
+        "&started_from=2026-01-01T00:00:00Z"
+    )
+    page = answer.json()
+    assert [(each["account_id"], each["entry_number"]) for each in page["cdrs"]] == [("alice", 5), ("alice", 4)]
+    assert world.history.queries == [
+        CdrQuery(
+            account_id="alice", number="4930*", destination="Germany", session_id="s1", service="voice", since_ms=NOW_MS
+        )
+    ]
+    assert len((await world.client.get(f"/v1/cdrs?cursor={page['next_cursor']}")).json()["cdrs"]) == 3
+    assert (await world.client.get("/v1/cdrs?cursor=x")).status_code == 422

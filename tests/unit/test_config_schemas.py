@@ -18,6 +18,7 @@ SAMPLES = [
     ("billing.json", ROOT / "config" / "billing.toml"),
     ("delivery.json", ROOT / "config" / "delivery.toml"),
     *(("messages.json", path) for path in sorted((ROOT / "config" / "messages").glob("*.toml"))),
+    ("mediation.json", ROOT / "config" / "mediation.toml"),
     ("zones.json", ROOT / "config" / "zones.toml"),
     ("numbers.json", ROOT / "config" / "numbers.toml"),
     *(("calendar.json", path) for path in sorted((ROOT / "config" / "calendars").glob("*.toml"))),

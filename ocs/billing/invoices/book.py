@@ -196,6 +196,11 @@ async def issue(connection: Any, invoice_id: int, customer: Customer, issuers: I
         return await locked(connection, invoice_id)
 
 
+async def set_disputed(connection: Any, invoice_id: int, is_disputed: bool) -> None:
+    """Let an invoice not count for dunning, or count again."""
+    await connection.execute("UPDATE invoice SET is_disputed = $2 WHERE invoice_id = $1", invoice_id, is_disputed)
+
+
 # --- read -------------------------------------------------------------------------------------------------------
 
 

@@ -29,14 +29,20 @@ from ocs.billing.invoices.rounding import quotient
 
 
 async def draft_credit_note(
-    connection: Any, invoice_id: int, reason: str, lines: Mapping[int, int] | None = None
+    connection: Any, invoice_id: int, reason: str, lines: Mapping[int, int] | None = None, key: str | None = None
 ) -> int:
     """Draft a credit note over lines of an issued invoice: line number -> net, minor; None: all that is left of it.
 
-    Raises InvoiceRefusedError.
+    ``key`` names the wish: the same again is the note that was made then. Raises InvoiceRefusedError.
     """
     async with connection.transaction():
         found = await locked(connection, invoice_id)
+        if key is not None:
+            known = await connection.fetchrow("SELECT invoice_id, corrects FROM invoice WHERE request_key = $1", key)
+            if known is not None and known["corrects"] != invoice_id:
+                raise InvoiceRefusedError(f"the key {key} was used for another invoice: a new wish needs a new key")
+            if known is not None:
+                return int(known["invoice_id"])
         if found.state is InvoiceState.DRAFT or found.kind is not InvoiceKind.INVOICE:
             raise InvoiceRefusedError("a credit note corrects an issued invoice; a draft is discarded instead")
         there = await lines_of(connection, invoice_id)
@@ -51,6 +57,7 @@ async def draft_credit_note(
             found.first, found.after, net_minor, tax_minor, net_minor + tax_minor, 0, 0, invoice_id, reason,
             as_json(taxes),
         )  # fmt: skip
+        await connection.execute("UPDATE invoice SET request_key = $2 WHERE invoice_id = $1", credit_id, key)
         rows = [
             msgspec.structs.replace(
                 line, net_minor=-wanted[line.line_number], amount=0, is_debited=False, records=0, used=0, charge_id=""

@@ -7,6 +7,7 @@ up under the customer's lock: whoever comes second, or comes again after a crash
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, Final
@@ -16,6 +17,7 @@ import msgspec
 
 from balance.money import Currency
 from ocs.billing.failures import FAILURES, unavailable
+from ocs.billing.invoices.bill_runs import note_progress
 from ocs.billing.invoices.book import lock_customer, write_draft
 from ocs.billing.invoices.customers import Customer, list_customers
 from ocs.billing.invoices.drafting import Draft, draft, next_period
@@ -24,6 +26,7 @@ from ocs.billing.invoices.periods import Period, period_of
 
 PAGE: Final = 500
 CONNECTIONS: Final = 4
+TELL_S: Final = 1.0
 
 
 class RunReport(msgspec.Struct):
@@ -48,11 +51,12 @@ async def bill_customer(
             if period.after > until:
                 return written
             made = await draft(connection, customer, period, issuers, currencies[customer.currency])
-            if made.is_empty:
-                period = Period(period.after, period_of(period.after, customer.cycle_day).after)
-                continue
-            written.append((await write_draft(connection, made), made))
-            period = None
+            if not made.is_empty:
+                written.append((await write_draft(connection, made), made))
+        following = Period(period.after, period_of(period.after, customer.cycle_day).after)
+        if following.after > until:
+            return written  # the usual end: nobody need be asked
+        period = following if made.is_empty else None
 
 
 async def run(
@@ -61,9 +65,14 @@ async def run(
     issuers: Issuers,
     currencies: Mapping[str, Currency],
     progress: Callable[[int], None],
+    run_id: int | None = None,
 ) -> RunReport:
-    """Bill every customer. One customer's fault is reported and costs no other its invoice. Raises BackendUnavailable."""
+    """Bill every customer. One customer's fault is reported and costs no other its invoice. Raises BackendUnavailable.
+
+    Where the run has an id, its progress is noted under it.
+    """
     report = RunReport()
+    is_over = asyncio.Event()
     waiting: asyncio.Queue[Customer | None] = asyncio.Queue(2 * PAGE)
 
     async def work(pool: Any) -> None:
@@ -73,21 +82,31 @@ async def run(
                 report.customers += 1
                 progress(report.customers)
 
+    async def tell(pool: Any, number: int) -> None:
+        while not is_over.is_set():
+            async with pool.acquire() as connection:
+                await note_progress(connection, number, report.customers, len(report.drafts))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(is_over.wait(), TELL_S)
+
     try:
         async with (
-            asyncpg.create_pool(dsn, min_size=CONNECTIONS + 1, max_size=CONNECTIONS + 1) as pool,
+            asyncpg.create_pool(dsn, min_size=CONNECTIONS + 1, max_size=CONNECTIONS + 2) as pool,
             asyncio.TaskGroup() as group,
         ):
-            for _ in range(CONNECTIONS):
-                group.create_task(work(pool))
+            workers = [group.create_task(work(pool)) for _ in range(CONNECTIONS)]
+            if run_id is not None:
+                group.create_task(tell(pool, run_id))
             async with pool.acquire() as connection:
                 last = ""
                 while page := await list_customers(connection, last, PAGE):
                     for customer in page:
                         await waiting.put(customer)
                     last = page[-1].customer_id
-            for _ in range(CONNECTIONS):
+            for _ in workers:
                 await waiting.put(None)
+            await asyncio.wait(workers)
+            is_over.set()
     except* FAILURES as group_error:
         raise unavailable(group_error.exceptions[0]) from group_error
     return report

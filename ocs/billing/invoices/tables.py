@@ -102,9 +102,11 @@ invoice = Table(
     Column("taxes", JSONB, nullable=False),
     Column("parties", JSONB),  # issuer and customer as they were when it was issued
     Column("is_booked", Boolean, nullable=False, server_default=text("false")),
+    Column("request_key", Text),  # whoever asks for a credit note names the wish: said again, it is the same note
     Column("is_disputed", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
     UniqueConstraint("legal_entity", "number", name="invoice_number"),
+    UniqueConstraint("request_key", name="invoice_request_key"),
     CheckConstraint("(state = 'draft') = (number IS NULL)", name="invoice_numbered_when_issued"),
     Index("invoice_customer", "customer_id", "invoice_id"),
     Index("invoice_unbooked", "invoice_id", postgresql_where=text("NOT is_booked AND number IS NOT NULL")),
@@ -181,6 +183,23 @@ allocation = Table(
     Column("invoice_id", BigInteger, ForeignKey("invoice.invoice_id"), primary_key=True),
     Column("amount_minor", BigInteger, nullable=False),
     Index("allocation_invoice", "invoice_id"),
+)
+
+# How bill runs get on, for whoever asks: a run itself asks nothing of it.
+bill_run = Table(
+    "bill_run",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("until", Date, nullable=False),
+    Column("is_issuing", Boolean, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'running'")),
+    Column("customers", BigInteger, nullable=False, server_default=text("0")),
+    Column("drafts", BigInteger, nullable=False, server_default=text("0")),
+    Column("waiting", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("failed", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("began_at", Moment, nullable=False, server_default=func.now()),
+    Column("heard_at", Moment, nullable=False, server_default=func.now()),
+    Column("ended_at", Moment),
 )
 
 # What was done about an invoice that is not paid: each step once.

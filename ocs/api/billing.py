@@ -1,0 +1,312 @@
+"""Billing over HTTP: customers and their charges, invoices, payments, bill runs, dunning."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from typing import Annotated, Any, Final
+
+from litestar import Response, delete, get, post, put
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+
+from ocs.api.billing_views import (
+    ChargeEnd,
+    ChargeView,
+    CustomerList,
+    Dispute,
+    InvoiceList,
+    InvoiceView,
+    Leniency,
+    NewCharge,
+    NewCreditNote,
+    NewPayment,
+    NewRun,
+    PaymentView,
+    PreviewView,
+    RunList,
+    StandingList,
+    charge_view,
+    invoice_view,
+    payment_view,
+    preview_view,
+    standing_view,
+)
+from ocs.api.context import Given
+from ocs.api.history import Cursor, Limit
+from ocs.api.idempotency import IdempotencyKey, usable_key
+from ocs.api.keys import Scope
+from ocs.api.operations import operation
+from ocs.api.problems import Kind, Problem, invalid
+from ocs.billing.invoices import book
+from ocs.billing.invoices.bill_runs import BillRun, find_run, list_runs
+from ocs.billing.invoices.book import Invoice
+from ocs.billing.invoices.credit_notes import draft_credit_note
+from ocs.billing.invoices.customers import (
+    Customer,
+    add_agreed,
+    agreed_charges,
+    end_agreed,
+    list_customers,
+)
+from ocs.billing.invoices.payments import payments_of
+from ocs.billing.invoices.printing.pdf import pdf_of
+from ocs.billing_desk import BillingDesk
+from ocs.clock import local_date
+
+READ, WRITE = Scope.BILLING_READ, Scope.BILLING_WRITE
+PDF: Final = "application/pdf"
+RUNS_SHOWN: Final = 50
+
+
+def _how(name: str, scope: Scope) -> dict[str, Any]:
+    return {"tags": ["billing"], **operation(name, scope, Kind.BILLING_UNKNOWN, Kind.BILLING_REFUSED)}
+
+
+# --- customers ------------------------------------------------------------------------------------------------------
+
+
+@post("/customers", **_how("create_customer", WRITE))
+async def create_customer(data: JSONBody[Customer], context: Given) -> Customer:
+    """Bill a customer from now on. His accounts have to be there; the first one pays."""
+    async with context.billing.desk() as desk:
+        await desk.add_customer(data)
+    return data
+
+
+@get("/customers", **_how("list_customers", READ))
+async def list_all_customers(context: Given, limit: Limit = 100, cursor: Cursor = "") -> CustomerList:
+    """Customers by their ids."""
+    async with context.billing.desk() as desk:
+        found = await list_customers(desk.connection, cursor, limit)
+    return CustomerList(customers=tuple(found), next_cursor=found[-1].customer_id if len(found) == limit else "")
+
+
+@get("/customers/{customer_id:str}", **_how("read_customer", READ))
+async def read_customer(customer_id: FromPath[str], context: Given) -> Customer:
+    """One customer."""
+    async with context.billing.desk() as desk:
+        return await desk.customer(customer_id)
+
+
+@get("/customers/{customer_id:str}/charges", **_how("list_charges", READ))
+async def list_charges(customer_id: FromPath[str], context: Given) -> list[ChargeView]:
+    """What the customer is charged beside usage."""
+    async with context.billing.desk() as desk:
+        customer = await desk.customer(customer_id)
+        found = await agreed_charges(desk.connection, customer_id)
+    return [charge_view(each, context.currencies[customer.currency]) for each in found]
+
+
+@post("/customers/{customer_id:str}/charges", **_how("create_charge", WRITE))
+async def create_charge(customer_id: FromPath[str], data: JSONBody[NewCharge], context: Given) -> ChargeView:
+    """Agree on a fee or a discount. The same charge_id again is refused: its charge is there."""
+    async with context.billing.desk() as desk:
+        customer = await desk.customer(customer_id)
+        agreed = desk.agreed(customer, data.charge_id, data.amount, data.text, data.first, data.months, data.tax_code)
+        if not await add_agreed(desk.connection, agreed):
+            raise Problem(Kind.BILLING_REFUSED, f"There is a charge {data.charge_id} already")
+    return charge_view(agreed, context.currencies[customer.currency])
+
+
+@post("/customers/{customer_id:str}/charges/{charge_id:str}/end", status_code=204, **_how("end_charge", WRITE))
+async def end_charge(
+    customer_id: FromPath[str], charge_id: FromPath[str], data: JSONBody[ChargeEnd], context: Given
+) -> None:
+    """Let a charge end; what was billed in advance for later days comes back with the next invoice."""
+    async with context.billing.desk() as desk:
+        theirs = {each.charge_id for each in await agreed_charges(desk.connection, customer_id)}
+        if charge_id not in theirs or not await end_agreed(desk.connection, charge_id, data.after):
+            raise Problem(Kind.BILLING_UNKNOWN, f"{customer_id} has no charge {charge_id}")
+
+
+# --- invoices -------------------------------------------------------------------------------------------------------
+
+
+@get("/customers/{customer_id:str}/invoice-preview", **_how("preview_invoice", READ))
+async def preview_invoice(
+    customer_id: FromPath[str],
+    context: Given,
+    until: Annotated[date | None, QueryParameter(description="As if the period ended on this day")] = None,
+) -> PreviewView:
+    """The customer's next invoice as it would be. Nothing is written."""
+    async with context.billing.desk() as desk:
+        draft = await desk.preview(customer_id, until)
+    return preview_view(draft, context.currencies[draft.customer.currency])
+
+
+@get("/invoices", **_how("list_invoices", READ))
+async def list_invoices(
+    context: Given,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    customer_id: FromQuery[str] = "",
+    in_state: Annotated[str, QueryParameter(name="state", description="draft, issued or paid")] = "",
+) -> InvoiceList:
+    """Invoices and credit notes, without their lines."""
+    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise invalid("cursor", "is not one of ours: start again without it")
+    async with context.billing.desk() as desk:
+        found = await book.list_invoices(desk.connection, customer_id, in_state, int(cursor or 0), limit)
+    views = tuple(invoice_view(each, context.currencies[each.currency]) for each in found)
+    return InvoiceList(invoices=views, next_cursor=str(found[-1].invoice_id) if len(found) == limit else "")
+
+
+@get("/invoices/{invoice:str}", **_how("read_invoice", READ))
+async def read_invoice(invoice: FromPath[str], context: Given) -> InvoiceView:
+    """One invoice with its lines: by its number, or a draft by its id."""
+    async with context.billing.desk() as desk:
+        return await _whole(desk, await desk.invoice(invoice), context)
+
+
+@get("/invoices/{invoice:str}/pdf", media_type=PDF, **_how("print_invoice", READ))
+async def print_invoice(
+    invoice: FromPath[str],
+    context: Given,
+    annex: Annotated[bool, QueryParameter(description="With the list of all records")] = False,
+) -> Response[bytes]:
+    """The invoice in the customer's language."""
+    async with context.billing.desk() as desk:
+        found, paper = await desk.paper(invoice, has_annex=annex)
+    name = found.number or f"draft-{found.invoice_id}"
+    octets = await asyncio.to_thread(pdf_of, paper)
+    return Response(octets, media_type=PDF, headers={"Content-Disposition": f'inline; filename="{name}.pdf"'})
+
+
+@post("/invoices/{invoice:str}/issue", status_code=200, **_how("issue_invoice", WRITE))
+async def issue_invoice(invoice: FromPath[str], context: Given) -> InvoiceView:
+    """Give a draft its number and book it. It stands for ever; issuing it again changes nothing."""
+    async with context.billing.desk() as desk:
+        found = await desk.invoice(invoice)
+        return await _whole(desk, await desk.invoicing.issue(found.invoice_id, local_date()), context)
+
+
+@delete("/invoices/{invoice:str}", **_how("discard_invoice", WRITE))
+async def discard_invoice(invoice: FromPath[str], context: Given) -> None:
+    """Take a draft back: its records are free again. Of several drafts of a customer, the last one first."""
+    async with context.billing.desk() as desk:
+        await book.discard(desk.connection, (await desk.invoice(invoice)).invoice_id)
+
+
+@post("/invoices/{invoice:str}/credit-notes", **_how("create_credit_note", WRITE))
+async def create_credit_note(
+    invoice: FromPath[str], data: JSONBody[NewCreditNote], context: Given, idempotency_key: IdempotencyKey
+) -> InvoiceView:
+    """Correct an issued invoice, in part or whole. The note is issued and booked at once."""
+    key = usable_key(idempotency_key)
+    async with context.billing.desk() as desk:
+        found = await desk.invoice(invoice)
+        lines = {each.line: desk.minor(each.net, found.currency) for each in data.lines} or None
+        note_id = await draft_credit_note(desk.connection, found.invoice_id, data.reason, lines, key)
+        return await _whole(desk, await desk.invoicing.issue(note_id, local_date()), context)
+
+
+@put("/invoices/{invoice:str}/dispute", status_code=204, **_how("dispute_invoice", WRITE))
+async def dispute_invoice(invoice: FromPath[str], data: JSONBody[Dispute], context: Given) -> None:
+    """Let a disputed invoice not count for dunning, until that is settled."""
+    async with context.billing.desk() as desk:
+        await book.set_disputed(desk.connection, (await desk.invoice(invoice)).invoice_id, data.is_disputed)
+
+
+# --- bill runs ------------------------------------------------------------------------------------------------------
+
+
+@post("/bill-runs", status_code=202, **_how("start_bill_run", WRITE))
+async def start_bill_run(data: JSONBody[NewRun], context: Given) -> BillRun:
+    """Draft the invoices of all customers whose period is over. It goes on beside; read it again to see how far it is.
+
+    Said again, also at the same time, it bills nothing twice.
+    """
+    if data.until > local_date():
+        raise invalid("until", "that day has not come")
+    run_id = await context.billing.start_run(data.until, is_issuing=data.is_issuing)
+    return await read_bill_run.fn(run_id, context)  # type: ignore[no-any-return]
+
+
+@get("/bill-runs", **_how("list_bill_runs", READ))
+async def list_bill_runs(context: Given) -> RunList:
+    """The newest first, those of the command line, too."""
+    async with context.billing.desk() as desk:
+        return RunList(runs=tuple(await list_runs(desk.connection, RUNS_SHOWN)))
+
+
+@get("/bill-runs/{run_id:int}", **_how("read_bill_run", READ))
+async def read_bill_run(run_id: FromPath[int], context: Given) -> BillRun:
+    """How far a run has come."""
+    async with context.billing.desk() as desk:
+        found = await find_run(desk.connection, run_id)
+    if found is None:
+        raise Problem(Kind.BILLING_UNKNOWN, f"There is no bill run {run_id}")
+    return found
+
+
+# --- payments -------------------------------------------------------------------------------------------------------
+
+
+@get("/customers/{customer_id:str}/payments", **_how("list_payments", READ))
+async def list_payments(customer_id: FromPath[str], context: Given) -> list[PaymentView]:
+    """Payments and credit notes, and what is left of each."""
+    async with context.billing.desk() as desk:
+        customer = await desk.customer(customer_id)
+        found = await payments_of(desk.connection, customer_id)
+    return [payment_view(each, context.currencies[customer.currency]) for each in found]
+
+
+@post("/customers/{customer_id:str}/payments", status_code=200, **_how("create_payment", WRITE))
+async def create_payment(customer_id: FromPath[str], data: JSONBody[NewPayment], context: Given) -> PaymentView:
+    """Book money that came in: it pays invoices, and lifts the live balance at once. The same reference again changes nothing."""
+    today = local_date()
+    async with context.billing.desk() as desk:
+        chosen = tuple([(await desk.invoice(each)).invoice_id for each in data.invoices])
+        payment, is_new = await desk.pay(
+            customer_id, data.amount, data.received_on or today, today, data.method, data.reference, chosen
+        )
+    return payment_view(payment, context.currencies[payment.currency], is_new=is_new)
+
+
+@post("/payments/{payment_id:int}/reverse", status_code=200, **_how("reverse_payment", WRITE))
+async def reverse_payment(payment_id: FromPath[int], context: Given) -> PaymentView:
+    """Take back a payment that the bank has called back: what it paid is open again."""
+    async with context.billing.desk() as desk:
+        payment = await desk.invoicing.reverse(payment_id, local_date())
+    return payment_view(payment, context.currencies[payment.currency])
+
+
+# --- dunning --------------------------------------------------------------------------------------------------------
+
+
+@get("/dunning", **_how("preview_dunning", READ))
+async def preview_dunning(
+    context: Given,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    on: Annotated[date | None, QueryParameter(description="As of this day; else today")] = None,
+) -> StandingList:
+    """What a dunning run would do, and why: ``limit`` customers are looked at for a page. Nothing is done."""
+    async with context.billing.desk() as desk:
+        customers = await list_customers(desk.connection, cursor, limit)
+        found = [await desk.invoicing.dunning.look(each, on or local_date()) for each in customers]
+    return StandingList(
+        standings=tuple(standing_view(each, context.currencies) for each in found if each.is_something),
+        next_cursor=customers[-1].customer_id if len(customers) == limit else "",
+    )
+
+
+@put("/customers/{customer_id:str}/leniency", status_code=204, **_how("set_leniency", WRITE))
+async def set_leniency(customer_id: FromPath[str], data: JSONBody[Leniency], context: Given) -> None:
+    """Leave a customer in peace until a day, because he has promised to pay, or for good."""
+    async with context.billing.desk() as desk:
+        customer = await desk.customer(customer_id)
+        await desk.invoicing.dunning.promise(customer, data.promised_until, is_exempt=data.is_exempt)
+
+
+async def _whole(desk: BillingDesk, found: Invoice, context: Given) -> InvoiceView:
+    lines = tuple(await book.lines_of(desk.connection, found.invoice_id))
+    return invoice_view(found, context.currencies[found.currency], lines)
+
+
+ROUTES: Final = (
+    create_customer, list_all_customers, read_customer, list_charges, create_charge, end_charge, preview_invoice,
+    list_invoices, read_invoice, print_invoice, issue_invoice, discard_invoice, create_credit_note, dispute_invoice,
+    start_bill_run, list_bill_runs, read_bill_run, list_payments, create_payment, reverse_payment, preview_dunning,
+    set_leniency,
+)  # fmt: skip

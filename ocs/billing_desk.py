@@ -1,0 +1,175 @@
+"""What can be asked and done about customers, invoices and payments: the same for commands and for the API."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from balance.money import AmountError, Currency, parse_amount
+from ocs.billing.failures import FAILURES
+from ocs.billing.invoices import book
+from ocs.billing.invoices import run as bill_run
+from ocs.billing.invoices.bill_runs import begin_run, end_run, note_progress
+from ocs.billing.invoices.book import Invoice, InvoiceRefusedError, InvoiceState, Parties
+from ocs.billing.invoices.bookkeeping import Entry, entries
+from ocs.billing.invoices.calculation import ChargeKind
+from ocs.billing.invoices.customers import Agreed, Customer, add_customer, faults_of, find_customer
+from ocs.billing.invoices.drafting import Draft, draft, next_period
+from ocs.billing.invoices.issuers import Issuers
+from ocs.billing.invoices.payments import Payment
+from ocs.billing.invoices.periods import Period, instant_ms
+from ocs.billing.invoices.run import RunReport
+from ocs.billing.invoices.usage import details_of
+from ocs.invoicing import Invoicing
+from ocs.rating.faults import did_you_mean
+
+
+class NotThereError(InvoiceRefusedError):
+    """There is no customer, invoice or payment of that name."""
+
+
+class BillingDesk:
+    """One caller's view of customers, invoices and payments, on one connection. What cannot be is refused in words."""
+
+    def __init__(
+        self, dsn: str, connection: Any, invoicing: Invoicing, issuers: Issuers, currencies: Mapping[str, Currency]
+    ) -> None:
+        self.dsn = dsn
+        self.connection = connection
+        self.invoicing = invoicing
+        self.issuers = issuers
+        self.currencies = currencies
+
+    async def customer(self, customer_id: str) -> Customer:
+        found = await find_customer(self.connection, customer_id)
+        if found is None:
+            raise NotThereError(f"there is no customer {customer_id!r}: ocs customer list")
+        return found
+
+    async def account_faults(self, customer: Customer) -> list[str]:
+        """What is wrong with the accounts that a customer is to have."""
+        faults = []
+        for account_id in customer.accounts:
+            account = await self.invoicing.desk.account(account_id)
+            if account is None:
+                faults.append(f"accounts: there is no account {account_id!r}")
+            elif account.currency != customer.currency:
+                faults.append(
+                    f"accounts: {account_id} is kept in {account.currency}, the customer in {customer.currency}"
+                )
+        return faults
+
+    async def add_customer(self, customer: Customer) -> None:
+        """Write a customer. Raises InvoiceRefusedError with all that is wrong with it, a line each."""
+        faults = faults_of(customer, self.issuers, self.currencies) or await self.account_faults(customer)
+        if faults:
+            raise InvoiceRefusedError("\n".join(faults))
+        refused = await add_customer(self.connection, customer)
+        if refused is not None:
+            raise InvoiceRefusedError(f"{customer.customer_id}: {refused.value}")
+
+    def agreed(
+        self, customer: Customer, charge_id: str, amount: str, text: str, first: date, months: int, tax: str
+    ) -> Agreed:
+        """A charge as it was typed."""
+        try:
+            exact = parse_amount(amount, self.currencies[customer.currency].scale)
+        except AmountError as error:
+            raise InvoiceRefusedError(f"{error} ({customer.currency})") from error
+        code = tax or self.issuers.entities[customer.legal_entity].usage_tax
+        if code not in self.issuers.taxes:
+            cure = did_you_mean(code, self.issuers.taxes)
+            raise InvoiceRefusedError(f"billing.toml has no tax {code!r} ({cure})")
+        kind = ChargeKind.DISCOUNT if exact < 0 else ChargeKind.RECURRING if months else ChargeKind.ONE_TIME
+        return Agreed(
+            charge_id=charge_id, customer_id=customer.customer_id, kind=kind, text=text, amount=exact, tax_code=code,
+            first=first, months=months,
+        )  # fmt: skip
+
+    async def invoice(self, name: str) -> Invoice:
+        found = await book.find_invoice(self.connection, name)
+        if found is None:
+            raise NotThereError(f"there is no invoice {name!r}: ocs bill list")
+        return found
+
+    async def drafts(self, names: Sequence[str]) -> list[Invoice]:
+        """Those that are named, or all drafts."""
+        if names:
+            return [await self.invoice(name) for name in names]
+        return await book.list_invoices(self.connection, state=InvoiceState.DRAFT.value, limit=10**9)
+
+    async def preview(self, customer_id: str, until: date | None) -> Draft:
+        """The next invoice, of its whole period or as if it ended on ``until``."""
+        customer = await self.customer(customer_id)
+        period = await next_period(self.connection, customer)
+        if until is not None:
+            if until <= period.first:
+                raise InvoiceRefusedError(f"{customer_id} is billed until {period.first} already")
+            period = Period(period.first, until)
+        return await draft(self.connection, customer, period, self.issuers, self.currencies[customer.currency])
+
+    async def run(
+        self, until: date, progress: Callable[[int], None], today: date, *, is_issuing: bool, run_id: int = 0
+    ) -> RunReport:
+        """Draft all invoices that are due, issue them if that is wanted, and note how it gets on. ``run_id`` 0: a new one."""
+        run_id = run_id or await begin_run(self.connection, until, is_issuing=is_issuing)
+        state, report = "failed", RunReport()
+        try:
+            report = await bill_run.run(self.dsn, until, self.issuers, self.currencies, progress, run_id)
+            for invoice_id in report.drafts if is_issuing else ():
+                await self.invoicing.issue(invoice_id, today)
+            await note_progress(self.connection, run_id, report.customers, len(report.drafts))
+            state = "done"
+        finally:
+            with contextlib.suppress(*FAILURES):
+                await end_run(self.connection, run_id, state, report.cut, report.failed)
+        return report
+
+    async def pay(
+        self,
+        customer_id: str,
+        amount: str,
+        received_on: date,
+        today: date,
+        method: str,
+        reference: str,
+        chosen: tuple[int, ...],
+    ) -> tuple[Payment, bool]:
+        customer = await self.customer(customer_id)
+        minor = self.minor(amount, customer.currency)
+        if minor <= 0:
+            raise InvoiceRefusedError(f"{amount} is no payment: an amount above zero")
+        return await self.invoicing.pay(
+            customer, minor, received_on, today=today, method=method, reference=reference, chosen=chosen
+        )
+
+    async def entries(self, first: date, after: date) -> list[Entry]:
+        """The double entries of these days."""
+        return [entry async for entry in entries(self.connection, first, after, self.issuers.bookkeeping)]
+
+    def minor(self, text: str, currency: str) -> int:
+        """An amount as it is paid: in cents."""
+        try:
+            return parse_amount(text, self.currencies[currency].digits)
+        except AmountError as error:
+            raise InvoiceRefusedError(f"{error} ({currency})") from error
+
+    async def paper(self, name: str, *, has_annex: bool) -> tuple[Invoice, dict[str, Any]]:
+        """An invoice and all that is printed of it."""
+        from ocs.billing.invoices.printing.paper import paper_of
+
+        found = await self.invoice(name)
+        customer = await self.customer(found.customer_id)
+        parties = found.parties or Parties(self.issuers.entities[found.legal_entity], customer)
+        details = []
+        if has_annex:
+            first_ms = instant_ms(found.first, customer.time_zone)
+            details = await details_of(
+                self.connection, await book.spans_of(self.connection, found.invoice_id), first_ms
+            )
+        corrected = await book.find_invoice(self.connection, str(found.corrects)) if found.corrects else None
+        number = (corrected.number or "") if corrected is not None else ""
+        lines = await book.lines_of(self.connection, found.invoice_id)
+        return found, paper_of(found, parties, lines, self.currencies[found.currency], number, details)
