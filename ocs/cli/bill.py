@@ -235,6 +235,62 @@ def pdf(
 
 
 @group.command()
+def ubl(
+    invoice: InvoiceArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Else the number with .xml.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+) -> None:
+    """Write an issued invoice or credit note as UBL 2.1 (Peppol BIS Billing 3.0, EN 16931), for programs.
+
+    Example: `ocs bill ubl R-2026-000001`
+    """
+
+    async def work(world: BillWorld) -> None:
+        found = await world.invoice(invoice)
+        octets = await world.ubl(found)
+        path = out or Path(f"{found.number}.xml")
+        path.write_bytes(octets)
+        print(path)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def send(
+    invoices: Annotated[
+        list[str] | None, typer.Argument(metavar="INVOICE...", help="Their numbers; none: all that were never sent.")
+    ] = None,
+    annex: Annotated[bool, typer.Option("--annex", help="With the list of all records.")] = False,
+    ubl: Annotated[bool, typer.Option("--ubl", help="With the machine-readable form.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also what was sent before.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send invoices and credit notes to their customers by mail, in their languages; each once.
+
+    They leave by the mail server of `delivery.toml`; `ocs events messages` shows what has arrived.
+    Exit status: 0 all are on their way, 1 some are not (it says why).
+
+    Example: `ocs bill send`, or `ocs bill send R-2026-000001 --annex`
+    """
+    from ocs.cli.bill_view import print_rows
+
+    async def work(world: BillWorld) -> bool:
+        rows, today = [], day_or_today("", "")
+        for found in await world.to_be_sent(invoices or []):
+            why = await world.send(found, today, has_annex=annex, has_ubl=ubl, again=again)
+            receiver = found.parties.customer.email if found.parties is not None else ""
+            rows.append({"invoice": found.number or found.invoice_id, "to": receiver, "why_not": why})
+        print_rows("invoices", rows, as_json=as_json)
+        return any(row["why_not"] for row in rows)
+
+    if with_world(config, data, work):
+        raise typer.Exit(EXIT_DIFFERENCES)
+
+
+@group.command()
 def credit(
     invoice: InvoiceArgument,
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is printed.")],
