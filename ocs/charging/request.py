@@ -202,5 +202,6 @@ class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     low_balance: bool = False
     check_balance: int = -1
     is_session_new: bool = False
-    held: Amount = 0  # of a refusal for want of money: what the account's other sessions hold
+    # Of a refusal for want of money: what the account's other sessions hold. Of an authorization: what it holds itself.
+    held: Amount = 0
     on_credit: bool = False  # the account may spend more than was paid in

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import structs
 
 from balance.account import Account, with_entry_number
-from balance.burn import available
+from balance.burn import available, total_of
 from balance.money import Amount
 from ocs.charging.admission import left
 from ocs.charging.cdr import CdrFlag, JournalEntry
@@ -242,6 +242,8 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
     """The decision for a session that stays open: its answer stored, its deadline moved."""
     request, account, session = case.request, charged.account, charged.session
     answer = answer_of(account, charged.groups, status, charged.answers, case.now_ms)
+    if session.kind is _LEASE:
+        answer = structs.replace(answer, held=held_by(charged.groups))
     deadline_ms = _deadline_ms(case, charged)
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
     session = CreditSession(
@@ -366,6 +368,11 @@ def answer_of(
     left: Amount = available(account, now_ms)
     low = 0 < account.low_balance > left
     return ChargingAnswer(status, groups, cost, account.currency, left, low, on_credit=account.credit_limit > 0)
+
+
+def held_by(states: tuple[GroupState, ...]) -> Amount:
+    """The money that is set aside for these groups."""
+    return sum(total_of(state.reservation) for state in states)
 
 
 def _deadline_ms(case: Case, charged: Charged) -> int:

@@ -145,11 +145,15 @@ def _balance_reply(
 def _values(
     reason: Reason, granted_s: int, answer: ChargingAnswer, profile: Profile, currencies: dict[str, Currency]
 ) -> dict[str, str]:
-    """What a profile's answers may be made from; "" is what there is nothing to say of."""
+    """What a profile's answers may be made from; "" is what there is nothing to say of.
+
+    The amount of an Accept is what the caller has, with what was just set aside for this very call: a prompt reads it out.
+    """
     currency = currencies.get(answer.currency)
+    amount = answer.available + answer.held if reason in _GOOD else answer.available
     return {
         "seconds": str(granted_s) if granted_s else "",
-        "amount": credit_amount(answer.available, currency) if currency is not None else "",
+        "amount": credit_amount(amount, currency) if currency is not None else "",
         "currency": answer.currency,
         "return_code": str(profile.dialect.return_codes[reason]),
         "billing_model": "0"

@@ -30,7 +30,7 @@ async def test_a_call_with_class_interims_and_stop() -> None:
     async with playing() as gateway:
         accept = await gateway.access(CALL)
         assert accept["code"] == 2
-        assert (accept["seconds"], accept["return_code"], accept["amount"]) == (1000, "0", "0.00")
+        assert (accept["seconds"], accept["return_code"], accept["amount"]) == (1000, "0", "10.00")
         assert await gateway.figures() == (1000, 1000)
         call = {**CALL, 44: "s1", 25: accept["class"]}
         await gateway.account(START, call)

@@ -79,6 +79,12 @@ def test_r41_an_accept_says_how_long_and_what_is_left() -> None:
     }
 
 
+def test_an_accept_tells_the_money_that_the_call_may_use() -> None:
+    """What is set aside for this call is not gone yet: telling it as spent tells every caller 0.00 (radius 5)."""
+    _, _, cisco = read(reply_to(initial(), replace(granted(540, available=0), held=1_230_000_000)))
+    assert cisco[101] == "h323-credit-amount=1.23"
+
+
 def test_the_billing_model_is_the_accounts() -> None:
     """An account with a credit limit is on credit, whatever is left of it."""
     _, _, cisco = read(reply_to(initial(), replace(granted(540), on_credit=True)))
