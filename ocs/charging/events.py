@@ -21,7 +21,15 @@ from ocs.charging.packages import with_dues
 from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.quota import laid_out
 from ocs.charging.refused import with_refusal
-from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, GroupAnswer, GroupKey, GroupRequest
+from ocs.charging.request import (
+    ChargingAnswer,
+    ChargingRequest,
+    ChargingStatus,
+    EventAction,
+    GroupAnswer,
+    GroupKey,
+    GroupRequest,
+)
 from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone, stored_answer
 from ocs.charging.steps import (
     Answered,
@@ -157,7 +165,7 @@ def _debited(
     session = session.with_groups(tuple(debited))
     number = account.entry_number + 1
     account = with_entry_number(account, number)
-    answer = _answer(case, account, ChargingStatus.SUCCESS, groups, total)
+    answer = _answer(case, account, _outcome(request, states), groups, total)
     entry = JournalEntry(
         account.account_id,
         number,
@@ -174,6 +182,12 @@ def _debited(
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
     tombstone = Tombstone(account.account_id, now_ms, Seen(request.request_number), (stored,), session.debits)
     return Decision(answer, account, ((request.session_key, tombstone),), (entry,))
+
+
+def _outcome(request: ChargingRequest, states: list[GroupState]) -> ChargingStatus:
+    """A debit of what never costs anything needs no credit control (RFC 8506, 9.1: 4011) [G-80]; a record (Rf) is stored."""
+    is_all_free = bool(states) and all(is_free(state.tariff.price) for state in states)
+    return ChargingStatus.FREE if is_all_free and not request.cumulative else ChargingStatus.SUCCESS
 
 
 def _refunded(case: Case, account: Account) -> Answered:

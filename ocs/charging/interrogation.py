@@ -29,9 +29,9 @@ from ocs.charging.steps import (
     Answered,
     Charged,
     answer_of,
+    as_authorization,
     charge,
     closed,
-    held_by,
     kept_open,
     lease_of,
     new_session,
@@ -222,7 +222,7 @@ def _authorized_in_call(case: Case, account: Account) -> Answered:
         status = ChargingStatus.SUCCESS if left else ChargingStatus.CREDIT_LIMIT_REACHED
         answers.append(GroupAnswer(state.key, status, state.tariff.price.kind, left))
     answer = answer_of(account, session.groups, ChargingStatus.SUCCESS, tuple(answers), case.now_ms)
-    return Decision(structs.replace(answer, held=held_by(session.groups)), account)
+    return Decision(as_authorization(answer, session.groups), account)
 
 
 def _expire(case: Case, account: Account) -> Answered:

@@ -45,6 +45,7 @@ from ocs.charging.session import (
     with_answer,
 )
 from ocs.charging.timing import from_times, seeing_far_enough
+from ocs.rating.price import is_free
 from ocs.rating.terms import Clock, Price, Terms
 from ocs.rating.timetable import next_switch_s
 from ocs.rating.units import UnitKind
@@ -243,7 +244,7 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
     request, account, session = case.request, charged.account, charged.session
     answer = answer_of(account, charged.groups, status, charged.answers, case.now_ms)
     if session.kind is _LEASE:
-        answer = structs.replace(answer, held=held_by(charged.groups))
+        answer = as_authorization(answer, charged.groups)
     deadline_ms = _deadline_ms(case, charged)
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
     session = CreditSession(
@@ -370,9 +371,15 @@ def answer_of(
     return ChargingAnswer(status, groups, cost, account.currency, left, low, on_credit=account.credit_limit > 0)
 
 
-def held_by(states: tuple[GroupState, ...]) -> Amount:
-    """The money that is set aside for these groups."""
-    return sum(total_of(state.reservation) for state in states)
+def as_authorization(answer: ChargingAnswer, states: tuple[GroupState, ...]) -> ChargingAnswer:
+    """What a switch is told beside the time: the money that is set aside for the call, and whether the call has a price."""
+    held = sum(total_of(state.reservation) for state in states)
+    free = {state.key for state in states if is_free(state.tariff.price)}
+    groups = tuple(
+        structs.replace(group, status=ChargingStatus.FREE) if group.granted and group.key in free else group
+        for group in answer.groups
+    )
+    return structs.replace(answer, groups=groups, held=held)
 
 
 def _deadline_ms(case: Case, charged: Charged) -> int:

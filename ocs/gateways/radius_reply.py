@@ -96,7 +96,7 @@ def rejection(
 
 def _granted_s(status: ChargingStatus, answer: ChargingAnswer, profile: Profile) -> int:
     """Bounded by the longest session: a call without a price gets all of it [R-42]."""
-    if status == ChargingStatus.FREE or not answer.groups:
+    if not answer.groups:
         return profile.session_max_s if status == ChargingStatus.FREE else 0
     return min(answer.groups[0].granted, profile.session_max_s)
 

@@ -6,6 +6,8 @@ Prefix 100 costs 0.01 per second (T1), prefix 200 costs 0.30 per started minute 
 from __future__ import annotations
 
 import itertools
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from structlog.testing import capture_logs
 
 from ocs.charging.cdr import CdrFlag
 from tests.integration.radius_world import playing
-from tests.scenario.world import START_MS, amount
+from tests.scenario.world import CONFIG, START_MS, amount
 from tests.wire.radius_packets import cisco
 
 pytestmark = pytest.mark.integration
@@ -248,6 +250,26 @@ async def test_r40_why_a_call_is_refused(balance: str, values: dict[int, Any], r
         reject = await gateway.access(values)
         assert (reject["code"], reject["return_code"]) == (3, return_code)
         assert (await gateway.figures())[1] == 0
+
+
+@pytest.mark.parametrize(("number", "return_code"), [("800555", "13"), ("112", "13"), ("100555", "0")])
+async def test_a_free_call_has_a_return_code_of_its_own(tmp_path: Path, number: str, return_code: str) -> None:
+    """``free`` of [return_codes]: a toll-free call holds no money and tells the code of the profile, repeated or not
+    (radius 5, step 4).
+    """
+    shutil.copytree(CONFIG, tmp_path / "config")
+    profiles = tmp_path / "config" / "profiles"
+    text = (profiles / "generic.toml").read_text(encoding="utf-8")
+    (profiles / "toll-free.toml").write_text(f"{text}\n[return_codes]\nfree = 13\n", encoding="utf-8")
+    async with playing(config=tmp_path / "config", profile="toll-free") as gateway:
+        for _ in range(2):
+            accept = await gateway.access({**CALL, 30: number})
+            assert (accept["code"], accept["return_code"], accept["amount"]) == (2, return_code, "10.00")
+            held = (3600, (1000, 0)) if return_code == "13" else (1000, (1000, 1000))
+            assert (accept["seconds"], await gateway.figures()) == held
+        await gateway.account(START, {**CALL, 30: number, 44: "s1"})
+        await gateway.account(STOP, {**CALL, 30: number, 44: "s1", 46: 50})
+        assert await gateway.figures() == ((1000, 0) if return_code == "13" else (950, 0))
 
 
 async def test_r48_without_a_destination_the_balance_is_told() -> None:

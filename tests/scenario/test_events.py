@@ -52,6 +52,18 @@ async def test_the_amount_that_was_asked_is_debited(
     await world.check_books()
 
 
+async def test_g80_a_free_event_needs_no_credit_control(world: World) -> None:
+    """G-80: a direct debit of what costs nothing is 4011, also for an empty account and for a repeat; it has its record."""
+    await world.open("0")
+    request = _event("f1", "0", "")
+    request.service, request.groups = "data", (GroupRequest(GroupKey(99), (Quantity(UnitKind.OCTETS, 100),)),)
+    first, again = await world.charge(request), await world.charge(request)
+    assert (first.status, first.cost, again) == (ChargingStatus.FREE, 0, first)
+    (record,) = [entry.cdr for entry in await world.entries() if entry.cdr is not None]
+    assert record.groups[0].used == 100
+    await world.check_books()
+
+
 async def test_99_a_balance_check_reserves_nothing(world: World) -> None:
     """CHECK_BALANCE compares with what is available and leaves no trace."""
     await world.open("1.00")
