@@ -292,8 +292,11 @@ def _cause(value: int) -> str:
 def _mscc(ccr: CreditControlRequest, group: GroupAnswer, answer: ChargingAnswer, config: GyConfig) -> bytes:
     result_code = _CODES[group.status]
     key = group.key
-    if group.kind == _MONEY:
-        return gy_answer.mscc_of(key.rating_group, key.service_ids, result_code, _quota(ccr, group, answer, config))
+    if group.kind == _MONEY or ccr.request_type == _EVENT_REQUEST:
+        quota = _quota(ccr, group, answer, config)
+        if group is answer.groups[0]:
+            quota += _name_of_debit(ccr, answer)
+        return gy_answer.mscc_of(key.rating_group, key.service_ids, result_code, quota)
     return gy_answer.mscc(
         key.rating_group,
         key.service_ids,
@@ -357,18 +360,24 @@ def _extras(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig)
 
 
 def _told(ccr: CreditControlRequest, answer: ChargingAnswer, config: GyConfig) -> bytes:
-    """Cost-Information, Remaining-Balance, and the name by which a debit can be refunded."""
+    """Cost-Information, Remaining-Balance, and the name by which a debit at command level can be refunded."""
     told = b""
     if (ccr.request_type >= _TERMINATION or config.terms.tells_cost) and answer.check_balance < 0:
         told += _money(codes.COST_INFORMATION, answer.cost, answer.currency, config)
     if config.terms.tells_balance:
         # Without the M bit, like the low-balance warning.
         told += _money(codes.REMAINING_BALANCE, answer.available, answer.currency, config, mandatory=False)
-    if ccr.request_type == _EVENT_REQUEST and ccr.requested_action == _DIRECT_DEBITING and answer.cost > 0:
-        # A name for the debit: a refund gives it back [G-81]. Without the M bit: at this level only we know it.
-        name = _session_key(ccr).removeprefix(PREFIX).encode()
-        told += avp.avp(codes.REFUND_INFORMATION, name, mandatory=False)
-    return told
+    return told if ccr.groups else told + _name_of_debit(ccr, answer)
+
+
+def _name_of_debit(ccr: CreditControlRequest, answer: ChargingAnswer) -> bytes:
+    """Refund-Information: a refund gives it back [G-81]. It is a member of the MSCC (TS 32.299, 7.1.9), and stands at
+    command level where the units do; without the M bit, since at that level only we know it.
+    """
+    is_debit = ccr.request_type == _EVENT_REQUEST and ccr.requested_action == _DIRECT_DEBITING
+    if not is_debit or answer.cost <= 0:
+        return b""
+    return avp.avp(codes.REFUND_INFORMATION, _session_key(ccr).removeprefix(PREFIX).encode(), mandatory=False)
 
 
 def _money(key: int, amount: int, currency_code: str, config: GyConfig, mandatory: bool = True) -> bytes:

@@ -170,9 +170,13 @@ def test_identities_are_tried_in_the_order_of_the_settings() -> None:
 def test_g81_debit_gets_a_name_and_its_refund_gives_it_back(is_grouped: bool) -> None:
     """Refund-Information of the answer, returned in the MSCC or at command level, leads to the debit."""
     gateway = config()
-    debit = ccr(avp.avp_u32(codes.REQUESTED_ACTION, 0), kind=4, session="client;1;77")
-    data, found = answered(debit, success(cost=8 * 10**7), gateway)
-    name = avp.octets(data, found[codes.REFUND_INFORMATION])
+    asked = [mscc(group(codes.REQUESTED_SERVICE_UNIT))] if is_grouped else []
+    debit = ccr(avp.avp_u32(codes.REQUESTED_ACTION, 0), *asked, kind=4, session="client;1;77")
+    debited = GroupAnswer(GroupKey(), ChargingStatus.SUCCESS, UnitKind.EVENTS, 1)
+    data, found = answered(debit, success(debited, cost=8 * 10**7), gateway)
+    assert (codes.REFUND_INFORMATION in found) == (not is_grouped), "it stands where the units do (TS 32.299, 7.1.9)"
+    place = inside(data, found, codes.MULTIPLE_SERVICES_CREDIT_CONTROL) if is_grouped else found
+    name = avp.octets(data, place[codes.REFUND_INFORMATION])
     back = avp.avp(codes.REFUND_INFORMATION, name)
     where = mscc(group(codes.REQUESTED_SERVICE_UNIT), back) if is_grouped else back
     refund = ccr(avp.avp_u32(codes.REQUESTED_ACTION, 1), where, kind=4, session="client;1;78")
