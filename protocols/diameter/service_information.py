@@ -27,6 +27,14 @@ _CALLING: Final = (
     (codes.SMS_INFORMATION, codes.ORIGINATOR_RECEIVED_ADDRESS, codes.ADDRESS_DATA),
     (codes.VCS_INFORMATION, codes.CALLING_PARTY_ADDRESS),
 )
+# The members of Subscription-Id-Extension, and the Subscription-Id-Type that says the same.
+_EXTENSIONS: Final = {
+    codes.SUBSCRIPTION_ID_E164: 0,
+    codes.SUBSCRIPTION_ID_IMSI: 1,
+    codes.SUBSCRIPTION_ID_SIP_URI: 2,
+    codes.SUBSCRIPTION_ID_NAI: 3,
+    codes.SUBSCRIPTION_ID_PRIVATE: 4,
+}
 
 
 Asking: TypeAlias = CreditControlRequest | AccountingRequest
@@ -56,15 +64,27 @@ def party_addresses(request: Asking) -> tuple[str, str, UserPlace]:
 
 
 def subscriptions(request: Asking) -> list[tuple[int, str]]:
-    """Subscription-Ids that stand only inside Service-Information."""
-    position = request.positions.get(codes.SERVICE_INFORMATION)
-    if position is None:
-        return []
+    """Who is meant where no Subscription-Id says it: its successor of RFC 8506, or those inside Service-Information."""
     frame = request.message.frame
     try:
+        if codes.SUBSCRIPTION_ID_EXTENSION in request.positions:
+            return _extensions(request)
+        position = request.positions.get(codes.SERVICE_INFORMATION)
+        if position is None:
+            return []
         return [read_subscription(frame, at) for at in _members(frame, position, codes.SUBSCRIPTION_ID)]
     except AvpFault:
         return []
+
+
+def _extensions(request: Asking) -> list[tuple[int, str]]:
+    """Each Subscription-Id-Extension has one member, whose code is its type (RFC 8506, section 8.58)."""
+    frame, key = request.message.frame, codes.SUBSCRIPTION_ID_EXTENSION
+    found = []
+    for position in (request.positions[key], *(at for other, at in request.more if other == key)):
+        members, _ = avp.walk(frame, *avp.bounds(frame, position))
+        found += [(kind, avp.text(frame, members[code])) for code, kind in _EXTENSIONS.items() if code in members]
+    return found
 
 
 def _first_of(frame: bytes, position: int, ways: tuple[tuple[int, ...], ...], walked: _Walked) -> str:

@@ -12,7 +12,7 @@ from protocols.diameter import avp, codes
 from protocols.diameter.gy import CreditControlRequest, read_request
 from protocols.diameter.message import Fault, Message
 from protocols.diameter.node import LocalNode
-from tests.builders_gy import DATA, NTP_NOW, ccr, group, mscc
+from tests.builders_gy import DATA, NTP_NOW, ccr, group, mscc, subscription
 
 NOW_MS = 1_790_000_000_000
 NODE = LocalNode("ocs.example.net", "example.net")
@@ -93,3 +93,29 @@ def _translated(frame: bytes, now_ms: int = 0) -> ChargingRequest:
     translated = charging_request(request, now_ms, CONFIG)
     assert isinstance(translated, ChargingRequest)
     return translated
+
+
+@pytest.mark.parametrize(
+    ("code", "data", "identity"),
+    [
+        (codes.SUBSCRIPTION_ID_E164, "+49151", "e164:49151"),
+        (codes.SUBSCRIPTION_ID_IMSI, "262011", "imsi:262011"),
+        (codes.SUBSCRIPTION_ID_SIP_URI, "tel:+49151", "e164:49151"),
+        (codes.SUBSCRIPTION_ID_NAI, "a@B.net", "nai:a@b.net"),
+        (codes.SUBSCRIPTION_ID_PRIVATE, "card 7", "private:card 7"),
+    ],
+)
+def test_subscription_id_extension(code: int, data: str, identity: str) -> None:
+    """gy-ro 2, RFC 8506, 8.58: the successor of Subscription-Id names the subscriber where that is not there."""
+    extension = group(codes.SUBSCRIPTION_ID_EXTENSION, avp.avp_text(code, data))
+    older = subscription(1, "262019")
+    for avps, expected in (
+        ([extension], identity),
+        ([extension, extension], identity),
+        ([extension, older], "imsi:262019"),
+    ):
+        request = read_request(Message(ccr(*avps, subscriber=None)), NODE)
+        assert isinstance(request, CreditControlRequest)
+        asked = charging_request(request, NOW_MS, CONFIG)
+        assert isinstance(asked, ChargingRequest)
+        assert asked.identities == (expected,)
