@@ -29,7 +29,7 @@ PAGES: Final = ("diameter-base", "gy-ro", "clients", "radius", "radius-clients",
 TESTS_SHOWN: Final = 4
 
 _SPAN: Final = r"(\d{1,3})(?:(?:-| to )[BCGR]?-?(\d{1,3}))?"
-_IN_PROSE: Final = re.compile(rf"\b([BCGR])-{_SPAN}\b")
+_IN_PROSE: Final = re.compile(rf"\b([BCGR])-{_SPAN}\b(?!\.\d)")  # is one of prices
 _IN_NAME: Final = re.compile(r"(?<![a-z0-9])([bcgr])(\d+)(?=_|$)")
 _STATEMENT: Final = re.compile(rf"(?:\b[Ss]tatements?|\b[Bb]ehaviours?)[ _]{_SPAN}((?:(?: and |, )\d+)*)\b")
 _STATEMENT_NAME: Final = re.compile(r"(?:^test|_statement)_(\d{2,3}(?:_(?:to_)?\d{2,3})*|\d(?!_\d))(?=_|$)")
@@ -100,10 +100,14 @@ def _carriers(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
     for statement in tree.body:
         target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
         value = getattr(statement, "value", None)
-        if isinstance(target, ast.Name) and target.id.endswith("SCENARIOS") and isinstance(value, ast.Dict):
-            for key in value.keys:
-                if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                    yield f'"{key.value}"', labels_of_scenario(key.value)
+        if isinstance(target, ast.Name) and isinstance(value, ast.Dict):
+            for name, steps in zip(map(_text, value.keys), map(_text, value.values), strict=True):
+                if name and "->" in steps:
+                    yield f'"{name}"', labels_of_scenario(name)
+
+
+def _text(node: ast.expr | None) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def find_tests(root: Path) -> dict[str, list[Place]]:

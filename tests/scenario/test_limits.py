@@ -141,7 +141,7 @@ async def test_scenario(world: World, name: str) -> None:
     await Table(world).play((LIMITS | CALLS | ON_A_CLOCK)[name])
 
 
-async def test_108_each_crossing_of_a_cap_is_told_once(world: World) -> None:
+async def test_each_crossing_of_a_cap_is_told_once(world: World) -> None:
     """80 % of 0.50, then all of it: an entry each in the journal, in the step that spent it, whatever is repeated."""
     await Table(world).play("""
         balance 10.00

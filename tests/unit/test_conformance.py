@@ -41,6 +41,7 @@ def test_the_table_has_no_gap_and_is_current() -> None:
         ("A repeat is a repeat (statements 11, 12 and 14).", {"11", "12", "14"}),
         ("Behaviour 64: refused.", {"64"}),
         ("RFC 6733, 7.1 and TB-5: none of ours.", set()),
+        ("[R-3.9] is of prices, [R-3].", {"R-3"}),
     ],
 )
 def test_labels_in_prose(text: str, labels: set[str]) -> None:
@@ -76,7 +77,7 @@ def test_labels_of_scenarios() -> None:
 def test_every_kind_of_fault_is_said(tmp_path: Path) -> None:
     """A gap, a reason that has come to nothing, a remark on nothing, a stranger: each is a line."""
     (tmp_path / "tests").mkdir()
-    content = '"""T."""\n\n\ndef test_b1_answers() -> None:\n    """Also B-99."""\n\n\nSCENARIOS = {"7 words": ""}\n'
+    content = '"""T."""\n\n\ndef test_b1_answers() -> None:\n    """Also B-99."""\n\n\nSTEPS = {"7 words": "I s1 ask -> 30"}\n'
     (tmp_path / "tests" / "test_one.py").write_text(content, encoding="utf-8")
     tests = find_tests(tmp_path)
     assert tests["7"] == [Place("tests/test_one.py", '"7 words"')]
