@@ -74,13 +74,14 @@ class UnitBucket(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Places(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One tier of a counter: how many units it takes (NO_LIMIT: all further ones), has, and keeps for open grants.
 
-    Once it is reached, ``owed`` of what the units before it have cost is given back.
+    Once it is reached, ``owed`` of what the units before it have cost is given back, and the counter has its ``status``.
     """
 
     size: int
     used: int = 0
     reserved: int = 0
     owed: Amount = 0
+    status: str = ""
 
     @property
     def free(self) -> int:
@@ -109,6 +110,16 @@ class Counter(msgspec.Struct, array_like=True, frozen=True, gc=False):
     def reserved(self) -> int:
         """What is kept for open grants."""
         return sum(tier.reserved for tier in self.tiers)
+
+    @property
+    def reached(self) -> int:
+        """The place of the last tier in which anything is; 0 if nothing is in any."""
+        return max((at for at, tier in enumerate(self.tiers) if tier.used), default=0)
+
+    @property
+    def status(self) -> str:
+        """The word that the tier it has come to has for whoever sets speeds and the like; empty for none."""
+        return self.tiers[self.reached].status if self.tiers else ""
 
     @property
     def given_back(self) -> Amount:

@@ -45,14 +45,18 @@ def counter_of(account: Account, slot: int) -> Counter | None:
     return None
 
 
-def counter_in(account: Account, counter_id: str, ends_at_ms: int, sizes: Sequence[int]) -> tuple[Account, Counter]:
+def counter_in(
+    account: Account, counter_id: str, ends_at_ms: int, sizes: Sequence[int], statuses: Sequence[str] = ()
+) -> tuple[Account, Counter]:
     """Find the counter of the period that ends then, or begin it with tiers of these sizes and forget old ones."""
     extras = account.extras or NO_EXTRAS
     mine = [counter for counter in extras.counters if counter.counter_id == counter_id]
     for counter in mine:
         if counter.ends_at_ms == ends_at_ms:
             return account, counter
-    begun = Counter(new_slot(account), counter_id, ends_at_ms, tuple(Places(size) for size in sizes))
+    words = dict(enumerate(statuses))
+    tiers = tuple(Places(size, status=words.get(at, "")) for at, size in enumerate(sizes))
+    begun = Counter(new_slot(account), counter_id, ends_at_ms, tiers)
     old = sorted((counter.ends_at_ms for counter in mine), reverse=True)[PERIODS_KEPT - 1 :]
     kept = tuple(each for each in extras.counters if each.counter_id != counter_id or each.ends_at_ms not in old)
     return with_extras(account, structs.replace(extras, counters=(*kept, begun))), begun
@@ -72,7 +76,7 @@ def counted(
         counter.counter_id,
         counter.ends_at_ms,
         tuple(
-            Places(tier.size, tier.used + more, tier.reserved + kept, tier.owed + back)
+            Places(tier.size, tier.used + more, tier.reserved + kept, tier.owed + back, tier.status)
             for tier, more, kept, back in zip(counter.tiers, used, reserved, owed or (0,) * len(used), strict=True)
         ),
     )

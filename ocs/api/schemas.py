@@ -207,13 +207,17 @@ class TierView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CounterView(msgspec.Struct, frozen=True, kw_only=True):
-    """What was used of one thing in one period by all sessions, in seconds, octets or events, and tier by tier."""
+    """What was used of one thing in one period by all sessions, in seconds, octets or events, and tier by tier.
+
+    ``status`` is the word of the plan for the tier that was reached: set speeds by it.
+    """
 
     counter: str
     ends_at: Instant
     used: int
     reserved: int
     tiers: tuple[TierView, ...]
+    status: str
 
 
 class CallsView(msgspec.Struct, frozen=True, kw_only=True):
@@ -417,6 +421,7 @@ def _counter_view(counter: Counter) -> CounterView:
             TierView(size=None if tier.size == NO_LIMIT else tier.size, used=tier.used, reserved=tier.reserved)
             for tier in counter.tiers
         ),
+        status=counter.status,
     )
 
 

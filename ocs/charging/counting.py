@@ -8,7 +8,7 @@ not pay for the use. Where rates only fall, nothing is kept: the count can but m
 
 from __future__ import annotations
 
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 
 from msgspec import structs
 
@@ -33,6 +33,15 @@ def placed(account: Account, state: GroupState, period: Period, now_ms: int) -> 
     free = tuple(tier.free for tier in counter.tiers)
     most = _most(terms_of(state.tariff.price).tiers, counter)
     return account, _with_period(state, structs.replace(period, slot=counter.slot, free=free, held=(), most=most))
+
+
+def until_next_status(state: GroupState, units: int) -> int:
+    """So much of a grant has one status: the client is to be back when the counter comes to another, and that is told."""
+    period = period_of(state.tariff.price)
+    assert period is not None, "asked for a group whose places were looked up"
+    rooms = [(tier.status, room) for tier, room in zip(period.most, period.free, strict=True) if room]
+    alike = list(takewhile(lambda each: each[0] == rooms[0][0], rooms))
+    return units if len(alike) == len(rooms) else min(units, sum(room for _, room in alike))
 
 
 def keep_places(
@@ -115,7 +124,8 @@ def _running(account: Account, state: GroupState, period: Period, now_ms: int) -
     extras = account.extras
     zone = extras.time_zone if extras is not None else ""
     end_ms = period_end_ms(period.every, zone or period.zone, now_ms, extras.cycle_day if extras is not None else 0)
-    return counter_in(account, period.counter, end_ms, sizes_of(terms_of(state.tariff.price).tiers))
+    tiers = terms_of(state.tariff.price).tiers
+    return counter_in(account, period.counter, end_ms, sizes_of(tiers), [tier.status for tier in tiers])
 
 
 def _kept(price: Price, count: int) -> list[bool]:
@@ -136,7 +146,7 @@ def _most(tiers: tuple[Tier, ...], counter: Counter) -> tuple[Tier, ...]:
     for at, places in enumerate(counter.tiers):
         tier = tiers[min(at, len(tiers) - 1)]
         fee += 0 if places.used else tier.fee
-        most.append(Tier(tier.up_to, max(rate, tier.rate), fee if places.free else 0))
+        most.append(Tier(tier.up_to, max(rate, tier.rate), fee if places.free else 0, places.status))
         fee = 0 if places.free else fee
         rate = max(rate, tier.rate) if places.reserved else rate
     return tuple(most)

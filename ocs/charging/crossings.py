@@ -79,11 +79,15 @@ def _caps(before: Account, extras: Extras) -> Iterator[_Passed]:
 
 def _tiers(before: Account, extras: Extras) -> Iterator[_Passed]:
     for counter in extras.counters:
-        back = counter.given_back - _known(before, counter).given_back
-        if back:
-            reached = max(at for at, tier in enumerate(counter.tiers, start=1) if tier.used)
-            reason = f"{counter.counter_id!r} has come to {counter.used}: all that was counted is in tier {reached}"
-            yield _Passed("tier", back, reason)
+        known = _known(before, counter)
+        back, tier = counter.given_back - known.given_back, str(counter.reached + 1)
+        if back or counter.status != known.status:
+            reason = f"{counter.counter_id!r} has come to {counter.used}"
+            reason += f": all that was counted is in tier {tier}" if back else f", status {counter.status!r}"
+            facts = {"counter": counter.counter_id, "tier": tier, "used": str(counter.used), "status": counter.status}
+            facts |= {"ends_at_ms": str(counter.ends_at_ms)}
+            told = ((TYPE_FACT, "tier_reached"), *((name, fact) for name, fact in facts.items() if fact))
+            yield _Passed("tier", back, reason, told)
 
 
 def _known(before: Account, counter: Counter) -> Counter:

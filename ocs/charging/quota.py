@@ -17,7 +17,15 @@ from balance.burn import add_holds, available, first_expiry_ms, give_back, reser
 from balance.money import Amount
 from ocs.charging.caps import hold, room, settle_caps
 from ocs.charging.cdr import CdrFlag
-from ocs.charging.counting import count_use, ends_at_ms, give_back_places, keep_places, period_of, placed
+from ocs.charging.counting import (
+    count_use,
+    ends_at_ms,
+    give_back_places,
+    keep_places,
+    period_of,
+    placed,
+    until_next_status,
+)
 from ocs.charging.policy import COST_MAX, SILENCE_MARGIN_S, USED_MAX, QuotaPolicy
 from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer, Quantity
 from ocs.charging.session import GroupState, UnitUse
@@ -184,9 +192,9 @@ def grant(
     free = is_free(price) and (later is None or is_free(later))
     if account.state is not _ACTIVE and not free:
         return account, _waiting(state), GroupAnswer(state.key, ChargingStatus.SERVICE_DENIED)
-    granted = policy.wish(price.kind, _asked(requested, price.kind), all_affordable)
+    wish = policy.wish(price.kind, _asked(requested, price.kind), all_affordable)
+    granted = wish if period is None else until_next_status(state, wish)
     spendable = available(account, now_ms)
-    # What is set aside is the most that a use within the grant can cost: for an ordinary price that is its cost.
     most_of: Callable[[Price, int], Amount] = held_for if price.terms.__class__ is Terms else cost_of
     within: Callable[[Price, Amount, int], int] = units_within
     spread, slots = None, _NO_SLOTS

@@ -18,7 +18,17 @@ from ocs.rating.origins import EVERYWHERE, OriginRule, is_contradiction, parse_r
 from ocs.rating.periods import is_zone
 from ocs.rating.planparts import Entry, Library, ReadPlan
 from ocs.rating.price import Price, Tariff
-from ocs.rating.pricing import clocked, counted_over, finished, interval, over_period, priced, spilling, tiered
+from ocs.rating.pricing import (
+    clocked,
+    counted_over,
+    finished,
+    interval,
+    over_period,
+    priced,
+    spilling,
+    tiered,
+    without_statuses,
+)
 from ocs.rating.ratebook import ANY_GROUP, NO_GROUP, PlanRates, ServiceRates, Timeline
 from ocs.rating.rateplan import (
     BandRate,
@@ -285,8 +295,8 @@ class PlanReader:
         if not rows and isinstance(around, TariffEntry) and around.deck:
             return price  # the tiers are columns of the deck
         price, problems = tiered(rows, around.tiering, price, self._scale)
-        if rows and period is not None and not problems:
-            price, problems = over_period(price, period)
+        if rows and not problems:
+            price, problems = (price, without_statuses(price)) if period is None else over_period(price, period)
         for at, problem in problems:
             self._add_all(path if at < 0 else (*path, "tiers", at), [problem])
         return price

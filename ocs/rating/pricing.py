@@ -191,7 +191,7 @@ def tiered(
     for at, entry in enumerate(written):
         reader = _Reader(scale, price.kind)
         end = reader.units("up_to", str(entry.up_to), 0, 1)
-        tier = Tier(end, reader.amount("rate", entry.rate, 0), reader.amount("fee", entry.fee, 0))
+        tier = Tier(end, reader.amount("rate", entry.rate, 0), reader.amount("fee", entry.fee, 0), entry.status)
         if at < len(written) - 1 and not end and not reader.problems:
             reader.problems.append(Problem("up_to", "only the last tier has no end", "write how far this one goes"))
         elif at == len(written) - 1 and end:
@@ -208,6 +208,16 @@ def tiered(
     price = msgspec.structs.replace(price, initial_rate=tiers[0].rate, next_rate=tiers[0].rate)
     kind = Tiering.VOLUME if tiering == "volume" else Tiering.GRADUATED
     return with_terms(price, msgspec.structs.replace(terms_of(price), tiering=kind, tiers=tuple(tiers))), []
+
+
+def without_statuses(price: Price) -> list[tuple[int, Problem]]:
+    """Find statuses of tiers that no counter has: one call cannot be slowed down by a word."""
+    cure = 'add tiers_over = "month", or leave it out'
+    return [
+        (at, Problem("status", "is for tiers over a period", cure))
+        for at, tier in enumerate(terms_of(price).tiers)
+        if tier.status
+    ]
 
 
 def spilling(price: Price, spill: str) -> Price:

@@ -111,6 +111,7 @@ class TierEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     rate: str
     up_to: int | str = ""
     fee: str = ""
+    status: str = ""
 
 
 class DestinationRate(Pricing, frozen=True, forbid_unknown_fields=True, kw_only=True):

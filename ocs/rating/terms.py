@@ -82,11 +82,15 @@ class NextBand(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Tier(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Units up to and with ``up_to`` (0: all further ones) at a rate; ``fee`` is due once the tier is reached."""
+    """Units up to and with ``up_to`` (0: all further ones) at a rate; ``fee`` is due once the tier is reached.
+
+    ``status`` is what the counter of a period is called then: for whoever sets speeds by it.
+    """
 
     up_to: int
     rate: Amount
     fee: Amount = 0
+    status: str = ""
 
 
 class Tiering(IntEnum):

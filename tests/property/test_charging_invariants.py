@@ -27,6 +27,7 @@ TARIFF_NAMES = [
     "rising",
     "volume",
     "packs",
+    "fair-use",
     "valley",
     "answered",
     "ended",

@@ -54,6 +54,7 @@ TARIFFS = {
     "volume": ("data", "", 55, UnitKind.SECONDS),
     "packs": ("data", "", 56, UnitKind.SECONDS),
     "valley": ("data", "", 57, UnitKind.SECONDS),
+    "fair-use": ("data", "", 60, UnitKind.SECONDS),
     "answered": ("data", "", 58, UnitKind.SECONDS),
     "ended": ("data", "", 59, UnitKind.SECONDS),
     "going-on": ("data", "", 53, UnitKind.SECONDS),

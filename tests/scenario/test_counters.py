@@ -12,6 +12,7 @@ import asyncio
 import pytest
 
 from balance.account import MAIN_BUCKET
+from ocs.charging.account_events import event_of
 from ocs.charging.request import ChargingRequest, ChargingStatus, EventAction, RequestKind
 from ocs.rating.explain import explain
 from ocs.rating.load import load_currencies
@@ -130,6 +131,15 @@ COUNTERS = {
         T s3 used 0             -> ok
         T s4 used 0             -> ok       | B 0.60 R 0
     """,
+    "94 fair use: a grant ends where the status changes, so that the client is back then": """
+        balance 10.00
+        I s1 fair-use ask       -> 30       | R 0.30
+        U s1 used 30 ask        -> 20       | B 9.70 R 0.20 C 30
+        U s1 used 20 ask        -> 30       | B 9.50 R 0.30 C 50     #  slow from here on
+        T s1 used 5             -> ok       | B 9.45 R 0 C 55
+        I s2 fair-use ask       -> 30
+        T s2 used 0             -> ok
+    """,
     "12 a repeated report is counted once": """
         balance 10.00
         I s1 falling ask        -> 30
@@ -214,6 +224,23 @@ async def test_3_8_what_comes_back_is_an_entry_of_its_own(world: World) -> None:
     assert back.reference == "gy:s2"
     groups = [group for entry in entries if entry.cdr is not None for group in entry.cdr.groups]
     assert [(group.used, group.cost) for group in groups] == [(60, amount("1.20")), (10, amount("0.10"))]
+
+
+async def test_fair_use_is_told_where_speeds_are_set(world: World) -> None:
+    """Each status that a counter comes to is told once, with what it belongs to and until when; the account has it, too."""
+    await Table(world).play(
+        COUNTERS["94 fair use: a grant ends where the status changes, so that the client is back then"]
+    )
+    told = [event for entry in await world.entries() if (event := event_of(entry)) is not None]
+    events = [event for event in told if event.event_type == "tier_reached"]
+    always = {"counter": "Test fair use", "ends_at_ms": str(MONTH_END_MS), "reference": "gy:s1", "reason": ""}
+    assert [event.facts | {"reason": ""} for event in events] == [
+        always | {"tier": "1", "used": "0", "status": "full"},  # with the first request of the period
+        always | {"tier": "2", "used": "55", "status": "slow"},
+    ]
+    extras = (await world.account()).extras
+    assert extras is not None
+    assert [counter.status for counter in extras.counters] == ["slow"]
 
 
 async def test_3_8_a_record_says_which_fees_of_tiers_it_paid(world: World) -> None:

@@ -245,7 +245,7 @@ async def test_94_counters_are_shown(world: World) -> None:
     assert (await world.post("/v1/accounts", bob)).status_code == 201
     account = world.accounts.accounts["bob"]
     assert account.extras is not None
-    counter = Counter(-1, "minutes", NOW_MS + 1000, (Places(60, 50, 10), Places(NO_LIMIT, 5)))
+    counter = Counter(-1, "minutes", NOW_MS + 1000, (Places(60, 50, 10), Places(NO_LIMIT, 5, status="slow")))
     extras = msgspec.structs.replace(account.extras, counters=(counter,))
     world.accounts.accounts["bob"] = msgspec.structs.replace(account, extras=extras)
 
@@ -259,6 +259,7 @@ async def test_94_counters_are_shown(world: World) -> None:
             "used": 55,
             "reserved": 10,
             "tiers": [{"size": 60, "used": 50, "reserved": 10}, {"size": None, "used": 5, "reserved": 0}],
+            "status": "slow",
         }
     ]
 

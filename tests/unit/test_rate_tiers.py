@@ -222,6 +222,7 @@ ZONE = 'time_zone = "Europe/Berlin"\n'
         (ZONE, OVER_MONTH + 'deck = "d"', "tariffs.tiers_over", "has no tiers"),
         (ZONE, OVER_MONTH + 'deck = "gap"', "rate>600", "all tiers of a period count together"),
         (ZONE, 'counter = "c"\n' + GRADUATED, "tariffs.counter", "without a period"),
+        (ZONE, GRADUATED.replace("up_to", 'status = "slow"\nup_to'), "tariffs.tiers.status", "over a period"),
         (
             ZONE,
             OVER_VOLUME + tiers(("60", "1", ""), ("", "2", "")),
