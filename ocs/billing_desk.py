@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -20,8 +21,13 @@ from ocs.billing.invoices.drafting import Draft, draft, next_period
 from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.invoices.payments import Payment
 from ocs.billing.invoices.periods import Period, instant_ms
+from ocs.billing.invoices.printing.pdf import pdf_of
 from ocs.billing.invoices.run import RunReport
 from ocs.billing.invoices.usage import details_of
+from ocs.billing_letters import MAIL, invoice_letter
+from ocs.clock import now_ms
+from ocs.delivery import queue
+from ocs.delivery.queue import Attachment
 from ocs.invoicing import Invoicing
 from ocs.rating.faults import did_you_mean
 
@@ -144,6 +150,30 @@ class BillingDesk:
         return await self.invoicing.pay(
             customer, minor, received_on, today=today, method=method, reference=reference, chosen=chosen
         )
+
+    async def to_be_sent(self, names: Sequence[str]) -> list[Invoice]:
+        """Those that are named, or all that are issued and were never sent."""
+        if names:
+            return [await self.invoice(name) for name in names]
+        return await book.unsent_invoices(self.connection)
+
+    async def send(self, invoice: Invoice, today: date, *, has_annex: bool, again: bool = False) -> str:
+        """Post an invoice to its customer by mail, with its files; "" or why not. It is sent once, unless ``again``."""
+        if invoice.parties is None:
+            return "it is a draft: issue it first"
+        if MAIL not in self.invoicing.ways:
+            return "delivery.toml has no mail server"
+        if not invoice.parties.customer.email:
+            return "the customer has no email"
+        _, paper = await self.paper(str(invoice.invoice_id), has_annex=has_annex)
+        octets = await asyncio.to_thread(pdf_of, paper)
+        files = (Attachment(f"{invoice.number}.pdf", "application/pdf", octets),)
+        letter = invoice_letter(invoice, invoice.parties, self.currencies[invoice.currency], files)
+        async with self.connection.transaction():
+            if not await queue.post(self.connection, letter, now_ms(), again=again):
+                return "it was sent before: --again sends it once more"
+            await book.set_sent(self.connection, invoice.invoice_id, today)
+        return ""
 
     async def entries(self, first: date, after: date) -> list[Entry]:
         """The double entries of these days."""

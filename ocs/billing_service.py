@@ -26,6 +26,7 @@ from ocs.billing.invoices.issuers import Issuers, load_issuers
 from ocs.billing_desk import BillingDesk
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.service import OnlineCharging
+from ocs.delivery.settings import Delivery, load_delivery
 from ocs.gateways.numbering import Numbering
 from ocs.gateways.switch_files import Switch
 from ocs.invoicing import Invoicing
@@ -69,6 +70,7 @@ class BillingService:
         self._runs: set[asyncio.Task[None]] = set()
         self.issuers = Issuers({}, {}, {}, {})
         self.switches: dict[str, Switch] = {}
+        self.ways: frozenset[str] = frozenset()
         self.reload()
 
     @classmethod
@@ -80,13 +82,15 @@ class BillingService:
         return cls(pool, **named)
 
     def reload(self) -> None:
-        """Read billing.toml and mediation.toml anew; a file with faults leaves what there is."""
+        """Read billing.toml, mediation.toml and delivery.toml anew; a file with faults leaves what there is."""
         folder = self._config.parent
-        for loaded in (load_issuers(folder), load_switches(folder)):
+        for loaded in (load_issuers(folder), load_switches(folder), load_delivery(folder)):
             if isinstance(loaded, list):
                 log.error("billing_files_kept", faults=[str(fault) for fault in loaded])
             elif isinstance(loaded, Issuers):
                 self.issuers = loaded
+            elif isinstance(loaded, Delivery):
+                self.ways = loaded.ways
             else:
                 self.switches = loaded
 
@@ -99,7 +103,7 @@ class BillingService:
     async def desk(self) -> AsyncIterator[BillingDesk]:
         """For one request. Raises BackendUnavailable."""
         async with self._connection() as connection:
-            invoicing = Invoicing(connection, self._redis, self._accounts, self.issuers, self._currencies)
+            invoicing = Invoicing(connection, self._redis, self._accounts, self.issuers, self._currencies, self.ways)
             yield BillingDesk("", connection, invoicing, self.issuers, self._currencies)
 
     @asynccontextmanager

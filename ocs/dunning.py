@@ -6,7 +6,7 @@ key of the operation. After a crash in between, the next look carries it out: no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any, Final
 
@@ -18,8 +18,11 @@ from ocs.billing.invoices.calculation import ChargeKind
 from ocs.billing.invoices.customers import Agreed, Customer, add_agreed, list_customers
 from ocs.billing.invoices.dunning import Debt, Flags, Policy, Task, Verdict, judge
 from ocs.billing.invoices.issuers import Issuers
+from ocs.billing_letters import dunning_letters
 from ocs.charging.operations import RechargeStatus
 from ocs.charging.recharge import AccountDesk
+from ocs.clock import now_ms
+from ocs.delivery import queue
 
 ACTOR: Final = "dunning"
 PAGE: Final = 500
@@ -64,9 +67,15 @@ class Dunning:
     """Works on one connection to PostgreSQL and the desk of the accounts."""
 
     def __init__(
-        self, connection: Any, desk: AccountDesk, issuers: Issuers, currencies: Mapping[str, Currency]
+        self,
+        connection: Any,
+        desk: AccountDesk,
+        issuers: Issuers,
+        currencies: Mapping[str, Currency],
+        ways: Collection[str] = (),
     ) -> None:
         self._connection = connection
+        self._ways = ways
         self._desk = desk
         self._issuers = issuers
         self._currencies = currencies
@@ -129,7 +138,7 @@ class Dunning:
         return Standing(**row) if row is not None else Standing(customer_id)
 
     async def _do(self, customer: Customer, task: Task, today: date) -> None:
-        """One action of one step: the fee is a charge on the next invoice; the rest is noted for whoever sends it."""
+        """One action of one step: words leave by mail or SMS if it is done, a fee is a charge on the next invoice."""
         async with self._connection.transaction():
             status: str = await self._connection.execute(
                 "INSERT INTO dunning_action (invoice_id, step, done_on, text) VALUES ($1, $2, $3, $4) "
@@ -139,8 +148,13 @@ class Dunning:
                 today,
                 task.step.text,
             )
-            if status.endswith("1") and task.step.action == "late_fee":
+            if not status.endswith("1"):
+                return
+            if task.step.action == "late_fee":
                 await add_agreed(self._connection, self._fee(customer, task, today))
+            entity, currency = self._issuers.entities[customer.legal_entity], self._currencies[customer.currency]
+            for letter in dunning_letters(customer, task, entity, currency, self._ways):
+                await queue.post(self._connection, letter, now_ms())
 
     def _fee(self, customer: Customer, task: Task, today: date) -> Agreed:
         entity = self._issuers.entities[customer.legal_entity]

@@ -13,7 +13,7 @@ between, ``settle`` goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any, Final
 
@@ -41,14 +41,21 @@ class Invoicing:
     """Works on one connection to PostgreSQL and the desk of the accounts."""
 
     def __init__(
-        self, connection: Any, redis: Any, desk: AccountDesk, issuers: Issuers, currencies: Mapping[str, Currency]
+        self,
+        connection: Any,
+        redis: Any,
+        desk: AccountDesk,
+        issuers: Issuers,
+        currencies: Mapping[str, Currency],
+        ways: Collection[str] = (),
     ) -> None:
         self._connection = connection
         self._redis = redis
         self.desk = desk
         self._issuers = issuers
         self._currencies = currencies
-        self.dunning = Dunning(connection, desk, issuers, currencies)
+        self.dunning = Dunning(connection, desk, issuers, currencies, ways)
+        self.ways = ways
 
     async def issue(self, invoice_id: int, today: date) -> Invoice:
         """Number a draft and book it. Raises InvoiceRefusedError, BookingRefusedError, BackendUnavailable."""

@@ -24,6 +24,7 @@ from ocs.api.billing_views import (
     PaymentView,
     PreviewView,
     RunList,
+    Sending,
     StandingList,
     charge_view,
     invoice_view,
@@ -180,6 +181,16 @@ async def issue_invoice(invoice: FromPath[str], context: Given) -> InvoiceView:
         return await _whole(desk, await desk.invoicing.issue(found.invoice_id, local_date()), context)
 
 
+@post("/invoices/{invoice:str}/send", status_code=202, **_how("send_invoice", WRITE))
+async def send_invoice(invoice: FromPath[str], data: JSONBody[Sending], context: Given) -> None:
+    """Send an issued invoice to the customer by mail, in his language. It is sent once, unless `again` is true."""
+    async with context.billing.desk() as desk:
+        found = await desk.invoice(invoice)
+        why = await desk.send(found, local_date(), has_annex=data.annex, again=data.again)
+    if why:
+        raise Problem(Kind.BILLING_REFUSED, why)
+
+
 @delete("/invoices/{invoice:str}", **_how("discard_invoice", WRITE))
 async def discard_invoice(invoice: FromPath[str], context: Given) -> None:
     """Take a draft back: its records are free again. Of several drafts of a customer, the last one first."""
@@ -306,7 +317,7 @@ async def _whole(desk: BillingDesk, found: Invoice, context: Given) -> InvoiceVi
 
 ROUTES: Final = (
     create_customer, list_all_customers, read_customer, list_charges, create_charge, end_charge, preview_invoice,
-    list_invoices, read_invoice, print_invoice, issue_invoice, discard_invoice, create_credit_note, dispute_invoice,
+    list_invoices, read_invoice, print_invoice, send_invoice, issue_invoice, discard_invoice, create_credit_note, dispute_invoice,
     start_bill_run, list_bill_runs, read_bill_run, list_payments, create_payment, reverse_payment, preview_dunning,
     set_leniency,
 )  # fmt: skip

@@ -55,6 +55,13 @@ class NewCreditNote(_Body, frozen=True):
     lines: tuple[CreditLine, ...] = ()
 
 
+class Sending(_Body, frozen=True):
+    """``annex``: with the list of all records."""
+
+    annex: bool = False
+    again: bool = False
+
+
 class NewPayment(_Body, frozen=True):
     """``reference`` is the bank's or the gateway's, one for each payment; ``invoices`` are paid first, then the oldest."""
 

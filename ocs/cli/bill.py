@@ -235,6 +235,39 @@ def pdf(
 
 
 @group.command()
+def send(
+    invoices: Annotated[
+        list[str] | None, typer.Argument(metavar="INVOICE...", help="Their numbers; none: all that were never sent.")
+    ] = None,
+    annex: Annotated[bool, typer.Option("--annex", help="With the list of all records.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also what was sent before.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send invoices and credit notes to their customers by mail, in their languages; each once.
+
+    They leave by the mail server of `delivery.toml`; `ocs events messages` shows what has arrived.
+    Exit status: 0 all are on their way, 1 some are not (it says why).
+
+    Example: `ocs bill send`, or `ocs bill send R-2026-000001 --annex`
+    """
+    from ocs.cli.bill_view import print_rows
+
+    async def work(world: BillWorld) -> bool:
+        rows, today = [], day_or_today("", "")
+        for found in await world.to_be_sent(invoices or []):
+            why = await world.send(found, today, has_annex=annex, again=again)
+            receiver = found.parties.customer.email if found.parties is not None else ""
+            rows.append({"invoice": found.number or found.invoice_id, "to": receiver, "why_not": why})
+        print_rows("invoices", rows, as_json=as_json)
+        return any(row["why_not"] for row in rows)
+
+    if with_world(config, data, work):
+        raise typer.Exit(EXIT_DIFFERENCES)
+
+
+@group.command()
 def credit(
     invoice: InvoiceArgument,
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is printed.")],

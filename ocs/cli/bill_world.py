@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, TypeVar
@@ -24,6 +24,7 @@ from ocs.charging.recharge import AccountDesk
 from ocs.charging.service import OnlineCharging
 from ocs.cli.common import find_servers, read_settings
 from ocs.clock import now_ms
+from ocs.delivery.settings import load_delivery
 from ocs.embedded.folder import Endpoints
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.invoicing import BookingRefusedError, Invoicing
@@ -68,9 +69,12 @@ def run(config: Path, data: Path | None, work: Callable[[BillWorld], Awaitable[R
     issuers = load_issuers(folder)
     if not isinstance(issuers, Issuers):
         raise StartRefusedError("billing.toml has faults:\n" + "\n".join(map(str, issuers)), EXIT_CONFIG)
+    delivery = load_delivery(folder)
+    if isinstance(delivery, list):
+        raise StartRefusedError("delivery.toml has faults:\n" + "\n".join(map(str, delivery)), EXIT_CONFIG)
     currencies = load_currencies(folder / "currencies.toml")
     try:
-        return asyncio.run(_work(settings, servers, issuers, currencies, work))
+        return asyncio.run(_work(settings, servers, issuers, currencies, delivery.ways, work))
     except (InvoiceRefusedError, BookingRefusedError, PartitionsMismatchError) as error:
         raise StartRefusedError(str(error), EXIT_CONFIG) from error
     except RedisError as error:
@@ -86,6 +90,7 @@ async def _work(
     servers: Endpoints,
     issuers: Issuers,
     currencies: Mapping[str, Currency],
+    ways: Collection[str],
     work: Callable[[BillWorld], Awaitable[ResultT]],
 ) -> ResultT:
     async with AsyncExitStack() as stack:
@@ -98,5 +103,5 @@ async def _work(
         stack.push_async_callback(connection.close)
         online = OnlineCharging(store, RateBook({}, ""), quota_policy(settings), now_ms)
         desk = AccountDesk(online, store, now_ms, {})
-        invoicing = Invoicing(connection, redis, desk, issuers, currencies)
+        invoicing = Invoicing(connection, redis, desk, issuers, currencies, ways)
         return await work(BillWorld(servers.postgres_dsn, connection, invoicing, issuers, currencies))

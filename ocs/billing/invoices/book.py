@@ -201,6 +201,11 @@ async def set_disputed(connection: Any, invoice_id: int, is_disputed: bool) -> N
     await connection.execute("UPDATE invoice SET is_disputed = $2 WHERE invoice_id = $1", invoice_id, is_disputed)
 
 
+async def set_sent(connection: Any, invoice_id: int, day: date) -> None:
+    """Note that it is on its way to the customer."""
+    await connection.execute("UPDATE invoice SET sent_on = $2 WHERE invoice_id = $1", invoice_id, day)
+
+
 # --- read -------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +232,15 @@ async def list_invoices(
         customer_id,
         state,
         limit,
+    )
+    return [_invoice(row) for row in rows]
+
+
+async def unsent_invoices(connection: Any) -> list[Invoice]:
+    """Issued invoices and credit notes that were never sent to a customer who has an address."""
+    rows = await connection.fetch(
+        f"SELECT {_FIELDS} FROM invoice i WHERE number IS NOT NULL AND sent_on IS NULL "  # noqa: S608 - names of our own
+        "AND EXISTS (SELECT FROM customer c WHERE c.customer_id = i.customer_id AND c.email <> '') ORDER BY invoice_id"
     )
     return [_invoice(row) for row in rows]
 

@@ -40,6 +40,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     cycle_day: int = 1
     terms_days: int = -1
     email: str = ""
+    phone: str = ""
     minimum_minor: int = 0
 
     @property

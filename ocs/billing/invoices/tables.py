@@ -46,6 +46,7 @@ customer = Table(
     Column("email", Text, nullable=False),
     Column("since", Date, nullable=False),
     Column("minimum_minor", BigInteger, nullable=False),
+    Column("phone", Text, nullable=False, server_default=text("''")),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
 )
 
@@ -102,6 +103,7 @@ invoice = Table(
     Column("taxes", JSONB, nullable=False),
     Column("parties", JSONB),  # issuer and customer as they were when it was issued
     Column("is_booked", Boolean, nullable=False, server_default=text("false")),
+    Column("sent_on", Date),
     Column("request_key", Text),  # whoever asks for a credit note names the wish: said again, it is the same note
     Column("is_disputed", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
