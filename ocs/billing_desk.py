@@ -23,6 +23,7 @@ from ocs.billing.invoices.payments import Payment
 from ocs.billing.invoices.periods import Period, instant_ms
 from ocs.billing.invoices.printing.pdf import pdf_of
 from ocs.billing.invoices.run import RunReport
+from ocs.billing.invoices.ubl import ubl_of
 from ocs.billing.invoices.usage import details_of
 from ocs.billing_letters import MAIL, invoice_letter
 from ocs.clock import now_ms
@@ -151,13 +152,21 @@ class BillingDesk:
             customer, minor, received_on, today=today, method=method, reference=reference, chosen=chosen
         )
 
+    async def ubl(self, invoice: Invoice) -> bytes:
+        """An issued invoice or credit note as UBL 2.1."""
+        corrected = await book.find_invoice(self.connection, str(invoice.corrects)) if invoice.corrects else None
+        lines = await book.lines_of(self.connection, invoice.invoice_id)
+        return ubl_of(invoice, lines, self.currencies[invoice.currency], corrected)
+
     async def to_be_sent(self, names: Sequence[str]) -> list[Invoice]:
         """Those that are named, or all that are issued and were never sent."""
         if names:
             return [await self.invoice(name) for name in names]
         return await book.unsent_invoices(self.connection)
 
-    async def send(self, invoice: Invoice, today: date, *, has_annex: bool, again: bool = False) -> str:
+    async def send(
+        self, invoice: Invoice, today: date, *, has_annex: bool, has_ubl: bool = False, again: bool = False
+    ) -> str:
         """Post an invoice to its customer by mail, with its files; "" or why not. It is sent once, unless ``again``."""
         if invoice.parties is None:
             return "it is a draft: issue it first"
@@ -167,8 +176,10 @@ class BillingDesk:
             return "the customer has no email"
         _, paper = await self.paper(str(invoice.invoice_id), has_annex=has_annex)
         octets = await asyncio.to_thread(pdf_of, paper)
-        files = (Attachment(f"{invoice.number}.pdf", "application/pdf", octets),)
-        letter = invoice_letter(invoice, invoice.parties, self.currencies[invoice.currency], files)
+        files = [Attachment(f"{invoice.number}.pdf", "application/pdf", octets)]
+        if has_ubl:
+            files.append(Attachment(f"{invoice.number}.xml", "application/xml", await self.ubl(invoice)))
+        letter = invoice_letter(invoice, invoice.parties, self.currencies[invoice.currency], tuple(files))
         async with self.connection.transaction():
             if not await queue.post(self.connection, letter, now_ms(), again=again):
                 return "it was sent before: --again sends it once more"

@@ -56,6 +56,7 @@ from ocs.clock import local_date
 
 READ, WRITE = Scope.BILLING_READ, Scope.BILLING_WRITE
 PDF: Final = "application/pdf"
+XML: Final = "application/xml"
 RUNS_SHOWN: Final = 50
 
 
@@ -173,6 +174,15 @@ async def print_invoice(
     return Response(octets, media_type=PDF, headers={"Content-Disposition": f'inline; filename="{name}.pdf"'})
 
 
+@get("/invoices/{invoice:str}/ubl", media_type=XML, **_how("read_invoice_ubl", READ))
+async def read_invoice_ubl(invoice: FromPath[str], context: Given) -> Response[bytes]:
+    """An issued invoice or credit note as UBL 2.1 (Peppol BIS Billing 3.0)."""
+    async with context.billing.desk() as desk:
+        found = await desk.invoice(invoice)
+        octets = await desk.ubl(found)
+    return Response(octets, media_type=XML)
+
+
 @post("/invoices/{invoice:str}/issue", status_code=200, **_how("issue_invoice", WRITE))
 async def issue_invoice(invoice: FromPath[str], context: Given) -> InvoiceView:
     """Give a draft its number and book it. It stands for ever; issuing it again changes nothing."""
@@ -186,7 +196,7 @@ async def send_invoice(invoice: FromPath[str], data: JSONBody[Sending], context:
     """Send an issued invoice to the customer by mail, in his language. It is sent once, unless `again` is true."""
     async with context.billing.desk() as desk:
         found = await desk.invoice(invoice)
-        why = await desk.send(found, local_date(), has_annex=data.annex, again=data.again)
+        why = await desk.send(found, local_date(), has_annex=data.annex, has_ubl=data.ubl, again=data.again)
     if why:
         raise Problem(Kind.BILLING_REFUSED, why)
 
@@ -317,7 +327,7 @@ async def _whole(desk: BillingDesk, found: Invoice, context: Given) -> InvoiceVi
 
 ROUTES: Final = (
     create_customer, list_all_customers, read_customer, list_charges, create_charge, end_charge, preview_invoice,
-    list_invoices, read_invoice, print_invoice, send_invoice, issue_invoice, discard_invoice, create_credit_note, dispute_invoice,
+    list_invoices, read_invoice, print_invoice, read_invoice_ubl, send_invoice, issue_invoice, discard_invoice, create_credit_note, dispute_invoice,
     start_bill_run, list_bill_runs, read_bill_run, list_payments, create_payment, reverse_payment, preview_dunning,
     set_leniency,
 )  # fmt: skip

@@ -56,9 +56,10 @@ class NewCreditNote(_Body, frozen=True):
 
 
 class Sending(_Body, frozen=True):
-    """``annex``: with the list of all records."""
+    """``annex``: with the list of all records; ``ubl``: with the machine-readable form."""
 
     annex: bool = False
+    ubl: bool = False
     again: bool = False
 
 

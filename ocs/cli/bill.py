@@ -235,11 +235,34 @@ def pdf(
 
 
 @group.command()
+def ubl(
+    invoice: InvoiceArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Else the number with .xml.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+) -> None:
+    """Write an issued invoice or credit note as UBL 2.1 (Peppol BIS Billing 3.0, EN 16931), for programs.
+
+    Example: `ocs bill ubl R-2026-000001`
+    """
+
+    async def work(world: BillWorld) -> None:
+        found = await world.invoice(invoice)
+        octets = await world.ubl(found)
+        path = out or Path(f"{found.number}.xml")
+        path.write_bytes(octets)
+        print(path)
+
+    with_world(config, data, work)
+
+
+@group.command()
 def send(
     invoices: Annotated[
         list[str] | None, typer.Argument(metavar="INVOICE...", help="Their numbers; none: all that were never sent.")
     ] = None,
     annex: Annotated[bool, typer.Option("--annex", help="With the list of all records.")] = False,
+    ubl: Annotated[bool, typer.Option("--ubl", help="With the machine-readable form.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Also what was sent before.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
@@ -257,7 +280,7 @@ def send(
     async def work(world: BillWorld) -> bool:
         rows, today = [], day_or_today("", "")
         for found in await world.to_be_sent(invoices or []):
-            why = await world.send(found, today, has_annex=annex, again=again)
+            why = await world.send(found, today, has_annex=annex, has_ubl=ubl, again=again)
             receiver = found.parties.customer.email if found.parties is not None else ""
             rows.append({"invoice": found.number or found.invoice_id, "to": receiver, "why_not": why})
         print_rows("invoices", rows, as_json=as_json)

@@ -41,6 +41,8 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     terms_days: int = -1
     email: str = ""
     phone: str = ""
+    buyer_reference: str = ""  # what the customer wants to read on invoices: an order, a Leitweg-ID
+    endpoint: str = ""  # electronic address as Peppol has it, such as 0088:7300010000001
     minimum_minor: int = 0
 
     @property

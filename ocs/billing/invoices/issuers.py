@@ -42,6 +42,7 @@ class LegalEntity(_Section, frozen=True):
     bank: str = ""
     iban: str = ""
     bic: str = ""
+    endpoint: str = ""  # electronic address as Peppol has it, such as 9930:DE000000000; empty: the email
     terms_days: int = 14
     dunning: str = ""  # the policy of its customers; empty: nobody is chased
 

@@ -47,6 +47,8 @@ customer = Table(
     Column("since", Date, nullable=False),
     Column("minimum_minor", BigInteger, nullable=False),
     Column("phone", Text, nullable=False, server_default=text("''")),
+    Column("buyer_reference", Text, nullable=False, server_default=text("''")),
+    Column("endpoint", Text, nullable=False, server_default=text("''")),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
 )
 

@@ -11,10 +11,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE customer ADD COLUMN phone text NOT NULL DEFAULT ''")
+    for name in ("phone", "buyer_reference", "endpoint"):
+        op.execute(f"ALTER TABLE customer ADD COLUMN {name} text NOT NULL DEFAULT ''")
     op.execute("ALTER TABLE invoice ADD COLUMN sent_on date")
 
 
 def downgrade() -> None:
     op.execute("ALTER TABLE invoice DROP COLUMN sent_on")
-    op.execute("ALTER TABLE customer DROP COLUMN phone")
+    for name in ("endpoint", "buyer_reference", "phone"):
+        op.execute(f"ALTER TABLE customer DROP COLUMN {name}")
