@@ -18,12 +18,13 @@ from datetime import date
 from typing import Any, Final
 
 from balance.money import Amount, Currency
-from ocs.billing.invoices import book, payments
+from ocs.billing.invoices import book, payments, refunds
 from ocs.billing.invoices.book import Invoice, InvoiceKind, InvoiceRefusedError, InvoiceState
 from ocs.billing.invoices.calculation import minor_unit
 from ocs.billing.invoices.customers import Customer, find_customer
 from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.invoices.payments import CREDIT_NOTE_METHOD, Payment
+from ocs.billing.invoices.refunds import Refund
 from ocs.charging.operations import OperationKind, RechargeStatus
 from ocs.charging.recharge import AccountDesk
 from ocs.dunning import Dunning
@@ -103,12 +104,27 @@ class Invoicing:
         """Take back a payment that was called back. Raises InvoiceRefusedError."""
         payment = await payments.reverse(self._connection, payment_id, reversed_on)
         if payment is None:
-            raise InvoiceRefusedError(f"payment {payment_id} is unknown, reversed already, or a credit note")
+            raise InvoiceRefusedError(
+                f"payment {payment_id} is unknown, reversed already, given back in part, or a credit note"
+            )
         customer = await find_customer(self._connection, payment.customer_id)
         assert customer is not None, "a payment is of a customer"
         # It was booked long ago, perhaps: the store has forgotten the key by now, and only the journal knows.
         await self._book_payment(payment, customer, is_resumed=True)
         return payment
+
+    async def refund(
+        self, customer: Customer, amount_minor: int, paid_on: date, *, method: str, reference: str
+    ) -> Refund:
+        """Give back what a customer has paid in excess. The same reference again changes nothing. Raises InvoiceRefusedError."""
+        assert amount_minor > 0, "a refund gives money"
+        refund = await refunds.add_refund(
+            self._connection, customer.customer_id, method, reference, customer.currency,
+            minor_unit(self._currencies[customer.currency]), amount_minor, paid_on,
+        )  # fmt: skip
+        if not refund.is_booked:
+            await self._book_refund(refund, customer)
+        return refund
 
     async def settle(self) -> int:
         """Book what an interruption left unbooked; how many there were."""
@@ -130,6 +146,9 @@ class Invoicing:
             customer = await self._customer(payment.customer_id)
             await self._book_payment(payment, customer, is_resumed=True)
             await payments.allocate(self._connection, customer.customer_id, customer.currency)
+            found += 1
+        for refund in await refunds.unbooked_refunds(self._connection):
+            await self._book_refund(refund, await self._customer(refund.customer_id))
             found += 1
         return found
 
@@ -172,6 +191,13 @@ class Invoicing:
             key, reason = f"{key}-reversed", f"reversed: {reason}"
             await self._book(kind, customer.payer, -amount, payment.currency, key, reason, is_resumed)
         await self._connection.execute("UPDATE payment SET is_booked = true WHERE payment_id = $1", payment.payment_id)
+
+    async def _book_refund(self, refund: Refund, customer: Customer) -> None:
+        amount = -refund.amount_minor * refund.minor_unit
+        key, reason = f"refund-{refund.refund_id}", f"refund {refund.method} {refund.reference}"
+        kind = OperationKind.PAYMENT
+        await self._book(kind, customer.payer, amount, refund.currency, key, reason, is_resumed=True)
+        await self._connection.execute("UPDATE refund SET is_booked = true WHERE refund_id = $1", refund.refund_id)
 
     async def _book(
         self,

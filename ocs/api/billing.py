@@ -20,9 +20,11 @@ from ocs.api.billing_views import (
     NewCharge,
     NewCreditNote,
     NewPayment,
+    NewRefund,
     NewRun,
     PaymentView,
     PreviewView,
+    RefundView,
     RunList,
     Sending,
     StandingList,
@@ -292,6 +294,20 @@ async def reverse_payment(payment_id: FromPath[int], context: Given) -> PaymentV
     return payment_view(payment, context.currencies[payment.currency])
 
 
+@post("/customers/{customer_id:str}/refunds", status_code=200, **_how("create_refund", WRITE))
+async def create_refund(customer_id: FromPath[str], data: JSONBody[NewRefund], context: Given) -> RefundView:
+    """Book money that was given back: out of what was paid in excess. The same reference again changes nothing."""
+    async with context.billing.desk() as desk:
+        customer = await desk.customer(customer_id)
+        minor = desk.minor(data.amount, customer.currency)
+        if minor <= 0:
+            raise invalid("amount", "is to be above zero")
+        done = await desk.invoicing.refund(
+            customer, minor, data.paid_on or local_date(), method=data.method, reference=data.reference
+        )
+    return RefundView(refund_id=done.refund_id, customer_id=customer_id, amount=data.amount, currency=done.currency)
+
+
 # --- dunning --------------------------------------------------------------------------------------------------------
 
 
@@ -328,6 +344,6 @@ async def _whole(desk: BillingDesk, found: Invoice, context: Given) -> InvoiceVi
 ROUTES: Final = (
     create_customer, list_all_customers, read_customer, list_charges, create_charge, end_charge, preview_invoice,
     list_invoices, read_invoice, print_invoice, read_invoice_ubl, send_invoice, issue_invoice, discard_invoice, create_credit_note, dispute_invoice,
-    start_bill_run, list_bill_runs, read_bill_run, list_payments, create_payment, reverse_payment, preview_dunning,
+    start_bill_run, list_bill_runs, read_bill_run, list_payments, create_payment, create_refund, reverse_payment, preview_dunning,
     set_leniency,
 )  # fmt: skip

@@ -73,6 +73,15 @@ class NewPayment(_Body, frozen=True):
     invoices: tuple[str, ...] = ()
 
 
+class NewRefund(_Body, frozen=True):
+    """``reference`` is the bank's or the gateway's, one for each refund."""
+
+    amount: DecimalString
+    reference: Name
+    method: Annotated[str, Meta(min_length=1, max_length=40)] = "bank"
+    paid_on: date | None = None
+
+
 class NewRun(_Body, frozen=True):
     """Periods that are over on ``until``; ``is_issuing``: numbers and books at once."""
 
@@ -195,6 +204,13 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
     received_on: date
     reversed_on: date | None
     is_new: bool = True
+
+
+class RefundView(msgspec.Struct, frozen=True, kw_only=True):
+    refund_id: int
+    customer_id: str
+    amount: DecimalString
+    currency: str
 
 
 class ActionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 invoice       receivable  to  revenue (by kind of charge), tax (by code)
 credit note   the same with the signs turned
-payment       bank (by method)  to  receivable; called back: the same, turned
+payment       bank (by method)  to  receivable; called back, or given back: the same, turned
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ PAYMENTS: Final = """
     SELECT c.legal_entity, p.customer_id, p.method, p.reference, p.currency, p.amount_minor, d.day, d.sign
     FROM payment p JOIN customer c USING (customer_id)
     CROSS JOIN LATERAL (VALUES (p.received_on, 1), (p.reversed_on, -1)) AS d(day, sign)
-    WHERE d.day >= $1 AND d.day < $2 AND p.method <> $3 ORDER BY d.day, p.payment_id, d.sign DESC
+    WHERE d.day >= $1 AND d.day < $2 AND p.method <> $3
+    UNION ALL
+    SELECT c.legal_entity, r.customer_id, r.method, r.reference, r.currency, r.amount_minor, r.paid_on, -1
+    FROM refund r JOIN customer c USING (customer_id) WHERE r.paid_on >= $1 AND r.paid_on < $2
+    ORDER BY day, customer_id, reference, sign DESC
 """
 
 

@@ -4,7 +4,7 @@
     the spans         begin where the one before ended, the first one at 0: no record on two invoices, none left out
     what is billed    calls and adjustments on a span's lines = minus the journal's entries in the span
     what is booked    of every invoice, calls debited - total; of every payment, what came in
-    what is paid      as much as was allocated, and no more than the payments
+    what is paid      as much as was allocated, and no more than the payments; what is given back, too
 
 All of it in integers: a difference is never "a rounding".
 """
@@ -67,7 +67,19 @@ PAID: Final = """
     WHERE j.amount <> p.amount_minor * p.minor_unit
     UNION ALL
     SELECT 'payment ' || p.payment_id, 'pays more than it is' FROM payment p
-    WHERE p.amount_minor < (SELECT sum(a.amount_minor) FROM allocation a WHERE a.payment_id = p.payment_id)
+    WHERE p.amount_minor < (
+        SELECT coalesce(sum(a.amount_minor), 0) FROM allocation a WHERE a.payment_id = p.payment_id
+    ) + (SELECT coalesce(sum(r.amount_minor), 0) FROM refund_part r WHERE r.payment_id = p.payment_id)
+    UNION ALL
+    SELECT 'refund ' || r.refund_id, 'gives back ' || r.amount_minor || ' and its parts are ' || s.parts
+    FROM refund r CROSS JOIN LATERAL (
+        SELECT coalesce(sum(p.amount_minor), 0) AS parts FROM refund_part p WHERE p.refund_id = r.refund_id
+    ) AS s WHERE s.parts <> r.amount_minor
+    UNION ALL
+    SELECT 'refund ' || r.refund_id, 'booked is ' || j.amount || ' and not ' || -r.amount_minor * r.minor_unit
+    FROM refund r JOIN customer_account a ON a.customer_id = r.customer_id AND a.place = 0
+    JOIN journal j ON j.account_id = a.account_id AND j.reference = 'refund-' || r.refund_id AND j.kind = 'payment'
+    WHERE j.amount <> -r.amount_minor * r.minor_unit
 """
 
 

@@ -29,17 +29,20 @@ class Payment(msgspec.Struct, frozen=True):
     reversed_on: date | None
     is_booked: bool
     allocated_minor: int = 0
+    refunded_minor: int = 0
 
     @property
     def credit_minor(self) -> int:
-        """What pays no invoice yet."""
-        return 0 if self.reversed_on is not None else self.amount_minor - self.allocated_minor
+        """What pays no invoice yet, and was not given back."""
+        return 0 if self.reversed_on is not None else self.amount_minor - self.allocated_minor - self.refunded_minor
 
 
 _SELECT: Final = """
     SELECT p.payment_id, p.customer_id, p.method, p.reference, p.currency, p.minor_unit, p.amount_minor, p.received_on, p.reversed_on,
         p.is_booked, (SELECT coalesce(sum(amount_minor), 0)::bigint FROM allocation a WHERE a.payment_id = p.payment_id)
-        AS allocated_minor
+        AS allocated_minor,
+        (SELECT coalesce(sum(amount_minor), 0)::bigint FROM refund_part r WHERE r.payment_id = p.payment_id)
+        AS refunded_minor
     FROM payment p
 """
 _OPEN: Final = """
@@ -126,7 +129,8 @@ async def reverse(connection: Any, payment_id: int, reversed_on: date) -> Paymen
     async with connection.transaction():
         status: str = await connection.execute(
             "UPDATE payment SET reversed_on = $2, is_booked = false "
-            "WHERE payment_id = $1 AND reversed_on IS NULL AND method <> $3",
+            "WHERE payment_id = $1 AND reversed_on IS NULL AND method <> $3 "
+            "AND NOT EXISTS (SELECT FROM refund_part r WHERE r.payment_id = payment.payment_id)",
             payment_id, reversed_on, CREDIT_NOTE_METHOD,
         )  # fmt: skip
         if not status.endswith("1"):

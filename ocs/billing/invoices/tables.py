@@ -22,7 +22,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from ocs.billing.schema import AccountId, Moment, metadata
 
@@ -226,4 +226,52 @@ dunning_standing = Table(
     Column("is_carried_out", Boolean, nullable=False, server_default=text("true")),
     Column("is_exempt", Boolean, nullable=False, server_default=text("false")),
     Column("promised_until", Date),
+)
+
+# Entries of bank statements, by the bank's own name on each account; payment_id is what one was booked as, or took back.
+bank_entry = Table(
+    "bank_entry",
+    metadata,
+    Column("entry_id", BigInteger, primary_key=True),
+    Column("iban", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("booked_on", Date, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("party", Text, nullable=False),
+    Column("party_iban", Text, nullable=False),
+    Column("references", ARRAY(Text), nullable=False),
+    Column("is_return", Boolean, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("payment_id", BigInteger, ForeignKey("payment.payment_id")),
+    Column("note", Text, nullable=False, server_default=text("''")),
+    UniqueConstraint("iban", "reference", name="bank_entry_reference"),
+    Index("bank_entry_open", "booked_on", "entry_id", postgresql_where=text("state = 'open'")),
+    Index("bank_entry_party", "party_iban"),
+)
+
+# Money that was given back to a customer: out of what he had paid in excess, payment by payment.
+refund = Table(
+    "refund",
+    metadata,
+    Column("refund_id", BigInteger, primary_key=True),
+    Column("customer_id", Name, ForeignKey("customer.customer_id"), nullable=False),
+    Column("method", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("minor_unit", BigInteger, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("paid_on", Date, nullable=False),
+    Column("is_booked", Boolean, nullable=False, server_default=text("false")),
+    UniqueConstraint("method", "reference", name="refund_reference"),
+    Index("refund_customer", "customer_id"),
+)
+
+refund_part = Table(
+    "refund_part",
+    metadata,
+    Column("refund_id", BigInteger, ForeignKey("refund.refund_id"), primary_key=True),
+    Column("payment_id", BigInteger, ForeignKey("payment.payment_id"), primary_key=True),
+    Column("amount_minor", BigInteger, nullable=False),
+    Index("refund_part_payment", "payment_id"),
 )

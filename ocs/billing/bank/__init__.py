@@ -1,0 +1,1 @@
+"""Money on the bank account: statements read, entries kept, and what they pay suggested."""
