@@ -18,6 +18,9 @@ MAIN_BUCKET: Final = 0
 NEVER_MS: Final = 0
 NO_LIMIT: Final = -1
 CAP_PREFIX: Final = "cap:"
+EACH_MEMBER: Final = "*"
+MEMBER_MARK: Final = "\n"
+"""Between a cap's name and a member's: neither may hold it."""
 
 
 class AccountState(IntEnum):
@@ -135,7 +138,9 @@ class CallLimit(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Cap(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The most that an account may spend on some services in a period; no service is all of them.
 
-    What is spent is a counter's under the cap's name; its periods end where the clocks of ``zone`` say. At ``warn_percent`` of it (0: never) a warning leaves.
+    What is spent is a counter's under the cap's name; its periods end where the clocks of ``zone`` say. At ``warn_percent``
+    of it (0: never) a warning leaves. ``member`` is the subscriber that it is for: empty, the account as a whole;
+    EACH_MEMBER, each of them with a count of its own. ``unit`` is what is counted: 0 money, else a kind of units.
     """
 
     name: str
@@ -144,11 +149,19 @@ class Cap(msgspec.Struct, array_like=True, frozen=True, gc=False):
     most: Amount
     services: tuple[str, ...] = ()
     warn_percent: int = 0
+    member: str = ""
+    unit: int = 0
 
     @property
     def counter_id(self) -> str:
-        """The name of its counter: no tariff's."""
+        """The name of its counter: no tariff's. Where each member has one, the member's name follows."""
         return f"{CAP_PREFIX}{self.name}"
+
+    def is_counter(self, counter_id: str) -> bool:
+        """Whether a counter is its own, or that of one of its members."""
+        if self.member == EACH_MEMBER:
+            return counter_id.startswith(f"{self.counter_id}{MEMBER_MARK}")
+        return counter_id == self.counter_id
 
 
 class Subscription(msgspec.Struct, array_like=True, frozen=True, gc=False):

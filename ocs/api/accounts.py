@@ -15,6 +15,7 @@ from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import (
+    CAP_UNITS,
     STATES,
     AccountView,
     Adjustment,
@@ -37,6 +38,7 @@ from ocs.charging.operations import AccountFault, BucketOptions, CallsChoice, Ca
 from ocs.charging.recharge import PackageUnknown
 from ocs.rating.bundles import SOURCES
 from ocs.rating.periods import is_zone
+from ocs.rating.units import UnitKind, parse_quantity
 
 PAGE_MAX: Final = 1000
 
@@ -249,15 +251,23 @@ def _limits(context: Context, data: LimitsChange, currency: Currency) -> Limits:
             raise invalid(field, "names one twice")
     found: list[CapChoice] = []
     for cap in caps or ():
-        most = context.amount("caps.most", cap.most, currency)
+        unit = CAP_UNITS.index(cap.unit)
+        most = _quantity(cap.most, unit) if unit else context.amount("caps.most", cap.most, currency)
         if most < 0:
             raise invalid("caps.most", "must not be negative")
-        found.append(CapChoice(cap.name, cap.every, most, cap.services, cap.warn_percent))
+        found.append(CapChoice(cap.name, cap.every, most, cap.services, cap.warn_percent, cap.member, unit))
     return Limits(
         credit_limit,
         None if calls is None else tuple(CallsChoice(each.service, each.at_once, each.per_second) for each in calls),
         None if caps is None else tuple(found),
     )
+
+
+def _quantity(text: str, unit: int) -> int:
+    try:
+        return parse_quantity(text, UnitKind(unit))
+    except ValueError as error:
+        raise invalid("caps.most", str(error)) from error
 
 
 @put(

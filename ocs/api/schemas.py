@@ -14,6 +14,8 @@ from msgspec import Meta
 
 from balance.account import (
     CAP_PREFIX,
+    EACH_MEMBER,
+    MEMBER_MARK,
     NEVER_MS,
     NO_EXTRAS,
     NO_LIMIT,
@@ -53,7 +55,11 @@ DecimalString: TypeAlias = Annotated[
 CurrencyCode: TypeAlias = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217", examples=["EUR"])]
 Reason: TypeAlias = Annotated[str, Meta(max_length=200, description="Kept in the journal")]
 Instant: TypeAlias = Annotated[str, Meta(description="RFC 3339, UTC", examples=["2026-01-31T12:00:00.000Z"])]
+CapUnit: TypeAlias = Literal["money", "seconds", "octets", "events"]
 StateName: TypeAlias = Literal["active", "suspended", "closed"]
+
+CAP_UNITS: tuple[CapUnit, ...] = ("money", "seconds", "octets", "events")
+"""By their number: 0, then the kinds of units."""
 
 STATES: dict[StateName, AccountState] = {
     "active": AccountState.ACTIVE,
@@ -119,13 +125,19 @@ class CallsLimit(Body, frozen=True):
 
 
 class SpendingCap(Body, frozen=True):
-    """The most that may be spent on some services (none named: all) in a period; a warning leaves at ``warn_percent``."""
+    """The most that may be spent on some services (none named: all) in a period; a warning leaves at ``warn_percent``.
 
-    name: Annotated[str, Meta(min_length=1, max_length=60)]
+    ``member``: a subscriber of the account, or "*" for each of them. ``unit``: "money", or what is counted instead of it; then
+    ``most`` is a whole number of units, or one such as "2 GB".
+    """
+
+    name: Annotated[str, Meta(pattern="^[^\n]{1,60}$")]
     every: Every
     most: DecimalString
     services: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
     warn_percent: Annotated[int, Meta(ge=0, le=99)] = 0
+    member: Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._:@+-]{0,63})?$")] = ""
+    unit: CapUnit = "money"
 
 
 class LimitsChange(Body, frozen=True):
@@ -225,17 +237,32 @@ class CallsView(msgspec.Struct, frozen=True, kw_only=True):
     open: int
 
 
+class MemberSpent(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's part of a cap for each."""
+
+    member: str
+    spent: DecimalString
+    reserved: DecimalString
+    ends_at: Instant
+
+
 class CapView(msgspec.Struct, frozen=True, kw_only=True):
-    """``spent`` and ``reserved`` (by open grants) are of the newest period in which anything was, until ``ends_at``."""
+    """``spent`` and ``reserved`` (by open grants) are of the newest period in which anything was, until ``ends_at``.
+
+    A cap for each member has them in ``members``.
+    """
 
     name: str
     every: Every
     most: DecimalString
     services: tuple[str, ...]
     warn_percent: int
+    member: str
+    unit: CapUnit
     spent: DecimalString
     reserved: DecimalString
     ends_at: Instant | None
+    members: tuple[MemberSpent, ...]
 
 
 class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -393,17 +420,33 @@ def _units_view(bucket: UnitBucket, now_ms: int) -> UnitBucketView:
 
 
 def _cap_view(cap: Cap, extras: Extras, currency: Currency) -> CapView:
-    newest = next((each for each in reversed(extras.counters) if each.counter_id == cap.counter_id), None)
-    spent, reserved = (newest.used, newest.reserved) if newest is not None else (0, 0)
+    newest = {each.counter_id: each for each in extras.counters if cap.is_counter(each.counter_id)}
+    own = newest.get(cap.counter_id)
+
+    def text(amount: Amount) -> str:
+        return str(amount) if cap.unit else format_amount(amount, currency.scale, currency.digits)
+
     return CapView(
         name=cap.name,
         every=msgspec.convert(cap.every, Every),
-        most=format_amount(cap.most, currency.scale, currency.digits),
+        most=text(cap.most),
         services=cap.services,
         warn_percent=cap.warn_percent,
-        spent=format_amount(spent, currency.scale, currency.digits),
-        reserved=format_amount(reserved, currency.scale, currency.digits),
-        ends_at=instant(newest.ends_at_ms) if newest is not None else None,
+        member=cap.member,
+        unit=CAP_UNITS[cap.unit],
+        spent=text(own.used if own is not None else 0),
+        reserved=text(own.reserved if own is not None else 0),
+        ends_at=instant(own.ends_at_ms) if own is not None else None,
+        members=tuple(
+            MemberSpent(
+                member=counter_id.partition(MEMBER_MARK)[2],
+                spent=text(each.used),
+                reserved=text(each.reserved),
+                ends_at=instant(each.ends_at_ms),
+            )
+            for counter_id, each in newest.items()
+            if cap.member == EACH_MEMBER
+        ),
     )
 
 

@@ -139,12 +139,13 @@ def _debited(
     """All or nothing (statement 96): then the account is as it was ``before`` its counters counted the use."""
     request, now_ms = case.request, case.now_ms
     total = sum(state.cost for state in states)
-    spendable = max(0, available(account, now_ms))
+    spendable, is_beyond = max(0, available(account, now_ms)), False
     for state in states:
         if state.units is not None:
-            account, _, least = room(account, state.units, now_ms)
-            spendable = spendable if least is None else min(spendable, least)
-    if total > spendable and not request.cumulative:
+            account, found = room(account, state.units, now_ms)
+            spendable = spendable if found.money is None else min(spendable, found.money)
+            is_beyond = is_beyond or (found.units is not None and state.used > found.units)
+    if (total > spendable or is_beyond) and not request.cumulative:
         refused = tuple(GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED) for state in states)
         return Decision(_answer(case, before, ChargingStatus.CREDIT_LIMIT_REACHED, refused, 0), before)
     debited: list[GroupState] = []
@@ -152,7 +153,7 @@ def _debited(
         account, debits = settle(account, (), state.cost, now_ms)
         paid = GroupState(state.key, state.tariff, state.used, state.cost, debits, state.used, (), 0, units=state.units)
         if paid.units is not None:
-            account, paid = settle_caps(account, paid, paid.units, paid.cost, now_ms)
+            account, paid = settle_caps(account, paid, paid.units, paid.cost, paid.used, now_ms)
         debited.append(paid)
     session = session.with_groups(tuple(debited))
     number = account.entry_number + 1

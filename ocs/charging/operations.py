@@ -14,6 +14,7 @@ from zlib import crc32
 from msgspec import structs
 
 from balance.account import (
+    EACH_MEMBER,
     MAIN_BUCKET,
     NO_EXTRAS,
     Account,
@@ -39,6 +40,7 @@ from ocs.charging.refused import forgotten
 from ocs.charging.session import OperationRecord, Record
 from ocs.rating.bundles import Package
 from ocs.rating.periods import Every
+from ocs.rating.units import UnitKind, quantity_text
 
 BALANCE_MAX: Final = 2**62
 """Room for one more of the same below the 63 bits that an amount may take."""
@@ -103,13 +105,17 @@ class CallsChoice(NamedTuple):
 
 
 class CapChoice(NamedTuple):
-    """The most that may be spent on some services (none named: all) in a period, and when to warn of it."""
+    """The most that may be spent on some services (none named: all) in a period, and when to warn of it; of one member or
+    of each, and of units instead of money, as in ``Cap``.
+    """
 
     name: str
     every: Every
     most: Amount
     services: tuple[str, ...] = ()
     warn_percent: int = 0
+    member: str = ""
+    unit: int = 0
 
 
 class Limits(NamedTuple):
@@ -275,7 +281,7 @@ def _limited(limits: Limits, account: Account) -> tuple[Account, str]:
     if limits.caps is not None:
         words.append(f"caps {_caps_text(extras.caps, limits.scale)} -> {_caps_text(limits.caps, limits.scale)}")
         zone = extras.time_zone or limits.zone
-        caps = tuple(Cap(cap.name, cap.every, zone, cap.most, cap.services, cap.warn_percent) for cap in limits.caps)
+        caps = tuple(Cap(cap.name, cap.every, zone, *cap[2:]) for cap in limits.caps)
         account = with_extras(account, structs.replace(extras, caps=caps))
     return account, "; ".join(words)
 
@@ -285,7 +291,13 @@ def _calls_text(calls: Iterable[CallLimit | CallsChoice]) -> str:
 
 
 def _caps_text(caps: Iterable[Cap | CapChoice], scale: int) -> str:
-    return ", ".join(f"{each.name} {format_amount(each.most, scale)} a {each.every}" for each in caps) or "none"
+    return ", ".join(_cap_text(each, scale) for each in caps) or "none"
+
+
+def _cap_text(cap: Cap | CapChoice, scale: int) -> str:
+    most = quantity_text(UnitKind(cap.unit), cap.most) if cap.unit else format_amount(cap.most, scale)
+    whose = {"": "", EACH_MEMBER: " for each member"}.get(cap.member, f" for {cap.member}")
+    return f"{cap.name} {most} a {cap.every}{whose}"
 
 
 def _apply(operation: Operation, account: Account, now_ms: int) -> tuple[Account, tuple[Hold, ...], str]:

@@ -50,11 +50,12 @@ class Course(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class CapUse(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What a group has spent of a cap in the period of a counter, and what its grant holds of it."""
+    """What a group has spent of a cap in the period of a counter, and what its grant holds of it: money, or units."""
 
     slot: int
     spent: Amount = 0
     held: Amount = 0
+    is_units: bool = False
 
 
 class UnitUse(msgspec.Struct, array_like=True, frozen=True, gc=False):

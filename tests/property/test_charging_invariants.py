@@ -45,7 +45,7 @@ steps = st.lists(
             st.just(0),
             st.sampled_from(["60-seconds", "50-today", "mixed", "monthly", "daily", "weekly"]),
         ),
-        st.tuples(st.just("limit"), st.integers(0, 1), st.sampled_from(["calls", "cap", "credit"])),
+        st.tuples(st.just("limit"), st.integers(0, 1), st.sampled_from(["calls", "cap", "each", "units", "credit"])),
         st.tuples(st.just("top-up"), st.integers(1, 200), st.none()),
         st.tuples(st.just("wait"), st.integers(1, 700), st.none()),
         st.tuples(st.just("wait"), st.sampled_from([86_400, 700_000, 2_700_000]), st.none()),
@@ -57,6 +57,11 @@ steps = st.lists(
 LIMITS = {
     "calls": (Limits(calls=()), Limits(calls=(CallsChoice("voice", 2, 3),))),
     "cap": (Limits(caps=()), Limits(caps=(CapChoice("all", "day", amount("1.00")),))),
+    "each": (Limits(caps=()), Limits(caps=(CapChoice("each", "day", amount("0.40"), member="*"),))),
+    "units": (
+        Limits(caps=()),
+        Limits(caps=(CapChoice("s", "day", 50, unit=1), CapChoice("all", "day", amount("0.30")))),
+    ),
     "credit": (Limits(credit_limit=0), Limits(credit_limit=amount("0.50"))),
 }
 

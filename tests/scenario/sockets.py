@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
+from zlib import crc32
 
 import httpx
 from diameter.message import constants
@@ -49,7 +50,7 @@ from ocs.charging.request import (
 from ocs.clock import now_ms
 from ocs.rating.units import UnitKind
 from tests.conftest import find_free_port
-from tests.scenario.world import Clock, amount, assert_books
+from tests.scenario.world import IDENTITY, Clock, amount, assert_books
 
 REALM: Final = "example.net"
 START_LIMIT_S: Final = 60.0
@@ -262,6 +263,16 @@ class SocketWorld:
         buckets = (await self._api.get(f"/accounts/{self.account_id}")).json()["units"]
         return sum(each["balance"] for each in buckets), sum(each["reserved"] for each in buckets)
 
+    async def add_member(self, name: str) -> str:
+        """A further subscriber of the account; its identity."""
+        identity = f"e164:{self.number}{crc32(name.encode()) % 100:02d}"
+        body = {"subscriber_id": self._member(name), "account_id": self.account_id, "identities": [identity]}
+        await self._post("/subscribers", body)
+        return identity
+
+    def _member(self, name: str) -> str:
+        return name if name in {"", "*"} else f"{self.account_id}-{name}"
+
     async def buy(self, package: str) -> None:
         """Sell the account a package of its plan."""
         await self._post(f"/accounts/{self.account_id}/packages", {"package": package})
@@ -278,7 +289,15 @@ class SocketWorld:
         if limits.calls is not None:
             body["calls"] = [each._asdict() for each in limits.calls]
         if limits.caps is not None:
-            body["caps"] = [{**each._asdict(), "most": format_amount(each.most, 9)} for each in limits.caps]
+            body["caps"] = [
+                {
+                    **each._asdict(),
+                    "most": str(each.most) if each.unit else format_amount(each.most, 9),
+                    "unit": ("money", "seconds", "octets", "events")[each.unit],
+                    "member": self._member(each.member),
+                }
+                for each in limits.caps
+            ]
         answer = await self._api.put(f"/accounts/{self.account_id}/limits", json=body, headers=self._key())
         assert answer.is_success, answer.text
 
@@ -310,7 +329,9 @@ class SocketWorld:
         wire.service_context_id = CONTEXTS[request.service]
         wire.cc_request_type = request.kind
         wire.cc_request_number = request.request_number
-        wire.add_subscription_id(subscription_id_type=0, subscription_id_data=self.number)
+        (identity,) = request.identities
+        number = self.number if identity == IDENTITY else identity.removeprefix("e164:")
+        wire.add_subscription_id(subscription_id_type=0, subscription_id_data=number)
         if request.destination:
             ims = ImsInformation(called_party_address=f"tel:+{request.destination}")
             wire.service_information = ServiceInformation(ims_information=ims)

@@ -9,8 +9,8 @@ A line is: request, session, tariff (remembered for the session), ``used N``, ``
 request number of its own (default: the next one), then what is granted (``final`` for a final-unit indication, ``ok``
 for none wanted, or the name of a status), then Booked, Reserved and Available, Counted over the period with what is
 Kept for grants, and Units of bundles that are left with what is Held of them. Other lines: ``top-up 0.10``, ``take 0.10``,
-``buy NAME`` (a package), ``cancel 2`` (the subscription of entry 2), ``limit 5.00`` (the credit limit), ``calls 1`` and ``calls a-second 2``, ``cap 1.00`` a month with a
-warning at 80 %, ``suspend``, ``activate``, ``wait 600``,
+``member kid`` (a further subscriber of the account; ``by kid`` at the end of a request), ``buy NAME`` (a package), ``cancel 2`` (the subscription of entry 2), ``limit 5.00`` (the credit limit), ``calls 1`` and ``calls a-second 2``, ``cap 1.00`` a month with a
+warning at 80 % (``cap 1.00 of kid``, ``cap 1.00 each``, ``cap 60-s each``; several with ``and``), ``suspend``, ``activate``, ``wait 600``,
 ``close silent sessions``.
 """
 
@@ -90,6 +90,8 @@ class Playable(Protocol):
 
     async def set_limits(self, limits: Limits) -> None: ...
 
+    async def add_member(self, name: str) -> str: ...
+
     async def cancel(self, subscription: int) -> None: ...
 
     async def check_books(self) -> None: ...
@@ -109,6 +111,8 @@ class Table:
 
     world: Playable
     sessions: dict[str, Played] = field(default_factory=dict)
+    identities: dict[str, str] = field(default_factory=dict)
+    """Those of members, by their name."""
 
     async def play(self, text: str) -> None:
         for line in text.strip().splitlines():
@@ -131,6 +135,10 @@ class Table:
 
     def request(self, words: list[str]) -> ChargingRequest:
         kind, name, rest = KINDS[words[0]], words[1], words[2:]
+        identity = IDENTITY
+        if "by" in rest:
+            identity = self.identities[rest[-1]]
+            rest = rest[:-2]
         if rest and rest[0] in TARIFFS:
             self.sessions[name] = Played(rest.pop(0), self.sessions[name].number if name in self.sessions else -1)
         played = self.sessions[name]
@@ -144,7 +152,7 @@ class Table:
             kind,
             f"gy:{name}",
             number,
-            (IDENTITY,),
+            (identity,),
             service,
             self.world.clock(),
             (group,) if used is not None or requested is not None else (),
@@ -175,8 +183,11 @@ class Table:
                 await world.set_limits(Limits(calls=(CallsChoice("voice", 0, int(count)),)))
             case ["calls", count]:
                 await world.set_limits(Limits(calls=(CallsChoice("voice", int(count)),)))
-            case ["cap", text]:
-                await world.set_limits(Limits(caps=(CapChoice("monthly", "month", amount(text), ("voice",), 80),)))
+            case ["cap", *texts]:
+                each = " ".join(texts).split(" and ")
+                await world.set_limits(Limits(caps=tuple(_cap(text.split()) for text in each)))
+            case ["member", name]:
+                self.identities[name] = await world.add_member(name)
             case ["no", "cap"]:
                 await world.set_limits(Limits(caps=()))
             case ["suspend"]:
@@ -199,6 +210,16 @@ class Table:
                 assert units[name] == int(text), f"{line}: {name} is {units[name]}"
             else:
                 assert there[name] == amount(text), f"{line}: {name} is {there[name] / 10**9}"
+
+
+def _cap(words: list[str]) -> CapChoice:
+    """``1.00``, or ``60-s`` for so many seconds, then ``of`` a member, or ``each``."""
+    most, *whose = words
+    member = {"each": "*"}.get(whose[-1], whose[-1]) if whose else ""
+    name = f"each {most}" if member == "*" else member or "monthly"
+    if most.endswith("-s"):
+        return CapChoice(name, "month", int(most[:-2]), (), 80, member, UnitKind.SECONDS)
+    return CapChoice(name, "month", amount(most), ("voice",), 80, member)
 
 
 def outcome_of(answer: ChargingAnswer) -> str:

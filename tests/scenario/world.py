@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
+from zlib import crc32
 
 from balance.account import MAIN_BUCKET, Account, AccountState, Bucket, Hold
 from balance.burn import available
@@ -115,6 +116,12 @@ class World:
         extras = (await self.account()).extras
         buckets = extras.units if extras is not None else ()
         return sum(bucket.balance for bucket in buckets), sum(bucket.reserved for bucket in buckets)
+
+    async def add_member(self, name: str) -> str:
+        """A further subscriber of the account; its identity."""
+        identity = f"e164:4915200{crc32(name.encode()):010d}"
+        assert isinstance(await self.desk.create_subscriber(name, "A", (identity,), ""), Subscriber)
+        return identity
 
     async def buy(self, package: str) -> None:
         """Sell the account a package of its plan."""

@@ -186,7 +186,7 @@ class MemoryAccounts:
 
     async def set_limits(self, account_id: str, limits: Limits, *, key: str, actor: str, reason: str) -> RechargeResult:
         def limited(account: Account) -> Account:
-            caps = tuple(Cap(each.name, each.every, "UTC", each.most) for each in limits.caps or ())
+            caps = tuple(Cap(each.name, each.every, "UTC", *each[2:]) for each in limits.caps or ())
             calls = tuple(CallLimit(-1, *each, open=1) for each in limits.calls or ())
             account = with_extras(account, Extras(calls=calls, caps=caps))
             return msgspec.structs.replace(account, credit_limit=limits.credit_limit or account.credit_limit)
