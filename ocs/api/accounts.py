@@ -46,6 +46,7 @@ _FAULTS: Final = {
     AccountFault.EXISTS: Kind.ACCOUNT_EXISTS,
     AccountFault.CURRENCY_UNKNOWN: Kind.CURRENCY_UNKNOWN,
     AccountFault.RATE_PLAN_UNKNOWN: Kind.RATE_PLAN_UNKNOWN,
+    AccountFault.PARENT_UNKNOWN: Kind.PARENT_UNKNOWN,
 }
 assert _FAULTS.keys() == set(AccountFault)
 
@@ -57,13 +58,18 @@ _MONEY: Final = (*_RECHARGE, Kind.CURRENCY_MISMATCH, Kind.CURRENCY_UNKNOWN, Kind
     "/accounts",
     tags=["accounts"],
     **operation(
-        "create_account", Scope.ACCOUNTS_WRITE, Kind.ACCOUNT_EXISTS, Kind.CURRENCY_UNKNOWN, Kind.RATE_PLAN_UNKNOWN
+        "create_account",
+        Scope.ACCOUNTS_WRITE,
+        Kind.ACCOUNT_EXISTS,
+        Kind.CURRENCY_UNKNOWN,
+        Kind.RATE_PLAN_UNKNOWN,
+        Kind.PARENT_UNKNOWN,
     ),
 )
 async def create_account(
     data: JSONBody[NewAccount], context: Given, request: Request[Any, Any, Any]
 ) -> Response[AccountView]:
-    """Open an account with no money in it."""
+    """Open an account with no money in it. One with a `~` in its name is charged along with the one before the last `~`."""
     currency = context.currency(data.currency)
     limits = {name: context.amount(name, getattr(data, name), currency) for name in ("credit_limit", "low_balance")}
     for name, amount in limits.items():

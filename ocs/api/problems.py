@@ -126,6 +126,12 @@ class Kind(Enum):
         "There is no such rate plan in this currency",
         "Use the name of a plan in config/rateplans, and its currency.",
     )
+    PARENT_UNKNOWN = KindFacts(
+        "parent-unknown",
+        422,
+        "There is no account above it",
+        "Create the account before the last ~ of the name first: both are charged together.",
+    )
     PACKAGE_UNKNOWN = KindFacts(
         "package-unknown",
         422,

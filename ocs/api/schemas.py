@@ -43,12 +43,19 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]
 AccountId: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,63}$",
-        description="1 to 64 of A-Z a-z 0-9 . _ : @ + -",
-        examples=["alice"],
+        pattern=r"^(?=.{1,64}$)[A-Za-z0-9][A-Za-z0-9._:@+-]*(~[A-Za-z0-9][A-Za-z0-9._:@+-]*){0,3}$",
+        description="1 to 64 of A-Z a-z 0-9 . _ : @ + -; up to four such names with a ~ between are levels, the highest first",
+        examples=["alice", "acme~alice"],
     ),
 ]
-SubscriberId: TypeAlias = AccountId
+SubscriberId: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,63}$",
+        description="1 to 64 of A-Z a-z 0-9 . _ : @ + -",
+        examples=["s1"],
+    ),
+]
 DecimalString: TypeAlias = Annotated[
     str, Meta(max_length=40, description="A decimal number in the major unit, as a string", examples=["12.30"])
 ]

@@ -78,6 +78,7 @@ class AccountFault(Enum):
     EXISTS = "exists"
     CURRENCY_UNKNOWN = "currency_unknown"
     RATE_PLAN_UNKNOWN = "rate_plan_unknown"
+    PARENT_UNKNOWN = "parent_unknown"
 
 
 class BucketOptions(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from balance.account import MAIN_BUCKET, Account, AccountState, Bucket, Extras
 from balance.burn import total_of
+from balance.levels import parent_of
 from balance.money import Amount
 from balance.store import BackendUnavailable, Snapshot, Store, Subscriber
 from ocs.charging.decision import Decision
@@ -97,11 +98,17 @@ class AccountDesk:
         time_zone: str = "",
         cycle_day: int = 0,
     ) -> Account | AccountFault:
-        """``time_zone`` empty: that of the plan; ``cycle_day`` 0: its billing cycle is the month."""
+        """``time_zone`` empty: that of the plan; ``cycle_day`` 0: its billing cycle is the month.
+
+        An account in levels, ``acme~alice``, is charged along with the one above it, which has to be there.
+        """
         if currency not in self._currencies:
             return AccountFault.CURRENCY_UNKNOWN
         if self._charging.rates.currency_of(rate_plan) != currency:
             return AccountFault.RATE_PLAN_UNKNOWN
+        parent = parent_of(account_id)
+        if parent and await self.account(parent) is None:
+            return AccountFault.PARENT_UNKNOWN
         account = Account(
             account_id,
             0,

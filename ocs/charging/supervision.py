@@ -14,9 +14,11 @@ import msgspec
 import structlog
 
 from balance.store import BackendUnavailable, Due, Store
+from ocs.charging.levels import is_above
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
-from ocs.charging.service import Dues, OnlineCharging
+from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession, Timer, decode_session
+from ocs.charging.work import Dues
 
 log = structlog.get_logger()
 
@@ -92,7 +94,8 @@ class Supervision:
                 await self._store.file_deadline(due, session.deadline_ms)
             else:
                 count += await self._close(session, "no sign of the client", is_forced=False)
-                self.on_silent(session)
+                if not is_above(session.session_key):  # the client has one session, at whatever levels it is charged
+                    self.on_silent(session)
         self.closed += count
         return count
 

@@ -1,6 +1,6 @@
 """Random traffic of many sessions, with repeats, reordering, silence and top-ups: the books always balance.
 
-After each run: balance = top-ups - cost of every accepted use, and with all sessions ended nothing is reserved
+With and without a reseller above the account. After each run: balance = top-ups - cost of every accepted use, and with all sessions ended nothing is reserved
 (charging-behaviours, section A and the property test of "Checks for tools").
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from balance.levels import top_of
 from balance.memory import MemoryStore
 from ocs.charging.operations import CallsChoice, CapChoice, Limits
 from ocs.charging.request import ChargingStatus
@@ -77,9 +78,11 @@ class Run:
     generation: int = 0
 
 
-async def _play(traffic: list[tuple[str, int, object]]) -> None:
+async def _play(traffic: list[tuple[str, int, object]], reseller: str) -> None:
     clock = Clock()
     world = World(MemoryStore(clock), clock)
+    if reseller:
+        await world.open_reseller(reseller)
     await world.open("1.00")
     run = Run(Table(world), deposited=amount("1.00"))
     for kind, number, value in traffic:
@@ -89,11 +92,12 @@ async def _play(traffic: list[tuple[str, int, object]]) -> None:
         await world.check_books()
         assert booked <= run.deposited
     await _end_all(run)
-    entries = await world.entries()
+    entries = [entry for entry in await world.entries() if entry.account_id == world.account_id]
     prices: list[tuple[Price, int, int]] = [
         (group.price, group.used, group.cost) for entry in entries if entry.cdr for group in entry.cdr.groups
     ]
     booked, reserved, _ = await world.figures()
+    assert (await world.figures(top_of(world.account_id)))[1] == 0
     assert (reserved, (await world.units())[1], (await world.counts())[1]) == (0, 0, 0)
     others = sum(change.amount for entry in entries if entry.kind in {"package", "tier"} for change in entry.changes)
     assert booked == run.deposited + others - sum(cost for _, _, cost in prices)
@@ -167,7 +171,7 @@ async def _end_all(run: Run) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps)
-def test_section_a_whatever_happens_the_books_balance(traffic: list[tuple[str, int, object]]) -> None:
+@given(steps, st.sampled_from(["", "0.30", "5.00"]))
+def test_section_a_whatever_happens_the_books_balance(traffic: list[tuple[str, int, object]], reseller: str) -> None:
     """Invariants 1, 2, 5 and 7 hold after every step, and at the end the price of all use is what was debited (statements 1, 2, 5, 7)."""
-    asyncio.run(_play(traffic))
+    asyncio.run(_play(traffic, reseller))

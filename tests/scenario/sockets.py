@@ -34,6 +34,7 @@ from diameter.node import Node
 from diameter.node.application import SimpleThreadingApplication
 
 from balance.account import AccountState
+from balance.levels import levels_of
 from balance.money import format_amount
 from balance.valkey.store import ValkeyStore, open_store
 from ocs.charging.cdr import JournalEntry, decode_entry
@@ -212,11 +213,18 @@ class SocketWorld:
     async def close(self) -> None:
         await self._api.aclose()
 
+    async def open_reseller(self, balance: str) -> None:
+        """An account above, of which it is a customer from now on."""
+        top = self.account_id
+        await self._post("/accounts", {"account_id": top, "currency": "EUR", "rate_plan": "test-resale-eur"})
+        await self.change(balance)
+        self.account_id = f"{top}~A"
+
     async def open(self, balance: str, credit_limit: str = "0") -> None:
         account = {"account_id": self.account_id, "currency": "EUR", "rate_plan": "test-eur"}
         await self._post("/accounts", {**account, "credit_limit": credit_limit})
         identities = [f"e164:{self.number}"]
-        subscriber = {"subscriber_id": self.account_id, "account_id": self.account_id, "identities": identities}
+        subscriber = {"subscriber_id": self.number, "account_id": self.account_id, "identities": identities}
         await self._post("/subscribers", subscriber)
         if amount(balance):
             await self.change(balance)
@@ -247,9 +255,9 @@ class SocketWorld:
         assert (answer.cc_request_type, answer.cc_request_number) == (request.kind, request.request_number)
         return _charging_answer(answer)
 
-    async def figures(self) -> tuple[int, int, int]:
+    async def figures(self, account_id: str = "") -> tuple[int, int, int]:
         """Booked, reserved and available now, as the API says."""
-        answer = await self._api.get(f"/accounts/{self.account_id}")
+        answer = await self._api.get(f"/accounts/{account_id or self.account_id}")
         found = answer.json()
         return amount(found["balance"]), amount(found["reserved"]), amount(found["available"])
 
@@ -271,7 +279,7 @@ class SocketWorld:
         return identity
 
     def _member(self, name: str) -> str:
-        return name if name in {"", "*"} else f"{self.account_id}-{name}"
+        return name if name in {"", "*"} else f"{self.number}-{name}"
 
     async def buy(self, package: str) -> None:
         """Sell the account a package of its plan."""
@@ -305,8 +313,11 @@ class SocketWorld:
         """Invariants 1 and 2, in the records themselves."""
         store = await open_store(self._served.valkey_url, PARTITIONS)
         try:
-            account = next(each for each in [a async for a in store.accounts()] if each.account_id == self.account_id)
-            assert_books(account, await self._entries(store), await store.open_sessions(self.account_id))
+            accounts = {each.account_id: each async for each in store.accounts()}
+            entries = await self._entries(store)
+            for name in levels_of(self.account_id):
+                own = [entry for entry in entries if entry.account_id == name]
+                assert_books(accounts[name], own, await store.open_sessions(name))
         finally:
             await store.close()
 
@@ -315,7 +326,7 @@ class SocketWorld:
         for partition in range(PARTITIONS):
             for _, fields in await store.client.xrange(f"{{p{partition}}}outbox"):
                 found.append(decode_entry(fields[b"e"]))
-        return [entry for entry in found if entry.account_id == self.account_id]
+        return found
 
     async def _post(self, path: str, body: dict[str, Any]) -> None:
         answer = await self._api.post(path, json=body, headers=self._key())

@@ -10,7 +10,8 @@ request number of its own (default: the next one), then what is granted (``final
 for none wanted, or the name of a status), then Booked, Reserved and Available, Counted over the period with what is
 Kept for grants, and Units of bundles that are left with what is Held of them. Other lines: ``top-up 0.10``, ``take 0.10``,
 ``member kid`` (a further subscriber of the account; ``by kid`` at the end of a request), ``buy NAME`` (a package), ``cancel 2`` (the subscription of entry 2), ``limit 5.00`` (the credit limit), ``calls 1`` and ``calls a-second 2``, ``cap 1.00`` a month with a
-warning at 80 % (``cap 1.00 of kid``, ``cap 1.00 each``, ``cap 60-s each``; several with ``and``), ``suspend``, ``activate``, ``wait 600``,
+warning at 80 % (``cap 1.00 of kid``, ``cap 1.00 each``, ``cap 60-s each``; several with ``and``), ``reseller 5.00`` (an account above, by the plan test-resale-eur;
+``reseller`` alone checks its figures), ``suspend``, ``activate``, ``wait 600``,
 ``close silent sessions``.
 """
 
@@ -22,6 +23,7 @@ from typing import Protocol
 from zlib import crc32
 
 from balance.account import AccountState
+from balance.levels import top_of
 from ocs.charging.operations import CallsChoice, CapChoice, Limits
 from ocs.charging.request import (
     ChargingAnswer,
@@ -80,7 +82,11 @@ class Playable(Protocol):
 
     async def close_silent_sessions(self) -> int: ...
 
-    async def figures(self) -> tuple[int, int, int]: ...
+    account_id: str
+
+    async def open_reseller(self, balance: str) -> None: ...
+
+    async def figures(self, account_id: str = "") -> tuple[int, int, int]: ...
 
     async def counts(self) -> tuple[int, int]: ...
 
@@ -131,7 +137,8 @@ class Table:
         else:
             await self._other(words)
         if match["figures"]:
-            await self._check_figures(line, match["figures"].split())
+            whose = top_of(self.world.account_id) if words == ["reseller"] else ""
+            await self._check_figures(line, match["figures"].split(), whose)
 
     def request(self, words: list[str]) -> ChargingRequest:
         kind, name, rest = KINDS[words[0]], words[1], words[2:]
@@ -186,6 +193,10 @@ class Table:
             case ["cap", *texts]:
                 each = " ".join(texts).split(" and ")
                 await world.set_limits(Limits(caps=tuple(_cap(text.split()) for text in each)))
+            case ["reseller", text]:
+                await world.open_reseller(text)
+            case ["reseller"]:
+                pass
             case ["member", name]:
                 self.identities[name] = await world.add_member(name)
             case ["no", "cap"]:
@@ -201,8 +212,8 @@ class Table:
             case _:
                 raise AssertionError(f"no such line: {words}")
 
-    async def _check_figures(self, line: str, figures: list[str]) -> None:
-        there = dict(zip("BRA", await self.world.figures(), strict=True))
+    async def _check_figures(self, line: str, figures: list[str], whose: str) -> None:
+        there = dict(zip("BRA", await self.world.figures(whose), strict=True))
         units = dict(zip("CK", await self.world.counts(), strict=True)) if {"C", "K"} & set(figures) else {}
         units |= dict(zip("UH", await self.world.units(), strict=True)) if {"U", "H"} & set(figures) else {}
         for name, text in zip(figures[::2], figures[1::2], strict=True):
