@@ -19,16 +19,25 @@ NEVER_MS: Final = 0
 NO_LIMIT: Final = -1
 CAP_PREFIX: Final = "cap:"
 EACH_MEMBER: Final = "*"
+OPERATOR: Final = "operator"
+"""The name of a block that somebody made by hand."""
 MEMBER_MARK: Final = "\n"
 """Between a cap's name and a member's: neither may hold it."""
 
 
 class AccountState(IntEnum):
-    """ACTIVE may spend; SUSPENDED keeps its money but gets no grant; CLOSED takes no more postings but reports."""
+    """ACTIVE may spend; SUSPENDED keeps its money but gets no grant; CLOSED takes no more postings but reports.
+
+    CREATED waits for its first use; GRACE is over its validity, and a top-up brings it back; RECYCLED has lost what it had,
+    and its number may be given to others.
+    """
 
     ACTIVE = 1
     SUSPENDED = 2
     CLOSED = 3
+    CREATED = 4
+    GRACE = 5
+    RECYCLED = 6
 
 
 class Source(IntEnum):
@@ -185,8 +194,18 @@ class Refusal(msgspec.Struct, array_like=True, frozen=True, gc=False):
     at_ms: int
 
 
+class Life(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The stage that an account is in by its age, whatever blocks it beside, and when the next one begins (0: never)."""
+
+    stage: AccountState
+    until_ms: int = 0
+
+
 class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What most accounts do without. ``time_zone`` empty: the plan's; ``cycle_day`` 0: a billing cycle is a month."""
+    """What most accounts do without. ``time_zone`` empty: the plan's; ``cycle_day`` 0: a billing cycle is a month.
+
+    ``blocks`` are the names of what suspends it, where that is not the operator alone.
+    """
 
     counters: tuple[Counter, ...] = ()
     units: tuple[UnitBucket, ...] = ()
@@ -196,6 +215,8 @@ class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     caps: tuple[Cap, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    life: Life | None = None
+    blocks: tuple[str, ...] = ()
 
 
 class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):

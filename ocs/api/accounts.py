@@ -17,23 +17,18 @@ from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import (
     CAP_UNITS,
     STATES,
-    AccountView,
     Adjustment,
     BucketChoice,
     LimitsChange,
     NewAccount,
     Purchase,
-    RechargeView,
-    SessionClosing,
     SessionClosure,
-    SessionList,
     StateChange,
     SubscriptionEnd,
     TopUp,
-    account_view,
     milliseconds,
-    session_view,
 )
+from ocs.api.views import AccountView, RechargeView, SessionClosing, SessionList, account_view, session_view
 from ocs.charging.operations import AccountFault, BucketOptions, CallsChoice, CapChoice, Limits
 from ocs.charging.recharge import PackageUnknown
 from ocs.rating.bundles import SOURCES
@@ -288,13 +283,17 @@ async def set_state(
     context: Given,
     request: Request[Any, Any, Any],
 ) -> Response[RechargeView]:
-    """Suspend, activate or close. The key keeps a late repeat of an old change from undoing a newer one."""
+    """Suspend, activate or close. The key keeps a late repeat of an old change from undoing a newer one.
+
+    `block` names why: activating lifts that block alone, and the account is active when none is left.
+    """
     result = await context.accounts.set_state(
         account_id,
         STATES[data.state],
         key=usable_key(idempotency_key),
         actor=actor_of(request.auth),
         reason=data.reason,
+        block=data.block,
     )
     return respond(context, result)
 

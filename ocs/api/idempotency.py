@@ -10,7 +10,7 @@ from litestar.params import HeaderParameter
 
 from ocs.api.context import Context
 from ocs.api.problems import Kind, Problem
-from ocs.api.schemas import RechargeView, account_view
+from ocs.api.views import RechargeView, account_view
 from ocs.charging.operations import RechargeResult, RechargeStatus
 
 HEADER: Final = "Idempotency-Key"

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from balance.account import Account, AccountState
+from balance.account import OPERATOR, Account, AccountState
 from balance.money import Amount
 from balance.store import Subscriber
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
@@ -81,7 +81,7 @@ class Accounts(Protocol):
     ) -> RechargeResult: ...
 
     async def set_state(
-        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str
+        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str, block: str = OPERATOR
     ) -> RechargeResult: ...
 
     async def buy(

@@ -16,8 +16,9 @@ from ocs.charging.choice import new_state, with_bundles
 from ocs.charging.closing import closing_record
 from ocs.charging.crossings import with_crossings
 from ocs.charging.decision import Case, Decision
+from ocs.charging.dues import with_dues
+from ocs.charging.life import on_first_use
 from ocs.charging.low_balance import with_warning
-from ocs.charging.packages import with_dues
 from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.quota import laid_out
 from ocs.charging.refused import with_refusal
@@ -38,10 +39,11 @@ NOT_ENOUGH: Final = 1
 def decide_event(case: Case, account: Account) -> Answered:
     """One EVENT_REQUEST. Pure."""
     before = account
-    account, entries = with_dues(account, case.rates, case.now_ms)
+    account, entries = with_dues(account, case.rates, case.policy.rules, case.now_ms)
     decision = _repeat(case, account)
     if decision is None:
-        decision = with_crossings(account, _act(case, account), case.now_ms, case.request.session_key)
+        acted = _act(case, account) if account.state is not AccountState.CREATED else on_first_use(_act, case, account)
+        decision = with_crossings(account, acted, case.now_ms, case.request.session_key)
         decision = with_bundle_use(account, decision, case.now_ms, case.request.session_key)
         if case.request.action is EventAction.DIRECT_DEBITING:
             decision = with_refusal(case, decision)

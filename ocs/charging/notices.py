@@ -53,6 +53,9 @@ CHANGE_OF_STATE: Final = {
     AccountState.ACTIVE: Change.ACTIVATED,
     AccountState.SUSPENDED: Change.SUSPENDED,
     AccountState.CLOSED: Change.CLOSED,
+    AccountState.CREATED: Change.ACTIVATED,
+    AccountState.GRACE: Change.SUSPENDED,
+    AccountState.RECYCLED: Change.CLOSED,
 }
 assert CHANGE_OF_STATE.keys() == set(AccountState)
 

@@ -17,6 +17,7 @@ from balance.account import (
     EACH_MEMBER,
     MAIN_BUCKET,
     NO_EXTRAS,
+    OPERATOR,
     Account,
     AccountState,
     Bucket,
@@ -24,7 +25,6 @@ from balance.account import (
     Cap,
     Hold,
     Source,
-    Subscription,
     new_slot,
     with_entry_number,
     with_extras,
@@ -33,10 +33,13 @@ from balance.burn import available, credit, with_bucket
 from balance.money import Amount, format_amount
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision, Rates
+from ocs.charging.dues import with_dues
+from ocs.charging.life import ended, topped_up, with_block, without_block, zone_of
 from ocs.charging.low_balance import booked
 from ocs.charging.notices import CHANGE_OF_STATE, Change
-from ocs.charging.packages import Sale, can_pay, cancelled, sold, timer_key, timer_of, with_dues
+from ocs.charging.packages import Sale, can_pay, cancelled, sold, timer_key, timer_of
 from ocs.charging.refused import forgotten
+from ocs.charging.rules import AccountRules
 from ocs.charging.session import OperationRecord, Record
 from ocs.rating.bundles import Package
 from ocs.rating.periods import Every
@@ -55,6 +58,9 @@ class OperationKind(Enum):
     PACKAGE = "package"
     LIMITS = "limits"
     CANCEL = "cancel"
+
+
+_PAID_IN: Final = frozenset({OperationKind.TOP_UP, OperationKind.PAYMENT})
 
 
 class RechargeStatus(Enum):
@@ -133,7 +139,10 @@ class Limits(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """``amount`` is signed for an adjustment; ``state`` is for a change of state only, ``package`` for a purchase."""
+    """``amount`` is signed for an adjustment; ``state`` is for a change of state only, ``package`` for a purchase.
+
+    ``block`` names what suspends an account, and what is lifted when it is activated.
+    """
 
     kind: OperationKind
     account_id: str
@@ -147,6 +156,7 @@ class Operation(NamedTuple):
     package: Package | None = None
     subscription: int = 0
     limits: Limits | None = None
+    block: str = OPERATOR
 
     @property
     def record_key(self) -> str:
@@ -165,6 +175,8 @@ class Operation(NamedTuple):
     @property
     def fingerprint(self) -> int:
         what = repr((self.kind.value, self.amount, self.currency, self.bucket, self.state))
+        if self.block != OPERATOR:
+            what += self.block
         if self.subscription:
             what += str(self.subscription)
         if self.limits is not None:
@@ -175,7 +187,7 @@ class Operation(NamedTuple):
 
 
 def decide_operation(
-    operation: Operation, account: Account, record: Record | None, now_ms: int, rates: Rates
+    operation: Operation, account: Account, record: Record | None, now_ms: int, rates: Rates, rules: AccountRules
 ) -> Decision[RechargeResult]:
     """Do it, or say that it was done, or why it cannot be."""
     if isinstance(record, OperationRecord):
@@ -183,7 +195,7 @@ def decide_operation(
         status = RechargeStatus.REPLAYED if same else RechargeStatus.KEY_REUSED
         return Decision(RechargeResult(status, account, record.entry_number), account, is_replay=True)
     before = account
-    account, entries = with_dues(account, rates, now_ms)
+    account, entries = with_dues(account, rates, rules, now_ms)
     refusal = _refusal(operation, account, now_ms)
     if refusal is not None:
         return Decision(RechargeResult(refusal, account), account, entries=entries)
@@ -195,17 +207,18 @@ def decide_operation(
         account, done = sold(account, operation.package, sale, now_ms)
     else:
         account, done = _done(operation, account, now_ms)
-    account, more = with_dues(account, rates, now_ms)  # what waited for money, or for the account to be active
+    if operation.kind in _PAID_IN and operation.amount > 0:
+        zone = zone_of(account, rates.time_zone_of(account.rate_plan))
+        account, longer = topped_up(account, rules.lifecycle_of(account.rate_plan), zone, now_ms)
+        done = (*done, *longer)
+    account, more = with_dues(account, rates, rules, now_ms)  # what waited for money, or for the account to be active
     record = OperationRecord(account.account_id, now_ms, operation.fingerprint, first, available(account, now_ms))
     result = RechargeResult(RechargeStatus.APPLIED, account, first)
     records: tuple[tuple[str, Record | None], ...] = ((operation.record_key, record),)
-    if _subscriptions(before) != _subscriptions(account):
-        records = (*records, (timer_key(account.account_id), timer_of(account, now_ms)))
+    timer = timer_of(account, now_ms)
+    if timer != timer_of(before, now_ms):
+        records = (*records, (timer_key(account.account_id), timer))
     return Decision(result, account, records, (*entries, *done, *more))
-
-
-def _subscriptions(account: Account) -> tuple[Subscription, ...]:
-    return account.extras.subscriptions if account.extras is not None else ()
 
 
 def _done(operation: Operation, account: Account, now_ms: int) -> tuple[Account, tuple[JournalEntry, ...]]:
@@ -235,11 +248,15 @@ def open_account(
         return Decision(AccountFault.EXISTS, existing)
     opened: Account = structs.replace(account, version=0, entry_number=1, created_at_ms=now_ms)
     entry = JournalEntry(account.account_id, 1, now_ms, "opened", account.currency, (), actor=actor)
-    return Decision(opened, opened, entries=(entry,))
+    timer = timer_of(opened, now_ms)
+    records = ((timer_key(account.account_id), timer),) if timer is not None else ()
+    return Decision(opened, opened, records, (entry,))
 
 
 def _refusal(operation: Operation, account: Account, now_ms: int) -> RechargeStatus | None:
-    if account.state == AccountState.CLOSED:
+    if account.state is AccountState.CLOSED:
+        return RechargeStatus.ACCOUNT_CLOSED
+    if account.state is AccountState.RECYCLED and operation.state is not AccountState.CLOSED:
         return RechargeStatus.ACCOUNT_CLOSED
     if operation.kind in {OperationKind.STATE, OperationKind.LIMITS}:
         return None
@@ -257,7 +274,7 @@ def _refusal(operation: Operation, account: Account, now_ms: int) -> RechargeSta
 
 
 def _refusal_to_sell(package: Package, account: Account, now_ms: int) -> RechargeStatus | None:
-    if account.state is not AccountState.ACTIVE:
+    if account.state not in {AccountState.ACTIVE, AccountState.CREATED}:
         return RechargeStatus.ACCOUNT_SUSPENDED
     return None if can_pay(account, package, now_ms) else RechargeStatus.NOT_ENOUGH_MONEY
 
@@ -301,11 +318,22 @@ def _cap_text(cap: Cap | CapChoice, scale: int) -> str:
     return f"{cap.name} {most} a {cap.every}{whose}"
 
 
+def _in_state(operation: Operation, account: Account) -> Account:
+    """Suspend by a block of that name, lift that block alone, or close."""
+    if operation.state is AccountState.CLOSED:
+        return ended(account)
+    if operation.state is AccountState.SUSPENDED:
+        return with_block(account, operation.block)
+    return without_block(account, operation.block)
+
+
 def _apply(operation: Operation, account: Account, now_ms: int) -> tuple[Account, tuple[Hold, ...], str]:
     if operation.kind == OperationKind.STATE:
         assert operation.state is not None, "a change of state names the state"
-        reason = f"{account.state.name.lower()} -> {operation.state.name.lower()}: {operation.reason}".rstrip(": ")
-        return structs.replace(account, state=operation.state), (), reason
+        moved = _in_state(operation, account)
+        whose = f" ({operation.block})" if operation.block != OPERATOR else ""
+        reason = f"{account.state.name.lower()} -> {moved.state.name.lower()}{whose}: {operation.reason}".rstrip(": ")
+        return moved, (), reason
     if operation.subscription:
         after = cancelled(account, operation.subscription)
         assert after is not None, "the refusal has looked for it"

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from balance.account import MAIN_BUCKET, Account, AccountState, Bucket, Extras
+from balance.account import MAIN_BUCKET, OPERATOR, Account, AccountState, Bucket, Extras
 from balance.burn import total_of
 from balance.levels import parent_of
 from balance.money import Amount
 from balance.store import BackendUnavailable, Snapshot, Store, Subscriber
 from ocs.charging.decision import Decision
 from ocs.charging.lanes import Lanes
+from ocs.charging.life import born, zone_of
 from ocs.charging.notifier import Notifier
 from ocs.charging.operations import (
     AccountFault,
@@ -121,6 +122,8 @@ class AccountDesk:
             (Bucket(MAIN_BUCKET, 0, 0, created_at_ms=self._clock()),),
             extras=Extras(time_zone=time_zone, cycle_day=cycle_day) if time_zone or cycle_day else None,
         )
+        zone = zone_of(account, self._charging.rates.time_zone_of(rate_plan))
+        account = born(account, self._charging.policy.rules.lifecycle_of(rate_plan), zone, self._clock())
         return await self._do(
             account_id, (), lambda there, _, now_ms: open_account(account, there, actor, now_ms), AccountFault.EXISTS
         )
@@ -171,9 +174,11 @@ class AccountDesk:
         return await self._operate(Operation(kind, account_id, key, actor, reason, amount, currency))
 
     async def set_state(
-        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str
+        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str, block: str = OPERATOR
     ) -> RechargeResult:
-        return await self._operate(Operation(OperationKind.STATE, account_id, key, actor, reason, state=state))
+        """Suspend (SUSPENDED) by a block of a name, lift that one (ACTIVE), or close; other blocks hold on."""
+        operation = Operation(OperationKind.STATE, account_id, key, actor, reason, state=state, block=block)
+        return await self._operate(operation)
 
     async def buy(
         self, account_id: str, package: str, *, key: str, actor: str, reason: str
@@ -266,7 +271,9 @@ class AccountDesk:
         ) -> Decision[RechargeResult] | None:
             if account is None:
                 return None
-            return decide_operation(operation, account, records.get(key), now_ms, self._charging.rates)
+            return decide_operation(
+                operation, account, records.get(key), now_ms, self._charging.rates, self._charging.policy.rules
+            )
 
         unknown = RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN)
         result = await self._do(operation.account_id, (key,), decide, unknown)

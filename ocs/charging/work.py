@@ -10,9 +10,10 @@ from msgspec import structs
 
 from balance.account import Account
 from ocs.charging.decision import Case, Decision
+from ocs.charging.dues import with_dues
 from ocs.charging.events import decide_event
 from ocs.charging.interrogation import decide
-from ocs.charging.packages import timer_key, timer_of, with_dues
+from ocs.charging.packages import timer_key, timer_of
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.session import CreditSession, Record, SessionKind, Tombstone
 
@@ -177,7 +178,7 @@ class Dues:
     ) -> Decision[bool] | None:
         if account is None:
             return None
-        after, entries = with_dues(account, self._charging.rates, now_ms)
+        after, entries = with_dues(account, self._charging.rates, self._charging.policy.rules, now_ms)
         timer = timer_of(after, now_ms)
         return Decision(bool(entries), after, ((self.keys[0], timer),), entries)
 

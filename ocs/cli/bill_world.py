@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from balance.money import AmountError, Currency, parse_amount
 from balance.store import BackendUnavailable
 from balance.valkey.store import PartitionsMismatchError, open_store
+from ocs.accountfile import account_rules
 from ocs.billing.failures import FAILURES
 from ocs.billing.invoices import book
 from ocs.billing.invoices import run as bill_run
@@ -31,6 +32,7 @@ from ocs.billing.invoices.run import RunReport
 from ocs.billing.invoices.usage import details_of
 from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import AccountDesk
+from ocs.charging.rules import AccountRules
 from ocs.charging.service import OnlineCharging
 from ocs.cli.common import find_servers, read_settings
 from ocs.clock import now_ms
@@ -199,7 +201,7 @@ def run(config: Path, data: Path | None, work: Callable[[BillWorld], Awaitable[R
         raise StartRefusedError("billing.toml has faults:\n" + "\n".join(map(str, issuers)), EXIT_CONFIG)
     currencies = load_currencies(folder / "currencies.toml")
     try:
-        return asyncio.run(_work(settings, servers, issuers, currencies, work))
+        return asyncio.run(_work(settings, servers, issuers, currencies, account_rules(folder), work))
     except (InvoiceRefusedError, BookingRefusedError, PartitionsMismatchError) as error:
         raise StartRefusedError(str(error), EXIT_CONFIG) from error
     except RedisError as error:
@@ -215,6 +217,7 @@ async def _work(
     servers: Endpoints,
     issuers: Issuers,
     currencies: Mapping[str, Currency],
+    rules: AccountRules,
     work: Callable[[BillWorld], Awaitable[ResultT]],
 ) -> ResultT:
     async with AsyncExitStack() as stack:
@@ -225,7 +228,7 @@ async def _work(
         stack.push_async_callback(store.close)
         connection = await asyncpg.connect(servers.postgres_dsn, timeout=CONNECT_S_MAX)
         stack.push_async_callback(connection.close)
-        online = OnlineCharging(store, RateBook({}, ""), quota_policy(settings), now_ms)
+        online = OnlineCharging(store, RateBook({}, ""), quota_policy(settings, rules), now_ms)
         desk = AccountDesk(online, store, now_ms, {})
         invoicing = Invoicing(connection, redis, desk, issuers, currencies)
         return await work(BillWorld(servers.postgres_dsn, connection, invoicing, issuers, currencies))

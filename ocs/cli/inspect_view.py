@@ -13,7 +13,8 @@ from rich.text import Text
 from balance.account import NEVER_MS
 from balance.burn import total_of
 from balance.money import Amount, Currency, format_amount
-from ocs.api.schemas import account_view, instant
+from ocs.api.schemas import instant
+from ocs.api.views import account_view
 from ocs.charging.cdr import CdrFlag, CdrGroup
 from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer, GroupKey, RequestKind
 from ocs.charging.session import (

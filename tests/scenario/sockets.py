@@ -235,11 +235,15 @@ class SocketWorld:
         body = {"amount": text, "currency": "EUR", "reason": "scenario"}
         await self._post(f"/accounts/{self.account_id}/{operation}", body)
 
-    async def set_state(self, state: AccountState) -> None:
-        answer = await self._api.put(
-            f"/accounts/{self.account_id}/state", json={"state": STATES[state]}, headers=self._key()
-        )
+    async def set_state(self, state: AccountState, block: str = "operator") -> None:
+        body = {"state": STATES[state], "block": block}
+        answer = await self._api.put(f"/accounts/{self.account_id}/state", json=body, headers=self._key())
         assert answer.is_success, answer.text
+
+    async def state(self) -> str:
+        """Its state, and the names of what blocks it, as the API says."""
+        found = (await self._api.get(f"/accounts/{self.account_id}")).json()
+        return " ".join((found["state"], *found["blocks"]))
 
     async def close_silent_sessions(self) -> int:
         raise AssertionError("the time of another process cannot be moved: leave this scenario to the other worlds")

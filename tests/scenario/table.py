@@ -11,7 +11,8 @@ for none wanted, or the name of a status), then Booked, Reserved and Available, 
 Kept for grants, and Units of bundles that are left with what is Held of them. Other lines: ``top-up 0.10``, ``take 0.10``,
 ``member kid`` (a further subscriber of the account; ``by kid`` at the end of a request), ``buy NAME`` (a package), ``cancel 2`` (the subscription of entry 2), ``limit 5.00`` (the credit limit), ``calls 1`` and ``calls a-second 2``, ``cap 1.00`` a month with a
 warning at 80 % (``cap 1.00 of kid``, ``cap 1.00 each``, ``cap 60-s each``; several with ``and``), ``reseller 5.00`` (an account above, by the plan test-resale-eur;
-``reseller`` alone checks its figures), ``suspend``, ``activate``, ``wait 600``,
+``reseller`` alone checks its figures), ``suspend``, ``activate`` (``suspend by dunning``: a block of that name), ``state grace`` (what it is, and its blocks),
+``wait 600``, ``wait 30 days``,
 ``close silent sessions``.
 """
 
@@ -76,7 +77,9 @@ class Playable(Protocol):
 
     async def change(self, text: str) -> None: ...
 
-    async def set_state(self, state: AccountState) -> None: ...
+    async def set_state(self, state: AccountState, block: str = "operator") -> None: ...
+
+    async def state(self) -> str: ...
 
     async def charge(self, request: ChargingRequest) -> ChargingAnswer: ...
 
@@ -201,10 +204,14 @@ class Table:
                 self.identities[name] = await world.add_member(name)
             case ["no", "cap"]:
                 await world.set_limits(Limits(caps=()))
-            case ["suspend"]:
-                await world.set_state(AccountState.SUSPENDED)
-            case ["activate"]:
-                await world.set_state(AccountState.ACTIVE)
+            case ["suspend", *by]:
+                await world.set_state(AccountState.SUSPENDED, *by[1:])
+            case ["activate", *by]:
+                await world.set_state(AccountState.ACTIVE, *by[1:])
+            case ["state", *names]:
+                assert await world.state() == " ".join(names), words
+            case ["wait", days, "days"]:
+                world.clock.now_ms += int(days) * 86_400_000
             case ["wait", seconds]:
                 world.clock.now_ms += int(seconds) * 1000
             case ["close", "silent", "sessions"]:

@@ -16,6 +16,7 @@ from balance.memory import MemoryStore
 from balance.store import Subscriber
 from balance.valkey.store import ValkeyStore
 from ocs.charging.cdr import JournalEntry, decode_entry
+from ocs.charging.life import blocks_of
 from ocs.charging.operations import BucketOptions, Limits, RechargeResult, RechargeStatus
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.recharge import AccountDesk
@@ -99,9 +100,14 @@ class World:
         else:
             await self.desk.adjust(self.account_id, amount(text), "EUR", key=key, actor="test", reason="")
 
-    async def set_state(self, state: AccountState) -> None:
+    async def set_state(self, state: AccountState, block: str = "operator") -> None:
         self.keys += 1
-        await self.desk.set_state(self.account_id, state, key=f"k{self.keys}", actor="test", reason="")
+        await self.desk.set_state(self.account_id, state, key=f"k{self.keys}", actor="test", reason="", block=block)
+
+    async def state(self) -> str:
+        """Its state, and the names of what blocks it."""
+        account = await self.account()
+        return " ".join((account.state.name.lower(), *blocks_of(account)))
 
     async def charge(self, request: ChargingRequest) -> ChargingAnswer:
         future: asyncio.Future[ChargingAnswer] = asyncio.get_running_loop().create_future()

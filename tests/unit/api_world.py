@@ -194,10 +194,14 @@ class MemoryAccounts:
         return self._change(account_id, key, (limits, reason), actor, limited)
 
     async def set_state(
-        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str
+        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str, block: str = "operator"
     ) -> RechargeResult:
         return self._change(
-            account_id, key, (state, reason), actor, lambda account: msgspec.structs.replace(account, state=state)
+            account_id,
+            key,
+            (state, reason, block),
+            actor,
+            lambda account: msgspec.structs.replace(account, state=state),
         )
 
     def _change(
