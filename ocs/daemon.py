@@ -29,6 +29,7 @@ from ocs.api.keys import KeyRing, ensure_admin_key
 from ocs.api.ports import PeerView
 from ocs.api.postgres import PostgresDeliveries, PostgresHistory
 from ocs.charging.following import Following
+from ocs.charging.money_desk import MoneyDesk
 from ocs.charging.notice_stream import NoticeReader, NoticeStream
 from ocs.charging.notifier import Notifier
 from ocs.charging.policy import quota_policy
@@ -50,6 +51,7 @@ from ocs.observe.reports import Reports, process_name, read_reports
 from ocs.rate_desk import RateDesk
 from ocs.rating.ratebook import RateBook
 from ocs.settings import Settings
+from ocs.vouchers import VoucherDesk
 
 log = structlog.get_logger()
 
@@ -157,7 +159,10 @@ class Daemon:
         reader = NoticeReader(notices, now_ms, {"gy": diameter.requests.take, "ra": radius_notices.take})
         self._supervision.on_silent = radius.on_silent
         self._on_reload += [diameter.reload_certificates, radius.reload, self._reload_rules]
-        context = self._context(history, currencies, notifier)
+        desk = AccountDesk(self._online, self._store, now_ms, currencies, notifier)
+        money = MoneyDesk(desk, now_ms)
+        self._supervision.on_transfer = money.finish
+        context = self._context(history, currencies, desk, money)
         http = HttpServer(self._settings.http, create_app(context))
         _watch(context.metrics, diameter, radius, http)
         reports = (
@@ -211,12 +216,16 @@ class Daemon:
     def _count_conflict(self) -> None:
         self._counters.post_conflicts += 1
 
-    def _context(self, history: PostgresHistory, currencies: dict[str, Currency], notifier: Notifier) -> Context:
+    def _context(
+        self, history: PostgresHistory, currencies: dict[str, Currency], desk: AccountDesk, money: MoneyDesk
+    ) -> Context:
         metrics = Metrics(self._counters, self._store.client, now_ms)
         return Context(
-            accounts=AccountDesk(self._online, self._store, now_ms, currencies, notifier),
+            accounts=desk,
             history=history,
             deliveries=PostgresDeliveries(history.pool, now_ms),
+            money=money,
+            vouchers=VoucherDesk(self._store.client, desk, now_ms),
             keys=KeyRing(self._store.client, now_ms),
             metrics=metrics,
             currencies=currencies,

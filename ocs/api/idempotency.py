@@ -35,6 +35,9 @@ _PROBLEMS: Final = {
     RechargeStatus.NOT_ENOUGH_MONEY: Kind.NOT_ENOUGH_MONEY,
     RechargeStatus.ACCOUNT_SUSPENDED: Kind.ACCOUNT_SUSPENDED,
     RechargeStatus.SUBSCRIPTION_UNKNOWN: Kind.SUBSCRIPTION_UNKNOWN,
+    RechargeStatus.PAYEE_UNKNOWN: Kind.PAYEE_UNKNOWN,
+    RechargeStatus.PAYEE_CLOSED: Kind.PAYEE_CLOSED,
+    RechargeStatus.NOT_REVERSIBLE: Kind.NOT_REVERSIBLE,
 }
 assert _PROBLEMS.keys() | {RechargeStatus.APPLIED, RechargeStatus.REPLAYED} == set(RechargeStatus)
 

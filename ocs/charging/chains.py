@@ -116,10 +116,17 @@ def decide_chain(parts: Sequence[Part], records: Mapping[str, Any]) -> Answered:
     if own.request.kind in _GRANTING:
         most = _most(parts, first)
     if most is not None:
-        narrowed = [(structs.replace(case, most=most), there) for case, there in parts]
-        found = [_decided(part, decide, records) for part in narrowed]
+        found = [_narrowed(part, each, most, records) for part, each in zip(parts, first, strict=True)]
     answer = _told(first, found)
     return _joined(parts, [*found[:-1], _stored(found[-1], own.request.session_key, answer)], answer)
+
+
+def _narrowed(part: Part, said: Answered, most: Mapping[GroupKey, int], records: Mapping[str, Any]) -> Answered:
+    """The same level with no more than the others can pay for; one that has refused all by itself has said all."""
+    case, account = part
+    if not any(granted for _, granted in _grants(case, said).values()):
+        return said
+    return _decided((structs.replace(case, most=most), account), decide, records)
 
 
 def _decided(part: Part, rule: Callable[[Case, Account], Answered], records: Mapping[str, Any]) -> Answered:

@@ -21,7 +21,7 @@ from balance.store import BackendUnavailable, Posting, PostingResult, PostingSta
 from ocs.charging.cdr import JournalEntry, encode_entry
 from ocs.charging.decision import Decision
 from ocs.charging.levels import OfMember, account_key, account_of_key
-from ocs.charging.session import CreditSession, Record, Timer, Tombstone, decode_session, encode_session
+from ocs.charging.session import CreditSession, Record, Timer, Tombstone, Transfer, decode_session, encode_session
 
 log = structlog.get_logger()
 
@@ -346,8 +346,8 @@ class Lanes:
             return SessionWrite(key, encode_session(record), 0, record.filed_ms or -1, key not in lane.records)
         deadline_ms = 0 if type(before) is CreditSession else -1
         if record is None:
-            return SessionWrite(key, None, 0, 0 if type(before) is Timer else deadline_ms, False)
-        if type(record) is Timer:
+            return SessionWrite(key, None, 0, 0 if isinstance(before, Timer | Transfer) else deadline_ms, False)
+        if isinstance(record, Timer | Transfer):
             return SessionWrite(key, encode_session(record), 0, record.due_at_ms, False)
         keep_ms = OPERATION_KEEP_MS
         if type(record) is Tombstone:

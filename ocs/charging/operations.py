@@ -34,6 +34,7 @@ from balance.money import Amount, format_amount
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision, Rates
 from ocs.charging.dues import with_dues
+from ocs.charging.giving_back import given_back
 from ocs.charging.life import ended, topped_up, with_block, without_block, zone_of
 from ocs.charging.low_balance import booked
 from ocs.charging.notices import CHANGE_OF_STATE, Change
@@ -54,13 +55,16 @@ class OperationKind(Enum):
     ADJUSTMENT = "adjustment"
     INVOICE = "invoice"  # what an invoice asks for beside the calls that were debited
     PAYMENT = "payment"
+    TRANSFER = "transfer"
+    REFUND = "refund"  # of a record
+    REVERSAL = "reversal"  # of another entry
     STATE = "state"
     PACKAGE = "package"
     LIMITS = "limits"
     CANCEL = "cancel"
 
 
-_PAID_IN: Final = frozenset({OperationKind.TOP_UP, OperationKind.PAYMENT})
+_PAID_IN: Final = frozenset({OperationKind.TOP_UP, OperationKind.PAYMENT, OperationKind.TRANSFER})
 
 
 class RechargeStatus(Enum):
@@ -76,6 +80,9 @@ class RechargeStatus(Enum):
     NOT_ENOUGH_MONEY = "not_enough_money"
     ACCOUNT_SUSPENDED = "account_suspended"
     SUBSCRIPTION_UNKNOWN = "subscription_unknown"
+    PAYEE_UNKNOWN = "payee_unknown"
+    PAYEE_CLOSED = "payee_closed"
+    NOT_REVERSIBLE = "not_reversible"
 
 
 class AccountFault(Enum):
@@ -141,7 +148,8 @@ class Limits(NamedTuple):
 class Operation(NamedTuple):
     """``amount`` is signed for an adjustment; ``state`` is for a change of state only, ``package`` for a purchase.
 
-    ``block`` names what suspends an account, and what is lifted when it is activated.
+    ``block`` names what suspends an account, and what is lifted when it is activated. ``takes_back`` are the changes of an
+    earlier entry, of which ``amount`` (0: all) is undone.
     """
 
     kind: OperationKind
@@ -157,6 +165,8 @@ class Operation(NamedTuple):
     subscription: int = 0
     limits: Limits | None = None
     block: str = OPERATOR
+    payee: str = ""
+    takes_back: tuple[Hold, ...] = ()
 
     @property
     def record_key(self) -> str:
@@ -170,13 +180,14 @@ class Operation(NamedTuple):
             return CHANGE_OF_STATE[self.state]
         if self.package is not None or self.limits is not None:
             return Change.PAID_IN  # who waits for money may find some now
-        return Change.PAID_IN if self.amount > 0 else None
+        return Change.PAID_IN if self.amount > 0 or self.takes_back else None
 
     @property
     def fingerprint(self) -> int:
         what = repr((self.kind.value, self.amount, self.currency, self.bucket, self.state))
         if self.block != OPERATOR:
             what += self.block
+        what += self.payee
         if self.subscription:
             what += str(self.subscription)
         if self.limits is not None:
@@ -191,9 +202,7 @@ def decide_operation(
 ) -> Decision[RechargeResult]:
     """Do it, or say that it was done, or why it cannot be."""
     if isinstance(record, OperationRecord):
-        same = record.fingerprint == operation.fingerprint
-        status = RechargeStatus.REPLAYED if same else RechargeStatus.KEY_REUSED
-        return Decision(RechargeResult(status, account, record.entry_number), account, is_replay=True)
+        return done_before(operation, account, record)
     before = account
     account, entries = with_dues(account, rates, rules, now_ms)
     refusal = _refusal(operation, account, now_ms)
@@ -219,6 +228,13 @@ def decide_operation(
     if timer != timer_of(before, now_ms):
         records = (*records, (timer_key(account.account_id), timer))
     return Decision(result, account, records, (*entries, *done, *more))
+
+
+def done_before(operation: Operation, account: Account, record: OperationRecord) -> Decision[RechargeResult]:
+    """What was done under the operation's key: the same, or something else."""
+    same = record.fingerprint == operation.fingerprint
+    status = RechargeStatus.REPLAYED if same else RechargeStatus.KEY_REUSED
+    return Decision(RechargeResult(status, account, record.entry_number), account, is_replay=True)
 
 
 def _done(operation: Operation, account: Account, now_ms: int) -> tuple[Account, tuple[JournalEntry, ...]]:
@@ -341,6 +357,9 @@ def _apply(operation: Operation, account: Account, now_ms: int) -> tuple[Account
     if operation.limits is not None:
         account, reason = _limited(operation.limits, account)
         return account, (), f"{reason}: {operation.reason}".rstrip(": ")
+    if operation.takes_back:
+        back = given_back(operation.takes_back, account, operation.amount)
+        return credit(account, {hold.bucket_id: hold.amount for hold in back}), back, operation.reason
     if operation.bucket is None:
         change = Hold(MAIN_BUCKET, operation.amount)
         return credit(account, {MAIN_BUCKET: operation.amount}), (change,), operation.reason

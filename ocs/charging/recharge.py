@@ -124,7 +124,7 @@ class AccountDesk:
         )
         zone = zone_of(account, self._charging.rates.time_zone_of(rate_plan))
         account = born(account, self._charging.policy.rules.lifecycle_of(rate_plan), zone, self._clock())
-        return await self._do(
+        return await self.do(
             account_id, (), lambda there, _, now_ms: open_account(account, there, actor, now_ms), AccountFault.EXISTS
         )
 
@@ -153,11 +153,16 @@ class AccountDesk:
         actor: str,
         reason: str,
         bucket: BucketOptions | None = None,
+        kind: OperationKind = OperationKind.TOP_UP,
     ) -> RechargeResult:
+        """Pay money in; ``kind`` is what the journal calls it."""
         assert amount > 0, "a top-up adds money"
-        return await self._operate(
-            Operation(OperationKind.TOP_UP, account_id, key, actor, reason, amount, currency, bucket)
-        )
+        return await self._operate(Operation(kind, account_id, key, actor, reason, amount, currency, bucket))
+
+    async def take_back(self, operation: Operation) -> RechargeResult:
+        """Undo what ``takes_back`` says."""
+        assert operation.takes_back, "of which there is something"
+        return await self._operate(operation)
 
     async def adjust(
         self,
@@ -276,19 +281,20 @@ class AccountDesk:
             )
 
         unknown = RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN)
-        result = await self._do(operation.account_id, (key,), decide, unknown)
+        result = await self.do(operation.account_id, (key,), decide, unknown)
         change = operation.change
         if self._notifier is not None and change is not None and result.status is RechargeStatus.APPLIED:
             self._notifier.account_changed(operation.account_id, change)
         return result
 
-    async def _do(
+    async def do(
         self,
         account_id: str,
         keys: tuple[str, ...],
         decide: Callable[[Account | None, Mapping[str, Record | None], int], Decision[ResultT] | None],
         unknown: ResultT,
     ) -> ResultT:
+        """Decide in the account's lane, on these records beside it; ``unknown`` is the outcome if there is no such account."""
         future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
         lanes: Lanes = self._charging.lanes
         lanes.submit(account_id, _Errand(keys, decide, future, unknown))

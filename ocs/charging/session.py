@@ -268,10 +268,30 @@ class Timer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="r"):
         return False
 
 
-Record: TypeAlias = CreditSession | Tombstone | OperationRecord | Timer
+class Transfer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="x"):
+    """Money that has left an account and has not arrived at another one: filed for supervision until it has."""
+
+    account_id: str
+    due_at_ms: int
+    at_ms: int
+    payee: str
+    amount: Amount
+    currency: str
+    key: str
+    actor: str
+    reason: str
+
+    @property
+    def is_open(self) -> bool:
+        return False
+
+
+Record: TypeAlias = CreditSession | Tombstone | OperationRecord | Timer | Transfer
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(CreditSession | Tombstone | OperationRecord | Timer)
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(
+    CreditSession | Tombstone | OperationRecord | Timer | Transfer
+)
 
 
 def encode_session(record: Record) -> bytes:

@@ -31,6 +31,7 @@ from ocs.cli import (
     rerate,
     run,
     serve,
+    voucher,
 )
 
 COMMANDS: Final[tuple[ModuleType, ...]] = (
@@ -48,6 +49,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     customer,
     bill,
     dunning,
+    voucher,
     events,
     keys,
     rates,
