@@ -18,14 +18,26 @@ MAIN_BUCKET: Final = 0
 NEVER_MS: Final = 0
 NO_LIMIT: Final = -1
 CAP_PREFIX: Final = "cap:"
+EACH_MEMBER: Final = "*"
+OPERATOR: Final = "operator"
+"""The name of a block that somebody made by hand."""
+MEMBER_MARK: Final = "\n"
+"""Between a cap's name and a member's: neither may hold it."""
 
 
 class AccountState(IntEnum):
-    """ACTIVE may spend; SUSPENDED keeps its money but gets no grant; CLOSED takes no more postings but reports."""
+    """ACTIVE may spend; SUSPENDED keeps its money but gets no grant; CLOSED takes no more postings but reports.
+
+    CREATED waits for its first use; GRACE is over its validity, and a top-up brings it back; RECYCLED has lost what it had,
+    and its number may be given to others.
+    """
 
     ACTIVE = 1
     SUSPENDED = 2
     CLOSED = 3
+    CREATED = 4
+    GRACE = 5
+    RECYCLED = 6
 
 
 class Source(IntEnum):
@@ -146,7 +158,9 @@ class CallLimit(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Cap(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The most that an account may spend on some services in a period; no service is all of them.
 
-    What is spent is a counter's under the cap's name; its periods end where the clocks of ``zone`` say. At ``warn_percent`` of it (0: never) a warning leaves.
+    What is spent is a counter's under the cap's name; its periods end where the clocks of ``zone`` say. At ``warn_percent``
+    of it (0: never) a warning leaves. ``member`` is the subscriber that it is for: empty, the account as a whole;
+    EACH_MEMBER, each of them with a count of its own. ``unit`` is what is counted: 0 money, else a kind of units.
     """
 
     name: str
@@ -155,11 +169,19 @@ class Cap(msgspec.Struct, array_like=True, frozen=True, gc=False):
     most: Amount
     services: tuple[str, ...] = ()
     warn_percent: int = 0
+    member: str = ""
+    unit: int = 0
 
     @property
     def counter_id(self) -> str:
-        """The name of its counter: no tariff's."""
+        """The name of its counter: no tariff's. Where each member has one, the member's name follows."""
         return f"{CAP_PREFIX}{self.name}"
+
+    def is_counter(self, counter_id: str) -> bool:
+        """Whether a counter is its own, or that of one of its members."""
+        if self.member == EACH_MEMBER:
+            return counter_id.startswith(f"{self.counter_id}{MEMBER_MARK}")
+        return counter_id == self.counter_id
 
 
 class Subscription(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -183,8 +205,18 @@ class Refusal(msgspec.Struct, array_like=True, frozen=True, gc=False):
     at_ms: int
 
 
+class Life(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The stage that an account is in by its age, whatever blocks it beside, and when the next one begins (0: never)."""
+
+    stage: AccountState
+    until_ms: int = 0
+
+
 class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What most accounts do without. ``time_zone`` empty: the plan's; ``cycle_day`` 0: a billing cycle is a month."""
+    """What most accounts do without. ``time_zone`` empty: the plan's; ``cycle_day`` 0: a billing cycle is a month.
+
+    ``blocks`` are the names of what suspends it, where that is not the operator alone.
+    """
 
     counters: tuple[Counter, ...] = ()
     units: tuple[UnitBucket, ...] = ()
@@ -194,6 +226,8 @@ class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     caps: tuple[Cap, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    life: Life | None = None
+    blocks: tuple[str, ...] = ()
 
 
 class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -35,8 +35,8 @@ class MemoryStore:
         self.subscribers: dict[str, Subscriber] = {}
         self.identities: dict[str, str] = {}
 
-    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone) -> None:
-        done(self._snapshot(account_id, session_keys))
+    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone, others: Sequence[str] = ()) -> None:
+        done(self._snapshot(account_id, session_keys, others))
 
     def post(self, posting: Posting, done: PostingDone) -> None:
         account_id = posting.account.account_id
@@ -45,10 +45,11 @@ class MemoryStore:
         taken = any(write.must_be_new and self._session(write.key) is not None for write in posting.sessions)
         if version != posting.expected_version or taken:
             keys = [write.key for write in posting.sessions]
-            done(PostingResult(PostingStatus.CONFLICT, self._snapshot(account_id, keys)))
+            others = [other.account_id for other in posting.others]
+            done(PostingResult(PostingStatus.CONFLICT, self._snapshot(account_id, keys, others)))
             return
         assert posting.account.version > version, "a posting moves the version forward"
-        self.accounts[account_id] = posting.account
+        self.accounts |= {account.account_id: account for account in (posting.account, *posting.others)}
         for write in posting.sessions:
             self._write(write.key, write.value, write.keep_ms, write.deadline_ms)
         self.entries.extend(posting.entries)
@@ -94,8 +95,9 @@ class MemoryStore:
         """All sessions whose key starts so."""
         return [(key, value) for key in list(self.sessions) if key.startswith(prefix) and (value := self._session(key))]
 
-    def _snapshot(self, account_id: str, session_keys: Sequence[str]) -> Snapshot:
-        return Snapshot(self.accounts.get(account_id), {key: self._session(key) for key in session_keys})
+    def _snapshot(self, account_id: str, session_keys: Sequence[str], others: Sequence[str]) -> Snapshot:
+        sessions = {key: self._session(key) for key in session_keys}
+        return Snapshot(self.accounts.get(account_id), sessions, {name: self.accounts.get(name) for name in others})
 
     def _session(self, key: str) -> bytes | None:
         expiry_ms = self.expiries.get(key, 0)

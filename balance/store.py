@@ -6,8 +6,9 @@ the answer of the back end arrived. The memory store calls back at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -34,7 +35,7 @@ class SessionWrite(msgspec.Struct, frozen=True, gc=False):
 
     ``value`` None deletes it. ``keep_ms`` > 0 lets it expire by itself (a tombstone). ``deadline_ms`` > 0 files it
     for supervision at that instant, 0 takes it out, -1 leaves the index as it is. ``must_be_new`` makes the posting
-    fail as a conflict when the key exists.
+    fail as a conflict when the key exists. ``owner`` is the account whose session it is, if not the posting's.
     """
 
     key: str
@@ -42,15 +43,21 @@ class SessionWrite(msgspec.Struct, frozen=True, gc=False):
     keep_ms: int = 0
     deadline_ms: int = -1
     must_be_new: bool = False
+    owner: str = ""
 
 
 class Posting(msgspec.Struct, frozen=True, gc=False):
-    """One atomic change: the account moves from ``expected_version`` (0: does not exist) to ``account.version``."""
+    """One atomic change: the account moves from ``expected_version`` (0: does not exist) to ``account.version``.
+
+    ``others`` are accounts of its partition that change along: accounts in levels below it. Theirs are not compared, since
+    they change in no other way.
+    """
 
     account: Account
     expected_version: int
     sessions: Sequence[SessionWrite] = ()
     entries: Sequence[bytes] = ()
+    others: Sequence[Account] = ()
 
 
 class PostingStatus(Enum):
@@ -68,10 +75,11 @@ class Due(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """What stands in the store now, read in one step: the account and the sessions that were named."""
+    """What stands in the store now, read in one step: the account, the sessions and the other accounts that were named."""
 
     account: Account | None
     sessions: dict[str, bytes | None]
+    others: Mapping[str, Account | None] = MappingProxyType({})
 
 
 class PostingResult(msgspec.Struct, frozen=True, gc=False):
@@ -90,8 +98,8 @@ LocateDone: TypeAlias = Callable[[list[bytes] | BackendUnavailable], None]
 class Store(Protocol):
     """The hot path's four questions. All other access (lists, scans, API keys) is an adapter's own matter."""
 
-    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone) -> None:
-        """Read an account and some of its sessions in one step."""
+    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone, others: Sequence[str] = ()) -> None:
+        """Read an account, some of its sessions, and others of its partition, in one step."""
 
     def post(self, posting: Posting, done: PostingDone) -> None:
         """Compare the account's version and, if equal, write everything in one step; else tell what is there."""

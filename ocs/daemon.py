@@ -22,6 +22,7 @@ from balance.store import BackendUnavailable
 from balance.valkey.server import examine
 from balance.valkey.store import PartitionsMismatchError, ValkeyStore, open_store
 from ocs import limits, tasks
+from ocs.accountfile import account_rules, load_account_rules
 from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, ensure_admin_key
@@ -29,10 +30,12 @@ from ocs.api.ports import PeerView
 from ocs.api.postgres import PostgresDeliveries, PostgresHistory
 from ocs.billing_service import BillingService
 from ocs.charging.following import Following
+from ocs.charging.money_desk import MoneyDesk
 from ocs.charging.notice_stream import NoticeReader, NoticeStream
 from ocs.charging.notifier import Notifier
 from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import AccountDesk
+from ocs.charging.rules import AccountRules
 from ocs.charging.service import OnlineCharging
 from ocs.charging.supervision import Supervision
 from ocs.clock import now_ms
@@ -50,6 +53,7 @@ from ocs.observe.reports import Reports, process_name, read_reports
 from ocs.rate_desk import RateDesk
 from ocs.rating.ratebook import RateBook
 from ocs.settings import Settings
+from ocs.vouchers import VoucherDesk
 
 log = structlog.get_logger()
 
@@ -88,6 +92,7 @@ class Daemon:
         store: ValkeyStore,
         book: RateBook,
         currencies: dict[str, Currency],
+        rules: AccountRules,
     ) -> None:
         self._settings = settings
         self._currencies = currencies
@@ -95,7 +100,12 @@ class Daemon:
         self._store = store
         self._counters = Counters()
         self._online = OnlineCharging(
-            store, book, quota_policy(settings), now_ms, self._count_conflict, asyncio.get_running_loop().call_soon
+            store,
+            book,
+            quota_policy(settings, rules),
+            now_ms,
+            self._count_conflict,
+            asyncio.get_running_loop().call_soon,
         )
         self._supervision = Supervision(self._online, store, now_ms)
         self._online.on_main_ended = self._supervision.end_subs
@@ -114,8 +124,9 @@ class Daemon:
     async def open(cls, settings: Settings, endpoints: Endpoints) -> Daemon:
         """Read the rates and reach the store. Raises StartRefusedError with one line that names the cure."""
         book, currencies = await load_rates(endpoints.config_dir, _books(settings))
+        rules = account_rules(endpoints.config_dir)
         store = await open_checked_store(endpoints.valkey_url, settings.backends.partitions)
-        return cls(settings, endpoints, store, book, currencies)
+        return cls(settings, endpoints, store, book, currencies, rules)
 
     async def run(self, on_started: Callable[[list[str]], None] = lambda _: None) -> None:
         """Serve. ``on_started`` gets a line per listening address once all of them listen."""
@@ -151,9 +162,11 @@ class Daemon:
         radius_notices = RadiusNotices(notices, radius.dynamic, charging.find_session)
         reader = NoticeReader(notices, now_ms, {"gy": diameter.requests.take, "ra": radius_notices.take})
         self._supervision.on_silent = radius.on_silent
-        self._on_reload += [diameter.reload_certificates, radius.reload]
-        self._on_reload.append(billing.reload)
-        context = self._context(history, currencies, notifier, billing)
+        self._on_reload += [diameter.reload_certificates, radius.reload, billing.reload, self._reload_rules]
+        desk = AccountDesk(self._online, self._store, now_ms, currencies, notifier)
+        money = MoneyDesk(desk, now_ms)
+        self._supervision.on_transfer = money.finish
+        context = self._context(history, currencies, desk, money, billing)
         http = HttpServer(self._settings.http, create_app(context))
         _watch(context.metrics, diameter, radius, http)
         reports = (
@@ -197,6 +210,14 @@ class Daemon:
         task = asyncio.get_running_loop().create_task(self._rates.reload(), name="reload")
         task.add_done_callback(lambda done: done.exception())
 
+    def _reload_rules(self) -> None:
+        """The rules for accounts, whole, or the ones before with every fault in the log."""
+        rules = load_account_rules(self._endpoints.config_dir)
+        if isinstance(rules, AccountRules):
+            self._online.policy = structs.replace(self._online.policy, rules=rules)
+        else:
+            log.error("account_rules_refused", faults=[str(fault) for fault in rules])
+
     def _count_conflict(self) -> None:
         self._counters.post_conflicts += 1
 
@@ -216,13 +237,20 @@ class Daemon:
         )
 
     def _context(
-        self, history: PostgresHistory, currencies: dict[str, Currency], notifier: Notifier, billing: BillingService
+        self,
+        history: PostgresHistory,
+        currencies: dict[str, Currency],
+        desk: AccountDesk,
+        money: MoneyDesk,
+        billing: BillingService,
     ) -> Context:
         metrics = Metrics(self._counters, self._store.client, now_ms)
         return Context(
-            accounts=AccountDesk(self._online, self._store, now_ms, currencies, notifier),
+            accounts=desk,
             history=history,
             deliveries=PostgresDeliveries(history.pool, now_ms),
+            money=money,
+            vouchers=VoucherDesk(self._store.client, desk, now_ms),
             keys=KeyRing(self._store.client, now_ms),
             metrics=metrics,
             currencies=currencies,

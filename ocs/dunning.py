@@ -179,6 +179,7 @@ class Dunning:
                 key=f"dunning-{standing.turn}",
                 actor=ACTOR,
                 reason=standing.block or "paid",
+                block=ACTOR,
             )
             assert result.status is not RechargeStatus.KEY_REUSED, "a turn is carried out in one way"
         await self._connection.execute(

@@ -16,6 +16,7 @@ import msgspec
 from ocs.billing.invoices.bookkeeping import Bookkeeping
 from ocs.billing.invoices.dunning import Policy
 from ocs.billing.invoices.issuers import LegalEntity, Tax
+from ocs.charging.rules import AccountRules
 from ocs.delivery.settings import DeliveryFile
 from ocs.delivery.words import Words
 from ocs.gateways.switch_files import Switch
@@ -100,6 +101,7 @@ FILES: Final[dict[str, tuple[str, Any]]] = {
     "zones.json": ("Named origins (zones.toml)", dict[str, Zone]),
     "numbers.json": ("Emergency numbers (numbers.toml)", Numbers),
     "currencies.json": ("Currencies (currencies.toml)", dict[str, CurrencyEntry]),
+    "accounts.json": ("Rules for accounts (accounts.toml)", AccountRules),
     "billing.json": ("Issuers of invoices and taxes (billing.toml)", Billing),
     "delivery.json": ("By which ways messages leave, and who is told of what (delivery.toml)", DeliveryFile),
     "messages.json": ("The words of mails and SMS in a language (messages/*.toml)", dict[str, Words]),

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Final
 from zlib import crc32
 
+from balance.levels import LEVEL_MARK, top_of
+
 PARTITIONS_KEY = "ocs:partitions"
 PROBE_KEY = "ocs:probe"
 
 
 def partition_of(account_id: str, partitions: int) -> int:
-    """The account's partition; fixed for ever once the store is created with its number of partitions."""
-    return crc32(account_id.encode()) % partitions
+    """The account's partition; fixed for ever once the store is created with its number of partitions.
+
+    Accounts in levels are where their top is.
+    """
+    name = top_of(account_id) if LEVEL_MARK in account_id else account_id
+    return crc32(name.encode()) % partitions
 
 
 def account_key(partition: int, account_id: str) -> str:

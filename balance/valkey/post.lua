@@ -32,7 +32,9 @@ end)
 -- keys: account, outbox stream, deadlines index, index of open sessions by account, then one per session
 -- args: expected version, the account's new value,
 --       per session: value ('' deletes), life ('' for ever, else milliseconds; a leading N: must not exist yet),
---                    deadline ('' leaves the indexes alone, '0' takes the session out, else its score), its name there,
+--                    deadline ('' leaves the indexes alone, '0' takes the session out, else its score), its account and
+--                    name there, with an octet 0 between
+--       (an account that changes along is written as a session: a value that stays for ever, in no index),
 --       then the outbox entries
 -- returns 1, or what stands there now
 redis.register_function('ocs_post', function(keys, args)
@@ -61,12 +63,13 @@ redis.register_function('ocs_post', function(keys, args)
       redis.call('SET', key, value, 'PX', life)
     end
     if deadline ~= '' then
-      local holder = string.match(keys[1], '}a:(.*)') .. '\0' .. args[at + 3]
+      local holder = args[at + 3]
+      local name = string.match(holder, '%z(.*)')
       if deadline == '0' then
-        redis.call('ZREM', keys[3], args[at + 3])
+        redis.call('ZREM', keys[3], name)
         redis.call('ZREM', keys[4], holder)
       else
-        redis.call('ZADD', keys[3], deadline, args[at + 3])
+        redis.call('ZADD', keys[3], deadline, name)
         redis.call('ZADD', keys[4], '0', holder)
       end
     end

@@ -74,9 +74,11 @@ def _is_plain(write: SessionWrite) -> bool:
 def _post_parts(place: _Place, posting: Posting) -> list[Any]:
     sessions = posting.sessions
     prefix = place.sessions
-    parts: list[Any] = [b"FCALL", b"ocs_post", 4 + len(sessions)]
-    parts += (place.accounts + posting.account.account_id, place.outbox, place.deadlines, place.holders)
+    account_id = posting.account.account_id
+    parts: list[Any] = [b"FCALL", b"ocs_post", 4 + len(sessions) + len(posting.others)]
+    parts += (place.accounts + account_id, place.outbox, place.deadlines, place.holders)
     parts += [prefix + write.key for write in sessions]
+    parts += [place.accounts + other.account_id for other in posting.others]
     parts += (encode_version(posting.expected_version), encode_account(posting.account))
     for write in sessions:
         life = str(write.keep_ms) if write.keep_ms else ""
@@ -85,8 +87,10 @@ def _post_parts(place: _Place, posting: Posting) -> list[Any]:
             write.value or b"",
             "N" + life if write.must_be_new else life,
             deadline,
-            write.key if deadline else "",
+            keys.holder_member(write.owner or account_id, write.key) if deadline else "",
         )
+    for other in posting.others:
+        parts += (encode_account(other), "", "", "")
     parts += posting.entries
     return parts
 
@@ -125,18 +129,19 @@ class ValkeyStore:
 
     # --- the hot path -------------------------------------------------------------------------------------------
 
-    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone) -> None:
+    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone, others: Sequence[str] = ()) -> None:
         partition = self._partition_of(account_id)
         command = pack(
             (
                 "MGET",
                 keys.account_key(partition, account_id),
                 *[keys.session_key(partition, key) for key in session_keys],
+                *[keys.account_key(partition, other) for other in others],
             )
         )
 
         def loaded(reply: Any) -> None:
-            done(self._understood(reply, lambda values: _snapshot(values, session_keys)))
+            done(self._understood(reply, lambda values: _snapshot(values, session_keys, others)))
 
         self._connection.send(command, loaded)
 
@@ -145,7 +150,9 @@ class ValkeyStore:
         assert account.version > posting.expected_version, "a posting moves the version forward"
         account_id = account.account_id
         place = self._places[self._partition_of(account_id)]
-        value = sessions[0].value if len(sessions) == 1 and not posting.entries and _is_plain(sessions[0]) else None
+        value = None
+        if len(sessions) == 1 and not posting.entries and not posting.others and _is_plain(sessions[0]):
+            value = sessions[0].value
         if value is not None and posting.expected_version:
             version = encode_version(posting.expected_version)
             session_key = place.sessions + sessions[0].key
@@ -157,7 +164,8 @@ class ValkeyStore:
             if reply == 1:
                 done(_APPLIED)
             elif isinstance(reply, list):
-                there = self._understood(reply, lambda values: _snapshot(values, [write.key for write in sessions]))
+                names, others = [write.key for write in sessions], [other.account_id for other in posting.others]
+                there = self._understood(reply, lambda values: _snapshot(values, names, others))
                 done(PostingResult(PostingStatus.CONFLICT, there) if isinstance(there, Snapshot) else _UNAVAILABLE)
             else:
                 self._as_unavailable(reply)
@@ -349,9 +357,12 @@ async def open_store(url: str, partitions: int) -> ValkeyStore:
     return ValkeyStore(client, connection, partitions)
 
 
-def _snapshot(values: Sequence[bytes | None], session_keys: Sequence[str]) -> Snapshot:
-    account = decode_account(values[0]) if values[0] is not None else None
-    return Snapshot(account, dict(zip(session_keys, values[1:], strict=True)))
+def _snapshot(values: Sequence[bytes | None], session_keys: Sequence[str], others: Sequence[str]) -> Snapshot:
+    account, *rest = (
+        None if value is None else decode_account(value) for value in (values[0], *values[1 + len(session_keys) :])
+    )
+    sessions = values[1 : 1 + len(session_keys)]
+    return Snapshot(account, dict(zip(session_keys, sessions, strict=True)), dict(zip(others, rest, strict=True)))
 
 
 def _escaped(text: str) -> str:

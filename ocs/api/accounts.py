@@ -15,28 +15,25 @@ from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import (
+    CAP_UNITS,
     STATES,
-    AccountView,
     Adjustment,
     BucketChoice,
     LimitsChange,
     NewAccount,
     Purchase,
-    RechargeView,
-    SessionClosing,
     SessionClosure,
-    SessionList,
     StateChange,
     SubscriptionEnd,
     TopUp,
-    account_view,
     milliseconds,
-    session_view,
 )
+from ocs.api.views import AccountView, RechargeView, SessionClosing, SessionList, account_view, session_view
 from ocs.charging.operations import AccountFault, BucketOptions, CallsChoice, CapChoice, Limits
 from ocs.charging.recharge import PackageUnknown
 from ocs.rating.bundles import SOURCES
 from ocs.rating.periods import is_zone
+from ocs.rating.units import UnitKind, parse_quantity
 
 PAGE_MAX: Final = 1000
 
@@ -44,6 +41,7 @@ _FAULTS: Final = {
     AccountFault.EXISTS: Kind.ACCOUNT_EXISTS,
     AccountFault.CURRENCY_UNKNOWN: Kind.CURRENCY_UNKNOWN,
     AccountFault.RATE_PLAN_UNKNOWN: Kind.RATE_PLAN_UNKNOWN,
+    AccountFault.PARENT_UNKNOWN: Kind.PARENT_UNKNOWN,
 }
 assert _FAULTS.keys() == set(AccountFault)
 
@@ -55,13 +53,18 @@ _MONEY: Final = (*_RECHARGE, Kind.CURRENCY_MISMATCH, Kind.CURRENCY_UNKNOWN, Kind
     "/accounts",
     tags=["accounts"],
     **operation(
-        "create_account", Scope.ACCOUNTS_WRITE, Kind.ACCOUNT_EXISTS, Kind.CURRENCY_UNKNOWN, Kind.RATE_PLAN_UNKNOWN
+        "create_account",
+        Scope.ACCOUNTS_WRITE,
+        Kind.ACCOUNT_EXISTS,
+        Kind.CURRENCY_UNKNOWN,
+        Kind.RATE_PLAN_UNKNOWN,
+        Kind.PARENT_UNKNOWN,
     ),
 )
 async def create_account(
     data: JSONBody[NewAccount], context: Given, request: Request[Any, Any, Any]
 ) -> Response[AccountView]:
-    """Open an account with no money in it."""
+    """Open an account with no money in it. One with a `~` in its name is charged along with the one before the last `~`."""
     currency = context.currency(data.currency)
     limits = {name: context.amount(name, getattr(data, name), currency) for name in ("credit_limit", "low_balance")}
     for name, amount in limits.items():
@@ -249,15 +252,23 @@ def _limits(context: Context, data: LimitsChange, currency: Currency) -> Limits:
             raise invalid(field, "names one twice")
     found: list[CapChoice] = []
     for cap in caps or ():
-        most = context.amount("caps.most", cap.most, currency)
+        unit = CAP_UNITS.index(cap.unit)
+        most = _quantity(cap.most, unit) if unit else context.amount("caps.most", cap.most, currency)
         if most < 0:
             raise invalid("caps.most", "must not be negative")
-        found.append(CapChoice(cap.name, cap.every, most, cap.services, cap.warn_percent))
+        found.append(CapChoice(cap.name, cap.every, most, cap.services, cap.warn_percent, cap.member, unit))
     return Limits(
         credit_limit,
         None if calls is None else tuple(CallsChoice(each.service, each.at_once, each.per_second) for each in calls),
         None if caps is None else tuple(found),
     )
+
+
+def _quantity(text: str, unit: int) -> int:
+    try:
+        return parse_quantity(text, UnitKind(unit))
+    except ValueError as error:
+        raise invalid("caps.most", str(error)) from error
 
 
 @put(
@@ -272,13 +283,17 @@ async def set_state(
     context: Given,
     request: Request[Any, Any, Any],
 ) -> Response[RechargeView]:
-    """Suspend, activate or close. The key keeps a late repeat of an old change from undoing a newer one."""
+    """Suspend, activate or close. The key keeps a late repeat of an old change from undoing a newer one.
+
+    `block` names why: activating lifts that block alone, and the account is active when none is left.
+    """
     result = await context.accounts.set_state(
         account_id,
         STATES[data.state],
         key=usable_key(idempotency_key),
         actor=actor_of(request.auth),
         reason=data.reason,
+        block=data.block,
     )
     return respond(context, result)
 

@@ -13,7 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
-from ocs.api import accounts, billing, diameter, events, health, history, mediation, rates, subscribers
+from ocs.api import accounts, billing, diameter, events, health, history, mediation, money, rates, subscribers
 from ocs.api.context import Context, require_scope
 from ocs.api.meter import Meter
 from ocs.api.operations import SECURITY_SCHEME
@@ -32,6 +32,7 @@ def create_litestar(context: Context) -> Litestar:
         "/v1",
         route_handlers=[
             *accounts.ROUTES,
+            *money.ROUTES,
             *subscribers.ROUTES,
             *history.ROUTES,
             *rates.ROUTES,

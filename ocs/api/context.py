@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from balance.money import Amount, AmountError, Currency, parse_amount
 from ocs.api.keys import ApiKey, KeyRing, Scope, parse_token
 from ocs.api.limiter import RateLimiter
-from ocs.api.ports import Accounts, Billing, Check, Deliveries, History, PeerView, Rates
+from ocs.api.ports import Accounts, Billing, Check, Deliveries, History, Money, PeerView, Rates, Vouchers
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.observe.metrics import Metrics
 
@@ -28,6 +28,8 @@ class Context:
     accounts: Accounts
     history: History
     deliveries: Deliveries
+    money: Money
+    vouchers: Vouchers
     keys: KeyRing
     metrics: Metrics
     currencies: Mapping[str, Currency]

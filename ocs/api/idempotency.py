@@ -10,7 +10,7 @@ from litestar.params import HeaderParameter
 
 from ocs.api.context import Context
 from ocs.api.problems import Kind, Problem
-from ocs.api.schemas import RechargeView, account_view
+from ocs.api.views import RechargeView, account_view
 from ocs.charging.operations import RechargeResult, RechargeStatus
 
 HEADER: Final = "Idempotency-Key"
@@ -35,6 +35,9 @@ _PROBLEMS: Final = {
     RechargeStatus.NOT_ENOUGH_MONEY: Kind.NOT_ENOUGH_MONEY,
     RechargeStatus.ACCOUNT_SUSPENDED: Kind.ACCOUNT_SUSPENDED,
     RechargeStatus.SUBSCRIPTION_UNKNOWN: Kind.SUBSCRIPTION_UNKNOWN,
+    RechargeStatus.PAYEE_UNKNOWN: Kind.PAYEE_UNKNOWN,
+    RechargeStatus.PAYEE_CLOSED: Kind.PAYEE_CLOSED,
+    RechargeStatus.NOT_REVERSIBLE: Kind.NOT_REVERSIBLE,
 }
 assert _PROBLEMS.keys() | {RechargeStatus.APPLIED, RechargeStatus.REPLAYED} == set(RechargeStatus)
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from balance.account import Account, AccountState
+from balance.account import OPERATOR, Account, AccountState
 from balance.money import Amount
 from balance.store import Subscriber
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
@@ -28,6 +28,7 @@ from ocs.gateways.switch_files import Switch
 from ocs.mediation import Mediation
 from ocs.rating.faults import ConfigFault
 from ocs.rating.ratebook import RateBook
+from ocs.vouchers import VoucherFault
 
 # "" if all is well, else what is missing, in words for the operator. Must not write and must not take long.
 Check: TypeAlias = Callable[[], Awaitable[str]]
@@ -88,7 +89,7 @@ class Accounts(Protocol):
     ) -> RechargeResult: ...
 
     async def set_state(
-        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str
+        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str, block: str = OPERATOR
     ) -> RechargeResult: ...
 
     async def buy(
@@ -116,6 +117,24 @@ class Accounts(Protocol):
     async def abort_session(self, account_id: str, session_key: str, *, actor: str, reason: str) -> bool: ...
 
 
+class Money(Protocol):
+    """Money that moves beside calls (ocs.charging.money_desk). Raises BackendUnavailable."""
+
+    async def transfer(
+        self, payer: str, payee: str, amount: Amount, currency: str, *, key: str, actor: str, reason: str
+    ) -> RechargeResult: ...
+
+    async def take_back(
+        self, account_id: str, entry_number: int, entry: JournalRow, amount: Amount, *, actor: str, reason: str
+    ) -> RechargeResult: ...
+
+
+class Vouchers(Protocol):
+    """Codes that pay money in (ocs.vouchers). Raises BackendUnavailable."""
+
+    async def redeem(self, account_id: str, code: str, *, actor: str) -> RechargeResult | VoucherFault: ...
+
+
 class History(Protocol):
     """What left through the outbox and stands in PostgreSQL, newest first, page by page.
 
@@ -128,6 +147,10 @@ class History(Protocol):
     async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]: ...
 
     async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None: ...
+
+    async def find_entry(self, account_id: str, entry_number: int) -> JournalRow | None: ...
+
+    async def find_reference(self, account_id: str, reference: str) -> JournalRow | None: ...
 
 
 class Deliveries(Protocol):

@@ -53,6 +53,12 @@ class PostgresHistory:
     async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None:
         return await cdrs.find_cdr(self.pool, account_id, entry_number)
 
+    async def find_entry(self, account_id: str, entry_number: int) -> JournalRow | None:
+        return await cdrs.find_entry(self.pool, account_id, entry_number)
+
+    async def find_reference(self, account_id: str, reference: str) -> JournalRow | None:
+        return await cdrs.find_reference(self.pool, account_id, reference)
+
 
 class PostgresDeliveries:
     """Events, contacts and messages, on the same pool."""

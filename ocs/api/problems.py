@@ -135,6 +135,12 @@ class Kind(Enum):
         "There is no such rate plan in this currency",
         "Use the name of a plan in config/rateplans, and its currency.",
     )
+    PARENT_UNKNOWN = KindFacts(
+        "parent-unknown",
+        422,
+        "There is no account above it",
+        "Create the account before the last ~ of the name first: both are charged together.",
+    )
     PACKAGE_UNKNOWN = KindFacts(
         "package-unknown",
         422,
@@ -143,6 +149,37 @@ class Kind(Enum):
     )
     AMOUNT_TOO_LARGE = KindFacts(
         "amount-too-large", 422, "The balance would become too large", "Amounts and balances have to fit 63 bits."
+    )
+    PAYEE_UNKNOWN = KindFacts(
+        "payee-unknown", 422, "There is no account of that name to pay", "Check `to`; nothing was moved."
+    )
+    PAYEE_CLOSED = KindFacts(
+        "payee-closed", 422, "The account to pay takes no more money", "Nothing was moved; choose another account."
+    )
+    VOUCHER_UNKNOWN = KindFacts(
+        "voucher-unknown",
+        404,
+        "There is no such voucher",
+        "Check the digits; too many wrong ones lock the account out.",
+    )
+    VOUCHER_USED = KindFacts("voucher-used", 409, "The voucher was redeemed before", "Each pays in once.")
+    VOUCHER_VOID = KindFacts(
+        "voucher-void", 409, "The voucher is no longer valid", "It has expired, or its batch was withdrawn."
+    )
+    VOUCHER_LOCKED = KindFacts(
+        "voucher-locked", 429, "Too many wrong voucher codes", "This account may try again in a quarter of an hour."
+    )
+    ENTRY_UNKNOWN = KindFacts(
+        "entry-unknown",
+        404,
+        "There is no such entry in the journal",
+        "Check the account and the entry_number; an entry arrives a moment after the change.",
+    )
+    NOT_REVERSIBLE = KindFacts(
+        "not-reversible",
+        409,
+        "The entry cannot be taken back",
+        "It moved no money, was taken back before, or is of a kind that has another way back; see detail.",
     )
     RATE_LIMITED = KindFacts(
         "rate-limited", 429, "Too many requests", "Wait for the seconds in Retry-After, then repeat."

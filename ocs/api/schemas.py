@@ -13,27 +13,12 @@ import msgspec
 from msgspec import Meta
 
 from balance.account import (
-    CAP_PREFIX,
-    NEVER_MS,
-    NO_EXTRAS,
-    NO_LIMIT,
-    Account,
+    OPERATOR,
     AccountState,
-    Bucket,
-    Cap,
-    Counter,
-    Extras,
-    UnitBucket,
 )
-from balance.allowances import is_over, order_of
-from balance.burn import is_expired
-from balance.money import Amount, Currency, format_amount
-from balance.store import Subscriber
 from ocs.api.problems import invalid
-from ocs.charging.recharge import SessionView
-from ocs.rating.bundles import SOURCE_NAMES, SourceName
+from ocs.rating.bundles import SourceName
 from ocs.rating.periods import Every
-from ocs.rating.units import UnitKind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -41,24 +26,38 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]
 AccountId: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,63}$",
-        description="1 to 64 of A-Z a-z 0-9 . _ : @ + -",
-        examples=["alice"],
+        pattern=r"^(?=.{1,64}$)[A-Za-z0-9][A-Za-z0-9._:@+-]*(~[A-Za-z0-9][A-Za-z0-9._:@+-]*){0,3}$",
+        description="1 to 64 of A-Z a-z 0-9 . _ : @ + -; up to four such names with a ~ between are levels, the highest first",
+        examples=["alice", "acme~alice"],
     ),
 ]
-SubscriberId: TypeAlias = AccountId
+SubscriberId: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,63}$",
+        description="1 to 64 of A-Z a-z 0-9 . _ : @ + -",
+        examples=["s1"],
+    ),
+]
 DecimalString: TypeAlias = Annotated[
     str, Meta(max_length=40, description="A decimal number in the major unit, as a string", examples=["12.30"])
 ]
 CurrencyCode: TypeAlias = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217", examples=["EUR"])]
 Reason: TypeAlias = Annotated[str, Meta(max_length=200, description="Kept in the journal")]
 Instant: TypeAlias = Annotated[str, Meta(description="RFC 3339, UTC", examples=["2026-01-31T12:00:00.000Z"])]
-StateName: TypeAlias = Literal["active", "suspended", "closed"]
+CapUnit: TypeAlias = Literal["money", "seconds", "octets", "events"]
+StateName: TypeAlias = Literal["active", "suspended", "closed", "created", "grace", "recycled"]
+
+CAP_UNITS: tuple[CapUnit, ...] = ("money", "seconds", "octets", "events")
+"""By their number: 0, then the kinds of units."""
 
 STATES: dict[StateName, AccountState] = {
     "active": AccountState.ACTIVE,
     "suspended": AccountState.SUSPENDED,
     "closed": AccountState.CLOSED,
+    "created": AccountState.CREATED,
+    "grace": AccountState.GRACE,
+    "recycled": AccountState.RECYCLED,
 }
 STATE_NAMES: dict[AccountState, StateName] = {state: name for name, state in STATES.items()}
 assert STATE_NAMES.keys() == set(AccountState), "every state has a name"
@@ -119,13 +118,19 @@ class CallsLimit(Body, frozen=True):
 
 
 class SpendingCap(Body, frozen=True):
-    """The most that may be spent on some services (none named: all) in a period; a warning leaves at ``warn_percent``."""
+    """The most that may be spent on some services (none named: all) in a period; a warning leaves at ``warn_percent``.
 
-    name: Annotated[str, Meta(min_length=1, max_length=60)]
+    ``member``: a subscriber of the account, or "*" for each of them. ``unit``: "money", or what is counted instead of it; then
+    ``most`` is a whole number of units, or one such as "2 GB".
+    """
+
+    name: Annotated[str, Meta(pattern="^[^\n]{1,60}$")]
     every: Every
     most: DecimalString
     services: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
     warn_percent: Annotated[int, Meta(ge=0, le=99)] = 0
+    member: Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._:@+-]{0,63})?$")] = ""
+    unit: CapUnit = "money"
 
 
 class LimitsChange(Body, frozen=True):
@@ -145,8 +150,11 @@ class SubscriptionEnd(Body, frozen=True):
 
 
 class StateChange(Body, frozen=True):
-    state: StateName
+    """``block`` names what suspends the account, or what is lifted: others, such as "dunning", hold on."""
+
+    state: Literal["active", "suspended", "closed"]
     reason: Reason = ""
+    block: Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,30}$")] = OPERATOR
 
 
 class SessionClosure(Body, frozen=True):
@@ -173,147 +181,6 @@ class NewSubscriber(Body, frozen=True):
     ha1: dict[Realm, Ha1] = {}
 
 
-class BucketView(msgspec.Struct, frozen=True, kw_only=True):
-    bucket_id: int
-    balance: DecimalString
-    reserved: DecimalString
-    priority: int
-    source: SourceName
-    expires_at: Instant | None
-    expired: bool
-
-
-class UnitBucketView(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left of a bundle, in ``unit`` seconds, octets or events; ``size`` is what was in it at first."""
-
-    bucket_id: int
-    bundle: str
-    unit: str
-    balance: int
-    reserved: int
-    size: int
-    priority: int
-    source: SourceName
-    expires_at: Instant | None
-    expired: bool
-
-
-class TierView(msgspec.Struct, frozen=True, kw_only=True):
-    """``size`` null: all further units."""
-
-    size: int | None
-    used: int
-    reserved: int
-
-
-class CounterView(msgspec.Struct, frozen=True, kw_only=True):
-    """What was used of one thing in one period by all sessions, in seconds, octets or events, and tier by tier.
-
-    ``status`` is the word of the plan for the tier that was reached: set speeds by it.
-    """
-
-    counter: str
-    ends_at: Instant
-    used: int
-    reserved: int
-    tiers: tuple[TierView, ...]
-    status: str
-
-
-class CallsView(msgspec.Struct, frozen=True, kw_only=True):
-    """``open`` counts the sessions that began since there is this limit."""
-
-    service: str
-    at_once: int
-    per_second: int
-    open: int
-
-
-class CapView(msgspec.Struct, frozen=True, kw_only=True):
-    """``spent`` and ``reserved`` (by open grants) are of the newest period in which anything was, until ``ends_at``."""
-
-    name: str
-    every: Every
-    most: DecimalString
-    services: tuple[str, ...]
-    warn_percent: int
-    spent: DecimalString
-    reserved: DecimalString
-    ends_at: Instant | None
-
-
-class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A package that is bought anew at ``renews_at``, or that ``ends`` there. Past: it waits for money."""
-
-    number: int
-    package: str
-    renews_at: Instant
-    ends: bool
-
-
-class AccountView(msgspec.Struct, frozen=True, kw_only=True):
-    """``available`` is what may still be spent: balance - reserved + credit_limit, without what has expired."""
-
-    account_id: str
-    currency: str
-    rate_plan: str
-    state: StateName
-    balance: DecimalString
-    reserved: DecimalString
-    available: DecimalString
-    credit_limit: DecimalString
-    low_balance: DecimalString
-    buckets: tuple[BucketView, ...]
-    units: tuple[UnitBucketView, ...]
-    counters: tuple[CounterView, ...]
-    subscriptions: tuple[SubscriptionView, ...]
-    calls: tuple[CallsView, ...]
-    caps: tuple[CapView, ...]
-    time_zone: str
-    cycle_day: int
-    created_at: Instant
-
-
-class RechargeView(msgspec.Struct, frozen=True, kw_only=True):
-    """``entry_number`` names the journal entry of this account. ``replayed``: it had been done before."""
-
-    entry_number: int
-    replayed: bool
-    account: AccountView
-
-
-class SubscriberView(msgspec.Struct, frozen=True, kw_only=True):
-    subscriber_id: str
-    account_id: str
-    identities: tuple[str, ...]
-    has_password: bool
-    created_at: Instant
-
-
-class OpenSessionView(msgspec.Struct, frozen=True, kw_only=True):
-    session_key: str
-    protocol: str
-    service: str
-    destination: str
-    started_at: Instant
-    last_at: Instant
-    reserved: DecimalString
-    cost: DecimalString
-
-
-class SessionClosing(msgspec.Struct, frozen=True, kw_only=True):
-    """The network element has been, or is being, asked to end it."""
-
-    session_key: str
-
-
-class SessionList(msgspec.Struct, frozen=True, kw_only=True):
-    """``truncated``: there are more than were asked for."""
-
-    sessions: tuple[OpenSessionView, ...]
-    truncated: bool
-
-
 def instant(at_ms: int) -> Instant:
     moment = _EPOCH + timedelta(milliseconds=at_ms)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
@@ -329,120 +196,3 @@ def milliseconds(field: str, text: str | None) -> int:
         return (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1)
     except (ValueError, OverflowError) as error:
         raise invalid(field, str(error)) from error
-
-
-def account_view(account: Account, currency: Currency, now_ms: int) -> AccountView:
-    def text(amount: Amount) -> str:
-        return format_amount(amount, currency.scale, currency.digits)
-
-    valid = [bucket for bucket in account.buckets if not is_expired(bucket, now_ms)]
-    balance = sum(bucket.balance for bucket in valid)
-    reserved = sum(bucket.reserved for bucket in valid)
-    extras = account.extras or NO_EXTRAS
-    return AccountView(
-        account_id=account.account_id,
-        currency=account.currency,
-        rate_plan=account.rate_plan,
-        state=STATE_NAMES[account.state],
-        balance=text(balance),
-        reserved=text(reserved),
-        available=text(balance - reserved + account.credit_limit),
-        credit_limit=text(account.credit_limit),
-        low_balance=text(account.low_balance),
-        buckets=tuple(_bucket_view(bucket, currency, now_ms) for bucket in account.buckets),
-        units=tuple(_units_view(bucket, now_ms) for bucket in sorted(extras.units, key=order_of)),
-        counters=tuple(_counter_view(each) for each in extras.counters if not each.counter_id.startswith(CAP_PREFIX)),
-        subscriptions=tuple(
-            SubscriptionView(
-                number=each.number, package=each.package, renews_at=instant(each.renews_at_ms), ends=each.ends
-            )
-            for each in extras.subscriptions
-        ),
-        calls=tuple(
-            CallsView(service=each.service, at_once=each.at_once, per_second=each.per_second, open=each.open)
-            for each in extras.calls
-        ),
-        caps=tuple(_cap_view(cap, extras, currency) for cap in extras.caps),
-        time_zone=extras.time_zone,
-        cycle_day=extras.cycle_day,
-        created_at=instant(account.created_at_ms),
-    )
-
-
-def _bucket_view(bucket: Bucket, currency: Currency, now_ms: int) -> BucketView:
-    return BucketView(
-        bucket_id=bucket.bucket_id,
-        balance=format_amount(bucket.balance, currency.scale, currency.digits),
-        reserved=format_amount(bucket.reserved, currency.scale, currency.digits),
-        priority=bucket.priority,
-        source=SOURCE_NAMES[bucket.origin],
-        expires_at=None if bucket.expires_at_ms == NEVER_MS else instant(bucket.expires_at_ms),
-        expired=is_expired(bucket, now_ms),
-    )
-
-
-def _units_view(bucket: UnitBucket, now_ms: int) -> UnitBucketView:
-    return UnitBucketView(
-        bucket_id=bucket.bucket_id,
-        bundle=bucket.bundle,
-        unit=UnitKind(bucket.kind).name.lower(),
-        balance=bucket.balance,
-        reserved=bucket.reserved,
-        size=bucket.size,
-        priority=bucket.priority,
-        source=SOURCE_NAMES[bucket.origin],
-        expires_at=None if bucket.expires_at_ms == NEVER_MS else instant(bucket.expires_at_ms),
-        expired=is_over(bucket, now_ms),
-    )
-
-
-def _cap_view(cap: Cap, extras: Extras, currency: Currency) -> CapView:
-    newest = next((each for each in reversed(extras.counters) if each.counter_id == cap.counter_id), None)
-    spent, reserved = (newest.used, newest.reserved) if newest is not None else (0, 0)
-    return CapView(
-        name=cap.name,
-        every=msgspec.convert(cap.every, Every),
-        most=format_amount(cap.most, currency.scale, currency.digits),
-        services=cap.services,
-        warn_percent=cap.warn_percent,
-        spent=format_amount(spent, currency.scale, currency.digits),
-        reserved=format_amount(reserved, currency.scale, currency.digits),
-        ends_at=instant(newest.ends_at_ms) if newest is not None else None,
-    )
-
-
-def _counter_view(counter: Counter) -> CounterView:
-    return CounterView(
-        counter=counter.counter_id,
-        ends_at=instant(counter.ends_at_ms),
-        used=counter.used,
-        reserved=counter.reserved,
-        tiers=tuple(
-            TierView(size=None if tier.size == NO_LIMIT else tier.size, used=tier.used, reserved=tier.reserved)
-            for tier in counter.tiers
-        ),
-        status=counter.status,
-    )
-
-
-def subscriber_view(subscriber: Subscriber) -> SubscriberView:
-    return SubscriberView(
-        subscriber_id=subscriber.subscriber_id,
-        account_id=subscriber.account_id,
-        identities=subscriber.identities,
-        has_password=bool(subscriber.password),
-        created_at=instant(subscriber.created_at_ms),
-    )
-
-
-def session_view(session: SessionView, currency: Currency) -> OpenSessionView:
-    return OpenSessionView(
-        session_key=session.session_key,
-        protocol=session.protocol,
-        service=session.service,
-        destination=session.destination,
-        started_at=instant(session.started_at_ms),
-        last_at=instant(session.last_at_ms),
-        reserved=format_amount(session.reserved, currency.scale, currency.digits),
-        cost=format_amount(session.cost, currency.scale, currency.digits),
-    )

@@ -12,7 +12,8 @@ from ocs.api.identities import IdentityError, normalize_identity
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
-from ocs.api.schemas import NewSubscriber, SubscriberView, subscriber_view
+from ocs.api.schemas import NewSubscriber
+from ocs.api.views import SubscriberView, subscriber_view
 from ocs.charging.recharge import SubscriberFault
 from protocols.radius.digest import HA1_MARK, stored_digests
 

@@ -78,6 +78,9 @@ class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
 CDR_OF_SESSION: Final = "SELECT * FROM cdr WHERE session_id = $1 ORDER BY started_at, entry_number LIMIT $2"
 CDR_ONE: Final = "SELECT * FROM cdr WHERE account_id = $1 AND entry_number = $2"
 JOURNAL_ONE: Final = "SELECT * FROM journal WHERE account_id = $1 AND entry_number = $2"
+JOURNAL_BY_REFERENCE: Final = """
+    SELECT * FROM journal WHERE account_id = $1 AND reference = $2 ORDER BY entry_number LIMIT 1
+"""
 JOURNAL_PAGE: Final = """
     SELECT * FROM journal WHERE account_id = $1 AND entry_number < $2 ORDER BY entry_number DESC LIMIT $3
 """
@@ -113,6 +116,18 @@ async def find_cdr(pool: Any, account_id: str, entry_number: int) -> tuple[CdrRo
     cdrs = await _fetch(pool, CDR_ONE, account_id, entry_number)
     entries = await _fetch(pool, JOURNAL_ONE, account_id, entry_number)
     return (cdr_from_row(cdrs[0]), journal_from_row(entries[0])) if cdrs and entries else None
+
+
+async def find_entry(pool: Any, account_id: str, entry_number: int) -> JournalRow | None:
+    """One entry of the journal."""
+    rows = await _fetch(pool, JOURNAL_ONE, account_id, entry_number)
+    return journal_from_row(rows[0]) if rows else None
+
+
+async def find_reference(pool: Any, account_id: str, reference: str) -> JournalRow | None:
+    """The first entry of an account that was posted under a key."""
+    rows = await _fetch(pool, JOURNAL_BY_REFERENCE, account_id, reference)
+    return journal_from_row(rows[0]) if rows else None
 
 
 async def list_journal(pool: Any, account_id: str, cursor: str = "", limit: int = 100) -> Page[JournalRow]:

@@ -1,72 +1,120 @@
-"""Caps: the most that an account may spend on a service in a period, kept in the charging path.
+"""Caps: the most that an account, or a member of it, may spend or use of a service in a period, in the charging path.
 
-What is spent is a counter of money, changed in the posting that debits, and a grant holds its share of the cap as it holds
-its money: so sessions at once cannot pass it together. That a cap is passed is told by ``crossings.py``.
+What is spent is a counter of money (or of units), changed in the posting that debits, and a grant holds its share of the
+cap as it holds its money: so sessions at once cannot pass it together. That a cap is passed is told by ``crossings.py``.
 """
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
 from msgspec import structs
 
-from balance.account import NO_EXTRAS, NO_LIMIT, Account, Cap, Counter
+from balance.account import CAP_PREFIX, EACH_MEMBER, MEMBER_MARK, NO_EXTRAS, NO_LIMIT, Account, Cap, Counter
 from balance.counters import counted, counter_in, counter_of
 from balance.money import Amount
-from ocs.charging.session import CapUse, GroupState, UnitUse
+from ocs.charging.session import CapUse, CreditSession, GroupState, UnitUse
 from ocs.rating.periods import period_end_ms
+from ocs.rating.price import is_free
 
 
-def caps_for(account: Account, service: str) -> tuple[Cap, ...]:
-    """The caps that a use of a service counts for."""
+class Room(NamedTuple):
+    """What the caps of a group leave: the slots of their counters, and the least that is left of any.
+
+    ``money`` and ``units`` None: no cap of that kind. ``slots`` are of money, ``unit_slots`` of units.
+    """
+
+    slots: tuple[int, ...] = ()
+    unit_slots: tuple[int, ...] = ()
+    money: Amount | None = None
+    units: int | None = None
+
+
+NO_CAPS: Final = Room()
+
+
+def cap_names(account: Account, session: CreditSession, state: GroupState) -> tuple[str, ...]:
+    """The caps that a group counts for; a cap for each member has the member's name behind its own."""
     extras = account.extras or NO_EXTRAS
-    return tuple(cap for cap in extras.caps if not cap.services or service in cap.services)
+    return tuple(_name(cap, session.subscriber_id) for cap in extras.caps if _counts(cap, session, state))
 
 
-def room(account: Account, units: UnitUse, now_ms: int) -> tuple[Account, tuple[int, ...], Amount | None]:
-    """Find what the caps of a group leave: their counters of the running periods, and the least that is left of any."""
-    slots, least = [], None
+def room(account: Account, units: UnitUse, now_ms: int) -> tuple[Account, Room]:
+    """Find what the caps of a group leave, in their counters of the running periods."""
+    found = NO_CAPS
     caps = {cap.name: cap for cap in (account.extras or NO_EXTRAS).caps}
     for name in units.caps:
-        cap = caps.get(name)
+        cap = caps.get(name.partition(MEMBER_MARK)[0])
         if cap is None:
             continue  # it was lifted meanwhile
-        account, counter = _running(account, cap, now_ms)
-        slots.append(counter.slot)
+        account, counter = _running(account, cap, name, now_ms)
         left = max(0, cap.most - counter.used - counter.reserved)
-        least = left if least is None else min(least, left)
-    return account, tuple(slots), least
+        if cap.unit:
+            least = left if found.units is None else min(found.units, left)
+            found = found._replace(unit_slots=(*found.unit_slots, counter.slot), units=least)
+        else:
+            least = left if found.money is None else min(found.money, left)
+            found = found._replace(slots=(*found.slots, counter.slot), money=least)
+    return account, found
 
 
-def hold(account: Account, state: GroupState, slots: tuple[int, ...], amount: Amount) -> tuple[Account, GroupState]:
+def hold(account: Account, state: GroupState, found: Room, amount: Amount, granted: int) -> tuple[Account, GroupState]:
     """Hold a grant's share of its caps."""
     assert state.units is not None, "asked only for a group that has caps"
     uses = {use.slot: use for use in state.units.spent}
-    for slot in slots if amount else ():
-        account = _changed(account, slot, 0, amount)
-        known = uses.get(slot) or CapUse(slot)
-        uses[slot] = CapUse(slot, known.spent, amount)
+    for slots, held, is_units in ((found.slots, amount, False), (found.unit_slots, granted, True)):
+        for slot in slots if held else ():
+            account = _changed(account, slot, 0, held)
+            known = uses.get(slot) or CapUse(slot)
+            uses[slot] = CapUse(slot, known.spent, held, is_units)
     return account, structs.replace(state, units=structs.replace(state.units, spent=tuple(uses.values())))
 
 
 def settle_caps(
-    account: Account, state: GroupState, units: UnitUse, debit: Amount, now_ms: int, keeps_grant: bool = False
+    account: Account,
+    state: GroupState,
+    units: UnitUse,
+    debit: Amount,
+    used: int,
+    now_ms: int,
+    keeps_grant: bool = False,
 ) -> tuple[Account, GroupState]:
-    """End what a grant held of its caps, and count what was debited, in the periods of the grant."""
+    """End what a grant held of its caps, and count what was debited and used, in the periods of the grant."""
     uses = {use.slot: use for use in units.spent}
-    slots = tuple(use.slot for use in units.spent if use.held)
-    if not slots and debit:
-        account, slots, _ = room(account, units, now_ms)
-    for slot in slots:
-        known = uses.get(slot) or CapUse(slot)
+    held = [use for use in units.spent if use.held]
+    slots = {use.slot: used if use.is_units else debit for use in held}
+    if debit or used:
+        has_money, has_units = (any(use.is_units is kind for use in held) for kind in (False, True))
+        account, running = (account, NO_CAPS) if has_money and has_units else room(account, units, now_ms)
+        slots |= {} if has_money or not debit else dict.fromkeys(running.slots, debit)
+        slots |= {} if has_units or not used else dict.fromkeys(running.unit_slots, used)
+        kinds = dict.fromkeys(running.slots, False) | dict.fromkeys(running.unit_slots, True)
+        uses |= {slot: CapUse(slot, is_units=kinds[slot]) for slot in slots if slot not in uses}
+    for slot, count in slots.items():
+        known = uses[slot]
         kept = known.held if keeps_grant else 0
-        account = _changed(account, slot, debit, kept - known.held)
-        uses[slot] = CapUse(slot, known.spent + debit, kept)
+        account = _changed(account, slot, count, kept - known.held)
+        uses[slot] = CapUse(slot, known.spent + count, kept, known.is_units)
     return account, structs.replace(state, units=structs.replace(units, spent=tuple(uses.values())))
 
 
-def _running(account: Account, cap: Cap, now_ms: int) -> tuple[Account, Counter]:
+def _counts(cap: Cap, session: CreditSession, state: GroupState) -> bool:
+    price = state.tariff.price
+    return (
+        (not cap.services or session.service in cap.services)
+        and cap.member in {"", EACH_MEMBER, session.subscriber_id}
+        and (not cap.unit or (cap.unit == price.kind and not is_free(price)))
+    )
+
+
+def _name(cap: Cap, member: str) -> str:
+    return f"{cap.name}{MEMBER_MARK}{member}" if cap.member == EACH_MEMBER else cap.name
+
+
+def _running(account: Account, cap: Cap, name: str, now_ms: int) -> tuple[Account, Counter]:
     extras = account.extras or NO_EXTRAS
     end_ms = period_end_ms(cap.every, cap.zone, now_ms, extras.cycle_day)
-    return counter_in(account, cap.counter_id, end_ms, (NO_LIMIT,))
+    return counter_in(account, f"{CAP_PREFIX}{name}", end_ms, (NO_LIMIT,))
 
 
 def _changed(account: Account, slot: int, used: Amount, reserved: Amount) -> Account:

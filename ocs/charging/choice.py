@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from balance.account import Account
-from ocs.charging.caps import caps_for
+from ocs.charging.caps import cap_names
 from ocs.charging.counting import period_of
 from ocs.charging.course import by_another_tariff, costs_the_same, pinned_at_ms
 from ocs.charging.decision import Case, Rates
@@ -70,7 +70,7 @@ def with_bundles(case: Case, account: Account, session: CreditSession, state: Gr
     extras, units = account.extras, state.units or UnitUse()
     if extras is None or not (extras.units or extras.caps or state.units):
         return state
-    bundles, caps = units.bundles, tuple(cap.name for cap in caps_for(account, session.service))
+    bundles, caps = units.bundles, cap_names(account, session, state)
     if extras.units and not bundles:
         case.request.complete()
         origin = origin_of(session.origin, session.peer, _whereabouts_of(session, state))

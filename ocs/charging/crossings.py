@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from msgspec import structs
 
-from balance.account import MAIN_BUCKET, Account, Counter, Extras, Hold, with_entry_number
+from balance.account import EACH_MEMBER, MAIN_BUCKET, MEMBER_MARK, Account, Counter, Extras, Hold, with_entry_number
 from balance.counters import counter_of
 from balance.money import Amount
 from ocs.charging.account_events import TYPE_FACT
@@ -63,8 +63,9 @@ def with_crossings(before: Account, decision: Decision[AnswerT], now_ms: int, re
 def _caps(before: Account, extras: Extras) -> Iterator[_Passed]:
     for cap in extras.caps:
         for counter in extras.counters:
-            if counter.counter_id == cap.counter_id:
+            if cap.is_counter(counter.counter_id):
                 spent = _known(before, counter).used
+                member = cap.member if cap.member != EACH_MEMBER else counter.counter_id.partition(MEMBER_MARK)[2]
                 for percent in sorted({cap.warn_percent, ALL_PERCENT} - {0}):
                     if spent * 100 < cap.most * percent <= counter.used * 100:
                         event_type = "cap_reached" if percent == ALL_PERCENT else "cap_warning"
@@ -72,9 +73,12 @@ def _caps(before: Account, extras: Extras) -> Iterator[_Passed]:
                             (TYPE_FACT, event_type),
                             ("cap", cap.name),
                             ("percent", str(percent)),
-                            ("most", str(cap.most)),
+                            ("units" if cap.unit else "most", str(cap.most)),
+                            *((("member", member),) if member else ()),
                         )
-                        yield _Passed("cap", 0, f"{percent} % of the cap {cap.name!r} are spent", facts)
+                        whose = f" of {member}" if member else ""
+                        reason = f"{percent} % of the cap {cap.name!r}{whose} are {'used' if cap.unit else 'spent'}"
+                        yield _Passed("cap", 0, reason, facts)
 
 
 def _tiers(before: Account, extras: Extras) -> Iterator[_Passed]:

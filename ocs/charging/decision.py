@@ -10,7 +10,7 @@ import msgspec
 from balance.account import Account
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.policy import QuotaPolicy
-from ocs.charging.request import ChargingRequest
+from ocs.charging.request import ChargingRequest, GroupKey
 from ocs.charging.session import CreditSession, Record, Tombstone
 from ocs.rating.bundles import Package, Use
 from ocs.rating.finals import FinalUnits
@@ -77,6 +77,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
 
     ``lease`` is an authorization under another key, ``debit`` the event that is to be refunded, if there is one. Groups whose
     tariff was chosen before ``follow_since_ms`` are charged by the rates of now from their next grant on (0: they keep theirs).
+    ``most`` is how many units other levels can pay for, by group; None: there are no others.
     """
 
     request: ChargingRequest
@@ -88,13 +89,18 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     now_ms: int
     debit: Tombstone | None = None
     follow_since_ms: int = 0
+    most: Mapping[GroupKey, int] | None = None
 
 
 class Decision(msgspec.Struct, Generic[AnswerT], frozen=True, gc=False):
-    """``records`` are the sessions' new values (None deletes); ``account`` is unchanged if it is the same object."""
+    """``records`` are the sessions' new values (None deletes); ``account`` is unchanged if it is the same object.
+
+    ``others`` are accounts in levels below it that change along, each with its next version.
+    """
 
     answer: AnswerT
     account: Account
     records: tuple[tuple[str, Record | None], ...] = ()
     entries: tuple[JournalEntry, ...] = ()
     is_replay: bool = False  # a stored answer: nothing to confirm
+    others: tuple[Account, ...] = ()

@@ -16,8 +16,9 @@ from ocs.charging.choice import as_asked, new_state, with_bundles
 from ocs.charging.closing import closing_record
 from ocs.charging.crossings import with_crossings
 from ocs.charging.decision import Case, Decision
+from ocs.charging.dues import with_dues
+from ocs.charging.life import on_first_use
 from ocs.charging.low_balance import with_warning
-from ocs.charging.packages import with_dues
 from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.quota import laid_out
 from ocs.charging.refused import with_refusal
@@ -46,10 +47,11 @@ NOT_ENOUGH: Final = 1
 def decide_event(case: Case, account: Account) -> Answered:
     """One EVENT_REQUEST. Pure."""
     before = account
-    account, entries = with_dues(account, case.rates, case.now_ms)
+    account, entries = with_dues(account, case.rates, case.policy.rules, case.now_ms)
     decision = _repeat(case, account)
     if decision is None:
-        decision = with_crossings(account, _act(case, account), case.now_ms, case.request.session_key)
+        acted = _act(case, account) if account.state is not AccountState.CREATED else on_first_use(_act, case, account)
+        decision = with_crossings(account, acted, case.now_ms, case.request.session_key)
         decision = with_bundle_use(account, decision, case.now_ms, case.request.session_key)
         if case.request.action is EventAction.DIRECT_DEBITING:
             decision = with_refusal(case, decision)
@@ -139,12 +141,13 @@ def _debited(
     """All or nothing (statement 96): then the account is as it was ``before`` its counters counted the use."""
     request, now_ms = case.request, case.now_ms
     total = sum(state.cost for state in states)
-    spendable = max(0, available(account, now_ms))
+    spendable, is_beyond = max(0, available(account, now_ms)), False
     for state in states:
         if state.units is not None:
-            account, _, least = room(account, state.units, now_ms)
-            spendable = spendable if least is None else min(spendable, least)
-    if total > spendable and not request.cumulative:
+            account, found = room(account, state.units, now_ms)
+            spendable = spendable if found.money is None else min(spendable, found.money)
+            is_beyond = is_beyond or (found.units is not None and state.used > found.units)
+    if (total > spendable or is_beyond) and not request.cumulative:
         refused = tuple(GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED) for state in states)
         return Decision(_answer(case, before, ChargingStatus.CREDIT_LIMIT_REACHED, refused, 0), before)
     debited: list[GroupState] = []
@@ -152,7 +155,7 @@ def _debited(
         account, debits = settle(account, (), state.cost, now_ms)
         paid = GroupState(state.key, state.tariff, state.used, state.cost, debits, state.used, (), 0, units=state.units)
         if paid.units is not None:
-            account, paid = settle_caps(account, paid, paid.units, paid.cost, now_ms)
+            account, paid = settle_caps(account, paid, paid.units, paid.cost, paid.used, now_ms)
         debited.append(paid)
     session = session.with_groups(tuple(debited))
     number = account.entry_number + 1

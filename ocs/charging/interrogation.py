@@ -12,15 +12,16 @@ from typing import Final
 
 from msgspec import structs
 
-from balance.account import Account
+from balance.account import Account, AccountState
 from ocs.charging.admission import admitted, left
 from ocs.charging.bundle_use import with_bundle_use
 from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.crossings import with_crossings
 from ocs.charging.decision import Case, Decision
+from ocs.charging.dues import with_dues
 from ocs.charging.late import as_granted, held, is_unreported, reported_late
+from ocs.charging.life import on_first_use
 from ocs.charging.low_balance import with_warning
-from ocs.charging.packages import with_dues
 from ocs.charging.quota import costs_an_attempt, release
 from ocs.charging.refused import with_refusal
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
@@ -60,6 +61,7 @@ _LEASE: Final = SessionKind.LEASE
 _INITIAL: Final = RequestKind.INITIAL
 _SUCCESS: Final = ChargingStatus.SUCCESS
 _SERVICE_DENIED: Final = ChargingStatus.SERVICE_DENIED
+_CREATED: Final = AccountState.CREATED
 
 
 def decide(case: Case, account: Account) -> Answered:
@@ -67,10 +69,11 @@ def decide(case: Case, account: Account) -> Answered:
     entries: tuple[JournalEntry, ...] = ()
     before = account
     if len(account.buckets) > 1 or account.extras is not None:
-        account, entries = with_dues(account, case.rates, case.now_ms)
+        account, entries = with_dues(account, case.rates, case.policy.rules, case.now_ms)
     decision = repeat_of(case, account)
     if decision is None:
-        decision = TRANSITIONS[_state(case), case.request.kind](case, account)
+        rule = TRANSITIONS[_state(case), case.request.kind]
+        decision = rule(case, account) if account.state is not _CREATED else on_first_use(rule, case, account)
         if decision.account.extras is not None:
             decision = with_crossings(account, decision, case.now_ms, case.request.session_key)
             decision = with_bundle_use(account, decision, case.now_ms, case.request.session_key)

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 import structlog
 
 from balance.account import Account, with_version
+from balance.levels import LEVEL_MARK, top_of
 from balance.store import BackendUnavailable, Posting, PostingResult, PostingStatus, SessionWrite, Snapshot, Store
 from ocs.charging.cdr import JournalEntry, encode_entry
 from ocs.charging.decision import Decision
-from ocs.charging.session import CreditSession, Record, Timer, Tombstone, decode_session, encode_session
+from ocs.charging.levels import OfMember, account_key, account_of_key
+from ocs.charging.session import CreditSession, Record, Timer, Tombstone, Transfer, decode_session, encode_session
 
 log = structlog.get_logger()
 
@@ -36,6 +38,10 @@ OPERATION_KEEP_MS: Final = 7 * 86_400_000
 _APPLIED: Final = PostingStatus.APPLIED
 
 
+Known: TypeAlias = Record | Account | None
+"""What a lane keeps by key: sessions, and accounts in levels below its own."""
+
+
 class Work(Protocol):
     """One request or operation that waits in a lane.
 
@@ -47,9 +53,7 @@ class Work(Protocol):
     expects_new: bool
     may_be_new: bool
 
-    def decide(
-        self, account: Account | None, records: Mapping[str, Record | None], now_ms: int
-    ) -> Decision[Any] | None:
+    def decide(self, account: Account | None, records: Mapping[str, Any], now_ms: int) -> Decision[Any] | None:
         """Decide; None when the account does not exist."""
 
     def answer(self, answer: Any) -> None:
@@ -69,18 +73,21 @@ def _holds_nothing(account: Account) -> bool:
 class Lane:
     """What is known of one account, and the work that waits for it."""
 
-    __slots__ = ("account", "account_id", "attempts", "batch", "busy", "fresh", "has_closed", "pending", "records")
+    __slots__ = (
+        "account", "account_id", "attempts", "batch", "busy", "fresh", "has_closed", "has_levels", "pending", "records",
+    )  # fmt: skip
 
     def __init__(self, account_id: str) -> None:
         self.account_id = account_id
         self.account: Account | None = None
-        self.records: dict[str, Record | None] = {}
+        self.records: dict[str, Known] = {}
         self.pending: list[Work] = []
         self.batch: list[Work] = []  # what is decided and posted together now
         self.busy = False
         self.fresh = False  # read from the store for this very batch
         self.attempts = 0
         self.has_closed = False
+        self.has_levels = False  # accounts below this one were asked for
 
     def take_batch(self) -> None:
         """Begin with what has come meanwhile."""
@@ -107,7 +114,7 @@ class Lane:
     def drop_closed(self) -> None:
         """Of closed and absent sessions the store knows enough."""
         self.has_closed = False
-        for key in [key for key, record in self.records.items() if not isinstance(record, CreditSession)]:
+        for key in [key for key, record in self.records.items() if not isinstance(record, CreditSession | Account)]:
             del self.records[key]
 
 
@@ -116,7 +123,7 @@ class Proposal(msgspec.Struct, frozen=True):
 
     lane: Lane
     account: Account
-    changed: dict[str, Record | None]
+    changed: dict[str, Known]
     entries: list[JournalEntry]
     outcomes: list[tuple[Work, Any]]
 
@@ -156,6 +163,8 @@ class Lanes:
         self.waiting = 0
 
     def submit(self, account_id: str, work: Work) -> None:
+        if LEVEL_MARK in account_id:
+            account_id, work = top_of(account_id), OfMember(account_id, work)
         lane = self._lanes.get(account_id)
         if lane is None:
             lane = self._lanes[account_id] = Lane(account_id)
@@ -217,7 +226,10 @@ class Lanes:
             lane.busy = False
 
     def _load(self, lane: Lane, keys: list[str]) -> None:
-        self._store.load(lane.account_id, keys, lambda snapshot: self._loaded(lane, snapshot))
+        others = [name for key in keys if (name := account_of_key(key))]
+        if others:
+            keys = [key for key in keys if not account_of_key(key)]
+        self._store.load(lane.account_id, keys, lambda snapshot: self._loaded(lane, snapshot), others)
 
     def _loaded(self, lane: Lane, snapshot: Snapshot | BackendUnavailable) -> None:
         if isinstance(snapshot, BackendUnavailable):
@@ -238,12 +250,15 @@ class Lanes:
         if before != (snapshot.account.version if snapshot.account is not None else 0):
             self._forget_records(lane)
         lane.account = snapshot.account
+        for name, other in snapshot.others.items():
+            lane.has_levels = True
+            lane.records[account_key(name)] = other
         for key, value in snapshot.sessions.items():
             record = decode_session(value) if value is not None else None
             lane.records[key] = record
             if isinstance(record, CreditSession):
-                if record.account_id == lane.account_id:  # the name may be another account's, in this partition
-                    self.session_accounts[key] = lane.account_id
+                if top_of(record.account_id) == lane.account_id:  # the name may be another account's, in this partition
+                    self.session_accounts[key] = record.account_id
             else:
                 lane.has_closed = True
         # A conflict tells of the sessions that were to be written; what else the batch is decided from is read again.
@@ -253,7 +268,7 @@ class Lanes:
         """Decide the batch, each request on what those before it left; None when nothing is to be posted."""
         account = lane.account
         records = lane.records
-        changed: dict[str, Record | None] = {}
+        changed: dict[str, Known] = {}
         entries: list[JournalEntry] = []
         outcomes: list[tuple[Work, Any]] = []
         unread: list[str] = []
@@ -269,6 +284,8 @@ class Lanes:
             if decision is None:
                 continue
             account = decision.account
+            if decision.others:
+                changed.update({account_key(other.account_id): other for other in decision.others})
             if decision.records:
                 changed.update(decision.records)
             elif work.expects_new:
@@ -308,10 +325,17 @@ class Lanes:
         version = lane.account.version if lane.account is not None else 0
         account = with_version(proposal.account, version + 1)
         writes: list[SessionWrite] = []
+        others: list[Account] = []
         for key, record in proposal.changed.items():
-            writes.append(self._write(lane, key, record))
+            if isinstance(record, Account):
+                others.append(record)
+            else:
+                writes.append(self._write(lane, key, record))
         entries = [encode_entry(entry) for entry in proposal.entries] if proposal.entries else []
-        self._store.post(Posting(account, version, writes, entries), partial(self._posted, proposal, account))
+        if lane.has_levels:
+            writes = _owned(lane, writes, proposal.changed)
+        posting = Posting(account, version, writes, entries, others)
+        self._store.post(posting, partial(self._posted, proposal, account))
 
     def _write(self, lane: Lane, key: str, record: Record | None) -> SessionWrite:
         before = lane.records.get(key)
@@ -322,8 +346,8 @@ class Lanes:
             return SessionWrite(key, encode_session(record), 0, record.filed_ms or -1, key not in lane.records)
         deadline_ms = 0 if type(before) is CreditSession else -1
         if record is None:
-            return SessionWrite(key, None, 0, 0 if type(before) is Timer else deadline_ms, False)
-        if type(record) is Timer:
+            return SessionWrite(key, None, 0, 0 if isinstance(before, Timer | Transfer) else deadline_ms, False)
+        if isinstance(record, Timer | Transfer):
             return SessionWrite(key, encode_session(record), 0, record.due_at_ms, False)
         keep_ms = OPERATION_KEEP_MS
         if type(record) is Tombstone:
@@ -393,19 +417,26 @@ class Lanes:
 
     # --- memory -----------------------------------------------------------------------------------------------------
 
-    def _remember(self, lane: Lane, changed: dict[str, Record | None]) -> None:
+    def _remember(self, lane: Lane, changed: dict[str, Known]) -> None:
         """Open sessions are kept; of closed ones the store knows enough."""
         for key, record in changed.items():
             if type(record) is CreditSession:
                 if key not in lane.records and len(lane.records) >= SESSIONS_PER_LANE_MAX:
-                    oldest = next(iter(lane.records))
-                    del lane.records[oldest]
-                    self.session_accounts.pop(oldest, None)
+                    self._forget_oldest(lane)
                 lane.records[key] = record
-                self.session_accounts[key] = lane.account_id
+                self.session_accounts[key] = record.account_id
+            elif type(record) is Account:
+                if key not in lane.records and len(lane.records) >= SESSIONS_PER_LANE_MAX:
+                    self._forget_oldest(lane)
+                lane.records[key] = record
             else:
                 lane.records.pop(key, None)
                 self.session_accounts.pop(key, None)
+
+    def _forget_oldest(self, lane: Lane) -> None:
+        oldest = next(iter(lane.records))
+        del lane.records[oldest]
+        self.session_accounts.pop(oldest, None)
 
     def _forget(self, lane: Lane) -> None:
         self._forget_records(lane)
@@ -426,6 +457,16 @@ class Lanes:
 
 def _fail(error: Exception, work: Work) -> None:
     work.failed(error)
+
+
+def _owned(lane: Lane, writes: list[SessionWrite], changed: Mapping[str, Known]) -> list[SessionWrite]:
+    """The same with the account of each session that is not the lane's own."""
+    found = []
+    for write in writes:
+        record = changed[write.key] or lane.records.get(write.key)
+        owner = record.account_id if record is not None else ""
+        found.append(write if owner == lane.account_id else msgspec.structs.replace(write, owner=owner))
+    return found
 
 
 def _is_replay(outcome: object) -> bool:

@@ -11,8 +11,10 @@ from enum import IntEnum
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from balance.account import AccountState
+from ocs.charging.levels import client_key
 from ocs.charging.session import CreditSession, SessionKind
 
 
@@ -51,6 +53,9 @@ CHANGE_OF_STATE: Final = {
     AccountState.ACTIVE: Change.ACTIVATED,
     AccountState.SUSPENDED: Change.SUSPENDED,
     AccountState.CLOSED: Change.CLOSED,
+    AccountState.CREATED: Change.ACTIVATED,
+    AccountState.GRACE: Change.SUSPENDED,
+    AccountState.RECYCLED: Change.CLOSED,
 }
 assert CHANGE_OF_STATE.keys() == set(AccountState)
 
@@ -87,7 +92,7 @@ def notices_of(change: Change, sessions: Iterable[CreditSession], now_ms: int) -
 def notices_of_need(needy_key: str, sessions: Iterable[CreditSession], now_ms: int) -> list[Notice]:
     """Ask those that hold money of the account to come, but not the one that needs it. RADIUS calls keep their grant."""
     return [
-        Notice(NoticeKind.REAUTHORIZE, session.session_key, session.peer, NEED, now_ms, takes_half=True)
+        structs.replace(notice_to(session, NoticeKind.REAUTHORIZE, NEED, now_ms), takes_half=True)
         for session in sessions
         if session.kind is SessionKind.CALL
         and session.session_key.startswith("gy:")
@@ -97,7 +102,8 @@ def notices_of_need(needy_key: str, sessions: Iterable[CreditSession], now_ms: i
 
 
 def notice_to(session: CreditSession, kind: NoticeKind, cause: str, now_ms: int) -> Notice:
-    return Notice(kind, session.session_key, session.peer, cause, now_ms)
+    """Of a session in levels, that which the client knows is told."""
+    return Notice(kind, client_key(session.session_key), session.peer, cause, now_ms)
 
 
 def is_waiting(session: CreditSession) -> bool:

@@ -14,8 +14,10 @@ from zlib import crc32
 from msgspec import structs
 
 from balance.account import (
+    EACH_MEMBER,
     MAIN_BUCKET,
     NO_EXTRAS,
+    OPERATOR,
     Account,
     AccountState,
     Bucket,
@@ -23,7 +25,6 @@ from balance.account import (
     Cap,
     Hold,
     Source,
-    Subscription,
     new_slot,
     with_entry_number,
     with_extras,
@@ -32,13 +33,18 @@ from balance.burn import available, credit, with_bucket
 from balance.money import Amount, format_amount
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision, Rates
+from ocs.charging.dues import with_dues
+from ocs.charging.giving_back import given_back
+from ocs.charging.life import ended, topped_up, with_block, without_block, zone_of
 from ocs.charging.low_balance import booked
 from ocs.charging.notices import CHANGE_OF_STATE, Change
-from ocs.charging.packages import Sale, can_pay, cancelled, sold, timer_key, timer_of, with_dues
+from ocs.charging.packages import Sale, can_pay, cancelled, sold, timer_key, timer_of
 from ocs.charging.refused import forgotten
+from ocs.charging.rules import AccountRules
 from ocs.charging.session import OperationRecord, Record
 from ocs.rating.bundles import Package
 from ocs.rating.periods import Every
+from ocs.rating.units import UnitKind, quantity_text
 
 BALANCE_MAX: Final = 2**62
 """Room for one more of the same below the 63 bits that an amount may take."""
@@ -49,10 +55,16 @@ class OperationKind(Enum):
     ADJUSTMENT = "adjustment"
     INVOICE = "invoice"  # what an invoice asks for beside the calls that were debited
     PAYMENT = "payment"
+    TRANSFER = "transfer"
+    REFUND = "refund"  # of a record
+    REVERSAL = "reversal"  # of another entry
     STATE = "state"
     PACKAGE = "package"
     LIMITS = "limits"
     CANCEL = "cancel"
+
+
+_PAID_IN: Final = frozenset({OperationKind.TOP_UP, OperationKind.PAYMENT, OperationKind.TRANSFER})
 
 
 class RechargeStatus(Enum):
@@ -68,6 +80,9 @@ class RechargeStatus(Enum):
     NOT_ENOUGH_MONEY = "not_enough_money"
     ACCOUNT_SUSPENDED = "account_suspended"
     SUBSCRIPTION_UNKNOWN = "subscription_unknown"
+    PAYEE_UNKNOWN = "payee_unknown"
+    PAYEE_CLOSED = "payee_closed"
+    NOT_REVERSIBLE = "not_reversible"
 
 
 class AccountFault(Enum):
@@ -76,6 +91,7 @@ class AccountFault(Enum):
     EXISTS = "exists"
     CURRENCY_UNKNOWN = "currency_unknown"
     RATE_PLAN_UNKNOWN = "rate_plan_unknown"
+    PARENT_UNKNOWN = "parent_unknown"
 
 
 class BucketOptions(NamedTuple):
@@ -103,13 +119,17 @@ class CallsChoice(NamedTuple):
 
 
 class CapChoice(NamedTuple):
-    """The most that may be spent on some services (none named: all) in a period, and when to warn of it."""
+    """The most that may be spent on some services (none named: all) in a period, and when to warn of it; of one member or
+    of each, and of units instead of money, as in ``Cap``.
+    """
 
     name: str
     every: Every
     most: Amount
     services: tuple[str, ...] = ()
     warn_percent: int = 0
+    member: str = ""
+    unit: int = 0
 
 
 class Limits(NamedTuple):
@@ -126,7 +146,11 @@ class Limits(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """``amount`` is signed for an adjustment; ``state`` is for a change of state only, ``package`` for a purchase."""
+    """``amount`` is signed for an adjustment; ``state`` is for a change of state only, ``package`` for a purchase.
+
+    ``block`` names what suspends an account, and what is lifted when it is activated. ``takes_back`` are the changes of an
+    earlier entry, of which ``amount`` (0: all) is undone.
+    """
 
     kind: OperationKind
     account_id: str
@@ -140,6 +164,9 @@ class Operation(NamedTuple):
     package: Package | None = None
     subscription: int = 0
     limits: Limits | None = None
+    block: str = OPERATOR
+    payee: str = ""
+    takes_back: tuple[Hold, ...] = ()
 
     @property
     def record_key(self) -> str:
@@ -153,11 +180,14 @@ class Operation(NamedTuple):
             return CHANGE_OF_STATE[self.state]
         if self.package is not None or self.limits is not None:
             return Change.PAID_IN  # who waits for money may find some now
-        return Change.PAID_IN if self.amount > 0 else None
+        return Change.PAID_IN if self.amount > 0 or self.takes_back else None
 
     @property
     def fingerprint(self) -> int:
         what = repr((self.kind.value, self.amount, self.currency, self.bucket, self.state))
+        if self.block != OPERATOR:
+            what += self.block
+        what += self.payee
         if self.subscription:
             what += str(self.subscription)
         if self.limits is not None:
@@ -168,15 +198,13 @@ class Operation(NamedTuple):
 
 
 def decide_operation(
-    operation: Operation, account: Account, record: Record | None, now_ms: int, rates: Rates
+    operation: Operation, account: Account, record: Record | None, now_ms: int, rates: Rates, rules: AccountRules
 ) -> Decision[RechargeResult]:
     """Do it, or say that it was done, or why it cannot be."""
     if isinstance(record, OperationRecord):
-        same = record.fingerprint == operation.fingerprint
-        status = RechargeStatus.REPLAYED if same else RechargeStatus.KEY_REUSED
-        return Decision(RechargeResult(status, account, record.entry_number), account, is_replay=True)
+        return done_before(operation, account, record)
     before = account
-    account, entries = with_dues(account, rates, now_ms)
+    account, entries = with_dues(account, rates, rules, now_ms)
     refusal = _refusal(operation, account, now_ms)
     if refusal is not None:
         return Decision(RechargeResult(refusal, account), account, entries=entries)
@@ -188,17 +216,25 @@ def decide_operation(
         account, done = sold(account, operation.package, sale, now_ms)
     else:
         account, done = _done(operation, account, now_ms)
-    account, more = with_dues(account, rates, now_ms)  # what waited for money, or for the account to be active
+    if operation.kind in _PAID_IN and operation.amount > 0:
+        zone = zone_of(account, rates.time_zone_of(account.rate_plan))
+        account, longer = topped_up(account, rules.lifecycle_of(account.rate_plan), zone, now_ms)
+        done = (*done, *longer)
+    account, more = with_dues(account, rates, rules, now_ms)  # what waited for money, or for the account to be active
     record = OperationRecord(account.account_id, now_ms, operation.fingerprint, first, available(account, now_ms))
     result = RechargeResult(RechargeStatus.APPLIED, account, first)
     records: tuple[tuple[str, Record | None], ...] = ((operation.record_key, record),)
-    if _subscriptions(before) != _subscriptions(account):
-        records = (*records, (timer_key(account.account_id), timer_of(account, now_ms)))
+    timer = timer_of(account, now_ms)
+    if timer != timer_of(before, now_ms):
+        records = (*records, (timer_key(account.account_id), timer))
     return Decision(result, account, records, (*entries, *done, *more))
 
 
-def _subscriptions(account: Account) -> tuple[Subscription, ...]:
-    return account.extras.subscriptions if account.extras is not None else ()
+def done_before(operation: Operation, account: Account, record: OperationRecord) -> Decision[RechargeResult]:
+    """What was done under the operation's key: the same, or something else."""
+    same = record.fingerprint == operation.fingerprint
+    status = RechargeStatus.REPLAYED if same else RechargeStatus.KEY_REUSED
+    return Decision(RechargeResult(status, account, record.entry_number), account, is_replay=True)
 
 
 def _done(operation: Operation, account: Account, now_ms: int) -> tuple[Account, tuple[JournalEntry, ...]]:
@@ -228,11 +264,15 @@ def open_account(
         return Decision(AccountFault.EXISTS, existing)
     opened: Account = structs.replace(account, version=0, entry_number=1, created_at_ms=now_ms)
     entry = JournalEntry(account.account_id, 1, now_ms, "opened", account.currency, (), actor=actor)
-    return Decision(opened, opened, entries=(entry,))
+    timer = timer_of(opened, now_ms)
+    records = ((timer_key(account.account_id), timer),) if timer is not None else ()
+    return Decision(opened, opened, records, (entry,))
 
 
 def _refusal(operation: Operation, account: Account, now_ms: int) -> RechargeStatus | None:
-    if account.state == AccountState.CLOSED:
+    if account.state is AccountState.CLOSED:
+        return RechargeStatus.ACCOUNT_CLOSED
+    if account.state is AccountState.RECYCLED and operation.state is not AccountState.CLOSED:
         return RechargeStatus.ACCOUNT_CLOSED
     if operation.kind in {OperationKind.STATE, OperationKind.LIMITS}:
         return None
@@ -250,7 +290,7 @@ def _refusal(operation: Operation, account: Account, now_ms: int) -> RechargeSta
 
 
 def _refusal_to_sell(package: Package, account: Account, now_ms: int) -> RechargeStatus | None:
-    if account.state is not AccountState.ACTIVE:
+    if account.state not in {AccountState.ACTIVE, AccountState.CREATED}:
         return RechargeStatus.ACCOUNT_SUSPENDED
     return None if can_pay(account, package, now_ms) else RechargeStatus.NOT_ENOUGH_MONEY
 
@@ -275,7 +315,7 @@ def _limited(limits: Limits, account: Account) -> tuple[Account, str]:
     if limits.caps is not None:
         words.append(f"caps {_caps_text(extras.caps, limits.scale)} -> {_caps_text(limits.caps, limits.scale)}")
         zone = extras.time_zone or limits.zone
-        caps = tuple(Cap(cap.name, cap.every, zone, cap.most, cap.services, cap.warn_percent) for cap in limits.caps)
+        caps = tuple(Cap(cap.name, cap.every, zone, *cap[2:]) for cap in limits.caps)
         account = with_extras(account, structs.replace(extras, caps=caps))
     return account, "; ".join(words)
 
@@ -285,14 +325,31 @@ def _calls_text(calls: Iterable[CallLimit | CallsChoice]) -> str:
 
 
 def _caps_text(caps: Iterable[Cap | CapChoice], scale: int) -> str:
-    return ", ".join(f"{each.name} {format_amount(each.most, scale)} a {each.every}" for each in caps) or "none"
+    return ", ".join(_cap_text(each, scale) for each in caps) or "none"
+
+
+def _cap_text(cap: Cap | CapChoice, scale: int) -> str:
+    most = quantity_text(UnitKind(cap.unit), cap.most) if cap.unit else format_amount(cap.most, scale)
+    whose = {"": "", EACH_MEMBER: " for each member"}.get(cap.member, f" for {cap.member}")
+    return f"{cap.name} {most} a {cap.every}{whose}"
+
+
+def _in_state(operation: Operation, account: Account) -> Account:
+    """Suspend by a block of that name, lift that block alone, or close."""
+    if operation.state is AccountState.CLOSED:
+        return ended(account)
+    if operation.state is AccountState.SUSPENDED:
+        return with_block(account, operation.block)
+    return without_block(account, operation.block)
 
 
 def _apply(operation: Operation, account: Account, now_ms: int) -> tuple[Account, tuple[Hold, ...], str]:
     if operation.kind == OperationKind.STATE:
         assert operation.state is not None, "a change of state names the state"
-        reason = f"{account.state.name.lower()} -> {operation.state.name.lower()}: {operation.reason}".rstrip(": ")
-        return structs.replace(account, state=operation.state), (), reason
+        moved = _in_state(operation, account)
+        whose = f" ({operation.block})" if operation.block != OPERATOR else ""
+        reason = f"{account.state.name.lower()} -> {moved.state.name.lower()}{whose}: {operation.reason}".rstrip(": ")
+        return moved, (), reason
     if operation.subscription:
         after = cancelled(account, operation.subscription)
         assert after is not None, "the refusal has looked for it"
@@ -300,6 +357,9 @@ def _apply(operation: Operation, account: Account, now_ms: int) -> tuple[Account
     if operation.limits is not None:
         account, reason = _limited(operation.limits, account)
         return account, (), f"{reason}: {operation.reason}".rstrip(": ")
+    if operation.takes_back:
+        back = given_back(operation.takes_back, account, operation.amount)
+        return credit(account, {hold.bucket_id: hold.amount for hold in back}), back, operation.reason
     if operation.bucket is None:
         change = Hold(MAIN_BUCKET, operation.amount)
         return credit(account, {MAIN_BUCKET: operation.amount}), (change,), operation.reason

@@ -87,8 +87,8 @@ def sold(
     return account, tuple(entries)
 
 
-def with_dues(account: Account, rates: Rates, now_ms: int) -> tuple[Account, tuple[JournalEntry, ...]]:
-    """Do what is due: renew subscriptions, write off what has expired."""
+def with_purchases(account: Account, rates: Rates, now_ms: int) -> tuple[Account, tuple[JournalEntry, ...]]:
+    """Renew the subscriptions that are due, and write off what has expired."""
     extras = account.extras
     entries: list[JournalEntry] = []
     if extras is not None and extras.subscriptions:
@@ -113,11 +113,14 @@ def with_dues(account: Account, rates: Rates, now_ms: int) -> tuple[Account, tup
 
 
 def timer_of(account: Account, now_ms: int) -> Timer | None:
-    """When somebody has to look at an account: at its next renewal, or a day on if one waits for money; None: never."""
-    extras = account.extras
-    if extras is None or not extras.subscriptions:
+    """When somebody has to look at an account: at its next renewal or stage, or a day on if one waits; None: never."""
+    extras = account.extras or NO_EXTRAS
+    ends_ms = [subscription.renews_at_ms for subscription in extras.subscriptions]
+    if extras.life is not None and extras.life.until_ms:
+        ends_ms.append(extras.life.until_ms)
+    if not ends_ms:
         return None
-    next_ms = min(subscription.renews_at_ms for subscription in extras.subscriptions)
+    next_ms = min(ends_ms)
     return Timer(account.account_id, next_ms if next_ms > now_ms else day_end_ms(extras.time_zone or "UTC", now_ms, 0))
 
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import structs
 
 from ocs.charging.request import ChargingStatus, FinalHandling, FinalUnitAction, GroupAnswer
+from ocs.charging.rules import NO_RULES, AccountRules
 from ocs.rating.finals import FinalUnits
 from ocs.rating.units import UnitKind
 from ocs.settings import Quota, Settings, SilentCalls
@@ -71,6 +72,7 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
     hold_ms: int = 3_600_000
     finals: dict[str, FinalPolicy] = {}  # by service; without: TERMINATE
     reclaims: bool = False  # who is refused for what others hold has them asked to give half of it back
+    rules: AccountRules = NO_RULES
     follows_rates: bool = False  # open sessions are charged by changed rates from their next grant on
 
     def wish(self, kind: UnitKind, asked: int, all_affordable: bool) -> int:
@@ -81,7 +83,7 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
         return asked if all_affordable or not self.maximum_is_quota else min(asked, quota)
 
 
-def quota_policy(settings: Settings) -> QuotaPolicy:
+def quota_policy(settings: Settings, rules: AccountRules = NO_RULES) -> QuotaPolicy:
     quota: Quota = settings.quota
     return QuotaPolicy(
         quota={
@@ -103,6 +105,7 @@ def quota_policy(settings: Settings) -> QuotaPolicy:
             for final in settings.credit_control.final_units
             if (found := final_policy(final, quota.validity_s)) is not None
         },
+        rules=rules,
         reclaims=quota.reclaim,
         follows_rates=settings.rates.open_sessions == "follow",
     )

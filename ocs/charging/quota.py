@@ -15,7 +15,7 @@ from msgspec import structs
 from balance.account import Account, AccountState
 from balance.burn import add_holds, available, first_expiry_ms, give_back, reserve, settle, total_of
 from balance.money import Amount
-from ocs.charging.caps import hold, room, settle_caps
+from ocs.charging.caps import NO_CAPS, Room, hold, room, settle_caps
 from ocs.charging.cdr import CdrFlag
 from ocs.charging.counting import (
     count_use,
@@ -37,7 +37,6 @@ from ocs.rating.units import UnitKind
 _ACTIVE: Final = AccountState.ACTIVE
 _SUCCESS: Final = ChargingStatus.SUCCESS
 _SECONDS: Final = UnitKind.SECONDS
-_NO_SLOTS: Final[tuple[int, ...]] = ()
 
 Granted: TypeAlias = tuple[Account, GroupState, GroupAnswer]
 
@@ -87,7 +86,9 @@ def report(
     else:  # the use has reached a tier that makes all of it cheaper
         account, debits = give_back(account, reservation, state.debits, state.cost - cost)
     if state.units is not None and state.units.caps:
-        account, state = settle_caps(account, state, state.units, cost - state.cost, now_ms, keeps_grant)
+        account, state = settle_caps(
+            account, state, state.units, cost - state.cost, total - state.used, now_ms, keeps_grant
+        )
     flags = state.flags
     if total - state.used > state.granted:
         flags |= CdrFlag.OVERUSED if state.granted_by >= 0 else CdrFlag.NEVER_GRANTED
@@ -151,7 +152,7 @@ def costs_an_attempt(state: GroupState) -> bool:
 def _units_released(account: Account, state: GroupState, now_ms: int) -> tuple[Account, GroupState]:
     account, state = release_units(account, state)
     if state.units is not None and state.units.spent:
-        account, state = settle_caps(account, state, state.units, 0, now_ms)
+        account, state = settle_caps(account, state, state.units, 0, 0, now_ms)
     period = period_of(state.tariff.price)
     return (account, state) if period is None else give_back_places(account, state, period)
 
@@ -180,9 +181,8 @@ def grant(
     """Promise as much as is wanted and can be paid, set the money aside, and say so; or say why not.
 
     The largest grant is the exact inverse of the price: never more than can be paid, and the final-unit mark goes
-    with the last grant, not after it (statements 49, 74). Where the price changes to ``later`` while the grant is out, the
-    dearer of both is set aside for all of it [G-70]. ``takes_half`` leaves half of what is there to another session, if
-    anything can be had for the other half; ``limit`` leaves some for the account's other calls [R-46].
+    with the last grant, not after it (statements 49, 74). Where the price changes to ``later`` meanwhile, the dearer of both
+    is set aside for all of it [G-70]. ``takes_half`` leaves half to another session, if it can; ``limit`` [R-46].
     """
     assert not state.reservation, "a group holds one reservation at a time"
     period = period_of(state.tariff.price)
@@ -197,10 +197,11 @@ def grant(
     spendable = available(account, now_ms)
     most_of: Callable[[Price, int], Amount] = held_for if price.terms.__class__ is Terms else cost_of
     within: Callable[[Price, Amount, int], int] = units_within
-    spread, slots = None, _NO_SLOTS
+    spread, caps = None, NO_CAPS
     if state.units is not None:
-        account, spread, slots, spendable = _spread(account, state, state.units, later, spendable, now_ms)
+        account, spread, caps, spendable = _spread(account, state, state.units, later, spendable, now_ms)
         most_of, within = spread.cost, spread.within
+        granted = granted if caps.units is None else min(granted, caps.units)
     elif later is not None:
         most_of, within = partial(dearer, later), partial(units_within_both, later)
     at_once = spendable // 2 if takes_half else spendable
@@ -218,7 +219,7 @@ def grant(
     held = reserve(account, max(held_cost, paid) - paid, now_ms)  # what a bundle makes cheaper comes with the report
     assert held is not None, "units_within() never promises more than there is"
     after, reservation = held
-    is_final = not free and most_of(price, used + granted + 1) - paid > spendable
+    is_final = (not free and most_of(price, used + granted + 1) - paid > spendable) or granted == caps.units
     answer = GroupAnswer(
         state.key,
         _SUCCESS,
@@ -233,7 +234,7 @@ def grant(
         state.course, state.units,
     )  # fmt: skip
     if spread is not None or period is not None:
-        return _in_units(after, state, answer, spread, slots, now_ms)
+        return _in_units(after, state, answer, spread, caps, now_ms)
     return after, state, answer
 
 
@@ -262,11 +263,11 @@ def _asked(requested: tuple[Quantity, ...], kind: UnitKind) -> int:
 
 def _spread(
     account: Account, state: GroupState, units: UnitUse, later: Price | None, spendable: Amount, now_ms: int
-) -> tuple[Account, Spread, tuple[int, ...], Amount]:
-    """What buckets of units pay of a grant, the counters of its caps, and how much money these leave it."""
+) -> tuple[Account, Spread, Room, Amount]:
+    """What buckets of units pay of a grant, what its caps leave, and how much money that is."""
     spread = Spread(account, state, units, now_ms, later)
-    account, slots, least = room(account, units, now_ms)
-    return account, spread, slots, max(0, spendable if least is None else min(spendable, least))
+    account, found = room(account, units, now_ms)
+    return account, spread, found, max(0, spendable if found.money is None else min(spendable, found.money))
 
 
 def _in_units(
@@ -274,13 +275,13 @@ def _in_units(
     state: GroupState,
     answer: GroupAnswer,
     spread: Spread | None,
-    caps: tuple[int, ...],
+    caps: Room,
     now_ms: int,
 ) -> Granted:
     """Hold the units, the places and the share of caps of a grant; have the client back when the first of them ends."""
     price, ends = state.tariff.price, []
-    if caps:
-        account, state = hold(account, state, caps, total_of(state.reservation))
+    if caps is not NO_CAPS:
+        account, state = hold(account, state, caps, total_of(state.reservation), answer.granted)
     if spread is not None:
         price = spread.price(state.used + answer.granted)
         account, state = hold_units(account, state, spread, answer.granted)

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from balance.account import MAIN_BUCKET, Account, AccountState, Bucket, Extras
+from balance.account import MAIN_BUCKET, OPERATOR, Account, AccountState, Bucket, Extras
 from balance.burn import total_of
+from balance.levels import parent_of
 from balance.money import Amount
 from balance.store import BackendUnavailable, Snapshot, Store, Subscriber
 from ocs.charging.decision import Decision
 from ocs.charging.lanes import Lanes
+from ocs.charging.life import born, zone_of
 from ocs.charging.notifier import Notifier
 from ocs.charging.operations import (
     AccountFault,
@@ -97,11 +99,17 @@ class AccountDesk:
         time_zone: str = "",
         cycle_day: int = 0,
     ) -> Account | AccountFault:
-        """``time_zone`` empty: that of the plan; ``cycle_day`` 0: its billing cycle is the month."""
+        """``time_zone`` empty: that of the plan; ``cycle_day`` 0: its billing cycle is the month.
+
+        An account in levels, ``acme~alice``, is charged along with the one above it, which has to be there.
+        """
         if currency not in self._currencies:
             return AccountFault.CURRENCY_UNKNOWN
         if self._charging.rates.currency_of(rate_plan) != currency:
             return AccountFault.RATE_PLAN_UNKNOWN
+        parent = parent_of(account_id)
+        if parent and await self.account(parent) is None:
+            return AccountFault.PARENT_UNKNOWN
         account = Account(
             account_id,
             0,
@@ -114,7 +122,9 @@ class AccountDesk:
             (Bucket(MAIN_BUCKET, 0, 0, created_at_ms=self._clock()),),
             extras=Extras(time_zone=time_zone, cycle_day=cycle_day) if time_zone or cycle_day else None,
         )
-        return await self._do(
+        zone = zone_of(account, self._charging.rates.time_zone_of(rate_plan))
+        account = born(account, self._charging.policy.rules.lifecycle_of(rate_plan), zone, self._clock())
+        return await self.do(
             account_id, (), lambda there, _, now_ms: open_account(account, there, actor, now_ms), AccountFault.EXISTS
         )
 
@@ -143,11 +153,16 @@ class AccountDesk:
         actor: str,
         reason: str,
         bucket: BucketOptions | None = None,
+        kind: OperationKind = OperationKind.TOP_UP,
     ) -> RechargeResult:
+        """Pay money in; ``kind`` is what the journal calls it."""
         assert amount > 0, "a top-up adds money"
-        return await self._operate(
-            Operation(OperationKind.TOP_UP, account_id, key, actor, reason, amount, currency, bucket)
-        )
+        return await self._operate(Operation(kind, account_id, key, actor, reason, amount, currency, bucket))
+
+    async def take_back(self, operation: Operation) -> RechargeResult:
+        """Undo what ``takes_back`` says."""
+        assert operation.takes_back, "of which there is something"
+        return await self._operate(operation)
 
     async def adjust(
         self,
@@ -164,9 +179,11 @@ class AccountDesk:
         return await self._operate(Operation(kind, account_id, key, actor, reason, amount, currency))
 
     async def set_state(
-        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str
+        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str, block: str = OPERATOR
     ) -> RechargeResult:
-        return await self._operate(Operation(OperationKind.STATE, account_id, key, actor, reason, state=state))
+        """Suspend (SUSPENDED) by a block of a name, lift that one (ACTIVE), or close; other blocks hold on."""
+        operation = Operation(OperationKind.STATE, account_id, key, actor, reason, state=state, block=block)
+        return await self._operate(operation)
 
     async def buy(
         self, account_id: str, package: str, *, key: str, actor: str, reason: str
@@ -259,22 +276,25 @@ class AccountDesk:
         ) -> Decision[RechargeResult] | None:
             if account is None:
                 return None
-            return decide_operation(operation, account, records.get(key), now_ms, self._charging.rates)
+            return decide_operation(
+                operation, account, records.get(key), now_ms, self._charging.rates, self._charging.policy.rules
+            )
 
         unknown = RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN)
-        result = await self._do(operation.account_id, (key,), decide, unknown)
+        result = await self.do(operation.account_id, (key,), decide, unknown)
         change = operation.change
         if self._notifier is not None and change is not None and result.status is RechargeStatus.APPLIED:
             self._notifier.account_changed(operation.account_id, change)
         return result
 
-    async def _do(
+    async def do(
         self,
         account_id: str,
         keys: tuple[str, ...],
         decide: Callable[[Account | None, Mapping[str, Record | None], int], Decision[ResultT] | None],
         unknown: ResultT,
     ) -> ResultT:
+        """Decide in the account's lane, on these records beside it; ``unknown`` is the outcome if there is no such account."""
         future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
         lanes: Lanes = self._charging.lanes
         lanes.submit(account_id, _Errand(keys, decide, future, unknown))

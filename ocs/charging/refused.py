@@ -29,6 +29,8 @@ def with_refusal(case: Case, decision: Decision[ChargingAnswer]) -> Decision[Cha
     """The decision with a journal entry of its own where it refuses for a reason that was not told yet."""
     account = decision.account
     why = REASONS.get(decision.answer.status)
+    if case.most is not None:
+        return decision  # another level refuses, and tells it
     if why is None or (why == "not_active" and account.state is AccountState.ACTIVE):
         return decision
     extras = account.extras or NO_EXTRAS

@@ -50,11 +50,12 @@ class Course(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class CapUse(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What a group has spent of a cap in the period of a counter, and what its grant holds of it."""
+    """What a group has spent of a cap in the period of a counter, and what its grant holds of it: money, or units."""
 
     slot: int
     spent: Amount = 0
     held: Amount = 0
+    is_units: bool = False
 
 
 class UnitUse(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -267,10 +268,30 @@ class Timer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="r"):
         return False
 
 
-Record: TypeAlias = CreditSession | Tombstone | OperationRecord | Timer
+class Transfer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="x"):
+    """Money that has left an account and has not arrived at another one: filed for supervision until it has."""
+
+    account_id: str
+    due_at_ms: int
+    at_ms: int
+    payee: str
+    amount: Amount
+    currency: str
+    key: str
+    actor: str
+    reason: str
+
+    @property
+    def is_open(self) -> bool:
+        return False
+
+
+Record: TypeAlias = CreditSession | Tombstone | OperationRecord | Timer | Transfer
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(CreditSession | Tombstone | OperationRecord | Timer)
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(
+    CreditSession | Tombstone | OperationRecord | Timer | Transfer
+)
 
 
 def encode_session(record: Record) -> bytes:

@@ -143,6 +143,12 @@ def _grant(
     later: Price | None = None,
 ) -> Granted:
     request, terms = case.request, state.tariff.price.terms
+    if case.most is not None and state.key in case.most:
+        most = case.most[state.key]
+        if not most:
+            refused = structs.replace(state, is_waiting=True)
+            return account, refused, GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)
+        requested = (Quantity(state.tariff.price.kind, most),)
     if isinstance(terms, Terms) and terms.clock is not _SETUP:
         later = dearest_to_come(case, account, session, state, requested)
     return grant(

@@ -7,16 +7,18 @@ anew. After a start, and when the wall clock has jumped, nothing is closed for a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import msgspec
 import structlog
 
 from balance.store import BackendUnavailable, Due, Store
+from ocs.charging.levels import is_above
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
-from ocs.charging.service import Dues, OnlineCharging
-from ocs.charging.session import CreditSession, Timer, decode_session
+from ocs.charging.service import OnlineCharging
+from ocs.charging.session import CreditSession, Timer, Transfer, decode_session
+from ocs.charging.work import Dues
 
 log = structlog.get_logger()
 
@@ -37,6 +39,10 @@ class SupervisedStore(Store, Protocol):
     async def open_sessions(self, account_id: str) -> list[bytes]: ...
 
 
+async def _nobody(way: Transfer) -> None:
+    log.error("transfer_waits", payer=way.account_id, cure="the desk of transfers takes it up")
+
+
 class Supervision:
     """Runs beside the servers, once a second."""
 
@@ -54,6 +60,7 @@ class Supervision:
         self._clock = clock
         self._grace_s = grace_s
         self.on_silent = on_silent
+        self.on_transfer: Callable[[Transfer], Awaitable[object]] = _nobody
         self.closed = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -86,13 +93,16 @@ class Supervision:
                 continue
             if isinstance(session, Timer):
                 count += await self._look_at(session)
+            elif isinstance(session, Transfer):
+                await self.on_transfer(session)
             elif not isinstance(session, CreditSession):
                 await self._store.file_deadline(due, 0)
             elif session.deadline_ms > now_ms:
                 await self._store.file_deadline(due, session.deadline_ms)
             else:
                 count += await self._close(session, "no sign of the client", is_forced=False)
-                self.on_silent(session)
+                if not is_above(session.session_key):  # the client has one session, at whatever levels it is charged
+                    self.on_silent(session)
         self.closed += count
         return count
 

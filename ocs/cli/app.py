@@ -32,6 +32,7 @@ from ocs.cli import (
     rerate,
     run,
     serve,
+    voucher,
 )
 
 COMMANDS: Final[tuple[ModuleType, ...]] = (
@@ -50,6 +51,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     customer,
     bill,
     dunning,
+    voucher,
     events,
     keys,
     rates,

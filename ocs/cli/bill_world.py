@@ -15,12 +15,14 @@ from redis.exceptions import RedisError
 from balance.money import Currency
 from balance.store import BackendUnavailable
 from balance.valkey.store import PartitionsMismatchError, open_store
+from ocs.accountfile import account_rules
 from ocs.billing.failures import FAILURES
 from ocs.billing.invoices.book import InvoiceRefusedError
 from ocs.billing.invoices.issuers import Issuers, load_issuers
 from ocs.billing_desk import BillingDesk
 from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import AccountDesk
+from ocs.charging.rules import AccountRules
 from ocs.charging.service import OnlineCharging
 from ocs.cli.common import find_servers, read_settings
 from ocs.clock import now_ms
@@ -74,7 +76,7 @@ def run(config: Path, data: Path | None, work: Callable[[BillWorld], Awaitable[R
         raise StartRefusedError("delivery.toml has faults:\n" + "\n".join(map(str, delivery)), EXIT_CONFIG)
     currencies = load_currencies(folder / "currencies.toml")
     try:
-        return asyncio.run(_work(settings, servers, issuers, currencies, delivery.ways, work))
+        return asyncio.run(_work(settings, servers, issuers, currencies, account_rules(folder), delivery.ways, work))
     except (InvoiceRefusedError, BookingRefusedError, PartitionsMismatchError) as error:
         raise StartRefusedError(str(error), EXIT_CONFIG) from error
     except RedisError as error:
@@ -90,6 +92,7 @@ async def _work(
     servers: Endpoints,
     issuers: Issuers,
     currencies: Mapping[str, Currency],
+    rules: AccountRules,
     ways: Collection[str],
     work: Callable[[BillWorld], Awaitable[ResultT]],
 ) -> ResultT:
@@ -101,7 +104,7 @@ async def _work(
         stack.push_async_callback(store.close)
         connection = await asyncpg.connect(servers.postgres_dsn, timeout=CONNECT_S_MAX)
         stack.push_async_callback(connection.close)
-        online = OnlineCharging(store, RateBook({}, ""), quota_policy(settings), now_ms)
+        online = OnlineCharging(store, RateBook({}, ""), quota_policy(settings, rules), now_ms)
         desk = AccountDesk(online, store, now_ms, {})
         invoicing = Invoicing(connection, redis, desk, issuers, currencies, ways)
         return await work(BillWorld(servers.postgres_dsn, connection, invoicing, issuers, currencies))

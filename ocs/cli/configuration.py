@@ -30,7 +30,7 @@ def check(
         Path, typer.Argument(metavar="DIR", help="Folder with ocs.toml and the rate files.")
     ] = DEFAULT_CONFIG.parent,
 ) -> None:
-    """Check ocs.toml, currencies, rate plans, decks, suppliers' files, billing, mediation, delivery, RADIUS profiles and dictionaries.
+    """Check ocs.toml, accounts.toml, currencies, plans, decks, suppliers, billing, mediation, delivery, RADIUS profiles, dictionaries.
 
     All faults are listed at once, as `file:line: field: what is wrong (cure)`; what is lawful and probably not meant
     is listed as a warning: gaps and times without offset, a long prefix to come with a cheaper short one until then,
@@ -39,6 +39,7 @@ def check(
 
     Example: `ocs config check /etc/ocs`
     """
+    from ocs.accountfile import load_account_rules
     from ocs.billing.invoices.issuers import load_issuers
     from ocs.clock import now_ms
     from ocs.delivery.check import check_delivery
@@ -55,7 +56,10 @@ def check(
     suppliers = {f"{SUPPLIERS}/{path.name}": path.read_bytes() for path in (folder / SUPPLIERS).glob("*.toml")}
     issuers = load_issuers(folder)
     switches = load_switches(folder)
-    billing = [*(issuers if isinstance(issuers, list) else ()), *(switches if isinstance(switches, list) else ())]
+    book = loaded.book
+    plans = {name: book.currency_of(name) or "" for name in book.plans()} if book is not None else None
+    found = (issuers, switches, load_account_rules(folder, plans))
+    billing = [fault for each in found if isinstance(each, list) for fault in each]
     faults += [
         f"{folder}/{fault}"
         for fault in (*loaded.faults, *check_suppliers(suppliers), *billing, *check_delivery(folder))

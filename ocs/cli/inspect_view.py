@@ -13,7 +13,8 @@ from rich.text import Text
 from balance.account import NEVER_MS
 from balance.burn import total_of
 from balance.money import Amount, Currency, format_amount
-from ocs.api.schemas import account_view, instant
+from ocs.api.schemas import instant
+from ocs.api.views import account_view
 from ocs.charging.cdr import CdrFlag, CdrGroup
 from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer, GroupKey, RequestKind
 from ocs.charging.session import (
@@ -24,6 +25,7 @@ from ocs.charging.session import (
     StoredAnswer,
     Timer,
     Tombstone,
+    Transfer,
 )
 from ocs.inspection import FoundAccount, FoundRecord
 from ocs.rating.units import UnitKind, quantity_text
@@ -94,6 +96,17 @@ def record_fields(found: FoundRecord, currencies: Currencies) -> Fields:
                 "state": "timer",
                 "account_id": record.account_id,
                 "due_at": instant(record.due_at_ms),
+                **place,
+            }
+        case Transfer():
+            return {
+                "session_key": found.session_key,
+                "state": "on its way",
+                "account_id": record.account_id,
+                "payee": record.payee,
+                "amount": _text(record.amount, _currency(currencies, record.currency)),
+                "currency": record.currency,
+                "began_at": instant(record.at_ms),
                 **place,
             }
         case OperationRecord():

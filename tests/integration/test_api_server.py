@@ -18,6 +18,7 @@ from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
 from ocs.api.postgres import PostgresDeliveries, PostgresHistory
+from ocs.charging.money_desk import MoneyDesk
 from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.request import (
@@ -40,6 +41,7 @@ from ocs.rate_desk import RateDesk
 from ocs.rating.load import LoadResult, load_ratebook
 from ocs.rating.units import UnitKind
 from ocs.settings import Http, Settings
+from ocs.vouchers import VoucherDesk
 from tests.unit.api_world import AwayBilling
 
 pytestmark = pytest.mark.integration
@@ -118,10 +120,13 @@ async def world(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncI
     online = OnlineCharging(store, result.book, quota_policy(Settings()), now_ms)
     history = await PostgresHistory.open(billing_dsn)
     counters = Counters()
+    desk = AccountDesk(online, store, now_ms, result.currencies)
     context = Context(
-        accounts=AccountDesk(online, store, now_ms, result.currencies),
+        accounts=desk,
         history=history,
         deliveries=PostgresDeliveries(history.pool, now_ms),
+        money=MoneyDesk(desk, now_ms),
+        vouchers=VoucherDesk(store.client, desk, now_ms),
         keys=KeyRing(store.client, now_ms),
         metrics=Metrics(counters, store.client, now_ms),
         currencies=result.currencies,
@@ -272,10 +277,13 @@ async def test_a_long_history_is_read_page_by_page(world: World) -> None:
 async def test_history_without_postgres_is_503(world: World, free_port: Any) -> None:
     """The rest of the API goes on."""
     away = await PostgresHistory.open(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
+    desk = AccountDesk(world.online, world.store, now_ms, {})
     context = Context(
-        accounts=AccountDesk(world.online, world.store, now_ms, {}),
+        accounts=desk,
         history=away,
         deliveries=PostgresDeliveries(away.pool, now_ms),
+        money=MoneyDesk(desk, now_ms),
+        vouchers=VoucherDesk(world.store.client, desk, now_ms),
         keys=KeyRing(world.store.client, now_ms),
         metrics=Metrics(Counters(), world.store.client, now_ms),
         currencies={},

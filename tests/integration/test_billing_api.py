@@ -17,11 +17,13 @@ from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
 from ocs.api.postgres import PostgresDeliveries, PostgresHistory
 from ocs.billing_service import BillingService
+from ocs.charging.money_desk import MoneyDesk
 from ocs.clock import now_ms
 from ocs.gateways.numbering import PLAIN_NUMBERING
 from ocs.mediation_files import FolderWatch
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rate_desk import RateDesk
+from ocs.vouchers import VoucherDesk
 from tests.integration.invoice_world import BAKERY, World, close_world, open_world
 from tests.integration.test_mediation import SWITCH, mediation_of, rows
 
@@ -71,7 +73,8 @@ async def api(sample_config: Path, tmp_path: Path, valkey_url: str, billing_dsn:
         raise NotImplementedError
 
     context = Context(
-        accounts=world.desk, history=history, deliveries=PostgresDeliveries(history.pool, now_ms), keys=KeyRing(world.store.client, now_ms),
+        accounts=world.desk, history=history, deliveries=PostgresDeliveries(history.pool, now_ms),
+        money=MoneyDesk(world.desk, now_ms), vouchers=VoucherDesk(world.store.client, world.desk, now_ms), keys=KeyRing(world.store.client, now_ms),
         metrics=Metrics(Counters(), world.store.client, now_ms), currencies=world.currencies,
         rates=RateDesk(sample_config.parent, world.online, now_ms, load), billing=billing, clock=now_ms, checks={},
         peers=_no_peers,

@@ -63,6 +63,20 @@ async def test_to_suspension_and_back(world: World) -> None:
     assert await world.is_clean()
 
 
+async def test_a_payment_leaves_what_the_operator_has_blocked(world: World) -> None:
+    """Dunning lifts its own block alone: an account that was blocked by hand stays so, and opens by hand."""
+    await actions(world, SUSPENDED)
+    first, second = BAKERY.accounts
+    await world.desk.set_state(first, AccountState.SUSPENDED, key="fraud", actor="operator", reason="fraud")
+    await world.invoicing.pay(BAKERY, 1190, SUSPENDED, today=SUSPENDED, method="bank", reference="1")
+    assert await states(world) == [AccountState.SUSPENDED, AccountState.ACTIVE]
+    await world.desk.set_state(first, AccountState.ACTIVE, key="cleared", actor="operator", reason="cleared")
+    assert await states(world) == [AccountState.ACTIVE] * 2
+    assert second != first
+    await world.flush()
+    assert await world.is_clean()
+
+
 async def test_a_promise_and_a_dispute_hold_it(world: World) -> None:
     """Nothing is done up to the promised day, nor about an invoice that is disputed."""
     dunning = world.invoicing.dunning

@@ -25,13 +25,14 @@ PARTITIONS = 4
 
 
 class Change(NamedTuple):
-    """One posting to be: to which account, how far from its version, and what it writes."""
+    """One posting to be: to which account, how far from its version, and what it writes; ``below``: of accounts below it."""
 
     account_id: str
     drift: int
     balance: int
     writes: list[SessionWrite]
     entries: list[bytes]
+    below: list[str]
 
 
 WRITES = st.builds(
@@ -49,6 +50,7 @@ CHANGES = st.builds(
     st.integers(-(2**62), 2**62),
     st.lists(WRITES, max_size=3, unique_by=lambda write: write.key),
     st.lists(st.binary(min_size=1, max_size=30), max_size=2),
+    st.lists(st.sampled_from(["x", "y~z"]), max_size=2, unique=True),
 )
 
 
@@ -64,7 +66,7 @@ async def _post(store: Store, posting: Posting) -> PostingResult:
 
 async def _load(store: Store, account_id: str, keys: list[str]) -> Snapshot:
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    store.load(account_id, keys, future.set_result)
+    store.load(account_id, keys, future.set_result, [f"{account_id}~x", f"{account_id}~y~z"])
     snapshot = await future
     assert isinstance(snapshot, Snapshot)
     return snapshot
@@ -108,7 +110,9 @@ class StoreMachine(RuleBasedStateMachine):
             structs.replace(write, key=f"{write.key}/{partition if write.key == SHARED else account_id}")
             for write in change.writes
         ]
-        return Posting(_account(account_id, expected + 1, change.balance), expected, writes, change.entries)
+        others = [_account(f"{account_id}~{name}", expected + 1, -change.balance) for name in change.below]
+        writes = [structs.replace(write, owner=others[0].account_id) for write in writes] if others else writes
+        return Posting(_account(account_id, expected + 1, change.balance), expected, writes, change.entries, others)
 
     async def _post_together(self, postings: list[Posting]) -> list[PostingResult]:
         return list(await asyncio.gather(*[_post(self.valkey, posting) for posting in postings]))

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
+from zlib import crc32
 
 import httpx
 from diameter.message import constants
@@ -33,6 +34,7 @@ from diameter.node import Node
 from diameter.node.application import SimpleThreadingApplication
 
 from balance.account import AccountState
+from balance.levels import levels_of
 from balance.money import format_amount
 from balance.valkey.store import ValkeyStore, open_store
 from ocs.charging.cdr import JournalEntry, decode_entry
@@ -49,7 +51,7 @@ from ocs.charging.request import (
 from ocs.clock import now_ms
 from ocs.rating.units import UnitKind
 from tests.conftest import find_free_port
-from tests.scenario.world import Clock, amount, assert_books
+from tests.scenario.world import IDENTITY, Clock, amount, assert_books
 
 REALM: Final = "example.net"
 START_LIMIT_S: Final = 60.0
@@ -211,11 +213,18 @@ class SocketWorld:
     async def close(self) -> None:
         await self._api.aclose()
 
+    async def open_reseller(self, balance: str) -> None:
+        """An account above, of which it is a customer from now on."""
+        top = self.account_id
+        await self._post("/accounts", {"account_id": top, "currency": "EUR", "rate_plan": "test-resale-eur"})
+        await self.change(balance)
+        self.account_id = f"{top}~A"
+
     async def open(self, balance: str, credit_limit: str = "0") -> None:
         account = {"account_id": self.account_id, "currency": "EUR", "rate_plan": "test-eur"}
         await self._post("/accounts", {**account, "credit_limit": credit_limit})
         identities = [f"e164:{self.number}"]
-        subscriber = {"subscriber_id": self.account_id, "account_id": self.account_id, "identities": identities}
+        subscriber = {"subscriber_id": self.number, "account_id": self.account_id, "identities": identities}
         await self._post("/subscribers", subscriber)
         if amount(balance):
             await self.change(balance)
@@ -226,11 +235,15 @@ class SocketWorld:
         body = {"amount": text, "currency": "EUR", "reason": "scenario"}
         await self._post(f"/accounts/{self.account_id}/{operation}", body)
 
-    async def set_state(self, state: AccountState) -> None:
-        answer = await self._api.put(
-            f"/accounts/{self.account_id}/state", json={"state": STATES[state]}, headers=self._key()
-        )
+    async def set_state(self, state: AccountState, block: str = "operator") -> None:
+        body = {"state": STATES[state], "block": block}
+        answer = await self._api.put(f"/accounts/{self.account_id}/state", json=body, headers=self._key())
         assert answer.is_success, answer.text
+
+    async def state(self) -> str:
+        """Its state, and the names of what blocks it, as the API says."""
+        found = (await self._api.get(f"/accounts/{self.account_id}")).json()
+        return " ".join((found["state"], *found["blocks"]))
 
     async def close_silent_sessions(self) -> int:
         raise AssertionError("the time of another process cannot be moved: leave this scenario to the other worlds")
@@ -246,9 +259,9 @@ class SocketWorld:
         assert (answer.cc_request_type, answer.cc_request_number) == (request.kind, request.request_number)
         return _charging_answer(answer)
 
-    async def figures(self) -> tuple[int, int, int]:
+    async def figures(self, account_id: str = "") -> tuple[int, int, int]:
         """Booked, reserved and available now, as the API says."""
-        answer = await self._api.get(f"/accounts/{self.account_id}")
+        answer = await self._api.get(f"/accounts/{account_id or self.account_id}")
         found = answer.json()
         return amount(found["balance"]), amount(found["reserved"]), amount(found["available"])
 
@@ -261,6 +274,16 @@ class SocketWorld:
         """Left in buckets of units, and held there for grants, as the API says."""
         buckets = (await self._api.get(f"/accounts/{self.account_id}")).json()["units"]
         return sum(each["balance"] for each in buckets), sum(each["reserved"] for each in buckets)
+
+    async def add_member(self, name: str) -> str:
+        """A further subscriber of the account; its identity."""
+        identity = f"e164:{self.number}{crc32(name.encode()) % 100:02d}"
+        body = {"subscriber_id": self._member(name), "account_id": self.account_id, "identities": [identity]}
+        await self._post("/subscribers", body)
+        return identity
+
+    def _member(self, name: str) -> str:
+        return name if name in {"", "*"} else f"{self.number}-{name}"
 
     async def buy(self, package: str) -> None:
         """Sell the account a package of its plan."""
@@ -278,7 +301,15 @@ class SocketWorld:
         if limits.calls is not None:
             body["calls"] = [each._asdict() for each in limits.calls]
         if limits.caps is not None:
-            body["caps"] = [{**each._asdict(), "most": format_amount(each.most, 9)} for each in limits.caps]
+            body["caps"] = [
+                {
+                    **each._asdict(),
+                    "most": str(each.most) if each.unit else format_amount(each.most, 9),
+                    "unit": ("money", "seconds", "octets", "events")[each.unit],
+                    "member": self._member(each.member),
+                }
+                for each in limits.caps
+            ]
         answer = await self._api.put(f"/accounts/{self.account_id}/limits", json=body, headers=self._key())
         assert answer.is_success, answer.text
 
@@ -286,8 +317,11 @@ class SocketWorld:
         """Invariants 1 and 2, in the records themselves."""
         store = await open_store(self._served.valkey_url, PARTITIONS)
         try:
-            account = next(each for each in [a async for a in store.accounts()] if each.account_id == self.account_id)
-            assert_books(account, await self._entries(store), await store.open_sessions(self.account_id))
+            accounts = {each.account_id: each async for each in store.accounts()}
+            entries = await self._entries(store)
+            for name in levels_of(self.account_id):
+                own = [entry for entry in entries if entry.account_id == name]
+                assert_books(accounts[name], own, await store.open_sessions(name))
         finally:
             await store.close()
 
@@ -296,7 +330,7 @@ class SocketWorld:
         for partition in range(PARTITIONS):
             for _, fields in await store.client.xrange(f"{{p{partition}}}outbox"):
                 found.append(decode_entry(fields[b"e"]))
-        return [entry for entry in found if entry.account_id == self.account_id]
+        return found
 
     async def _post(self, path: str, body: dict[str, Any]) -> None:
         answer = await self._api.post(path, json=body, headers=self._key())
@@ -310,7 +344,9 @@ class SocketWorld:
         wire.service_context_id = CONTEXTS[request.service]
         wire.cc_request_type = request.kind
         wire.cc_request_number = request.request_number
-        wire.add_subscription_id(subscription_id_type=0, subscription_id_data=self.number)
+        (identity,) = request.identities
+        number = self.number if identity == IDENTITY else identity.removeprefix("e164:")
+        wire.add_subscription_id(subscription_id_type=0, subscription_id_data=number)
         if request.destination:
             ims = ImsInformation(called_party_address=f"tel:+{request.destination}")
             wire.service_information = ServiceInformation(ims_information=ims)

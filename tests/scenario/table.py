@@ -9,8 +9,10 @@ A line is: request, session, tariff (remembered for the session), ``used N``, ``
 request number of its own (default: the next one), then what is granted (``final`` for a final-unit indication, ``ok``
 for none wanted, or the name of a status), then Booked, Reserved and Available, Counted over the period with what is
 Kept for grants, and Units of bundles that are left with what is Held of them. Other lines: ``top-up 0.10``, ``take 0.10``,
-``buy NAME`` (a package), ``cancel 2`` (the subscription of entry 2), ``limit 5.00`` (the credit limit), ``calls 1`` and ``calls a-second 2``, ``cap 1.00`` a month with a
-warning at 80 %, ``suspend``, ``activate``, ``wait 600``,
+``member kid`` (a further subscriber of the account; ``by kid`` at the end of a request), ``buy NAME`` (a package), ``cancel 2`` (the subscription of entry 2), ``limit 5.00`` (the credit limit), ``calls 1`` and ``calls a-second 2``, ``cap 1.00`` a month with a
+warning at 80 % (``cap 1.00 of kid``, ``cap 1.00 each``, ``cap 60-s each``; several with ``and``), ``reseller 5.00`` (an account above, by the plan test-resale-eur;
+``reseller`` alone checks its figures), ``suspend``, ``activate`` (``suspend by dunning``: a block of that name), ``state grace`` (what it is, and its blocks),
+``wait 600``, ``wait 30 days``,
 ``close silent sessions``.
 """
 
@@ -22,6 +24,7 @@ from typing import Protocol
 from zlib import crc32
 
 from balance.account import AccountState
+from balance.levels import top_of
 from ocs.charging.operations import CallsChoice, CapChoice, Limits
 from ocs.charging.request import (
     ChargingAnswer,
@@ -75,13 +78,19 @@ class Playable(Protocol):
 
     async def change(self, text: str) -> None: ...
 
-    async def set_state(self, state: AccountState) -> None: ...
+    async def set_state(self, state: AccountState, block: str = "operator") -> None: ...
+
+    async def state(self) -> str: ...
 
     async def charge(self, request: ChargingRequest) -> ChargingAnswer: ...
 
     async def close_silent_sessions(self) -> int: ...
 
-    async def figures(self) -> tuple[int, int, int]: ...
+    account_id: str
+
+    async def open_reseller(self, balance: str) -> None: ...
+
+    async def figures(self, account_id: str = "") -> tuple[int, int, int]: ...
 
     async def counts(self) -> tuple[int, int]: ...
 
@@ -90,6 +99,8 @@ class Playable(Protocol):
     async def buy(self, package: str) -> None: ...
 
     async def set_limits(self, limits: Limits) -> None: ...
+
+    async def add_member(self, name: str) -> str: ...
 
     async def cancel(self, subscription: int) -> None: ...
 
@@ -110,6 +121,8 @@ class Table:
 
     world: Playable
     sessions: dict[str, Played] = field(default_factory=dict)
+    identities: dict[str, str] = field(default_factory=dict)
+    """Those of members, by their name."""
 
     async def play(self, text: str) -> None:
         for line in text.strip().splitlines():
@@ -128,10 +141,15 @@ class Table:
         else:
             await self._other(words)
         if match["figures"]:
-            await self._check_figures(line, match["figures"].split())
+            whose = top_of(self.world.account_id) if words == ["reseller"] else ""
+            await self._check_figures(line, match["figures"].split(), whose)
 
     def request(self, words: list[str]) -> ChargingRequest:
         kind, name, rest = KINDS[words[0]], words[1], words[2:]
+        identity = IDENTITY
+        if "by" in rest:
+            identity = self.identities[rest[-1]]
+            rest = rest[:-2]
         if rest and rest[0] in TARIFFS:
             self.sessions[name] = Played(rest.pop(0), self.sessions[name].number if name in self.sessions else -1)
         played = self.sessions[name]
@@ -145,7 +163,7 @@ class Table:
             kind,
             f"gy:{name}",
             number,
-            (IDENTITY,),
+            (identity,),
             service,
             self.world.clock(),
             (group,) if used is not None or requested is not None else (),
@@ -176,14 +194,25 @@ class Table:
                 await world.set_limits(Limits(calls=(CallsChoice("voice", 0, int(count)),)))
             case ["calls", count]:
                 await world.set_limits(Limits(calls=(CallsChoice("voice", int(count)),)))
-            case ["cap", text]:
-                await world.set_limits(Limits(caps=(CapChoice("monthly", "month", amount(text), ("voice",), 80),)))
+            case ["cap", *texts]:
+                each = " ".join(texts).split(" and ")
+                await world.set_limits(Limits(caps=tuple(_cap(text.split()) for text in each)))
+            case ["reseller", text]:
+                await world.open_reseller(text)
+            case ["reseller"]:
+                pass
+            case ["member", name]:
+                self.identities[name] = await world.add_member(name)
             case ["no", "cap"]:
                 await world.set_limits(Limits(caps=()))
-            case ["suspend"]:
-                await world.set_state(AccountState.SUSPENDED)
-            case ["activate"]:
-                await world.set_state(AccountState.ACTIVE)
+            case ["suspend", *by]:
+                await world.set_state(AccountState.SUSPENDED, *by[1:])
+            case ["activate", *by]:
+                await world.set_state(AccountState.ACTIVE, *by[1:])
+            case ["state", *names]:
+                assert await world.state() == " ".join(names), words
+            case ["wait", days, "days"]:
+                world.clock.now_ms += int(days) * 86_400_000
             case ["wait", seconds]:
                 world.clock.now_ms += int(seconds) * 1000
             case ["close", "silent", "sessions"]:
@@ -191,8 +220,8 @@ class Table:
             case _:
                 raise AssertionError(f"no such line: {words}")
 
-    async def _check_figures(self, line: str, figures: list[str]) -> None:
-        there = dict(zip("BRA", await self.world.figures(), strict=True))
+    async def _check_figures(self, line: str, figures: list[str], whose: str) -> None:
+        there = dict(zip("BRA", await self.world.figures(whose), strict=True))
         units = dict(zip("CK", await self.world.counts(), strict=True)) if {"C", "K"} & set(figures) else {}
         units |= dict(zip("UH", await self.world.units(), strict=True)) if {"U", "H"} & set(figures) else {}
         for name, text in zip(figures[::2], figures[1::2], strict=True):
@@ -200,6 +229,16 @@ class Table:
                 assert units[name] == int(text), f"{line}: {name} is {units[name]}"
             else:
                 assert there[name] == amount(text), f"{line}: {name} is {there[name] / 10**9}"
+
+
+def _cap(words: list[str]) -> CapChoice:
+    """``1.00``, or ``60-s`` for so many seconds, then ``of`` a member, or ``each``."""
+    most, *whose = words
+    member = {"each": "*"}.get(whose[-1], whose[-1]) if whose else ""
+    name = f"each {most}" if member == "*" else member or "monthly"
+    if most.endswith("-s"):
+        return CapChoice(name, "month", int(most[:-2]), (), 80, member, UnitKind.SECONDS)
+    return CapChoice(name, "month", amount(most), ("voice",), 80, member)
 
 
 def outcome_of(answer: ChargingAnswer) -> str:

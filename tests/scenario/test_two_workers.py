@@ -221,10 +221,10 @@ async def test_11_a_repeat_beside_a_posting_that_lost_its_race_gets_its_stored_a
 class FailsFor(MemoryStore):
     """A defect: one account cannot even be asked for."""
 
-    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone) -> None:
+    def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone, others: Sequence[str] = ()) -> None:
         if account_id == "B":
             raise RuntimeError("a defect")
-        super().load(account_id, session_keys, done)
+        super().load(account_id, session_keys, done, others)
 
 
 async def test_120_a_defect_in_one_account_costs_the_others_of_its_turn_nothing() -> None:

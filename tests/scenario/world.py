@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
+from zlib import crc32
 
 from balance.account import MAIN_BUCKET, Account, AccountState, Bucket, Hold
 from balance.burn import available
+from balance.levels import levels_of
 from balance.memory import MemoryStore
 from balance.store import Subscriber
 from balance.valkey.store import ValkeyStore
 from ocs.charging.cdr import JournalEntry, decode_entry
+from ocs.charging.life import blocks_of
 from ocs.charging.operations import BucketOptions, Limits, RechargeResult, RechargeStatus
 from ocs.charging.policy import COST_MAX, QuotaPolicy
 from ocs.charging.recharge import AccountDesk
@@ -60,13 +63,28 @@ class World:
         self.desk = AccountDesk(self.charging, store, clock, load_currencies(CONFIG / "currencies.toml"))
         self.supervision = Supervision(self.charging, store, clock)
         self.keys = 0
+        self.account_id = "A"
+
+    async def open_reseller(self, balance: str) -> None:
+        """An account above A, which is a customer of it from now on."""
+        top = self.account_id
+        self.account_id = f"{top}~A"
+        created = await self.desk.create_account(top, "EUR", "test-resale-eur", 0, 0, actor="test")
+        assert isinstance(created, Account)
+        await self.desk.top_up(top, amount(balance), "EUR", key="first", actor="test", reason="")
 
     async def open(self, balance: str, credit_limit: str = "0", low_balance: str = "0", time_zone: str = "") -> None:
         account = await self.desk.create_account(
-            "A", "EUR", "test-eur", amount(credit_limit), amount(low_balance), actor="test", time_zone=time_zone
+            self.account_id,
+            "EUR",
+            "test-eur",
+            amount(credit_limit),
+            amount(low_balance),
+            actor="test",
+            time_zone=time_zone,
         )
         assert isinstance(account, Account)
-        subscriber = await self.desk.create_subscriber("S", "A", (IDENTITY,), "")
+        subscriber = await self.desk.create_subscriber("S", self.account_id, (IDENTITY,), "")
         assert isinstance(subscriber, Subscriber)
         if amount(balance):
             await self.change(balance)
@@ -76,13 +94,20 @@ class World:
         self.keys += 1
         key = f"k{self.keys}"
         if amount(text) > 0:
-            await self.desk.top_up("A", amount(text), "EUR", key=key, actor="test", reason="", bucket=bucket)
+            await self.desk.top_up(
+                self.account_id, amount(text), "EUR", key=key, actor="test", reason="", bucket=bucket
+            )
         else:
-            await self.desk.adjust("A", amount(text), "EUR", key=key, actor="test", reason="")
+            await self.desk.adjust(self.account_id, amount(text), "EUR", key=key, actor="test", reason="")
 
-    async def set_state(self, state: AccountState) -> None:
+    async def set_state(self, state: AccountState, block: str = "operator") -> None:
         self.keys += 1
-        await self.desk.set_state("A", state, key=f"k{self.keys}", actor="test", reason="")
+        await self.desk.set_state(self.account_id, state, key=f"k{self.keys}", actor="test", reason="", block=block)
+
+    async def state(self) -> str:
+        """Its state, and the names of what blocks it."""
+        account = await self.account()
+        return " ".join((account.state.name.lower(), *blocks_of(account)))
 
     async def charge(self, request: ChargingRequest) -> ChargingAnswer:
         future: asyncio.Future[ChargingAnswer] = asyncio.get_running_loop().create_future()
@@ -93,14 +118,14 @@ class World:
         """All at the same moment."""
         return list(await asyncio.gather(*(self.charge(request) for request in requests)))
 
-    async def account(self) -> Account:
-        account = await self.desk.account("A")
+    async def account(self, account_id: str = "") -> Account:
+        account = await self.desk.account(account_id or self.account_id)
         assert account is not None
         return account
 
-    async def figures(self) -> tuple[int, int, int]:
+    async def figures(self, account_id: str = "") -> tuple[int, int, int]:
         """Booked, reserved and available now."""
-        account = await self.account()
+        account = await self.account(account_id)
         booked = sum(bucket.balance for bucket in account.buckets)
         return booked, sum(bucket.reserved for bucket in account.buckets), available(account, self.clock())
 
@@ -116,21 +141,27 @@ class World:
         buckets = extras.units if extras is not None else ()
         return sum(bucket.balance for bucket in buckets), sum(bucket.reserved for bucket in buckets)
 
+    async def add_member(self, name: str) -> str:
+        """A further subscriber of the account; its identity."""
+        identity = f"e164:4915200{crc32(name.encode()):010d}"
+        assert isinstance(await self.desk.create_subscriber(name, self.account_id, (identity,), ""), Subscriber)
+        return identity
+
     async def buy(self, package: str) -> None:
         """Sell the account a package of its plan."""
         self.keys += 1
-        result = await self.desk.buy("A", package, key=f"k{self.keys}", actor="test", reason="")
+        result = await self.desk.buy(self.account_id, package, key=f"k{self.keys}", actor="test", reason="")
         assert isinstance(result, RechargeResult)
         assert result.status is RechargeStatus.APPLIED, result
 
     async def cancel(self, subscription: int) -> None:
         self.keys += 1
-        result = await self.desk.cancel("A", subscription, key=f"k{self.keys}", actor="test", reason="")
+        result = await self.desk.cancel(self.account_id, subscription, key=f"k{self.keys}", actor="test", reason="")
         assert result.status is RechargeStatus.APPLIED, result
 
     async def set_limits(self, limits: Limits) -> None:
         self.keys += 1
-        result = await self.desk.set_limits("A", limits, key=f"k{self.keys}", actor="test", reason="")
+        result = await self.desk.set_limits(self.account_id, limits, key=f"k{self.keys}", actor="test", reason="")
         assert result.status is RechargeStatus.APPLIED, result
 
     async def entries(self) -> list[JournalEntry]:
@@ -149,8 +180,10 @@ class World:
 
     async def check_books(self) -> None:
         """Invariants 1 and 2: the journal less open use is the balance; reservations add up."""
-        account, entries = await self.account(), await self.entries()
-        assert_books(account, entries, await self.store.open_sessions("A"))
+        entries = await self.entries()
+        for name in levels_of(self.account_id):
+            account, sessions = await self.account(name), await self.store.open_sessions(name)
+            assert_books(account, [entry for entry in entries if entry.account_id == name], sessions)
 
 
 def assert_books(account: Account, entries: Sequence[JournalEntry], values: Sequence[bytes]) -> None:

@@ -38,6 +38,7 @@ from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
 from ocs.rating.load import load_ratebook
 from ocs.rating.ratebook import RateBook
+from ocs.vouchers import VoucherFault
 
 CURRENCIES = {
     "EUR": Currency("EUR", 978, 9, 2),
@@ -192,7 +193,7 @@ class MemoryAccounts:
 
     async def set_limits(self, account_id: str, limits: Limits, *, key: str, actor: str, reason: str) -> RechargeResult:
         def limited(account: Account) -> Account:
-            caps = tuple(Cap(each.name, each.every, "UTC", each.most) for each in limits.caps or ())
+            caps = tuple(Cap(each.name, each.every, "UTC", *each[2:]) for each in limits.caps or ())
             calls = tuple(CallLimit(-1, *each, open=1) for each in limits.calls or ())
             account = with_extras(account, Extras(calls=calls, caps=caps))
             return msgspec.structs.replace(account, credit_limit=limits.credit_limit or account.credit_limit)
@@ -200,10 +201,14 @@ class MemoryAccounts:
         return self._change(account_id, key, (limits, reason), actor, limited)
 
     async def set_state(
-        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str
+        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str, block: str = "operator"
     ) -> RechargeResult:
         return self._change(
-            account_id, key, (state, reason), actor, lambda account: msgspec.structs.replace(account, state=state)
+            account_id,
+            key,
+            (state, reason, block),
+            actor,
+            lambda account: msgspec.structs.replace(account, state=state),
         )
 
     def _change(
@@ -289,7 +294,53 @@ class MemoryHistory:
         entries = [row for row in self.journal if (row.account_id, row.entry_number) == keys]
         return (cdrs[0], entries[0]) if cdrs and entries else None
 
+    async def find_entry(self, account_id: str, entry_number: int) -> JournalRow | None:
+        keys = (account_id, entry_number)
+        return next((row for row in self.journal if (row.account_id, row.entry_number) == keys), None)
 
+    async def find_reference(self, account_id: str, reference: str) -> JournalRow | None:
+        keys = (account_id, reference)
+        return next((row for row in self.journal if (row.account_id, row.reference) == keys), None)
+
+
+@dataclass
+class MemoryMoney:
+    """Transfers and reversals on the accounts above: what the handlers make of the outcomes is what is tested."""
+
+    accounts: MemoryAccounts
+    taken_back: list[tuple[int, int]] = field(default_factory=list)
+
+    async def transfer(
+        self, payer: str, payee: str, amount: int, currency: str, *, key: str, actor: str, reason: str
+    ) -> RechargeResult:
+        if payee not in self.accounts.accounts:
+            return RechargeResult(RechargeStatus.PAYEE_UNKNOWN, self.accounts.accounts.get(payer))
+        return await self.accounts.adjust(payer, -amount, currency, key=key, actor=actor, reason=reason)
+
+    async def take_back(
+        self, account_id: str, entry_number: int, entry: JournalRow, amount: int, *, actor: str, reason: str
+    ) -> RechargeResult:
+        self.taken_back.append((entry_number, amount))
+        back = amount or -entry.amount
+        return await self.accounts.adjust(
+            account_id, back, entry.currency, key=f"reversal:{entry_number}", actor=actor, reason=reason
+        )
+
+
+@dataclass
+class MemoryVouchers:
+    """One good code."""
+
+    accounts: MemoryAccounts
+
+    async def redeem(self, account_id: str, code: str, *, actor: str) -> RechargeResult | VoucherFault:
+        faults = {"used": VoucherFault.USED, "expired": VoucherFault.EXPIRED, "many": VoucherFault.LOCKED}
+        if code != GOOD_CODE:
+            return faults.get(code, VoucherFault.UNKNOWN)
+        return await self.accounts.top_up(account_id, 10**10, "EUR", key="voucher:1", actor=actor, reason="")
+
+
+GOOD_CODE = "1234-5678-9012-3456-7890"
 SAMPLE_CONFIG = Path(__file__).parents[2] / "config"
 
 
@@ -440,6 +491,8 @@ def make_world(requests_per_minute: int = 60_000) -> World:
         accounts=accounts,
         history=history,
         deliveries=deliveries,
+        money=MemoryMoney(accounts),
+        vouchers=MemoryVouchers(accounts),
         keys=KeyRing(client_redis, clock),
         metrics=Metrics(counters, client_redis, clock),
         currencies=CURRENCIES,

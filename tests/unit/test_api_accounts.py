@@ -64,6 +64,9 @@ async def test_a_new_account_is_empty_and_can_be_read(world: World) -> None:
         "time_zone": "",
         "cycle_day": 0,
         "created_at": "2026-01-01T00:00:00.000Z",
+        "blocks": [],
+        "stage": None,
+        "stage_ends_at": None,
     }
 
 
