@@ -147,15 +147,7 @@ class Daemon:
         diameter.restarts.use(self._store.client, self._supervision.close_sessions_of)
         notifier = Notifier(self._store, notices, now_ms)
         self._online.on_short = notifier.short_of_money
-        radius = RadiusServer(
-            self._settings,
-            charging,
-            currencies,
-            now_ms,
-            self._endpoints.config_dir,
-            counters=self._counters,
-            is_ready=lambda: self._store.is_ready,
-        )
+        radius = self._radius_server(charging, currencies)
         radius.dynamic.claim = notices.claim
         memory = RadiusMemory(self._store.client, self._settings.radius.lockout_s * 1000)
         radius.desk.memory = memory
@@ -199,6 +191,17 @@ class Daemon:
             await history.close()
             await self._store.close()
             log.info("daemon_stopped")
+
+    def _radius_server(self, charging: Charging, currencies: dict[str, Currency]) -> RadiusServer:
+        return RadiusServer(
+            self._settings,
+            charging,
+            currencies,
+            now_ms,
+            self._endpoints.config_dir,
+            counters=self._counters,
+            is_ready=lambda: self._store.is_ready,
+        )
 
     def stop(self) -> None:
         self._stop.set()

@@ -42,7 +42,7 @@ from ocs.rating.load import LoadResult, load_ratebook
 from ocs.rating.units import UnitKind
 from ocs.settings import Http, Settings
 from ocs.vouchers import VoucherDesk
-from tests.unit.api_world import AwayBilling
+from tests.unit.away_billing import AwayBilling
 
 pytestmark = pytest.mark.integration
 

@@ -100,7 +100,7 @@ async def until(ask: Callable[[], Awaitable[Any]], worker: asyncio.Task[None] | 
 
     When ``worker``, which should bring it about, has failed, that is raised instead of waiting in vain.
     """
-    for _ in range(3000):
+    for _ in range(12_000):
         if worker is not None and worker.done():
             worker.result()
         if answer := await ask():

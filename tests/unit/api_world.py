@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import httpx
 import msgspec
@@ -25,20 +23,18 @@ from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.search import CdrQuery, CursorError
-from ocs.billing_desk import BillingDesk
 from ocs.charging.account_events import AccountEvent
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
 from ocs.delivery.contacts import Contact
 from ocs.delivery.queue import Message
-from ocs.gateways.switch_files import Switch
-from ocs.mediation import Mediation
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
 from ocs.rating.load import load_ratebook
 from ocs.rating.ratebook import RateBook
 from ocs.vouchers import VoucherFault
+from tests.unit.away_billing import AwayBilling
 
 CURRENCIES = {
     "EUR": Currency("EUR", 978, 9, 2),
@@ -362,22 +358,6 @@ class MemoryRates:
             raise VersionError("unknown has no version")
         self.activated.append((deck, version, at_ms))
         return self.faults
-
-
-class AwayBilling:
-    """PostgreSQL is away: what billing does is tested on a real one (tests/integration/test_billing_api.py)."""
-
-    switches: ClassVar[dict[str, Switch]] = {}
-    data_dir = Path()
-
-    def desk(self) -> AbstractAsyncContextManager[BillingDesk]:
-        raise BackendUnavailable("away")
-
-    def mediation(self) -> AbstractAsyncContextManager[tuple[Any, Mediation]]:
-        raise BackendUnavailable("away")
-
-    async def start_run(self, until: date, *, is_issuing: bool) -> int:
-        raise BackendUnavailable("away")
 
 
 @cache
