@@ -16,13 +16,14 @@ from ocs.charging.counting import period_of
 from ocs.charging.course import by_another_tariff, costs_the_same, pinned_at_ms
 from ocs.charging.decision import Case, Rates
 from ocs.charging.policy import FinalPolicy, final_policy
-from ocs.charging.request import ChargingStatus, GroupKey, RequestKind
+from ocs.charging.request import ChargingRequest, ChargingStatus, GroupKey, RequestKind
 from ocs.charging.session import Course, CreditSession, GroupState, UnitUse
 from ocs.rating.bundles import Use
 from ocs.rating.origins import origin_of
-from ocs.rating.price import Tariff
+from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import RatingFault
 from ocs.rating.terms import price_of_time
+from ocs.rating.units import UnitKind
 from ocs.rating.whereabouts import moved
 
 _UPDATE: Final = RequestKind.UPDATE
@@ -31,6 +32,8 @@ _STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BAR
 
 def new_state(case: Case, account: Account, session: CreditSession, key: GroupKey) -> GroupState | ChargingStatus:
     """The group as it begins. An emergency number has no plan, and no currency."""
+    if case.request.currency and _is_rated_by_client(case.request, key):
+        return as_asked(case, account, key)
     case.request.complete()
     whereabouts = moved(session.whereabouts, case.request.whereabouts)
     tariff = _tariff(case.rates, _payer(account), session, key, session.opened_at_ms, whereabouts)
@@ -39,6 +42,27 @@ def new_state(case: Case, account: Account, session: CreditSession, key: GroupKe
     if whereabouts == session.whereabouts or not case.rates.by_place:
         return GroupState(key, tariff)
     return GroupState(key, tariff, course=Course(from_ms=case.request.event_at_ms, whereabouts=whereabouts))
+
+
+def as_asked(case: Case, account: Account, key: GroupKey) -> GroupState | ChargingStatus:
+    """The client has rated the use itself and names the amount (TS 32.299, 6.3.8: decentralised rating)."""
+    if case.request.currency not in {"", account.currency}:
+        return ChargingStatus.RATING_FAILED
+    price = Price(UnitKind.MONEY, 0, 1, 1, 1, 1, 1)
+    return GroupState(key, Tariff(price, account.rate_plan, "the amount that the client asked", "", "", "", ""))
+
+
+def is_in_other_money(case: Case, account: Account, found: GroupState | ChargingStatus) -> bool:
+    """Whether a group of amounts is reported in a currency that its account has none of (statement 10)."""
+    if case.request.currency == account.currency or isinstance(found, ChargingStatus):
+        return False
+    return found.tariff.price.kind is UnitKind.MONEY
+
+
+def _is_rated_by_client(request: ChargingRequest, key: GroupKey) -> bool:
+    group = next((group for group in request.groups if group.key == key), None)
+    quantities = () if group is None else (*(group.requested or ()), *(group.used or ()))
+    return any(quantity.kind is UnitKind.MONEY for quantity in quantities)
 
 
 def with_bundles(case: Case, account: Account, session: CreditSession, state: GroupState) -> GroupState:

@@ -12,7 +12,7 @@ from balance.money import Amount
 from ocs.charging.bundle_use import with_bundle_use
 from ocs.charging.caps import room, settle_caps
 from ocs.charging.cdr import Cdr, JournalEntry
-from ocs.charging.choice import new_state, with_bundles
+from ocs.charging.choice import as_asked, new_state, with_bundles
 from ocs.charging.closing import closing_record
 from ocs.charging.crossings import with_crossings
 from ocs.charging.decision import Case, Decision
@@ -36,7 +36,7 @@ from ocs.charging.steps import (
     new_session,
     repeat_of,
 )
-from ocs.rating.price import Price, Tariff, cost_of, is_free
+from ocs.rating.price import cost_of, is_free
 from ocs.rating.units import UnitKind
 
 ENOUGH: Final = 0
@@ -99,7 +99,7 @@ def _priced(
 ) -> tuple[Account, GroupState] | ChargingStatus:
     """What the event would cost: the units asked for, one of the tariff's kind when none are named."""
     money = next((q for q in group.requested or () if q.kind is UnitKind.MONEY), None)
-    found = new_state(case, account, session, group.key) if money is None else _as_asked(case, account, group.key)
+    found = new_state(case, account, session, group.key) if money is None else as_asked(case, account, group.key)
     if isinstance(found, ChargingStatus):
         return found
     price = found.tariff.price
@@ -117,14 +117,6 @@ def _priced(
     cost = cost_of(found.tariff.price, units)
     state = GroupState(group.key, found.tariff, units, cost, units=found.units)
     return (account, state) if cost <= COST_MAX else ChargingStatus.INVALID_VALUE
-
-
-def _as_asked(case: Case, account: Account, key: GroupKey) -> GroupState | ChargingStatus:
-    """The client has rated the event itself and names the amount (TS 32.299, 6.3.8: decentralised rating)."""
-    if case.request.currency not in {"", account.currency}:
-        return ChargingStatus.RATING_FAILED
-    price = Price(UnitKind.MONEY, 0, 1, 1, 1, 1, 1)
-    return GroupState(key, Tariff(price, account.rate_plan, "the amount that the client asked", "", "", "", ""))
 
 
 def _moves_money(case: Case) -> bool:

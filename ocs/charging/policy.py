@@ -84,7 +84,12 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
 def quota_policy(settings: Settings) -> QuotaPolicy:
     quota: Quota = settings.quota
     return QuotaPolicy(
-        quota={UnitKind.SECONDS: quota.seconds, UnitKind.OCTETS: quota.octets, UnitKind.EVENTS: quota.events},
+        quota={
+            UnitKind.SECONDS: quota.seconds,
+            UnitKind.OCTETS: quota.octets,
+            UnitKind.EVENTS: quota.events,
+            UnitKind.MONEY: COST_MAX,  # who has rated the use itself knows what it needs: the account alone bounds it
+        },
         validity_s=quota.validity_s,
         threshold_percent=quota.threshold_percent,
         maximum_is_quota=quota.maximum_is_quota,

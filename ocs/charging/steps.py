@@ -12,7 +12,7 @@ from balance.burn import available, total_of
 from balance.money import Amount
 from ocs.charging.admission import left
 from ocs.charging.cdr import CdrFlag, JournalEntry
-from ocs.charging.choice import chosen_anew, final_for, may_choose_anew, new_state, with_bundles
+from ocs.charging.choice import chosen_anew, final_for, is_in_other_money, may_choose_anew, new_state, with_bundles
 from ocs.charging.clocks import by_its_clock, dearest_to_come
 from ocs.charging.closing import closing_record
 from ocs.charging.counting import without_counts
@@ -88,6 +88,8 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         else:
             position = len(states)
             found = new_state(case, account, session, key)
+        if request.currency and is_in_other_money(case, account, found):
+            found = ChargingStatus.RATING_FAILED
         if isinstance(found, ChargingStatus):
             answers.append(GroupAnswer(key, found))
             continue

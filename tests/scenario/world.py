@@ -15,7 +15,7 @@ from balance.store import Subscriber
 from balance.valkey.store import ValkeyStore
 from ocs.charging.cdr import JournalEntry, decode_entry
 from ocs.charging.operations import BucketOptions, Limits, RechargeResult, RechargeStatus
-from ocs.charging.policy import QuotaPolicy
+from ocs.charging.policy import COST_MAX, QuotaPolicy
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.request import ChargingAnswer, ChargingRequest
 from ocs.charging.service import OnlineCharging
@@ -30,7 +30,7 @@ START_MS = 1_790_000_000_000
 SCALE = 9
 
 POLICY = QuotaPolicy(
-    quota={UnitKind.SECONDS: 30, UnitKind.OCTETS: 1_048_576, UnitKind.EVENTS: 1},
+    quota={UnitKind.SECONDS: 30, UnitKind.OCTETS: 1_048_576, UnitKind.EVENTS: 1, UnitKind.MONEY: COST_MAX},
     validity_s=300,
     threshold_percent=0,
     maximum_is_quota=True,
