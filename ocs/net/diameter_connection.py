@@ -447,8 +447,11 @@ class DiameterConnection(asyncio.Protocol):
             self._ending = Ending.SILENT
         if event.is_breach:
             self._server.counters.count("diameter", "connection", "breach")
-        note = log.warning if event.is_breach else log.info
-        note("diameter_peer_closed", peer=self.identity, address=self.origin.address, why=event.reason)
+        if self.identity:
+            note = log.warning if event.is_breach else log.info
+            note("diameter_peer_closed", peer=self.identity, address=self.origin.address, why=event.reason)
+        else:  # whoever finds the port can open connections without end
+            self._server.strangers.warn("diameter_stranger_closed", self.origin.address, event.reason, self._now_ms())
         transport = self._transport
         if transport is None:
             self._say_end()

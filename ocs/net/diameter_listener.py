@@ -24,7 +24,8 @@ PAUSE_S: Final = 0.1  # after an accept that failed, such as for want of file de
 
 
 class Listener:
-    """``admits`` says whether one more connection may come; ``make`` makes its protocol.
+    """``admits`` says whether one more connection may come; ``make`` makes its protocol; ``failed`` is told of a handshake
+    that came to nothing: from which address, and why.
 
     Several sockets if the host's name leads to several addresses.
     """
@@ -34,12 +35,14 @@ class Listener:
         sockets: list[socket.socket],
         make: Callable[[], asyncio.Protocol],
         admits: Callable[[int], bool],
+        failed: Callable[[str, str], None],
         tls: ssl.SSLContext | None = None,
         handshake_s: float = 10.0,
     ) -> None:
         self._sockets = sockets
         self._make = make
         self._admits = admits
+        self._failed = failed
         self._tls = tls
         self._handshake_s = handshake_s
         self._arriving: set[asyncio.Task[None]] = set()
@@ -62,7 +65,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listening)
+                accepted, origin = await loop.sock_accept(listening)
             except OSError as error:
                 log.warning("accept_failed", reason=str(error))
                 await asyncio.sleep(PAUSE_S)
@@ -70,11 +73,11 @@ class Listener:
             if not self._admits(len(self._arriving)):
                 accepted.close()
                 continue
-            task = loop.create_task(self._arrive(accepted))
+            task = loop.create_task(self._arrive(accepted, str(origin[0])))
             self._arriving.add(task)
             task.add_done_callback(self._arriving.discard)
 
-    async def _arrive(self, accepted: socket.socket) -> None:
+    async def _arrive(self, accepted: socket.socket, address: str) -> None:
         """Up to the protocol's ``connection_made``; a failed handshake is the peer's affair."""
         try:
             accepted.setblocking(False)
@@ -93,7 +96,7 @@ class Listener:
             )
         except (OSError, ssl.SSLError) as error:
             accepted.close()
-            log.info("connection_not_made", reason=str(error) or type(error).__name__)
+            self._failed(address, str(error) or type(error).__name__)
 
 
 def open_sockets(address: Address, protocol: str, is_sctp: bool = False) -> list[socket.socket]:

@@ -36,6 +36,7 @@ from ocs.net.diameter_report import PeerReport, peer_reports
 from ocs.net.diameter_restarts import Restarts
 from ocs.net.diameter_tls import client_context, load_files, server_context
 from ocs.observe.metrics import Counters
+from ocs.observe.seldom import SeldomLog
 from ocs.settings import Settings
 from protocols.diameter.node import LocalNode
 from protocols.diameter.peer import PeerConfig
@@ -94,6 +95,7 @@ class DiameterServer:
         self.in_flight = 0
         self.is_draining = False
         self._settings = settings.diameter
+        self.strangers = SeldomLog("diameter", "address", "why")
         self._connections: set[DiameterConnection] = set()
         self._is_empty = asyncio.Event()
         self._config_dir = config_dir
@@ -138,7 +140,12 @@ class DiameterServer:
 
     def _listen(self, address: Address, context: ssl.SSLContext | None, is_sctp: bool) -> Listener:
         sockets = open_sockets(address, "Diameter", is_sctp)
-        return Listener(sockets, self._accepted, self._admits, context, self._settings.capabilities_timeout_s)
+        timeout_s = self._settings.capabilities_timeout_s
+        return Listener(sockets, self._accepted, self._admits, self._handshake_failed, context, timeout_s)
+
+    def _handshake_failed(self, address: str, reason: str) -> None:
+        self.counters.count("diameter", "connection", "handshake_failed")
+        self.strangers.warn("diameter_handshake_failed", address, reason, _loop_ms())
 
     def _accepted(self) -> DiameterConnection:
         return DiameterConnection(self)

@@ -35,8 +35,9 @@ from ocs.gateways.radius_profile import Reason
 from ocs.gateways.radius_reply import UNANSWERED, authorization_reply, is_charged, rejection
 from ocs.net.radius_memory import RadiusMemory
 from ocs.net.radius_watch import GrantWatch
-from ocs.net.radius_work import Charging, SeldomLog, Work
+from ocs.net.radius_work import Charging, Work
 from ocs.observe.metrics import Counters
+from ocs.observe.seldom import SeldomLog
 from ocs.settings import Radius
 from protocols.radius.packet import ACCESS_ACCEPT, ACCESS_CHALLENGE, ACCESS_REQUEST, ACCOUNTING_RESPONSE
 from protocols.radius.reading import Reading

@@ -25,9 +25,10 @@ from ocs.net.radius_report import ClientReport, report_of
 from ocs.net.radius_streams import RadiusStreams
 from ocs.net.radius_tls import TlsFiles
 from ocs.net.radius_watch import GrantWatch
-from ocs.net.radius_work import Charging, SeldomLog, Work
+from ocs.net.radius_work import Charging, Work
 from ocs.observe.logging import is_tracing
 from ocs.observe.metrics import Counters
+from ocs.observe.seldom import SeldomLog
 from ocs.settings import Settings
 from protocols.radius.dedup import ReplyCache
 from protocols.radius.packet import Packet
@@ -77,7 +78,7 @@ class RadiusServer:
         products = load_products(config_dir, settings.radius)
         self._clients = ClientTable(settings.radius, products, Numbering.of(settings.numbering))
         self._listeners: dict[DatagramSocket, _Listener] = {}
-        self._seldom = SeldomLog()
+        self._seldom = SeldomLog("radius", "client", "reason")
         self.counters = counters if counters is not None else Counters()
         self.dynamic = DynamicAuthorization(self._clients, products.dictionary, charging, self.counters, clock)
         self.watch = GrantWatch(charging.find_session, self._cut_off, clock)

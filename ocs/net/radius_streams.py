@@ -20,8 +20,9 @@ from ocs.net.diameter_listener import Listener, open_sockets
 from ocs.net.radius_clients import Client, ClientTable, plain_address
 from ocs.net.radius_desk import RadiusDesk
 from ocs.net.radius_tls import TlsFiles, names_of_certificate
-from ocs.net.radius_work import SeldomLog, Work
+from ocs.net.radius_work import Work
 from ocs.observe.metrics import Counters
+from ocs.observe.seldom import SeldomLog
 from ocs.settings import Radius
 from protocols.errors import RemoteProtocolError
 from protocols.radius.dedup import ReplyCache
@@ -96,11 +97,16 @@ class RadiusStreams:
             open_sockets(address, "RADIUS"),
             lambda: RadiusStream(self, is_tls=is_tls),
             lambda arriving: len(self.connections) + arriving < CONNECTIONS_MAX,
+            self._handshake_failed,
             self._tls.context if self._tls is not None and is_tls else None,
             HANDSHAKE_S,
         )
         self._listeners.append(listener)
         return listener.addresses
+
+    def _handshake_failed(self, address: str, reason: str) -> None:
+        self.counters.count("radius", "connection", "handshake_failed")
+        self.seldom.warn("radius_handshake_failed", address, reason, self.clock())
 
     def reload(self) -> None:
         """Read certificates anew; connections that are open stay [R-117]."""

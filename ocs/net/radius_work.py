@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
-
-import structlog
+from typing import Protocol
 
 from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest
@@ -14,11 +12,6 @@ from ocs.net.datagrams import Local, Source
 from ocs.net.radius_clients import Client
 from protocols.radius.packet import Packet
 from protocols.radius.responder import Peer, Responder
-
-log: Any = structlog.get_logger()
-
-LOG_EVERY_MS: Final = 60_000
-LINES_MAX: Final = 100
 
 
 class Charging(Protocol):
@@ -68,29 +61,3 @@ class Work:
         self.kind = "access"
         self.extra = b""
         self.is_done = False
-
-
-class SeldomLog:
-    """One line for each reason and client in a while: a broken client makes thousands of packets, and an attacker as many
-    addresses. Beyond ``LINES_MAX`` a while nothing is written but how much was left out.
-    """
-
-    def __init__(self) -> None:
-        self._logged_at_ms: dict[tuple[str, str], int] = {}
-        self._while_began_ms = 0
-        self._lines = 0
-
-    def warn(self, event: str, who: str, reason: str, now_ms: int) -> None:
-        if now_ms - self._while_began_ms >= LOG_EVERY_MS:
-            if self._lines > LINES_MAX:
-                log.warning("radius_lines_left_out", lines=self._lines - LINES_MAX)
-            self._while_began_ms, self._lines = now_ms, 0
-            if len(self._logged_at_ms) > LINES_MAX:
-                self._logged_at_ms.clear()
-        key = (who, event + reason)
-        if now_ms - self._logged_at_ms.get(key, now_ms - LOG_EVERY_MS) < LOG_EVERY_MS:
-            return
-        self._lines += 1
-        if self._lines <= LINES_MAX:
-            self._logged_at_ms[key] = now_ms
-            log.warning(event, client=who, reason=reason, again_after_s=LOG_EVERY_MS // 1000)

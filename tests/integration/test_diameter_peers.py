@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ocs.errors import StartRefusedError
 from ocs.net.diameter_dialler import Dialler
@@ -124,15 +125,19 @@ async def test_b34_certificate_has_to_be_the_peers(certificate: str, peer: Diame
 
 @pytest.mark.parametrize("certificate", [None, "foreign"])
 async def test_b34_without_a_known_certificate_there_is_no_connection(certificate: str | None) -> None:
-    """No certificate, or one of a stranger: the handshake fails, and CER is never read."""
-    async with running_server(listen=(), listen_tls=("127.0.0.1:0",), tls=TLS) as (server, port, charging):
-        with pytest.raises((ConnectionError, ssl.SSLError, asyncio.IncompleteReadError)):  # noqa: PT012 - either may tell
-            client = await RawClient.connect(port, tls=client_tls(certificate))
-            try:
-                await client.open()
-            finally:
-                await client.close()
-        assert (server.connections, charging.requests) == (0, [])
+    """No certificate, or one of a stranger: the handshake fails, CER is never read, and one line says from where and why."""
+    with capture_logs() as lines:
+        async with running_server(listen=(), listen_tls=("127.0.0.1:0",), tls=TLS) as (server, port, charging):
+            for _ in range(2):
+                with pytest.raises((ConnectionError, ssl.SSLError, asyncio.IncompleteReadError)):  # noqa: PT012 - either may tell
+                    client = await RawClient.connect(port, tls=client_tls(certificate))
+                    try:
+                        await client.open()
+                    finally:
+                        await client.close()
+            assert (server.connections, charging.requests) == (0, [])
+    (line,) = [line for line in lines if line["event"] == "diameter_handshake_failed"]
+    assert (line["address"], "certificate" in line["why"]) == ("127.0.0.1", True)
 
 
 async def test_tcp_peer_that_has_to_come_by_tls_is_refused() -> None:

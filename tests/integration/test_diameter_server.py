@@ -12,6 +12,7 @@ from diameter.message import constants
 from diameter.message.commands import CreditControlAnswer, CreditControlRequest
 from diameter.node import Node
 from diameter.node.application import SimpleThreadingApplication
+from structlog.testing import capture_logs
 
 from ocs.charging.request import Quantity
 from ocs.errors import StartRefusedError
@@ -340,6 +341,18 @@ async def test_silent_connection_is_closed() -> None:
         client = await RawClient.connect(port)
         assert await client.is_closed_by_server()
         await client.close()
+
+
+async def test_strangers_do_not_fill_the_log() -> None:
+    """Whoever finds the port can open connections without end: one line for an address and a reason."""
+    with capture_logs() as lines:
+        async with running_server(capabilities_timeout_s=0) as (_, port, _):
+            for _ in range(20):
+                client = await RawClient.connect(port)
+                assert await client.is_closed_by_server()
+                await client.close()
+    closed = [line for line in lines if line["event"] in {"diameter_stranger_closed", "diameter_peer_closed"}]
+    assert [(line["event"], line["address"]) for line in closed] == [("diameter_stranger_closed", "127.0.0.1")]
 
 
 async def test_port_that_is_taken_is_said_in_one_line() -> None:

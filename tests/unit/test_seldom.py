@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from ocs.net.radius_work import LINES_MAX, LOG_EVERY_MS, SeldomLog
+from ocs.observe.seldom import LINES_MAX, LOG_EVERY_MS, SeldomLog
 
 NOW_MS = 1_700_000_000_000
 
 
 def test_a_client_and_a_reason_make_one_line_a_while() -> None:
     """However many packets there are; another reason is another line."""
-    seldom = SeldomLog()
+    seldom = SeldomLog("radius", "client", "reason")
     with capture_logs() as lines:
         for at_ms in range(0, 2 * LOG_EVERY_MS, 1000):
             seldom.warn("radius_discarded", "sbc", "malformed", NOW_MS + at_ms)
@@ -21,7 +21,7 @@ def test_a_client_and_a_reason_make_one_line_a_while() -> None:
 
 def test_forged_addresses_make_a_bounded_number_of_lines_and_one_that_says_so() -> None:
     """What was left out is counted."""
-    seldom = SeldomLog()
+    seldom = SeldomLog("radius", "client", "reason")
     with capture_logs() as lines:
         for number in range(LINES_MAX + 50):
             seldom.warn("radius_unknown_client", f"192.0.2.{number}", "", NOW_MS)
