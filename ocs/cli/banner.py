@@ -16,19 +16,39 @@ def _workers(settings: Settings) -> str:
     return f", by {number} processes" if number > 1 else ""
 
 
+def _listening(settings: Settings) -> list[tuple[str, str]]:
+    """What and where, one row for each transport; the name stands in front of the first."""
+    diameter, radius, own_name = settings.diameter, settings.radius, f"  as {settings.node.identity}"
+    ways = {
+        "Diameter Gy/Ro": (
+            ("tcp", diameter.listen, own_name),
+            ("tls", diameter.listen_tls, own_name),
+            ("sctp", diameter.listen_sctp, own_name),
+        ),
+        "RADIUS": (
+            ("udp", radius.authentication, f"  authentication{_workers(settings)}"),
+            ("udp", radius.accounting, "  accounting"),
+            ("tls", radius.radsec, "  RadSec"),
+            ("tcp", radius.tcp, ""),
+        ),
+    }
+    rows: list[tuple[str, str]] = []
+    for name, listeners in ways.items():
+        used = [f"{kind} {' '.join(addresses)}{remark}" for kind, addresses, remark in listeners if addresses]
+        rows += zip((name, *[""] * len(used)), used, strict=False)
+    return rows
+
+
 def text(settings: Settings, folder: DataFolder, endpoints: Endpoints) -> str:
     """Plain lines, none of them folded, so that each can be copied. Addresses of the operator's own servers stay out."""
-    backends = settings.backends
-    rows = {
-        "Diameter Gy/Ro": f"tcp {' '.join(settings.diameter.listen)}  as {settings.node.identity}",
-        "RADIUS": f"udp {' '.join(settings.radius.authentication)}  authentication{_workers(settings)}",
-        "": f"udp {' '.join(settings.radius.accounting)}  accounting",
+    backends, rows = settings.backends, _listening(settings)
+    rows += {
         "HTTP API": f"{endpoints.http_url}  description at /openapi.json, metrics at /metrics",
         "Valkey": "your own, backends.valkey_url" if backends.valkey_url else endpoints.valkey_url,
         "PostgreSQL": "your own, backends.postgres_dsn" if backends.postgres_dsn else endpoints.postgres_dsn,
         "data folder": str(folder.path),
-    }
-    table = "\n".join(f"  {name:<16}{value}" for name, value in rows.items())
+    }.items()
+    table = "\n".join(f"  {name:<16}{value}" for name, value in rows)
     key = folder.path / "admin.key"
     return f"""
 online charging server: ready

@@ -45,12 +45,12 @@ class GrantWatch:
 
     def granted(self, session_key: str, ends_ms: int) -> int:
         """The call may go on until then; the end that was known before, or 0. A call that is known already is looked at
-        again when its old time is over.
+        again when its old time is over, unless it ends sooner now: its money may have gone elsewhere.
         """
         known_ms = self._ends_ms.get(session_key, 0)
-        if not known_ms:
-            if len(self._ends_ms) >= WATCHED_MAX:
-                return 0
+        if not known_ms and len(self._ends_ms) >= WATCHED_MAX:
+            return 0
+        if not known_ms or ends_ms < known_ms - CUT_OFF_MARGIN_MS:
             self._file(session_key, ends_ms)
         self._ends_ms[session_key] = ends_ms
         return known_ms

@@ -161,6 +161,23 @@ async def test_a_call_that_outlives_its_grant_is_disconnected() -> None:
         assert await gateway.figures() == (-8, 0)
 
 
+async def test_a_call_whose_money_is_gone_is_disconnected_after_its_report() -> None:
+    """What it was granted at first would last 1000 s, but the account was debited meanwhile: the next report finds nothing
+    more to grant, and the gateway is asked then [R-66].
+    """
+    async with cut_off_world() as (gateway, nas):
+        await gateway.account(START, CALL)
+        await gateway.world.change("-9.90")
+        gateway.world.clock.now_ms += 60_000
+        await gateway.account(INTERIM, {**CALL, 46: 60})
+        gateway.world.clock.now_ms += 7_000
+        assert await gateway.server.watch.round() == 1
+        packet = await nas.next()
+        assert packet.code == 40
+        await nas.answer(packet, 41)
+        await counted(gateway, "disconnect", "success")
+
+
 async def test_a_gateway_is_asked_by_the_names_its_profile_wants() -> None:
     """What cannot be told from the call's key was kept with the session, for whichever process asks."""
     async with cut_off_world(profile="cisco") as (gateway, nas):

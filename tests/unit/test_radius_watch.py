@@ -49,6 +49,14 @@ async def test_a_later_grant_counts_and_a_call_that_ended_does_not() -> None:
     assert [await bench.after(seconds) for seconds in (20, 37)] == [[], ["a"]]
 
 
+async def test_a_call_that_ends_sooner_than_it_was_to_is_looked_up_then() -> None:
+    """Once, and not a second time when its old time is over."""
+    bench = Bench()
+    bench.watch.granted("a", NOW_MS + 3_600_000)
+    bench.watch.granted("a", NOW_MS + 10_000)
+    assert [await bench.after(seconds) for seconds in (9, 17, 3_607)] == [[], ["a"], []]
+
+
 async def test_while_the_store_is_away_nothing_is_forgotten() -> None:
     """Each call is looked up again some seconds later."""
     bench = Bench()
