@@ -57,6 +57,9 @@ async def explain_rate(
     seconds: Annotated[
         int | None, QueryParameter(ge=0, description="Beside a volume: the time, if it is priced")
     ] = None,
+    counted: Annotated[
+        int | None, QueryParameter(ge=0, description="Of tiers over a period: what the account has used of them before")
+    ] = None,
     rating_group: Annotated[int, QueryParameter(ge=-1, description="-1: the request names none")] = NO_GROUP,
     service_identifier: Annotated[list[int] | None, QueryParameter(description="Its Service-Identifiers")] = None,
     caller: Annotated[str, QueryParameter(description="The calling number, in international form")] = "",
@@ -80,7 +83,7 @@ async def explain_rate(
     if not isinstance(found.answer, Tariff):
         return fields
     if used is not None:
-        fields["use"] = use_fields(book.lasting(found.answer.price, at_ms, used), used, currency)
+        fields["use"] = use_fields(book.lasting(found.answer.price, at_ms, used), used, currency, counted)
     if seconds is not None and (time := price_of_time(found.answer.price)) is not None:
         fields["time"] = use_fields(time, seconds, currency)
     return fields

@@ -47,6 +47,9 @@ def explain(
     seconds: Annotated[int | None, typer.Option(min=0, help="Price a call this long.")] = None,
     octets: Annotated[int | None, typer.Option(min=0, help="Price this much data.")] = None,
     events: Annotated[int | None, typer.Option(min=0, help="Price so many events.")] = None,
+    counted: Annotated[
+        int | None, typer.Option(min=0, help="Of tiers over a period: what the account has used of them before.")
+    ] = None,
     rating_group: Annotated[int, typer.Option(min=-1, help="The request's Rating-Group; -1: it names none.")] = -1,
     service_identifier: Annotated[list[int] | None, typer.Option(help="Its Service-Identifier; several times.")] = None,
     caller: Annotated[str, typer.Option(help="The calling number.")] = "",
@@ -98,7 +101,7 @@ def explain(
         used = {name: units for name, units in use.items() if units is not None}
         if used and isinstance(found.answer, Tariff):
             price = loaded.book.lasting(found.answer.price, at_ms, seconds or 0)
-            fields |= _uses(price, currency, used)
+            fields |= _uses(price, currency, used, counted)
     (print_json if as_json else print_trace)(fields)
     if found.refusal:
         raise typer.Exit(NO_TARIFF)
@@ -136,7 +139,7 @@ def diff(
         raise typer.Exit(EXIT_DIFFERENCES)
 
 
-def _uses(price: Price, currency: Currency, used: dict[str, int]) -> Fields:
+def _uses(price: Price, currency: Currency, used: dict[str, int], counted: int | None) -> Fields:
     """Price what was used, and the time beside it. Raises StartRefusedError when the tariff counts something else."""
     from ocs.rates.report import use_fields
     from ocs.rating.terms import price_of_time
@@ -145,7 +148,7 @@ def _uses(price: Price, currency: Currency, used: dict[str, int]) -> Fields:
     if used.keys() - {unit, "seconds" if time else unit}:
         also = " and --seconds" if time else ""
         raise StartRefusedError(f"this tariff counts {unit}: say --{unit}{also}", EXIT_CONFIG)
-    fields = {"use": use_fields(price, used[unit], currency)} if unit in used else {}
+    fields = {"use": use_fields(price, used[unit], currency, counted)} if unit in used else {}
     return fields | ({"time": use_fields(time, used["seconds"], currency)} if time and "seconds" in used else {})
 
 

@@ -41,6 +41,35 @@ def turn_of(price: Price, period: Period, account_id: str, at_ms: int, place: in
     return Turn(account_id, period.counter, ends_at_ms, at_ms, place, price, used)
 
 
+def after_count(price: Price, counted: int) -> Price:
+    """Give the price of a use in a period of which so many units are counted: for explanations."""
+    terms = terms_of(price)
+    if terms.period is None:
+        return price
+    sizes = sizes_of(terms.tiers)
+    before = laid(counted, sizes)
+    free = tuple(size if size == NO_LIMIT else size - units for size, units in zip(sizes, before, strict=True))
+    tiers = tuple(
+        msgspec.structs.replace(tier, fee=0 if units else tier.fee)
+        for tier, units in zip(terms.tiers, before, strict=True)
+    )
+    period = msgspec.structs.replace(terms.period, slot=_REPLAYED, free=free, most=tiers)
+    return msgspec.structs.replace(price, terms=msgspec.structs.replace(terms, period=period))
+
+
+def comes_back(price: Price, counted: int, used: int) -> Amount:
+    """Say what a use brings back of the count before it, and of itself, as it reaches a tier for volume."""
+    after = counted + billed_beyond(price, used)
+    return _back(price, after) - _back(price, counted)
+
+
+def _back(price: Price, count: int) -> Amount:
+    terms = terms_of(price)
+    assert terms.period is not None, "asked for tiers over a period"
+    period = msgspec.structs.replace(terms.period, laid=laid(count, sizes_of(terms.tiers)))
+    return back_at(msgspec.structs.replace(price, terms=msgspec.structs.replace(terms, period=period)), count)
+
+
 def costs_in_order(turns: list[Turn]) -> Iterator[tuple[int, Amount]]:
     """Give each use's place and cost; the turns are sorted by this. What volume gives back is taken off each use."""
     turns.sort(key=lambda turn: turn[:5])

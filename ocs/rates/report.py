@@ -12,6 +12,7 @@ import msgspec
 from balance.money import Currency, format_amount
 from ocs.rates.difference import Change, Quote, TariffDifference, permille
 from ocs.rates.moments import moment_text
+from ocs.rates.replay import after_count, comes_back
 from ocs.rates.trace import Trace
 from ocs.rates.wording import increment_text, price_lines
 from ocs.rating.explain import explain, parts_of, per_text, price_currency
@@ -119,8 +120,22 @@ def trace_fields(found: Trace, currency: Currency) -> Fields:
     return fields
 
 
-def use_fields(price: Price, used_units: int, currency: Currency) -> Fields:
-    """What a use costs and how that adds up."""
+def use_fields(price: Price, used_units: int, currency: Currency, counted: int | None = None) -> Fields:
+    """What a use costs and how that adds up; ``counted`` is what its period's counter has before it."""
+    if counted is None or terms_of(price).period is None:
+        return _use_fields(price, used_units, currency)
+    back = comes_back(price, counted, used_units)
+    fields = _use_fields(after_count(price, counted), used_units, currency)
+    fields |= {"counted_before": counted, "given_back": _decimal(back, currency)}
+    if back:
+        fields["words"] = [
+            *fields["words"],
+            f"{fields['given_back']} {currency.code} come back: the tier is for volume",
+        ]
+    return fields
+
+
+def _use_fields(price: Price, used_units: int, currency: Currency) -> Fields:
     cost = cost_of(price, used_units)
     return {
         "used": used_units,

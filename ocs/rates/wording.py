@@ -8,7 +8,7 @@ from balance.money import Amount, Currency, format_amount
 from ocs.rating.explain import per_text, price_currency, tax_name, use_text
 from ocs.rating.price import Price, Rounding, is_free
 from ocs.rating.tariffs import RatingFault
-from ocs.rating.terms import Grace, Tiering, terms_of
+from ocs.rating.terms import Clock, Grace, Tiering, terms_of
 
 _MODES: Final = {Rounding.UP: "up", Rounding.HALF_UP: "half up", Rounding.DOWN: "down"}
 
@@ -77,6 +77,8 @@ _GRACES: Final = {
 def _term_lines(price: Price, currency: Currency) -> list[str]:
     terms = terms_of(price)
     lines = [f"the price of the band {terms.band}"] if terms.band else []
+    if terms.clock is not Clock.SETUP:
+        lines.append(f"a call has the price of the instant of its {terms.clock.name.lower()}")
     if terms.attempt_fee:
         lines.append(f"{amount_text(terms.attempt_fee, currency)} fee for every attempt, answered or not")
     if terms.charge_min:
@@ -91,10 +93,12 @@ def _term_lines(price: Price, currency: Currency) -> list[str]:
         lines.append(f"tiers are filled by all uses of a {terms.period.every}, counted as {terms.period.counter!r}")
     for at, tier in enumerate(terms.tiers, start=1):
         reach = f"up to {use_text(price, tier.up_to)}" if tier.up_to else "beyond"
-        whole = ", for the whole use" if terms.tiering is Tiering.VOLUME else ""
+        whole = f", for all of the {terms.period.every}" if terms.period else ", for the whole use"
+        whole = whole if terms.tiering is Tiering.VOLUME else ""
         fee = f", fee {amount_text(tier.fee, currency)}" if tier.fee else ""
         rate = f"{amount_text(tier.rate, currency)} per {per_text(price)}"
-        lines.append(f"tier {at}, {reach}: {rate}{whole}{fee}")
+        status = f", status {tier.status!r}" if tier.status else ""
+        lines.append(f"tier {at}, {reach}: {rate}{whole}{fee}{status}")
     if terms.exchange:
         lines.append(f"exchanged at {terms.exchange.rate} per {terms.exchange.currency}")
     # What a session has pinned is told by the bands it goes through.

@@ -7,6 +7,7 @@ from itertools import accumulate
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
 from balance.burn import available
@@ -14,9 +15,10 @@ from ocs.charging.policy import QuotaPolicy
 from ocs.charging.quota import grant, release, report
 from ocs.charging.request import ChargingStatus, GroupKey, Quantity
 from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, decode_session, encode_session
+from ocs.rates.replay import after_count, comes_back
 from ocs.rating.price import Price, Tariff, cost_of
 from ocs.rating.pricing import over_period
-from ocs.rating.terms import Period, Terms, Tier, Tiering, with_terms
+from ocs.rating.terms import Period, Terms, Tier, Tiering, terms_of, with_terms
 from ocs.rating.units import UnitKind
 
 NOW_MS = 1_790_000_000_000
@@ -128,3 +130,12 @@ def _check(account: Account, balance: int, states: list[GroupState]) -> None:
         if not fees and rates == sorted(rates, reverse=True):  # nothing is kept, so the count alone decides
             full = [tier.used == tier.size for tier in counter.tiers]
             assert full == sorted(full, reverse=True)
+
+
+@given(prices(), st.integers(0, 200), st.integers(0, 200))
+def test_3_8_an_explained_use_is_the_step_of_the_whole_period(price: Price, counted: int, used: int) -> None:
+    """What a use costs after a count, less what comes back, is what the period costs with it less what it cost before."""
+    plain = structs.replace(price, setup=0, initial=1, next=1)
+    period = structs.replace(plain, terms=structs.replace(terms_of(plain), period=None))
+    cost = cost_of(after_count(plain, counted), used) - comes_back(plain, counted, used)
+    assert cost == cost_of(period, counted + used) - cost_of(period, counted)

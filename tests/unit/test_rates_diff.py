@@ -102,6 +102,8 @@ def explained(config: Path, *arguments: str) -> dict[str, Any]:
         (("49151", "-p", "acme-usd", "--seconds", "61"), "0.0316", "rounded up to 0.0001 USD"),
         (("600123", "-p", "test-eur", "--trunk", "sbc2.example.net", "--seconds", "10"), "0.30", "10 s at 0.03 EUR per second"),
         (("--service", "stickers", "-p", "test-eur", "--events", "11"), "0.55", "all in tier 2"),
+        (("--service", "data", "-p", "test-eur", "--rating-group", "56", "--seconds", "30", "--counted", "50"), "0.50", "fee of tier 2"),
+        (("--service", "data", "-p", "test-eur", "--rating-group", "55", "--seconds", "40", "--counted", "50"), "0.50", "0.60 EUR come back"),
         (("400123", "-p", "test-eur", "--seconds", "5"), "0.05", "per attempt"),
         (("112", "-p", "test-eur", "--seconds", "60"), "0.00", ""),
     ],

@@ -206,3 +206,42 @@ def test_said_on_the_command_line(sample_config: Path, tmp_path: Path) -> None:
     assert CliRunner().invoke(app, common).exit_code == 0
     wrong = CliRunner().invoke(app, [*common, "--column", "prize=3"])
     assert (wrong.exit_code, "did you mean price" in wrong.output) == (EXIT_CONFIG, True), wrong.output
+
+
+TERMS = "Prefix,Destination,Rate,Attempt Fee,Min Charge,Max Charge,Grace\n49,Germany,0.02,0.001,0.01,0,3\n44,Britain,0.03,0,0,0,0\n"
+
+
+def test_5_1_fees_bounds_and_grace() -> None:
+    """Columns of fees and bounds go to the deck's own; zero where nothing was says nothing new."""
+    found = imported(TERMS, "prefix,destination,rate\n44,Britain,0.03\n", columns={"deducted": "Grace"})
+    lines = [line.split(",") for line in found.text.splitlines()]
+    (germany,) = (dict(zip(lines[0], line, strict=True)) for line in lines if line[0] == "49")
+    assert {name: germany[name] for name in ("attempt_fee", "minimum_charge", "deducted")} == {
+        "attempt_fee": "0.001",
+        "minimum_charge": "0.01",
+        "deducted": "3",
+    }
+    assert [change.prefix for change in found.difference.changes] == ["49"]
+    assert found.supplier.columns["deducted"] == "Grace"
+
+
+def test_5_1_a_fee_that_ends_is_said() -> None:
+    """Zero where there was a fee is a change."""
+    live = "prefix,destination,rate,attempt_fee\n44,Britain,0.03,0.01\n"
+    found = imported("Prefix,Destination,Rate,Attempt Fee\n44,Britain,0.03,0\n", live)
+    assert [(change.kind.value, change.prefix) for change in found.difference.changes] == [("terms change", "44")]
+
+
+def test_3_5_a_column_of_grace_is_asked_about() -> None:
+    """Four rules have this name [3.5]; a column of zeros is none of them."""
+    with pytest.raises(SheetFaultsError, match="'Grace' can be one of four rules"):
+        imported(TERMS)
+    assert imported(TERMS.replace(",3\n", ",0\n")).difference.changes
+
+
+def test_5_6_terms_that_stop() -> None:
+    """A fee that is none and seconds that are none, with their places."""
+    with pytest.raises(SheetFaultsError, match="row 2, column 'Attempt Fee'"):
+        imported(TERMS.replace("0.001", "free"), columns={"deducted": "Grace"})
+    with pytest.raises(SheetFaultsError, match="'3s' is no number of seconds"):
+        imported(TERMS.replace(",3\n", ",3s\n"), columns={"deducted": "Grace"})

@@ -57,6 +57,14 @@ SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "forbidden": ("forbidden", "blocked"),
     "discontinued": ("discontinued", "closed", "deleted"),
     "currency": ("currency", "curr", "ccy"),
+    "attempt_fee": ("attempt fee", "attempt charge", "fee per attempt"),
+    "minimum_charge": ("minimum charge", "min charge"),
+    "maximum_charge": ("maximum charge", "max charge"),
+    "free_up_to": ("minimal time charge", "free up to"),
+    "deducted": ("deducted", "included seconds"),
+    "free_units": ("free units",),
+    "added": ("added", "additional grace"),
+    "grace": ("grace", "grace time", "grace period", "free seconds", "free sec", "free time"),
     "length": (
         "number length", "number lengths", "length", "digits", "number of digits", "dst number length", "num length",
     ),
@@ -71,6 +79,8 @@ SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 FIELDS: Final = tuple(SYNONYMS)
+FEE_FIELDS: Final = ("attempt_fee", "minimum_charge", "maximum_charge")
+GRACE_FIELDS: Final = ("free_up_to", "deducted", "free_units", "added")
 PRICE_AT_BAND: Final = ":"  # price:peak
 PRICE_FROM: Final = "@"  # price@zone:EEA
 _FIELD_OF: Final = {word: field for field, words in SYNONYMS.items() for word in words}

@@ -262,7 +262,9 @@ def _cells(rate: SheetRate, model: Line | None, names: _Names, others: tuple[str
         cells[_SETUP] = rate.setup
     cells[_FORBIDDEN] = ""
     for column, price in rate.bands:
-        cells[len(COLUMNS) + others.index(column)] = price
+        place = len(COLUMNS) + others.index(column)
+        if cells[place] or price.strip("0."):  # nothing where nothing was is no change
+            cells[place] = price
     return tuple(cells)
 
 

@@ -13,7 +13,9 @@ import msgspec
 from ocs.rates.sheets.codes import CodeReader
 from ocs.rates.sheets.faults import CellError, Place, SheetFault, SheetFaultsError
 from ocs.rates.sheets.header import (
+    FEE_FIELDS,
     FIELDS,
+    GRACE_FIELDS,
     PRICE_AT_BAND,
     PRICE_FROM,
     Table,
@@ -181,6 +183,7 @@ class _TableReader:
         self._scale = scale
         self._progress = progress
         self._is_removal = is_removal
+        self._terms: tuple[str, ...] = ()
         self._faults: list[SheetFault] = []
         self._fault_count = 0
         self._unknown_words: dict[str, int] = {}
@@ -229,11 +232,25 @@ class _TableReader:
         for field, title in self._supplier.columns.items():
             if field not in self._table.fields:
                 self._faults.append(_lost(self._table, field, title))
+        self._terms = tuple(field for field in (*FEE_FIELDS, *GRACE_FIELDS) if columns[field] >= 0)
+        self._ask_about_grace(columns["grace"])
         if columns["country_code"] < 0 and columns["code"] < 0:
             columns["code"], columns["area_code"] = columns["area_code"], -1
         if columns["code"] < 0 and columns["country_code"] >= 0:
             columns["code"] = columns["area_code"]
         return columns
+
+    def _ask_about_grace(self, place: int) -> None:
+        """Four rules have this name, and none of them is the usual one."""
+        rows = self._table.sheet.rows[self._table.header_row :]
+        if place >= 0 and any(str(row[place]).strip() not in {"", "0"} for row in rows if place < len(row)):
+            title = self._table.title(place)
+            cure = (
+                f"--column free_up_to={title!r} if so short a call is free, deducted={title!r} if that is taken off each "
+                f"call, free_units={title!r} if its first seconds are free, added={title!r} if it is added"
+            )
+            header = self._table.place(self._table.header_row, place)
+            self._faults.append(SheetFault(header, f"{title!r} can be one of four rules", cure))
 
     def _remembered(self, columns: dict[str, int]) -> Supplier:
         """Keep which column was what: the next sheet has to have the same."""
@@ -296,6 +313,9 @@ class _TableReader:
             old = self._price(cell("old_price"), increments, is_optional=True)
             field = "origin"
             origins = self._origins(text("origin"))
+            more: list[tuple[str, str]] = []
+            for field in self._terms:
+                more += self._term(field, cell(field))
             field = "length"
             length = length_of(text("length"), text("length_min"), text("length_max"))
             field = "effective"
@@ -308,9 +328,9 @@ class _TableReader:
             self._fault(number, columns[field], error)
             return []
         name = next((str(row[at]) for at in names if at < width and row[at]), "")
-        bands = tuple((column, price) for origin, column, price in others if not origin)
+        bands = (*((column, price) for origin, column, price in others if not origin), *more)
         prices = [(origin, price, initial, bands) for origin in origins] if price or is_closed else []
-        prices += [(origin, price, "", ()) for origin, _, price in others if origin]
+        prices += [(origin, price, "", tuple(more)) for origin, _, price in others if origin]
         return [
             SheetRate(
                 number, code, name, price, initial, setup, increments, from_ms, to_ms, increments_ms, is_closed, status,
@@ -331,6 +351,16 @@ class _TableReader:
             if price:
                 found.append((origin, "" if origin else deck_column(field), price))
         return found
+
+    def _term(self, field: str, written: Cell) -> list[tuple[str, str]]:
+        """Read a fee, a bound or a grace: the deck's column of that name, with its cell."""
+        if field in FEE_FIELDS:
+            found = self._price(written, Increments(), is_optional=True, is_rate=False)
+        else:
+            found = str(written).strip()
+            if found and not (found.isascii() and found.isdigit()):
+                raise CellError(f"{found!r} is no number of seconds", "write whole seconds")
+        return [(field, found)] if found else []
 
     def _origins(self, written: str) -> list[str]:
         """Read a cell of origins: what the supplier's words mean in our decks, or callers' prefixes."""
