@@ -256,7 +256,12 @@ def _limits(context: Context, data: LimitsChange, currency: Currency) -> Limits:
         most = _quantity(cap.most, unit) if unit else context.amount("caps.most", cap.most, currency)
         if most < 0:
             raise invalid("caps.most", "must not be negative")
-        found.append(CapChoice(cap.name, cap.every, most, cap.services, cap.warn_percent, cap.member, unit))
+        found.append(
+            CapChoice(
+                cap.name, cap.every, most, cap.services, cap.warn_percent, cap.member, unit, cap.destinations,
+                cap.networks, cap.not_networks,
+            )
+        )  # fmt: skip
     return Limits(
         credit_limit,
         None if calls is None else tuple(CallsChoice(each.service, each.at_once, each.per_second) for each in calls),

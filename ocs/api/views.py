@@ -107,6 +107,9 @@ class CapView(msgspec.Struct, frozen=True, kw_only=True):
     warn_percent: int
     member: str
     unit: CapUnit
+    destinations: tuple[str, ...]
+    networks: tuple[str, ...]
+    not_networks: tuple[str, ...]
     spent: DecimalString
     reserved: DecimalString
     ends_at: Instant | None
@@ -274,6 +277,9 @@ def _cap_view(cap: Cap, extras: Extras, currency: Currency) -> CapView:
         warn_percent=cap.warn_percent,
         member=cap.member,
         unit=CAP_UNITS[cap.unit],
+        destinations=cap.destinations,
+        networks=cap.networks,
+        not_networks=cap.not_networks,
         spent=text(own.used if own is not None else 0),
         reserved=text(own.reserved if own is not None else 0),
         ends_at=instant(own.ends_at_ms) if own is not None else None,
