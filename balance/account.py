@@ -160,7 +160,9 @@ class Cap(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     What is spent is a counter's under the cap's name; its periods end where the clocks of ``zone`` say. At ``warn_percent``
     of it (0: never) a warning leaves. ``member`` is the subscriber that it is for: empty, the account as a whole;
-    EACH_MEMBER, each of them with a count of its own. ``unit`` is what is counted: 0 money, else a kind of units.
+    EACH_MEMBER, each of them with a count of its own. ``unit`` is what is counted: 0 money, else a kind of units. With
+    ``destinations`` (names of tariffs' destinations), ``networks`` (what MCC and MNC of where the user is begin with) or
+    ``not_networks`` (the same, but only elsewhere, where that is known) it is for such uses alone.
     """
 
     name: str
@@ -171,6 +173,9 @@ class Cap(msgspec.Struct, array_like=True, frozen=True, gc=False):
     warn_percent: int = 0
     member: str = ""
     unit: int = 0
+    destinations: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    not_networks: tuple[str, ...] = ()
 
     @property
     def counter_id(self) -> str:
@@ -212,6 +217,22 @@ class Life(msgspec.Struct, array_like=True, frozen=True, gc=False):
     until_ms: int = 0
 
 
+class Pace(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """How fast an account is used: what was spent in a ``minute``, new dear destinations of a ``day`` and those that are
+    ``known``, ended calls of an ``hour`` and how many of them were ``short``. Minute, day and hour are of the UTC clock.
+    """
+
+    minute: int = 0
+    spent: Amount = 0
+    day: int = 0
+    new_count: int = 0
+    known: tuple[str, ...] = ()
+    hour: int = 0
+    calls: int = 0
+    short: int = 0
+    shrunk_until_ms: int = 0
+
+
 class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What most accounts do without. ``time_zone`` empty: the plan's; ``cycle_day`` 0: a billing cycle is a month.
 
@@ -228,6 +249,7 @@ class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     refusals: tuple[Refusal, ...] = ()
     life: Life | None = None
     blocks: tuple[str, ...] = ()
+    pace: Pace | None = None
 
 
 class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from balance.money import AmountError, parse_amount
 from ocs.charging.rules import AccountRules
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
@@ -14,6 +15,8 @@ from ocs.settings_file import decode_table
 
 ACCOUNTS_FILE: Final = "accounts.toml"
 DAYS_MAX: Final = 3660
+_WARN_MAX: Final = 99
+_DECIMALS: Final = 6  # every currency has as many
 
 
 def load_account_rules(config_dir: Path, plans: Mapping[str, str] | None = None) -> AccountRules | list[ConfigFault]:
@@ -42,6 +45,8 @@ def account_rules(config_dir: Path, plans: Mapping[str, str] | None = None) -> A
 
 
 def _check_sense(rules: AccountRules, file: TomlFile, plans: Mapping[str, str] | None) -> None:
+    _check_caps(rules, file, plans)
+    _check_velocity(rules, file, plans)
     seen: set[str] = set()
     for at, lifecycle in enumerate(rules.lifecycles):
         path = ("lifecycles", at)
@@ -55,6 +60,48 @@ def _check_sense(rules: AccountRules, file: TomlFile, plans: Mapping[str, str] |
             days = getattr(lifecycle, field)
             if not 0 <= days <= DAYS_MAX:
                 file.fault((*path, field), f"is {days}", f"0 to {DAYS_MAX} days")
+
+
+def _check_caps(rules: AccountRules, file: TomlFile, plans: Mapping[str, str] | None) -> None:
+    seen: set[tuple[str, str]] = set()
+    for at, cap in enumerate(rules.caps):
+        path = ("caps", at)
+        _check_plans(file, path, cap.plans, plans)
+        for plan in cap.plans or ("",):
+            if (plan, cap.name) in seen:
+                file.fault((*path, "name"), f"{cap.name!r} is there already", "give each its own name")
+            seen.add((plan, cap.name))
+            if plans and plan and plans.get(plan, cap.currency) != cap.currency:
+                file.fault((*path, "currency"), f"{plan} is in {plans[plan]}", "a cap is in the currency of its plans")
+        try:
+            is_more = parse_amount(cap.most, _DECIMALS) > 0
+        except AmountError as error:
+            file.fault((*path, "most"), str(error), 'a decimal number, such as "50.00"')
+        else:
+            if not is_more:
+                file.fault((*path, "most"), f"is {cap.most}", "more than zero")
+        if not 0 <= cap.warn_percent <= _WARN_MAX:
+            file.fault((*path, "warn_percent"), f"is {cap.warn_percent}", "1 to 99, or 0 for no warning")
+
+
+def _check_velocity(rules: AccountRules, file: TomlFile, plans: Mapping[str, str] | None) -> None:
+    for at, rule in enumerate(rules.velocity):
+        path = ("velocity", at)
+        _check_plans(file, path, rule.plans, plans)
+        for field in ("spend_per_minute", "dear_per_minute"):
+            try:
+                parse_amount(getattr(rule, field), _DECIMALS)
+            except AmountError as error:
+                file.fault((*path, field), str(error), 'a decimal number, such as "5.00"')
+        if not 0 <= rule.short_percent <= 100:
+            file.fault((*path, "short_percent"), f"is {rule.short_percent}", "1 to 100, or 0: not looked at")
+        if rule.new_destinations and rule.dear_per_minute == "0":
+            file.fault(
+                (*path, "dear_per_minute"), "is missing", "say from which price a minute on a destination is dear"
+            )
+        for field in ("shrink_to_s", "shrink_to_octets", "shrink_minutes", "calls_min"):
+            if getattr(rule, field) < 1:
+                file.fault((*path, field), f"is {getattr(rule, field)}", "1 or more")
 
 
 def _check_plans(file: TomlFile, path: Any, named: Collection[str], plans: Mapping[str, str] | None) -> None:

@@ -217,7 +217,7 @@ class Daemon:
         """The rules for accounts, whole, or the ones before with every fault in the log."""
         rules = load_account_rules(self._endpoints.config_dir)
         if isinstance(rules, AccountRules):
-            self._online.policy = structs.replace(self._online.policy, rules=rules)
+            self._online.policy = structs.replace(self._online.policy, rules=rules, watches=bool(rules.velocity))
         else:
             log.error("account_rules_refused", faults=[str(fault) for fault in rules])
 

@@ -28,7 +28,16 @@ from ocs.api.schemas import (
     TopUp,
     milliseconds,
 )
-from ocs.api.views import AccountView, RechargeView, SessionClosing, SessionList, account_view, session_view
+from ocs.api.views import (
+    AccountView,
+    BalancesView,
+    RechargeView,
+    SessionClosing,
+    SessionList,
+    account_view,
+    balances_view,
+    session_view,
+)
 from ocs.charging.operations import AccountFault, BucketOptions, CallsChoice, CapChoice, Limits
 from ocs.charging.recharge import PackageUnknown
 from ocs.rating.bundles import SOURCES
@@ -97,6 +106,19 @@ async def read_account(account_id: FromPath[str], context: Given) -> AccountView
     """Balance, reservations, credit limit, state and buckets as they are now."""
     account = await existing(context, account_id)
     return account_view(account, context.currencies[account.currency], context.clock())
+
+
+@get(
+    "/accounts/{account_id:str}/balances",
+    tags=["accounts"],
+    **operation("read_balances", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
+)
+async def read_balances(account_id: FromPath[str], context: Given) -> BalancesView:
+    """Live, invoiced and available, by one sign: + is the customer's money, - what the customer owes."""
+    account = await existing(context, account_id)
+    invoiced = await context.history.invoiced(account_id)
+    balance = None if invoiced is None else invoiced.balance
+    return balances_view(account, balance, context.currencies[account.currency], context.clock())
 
 
 @post(
@@ -256,7 +278,12 @@ def _limits(context: Context, data: LimitsChange, currency: Currency) -> Limits:
         most = _quantity(cap.most, unit) if unit else context.amount("caps.most", cap.most, currency)
         if most < 0:
             raise invalid("caps.most", "must not be negative")
-        found.append(CapChoice(cap.name, cap.every, most, cap.services, cap.warn_percent, cap.member, unit))
+        found.append(
+            CapChoice(
+                cap.name, cap.every, most, cap.services, cap.warn_percent, cap.member, unit, cap.destinations,
+                cap.networks, cap.not_networks,
+            )
+        )  # fmt: skip
     return Limits(
         credit_limit,
         None if calls is None else tuple(CallsChoice(each.service, each.at_once, each.per_second) for each in calls),
@@ -347,6 +374,7 @@ async def existing(context: Context, account_id: str) -> Account:
 ROUTES: Final = (
     create_account,
     read_account,
+    read_balances,
     top_up,
     adjust,
     buy_package,

@@ -16,6 +16,7 @@ import msgspec
 from balance.account import OPERATOR, Account, AccountState
 from balance.money import Amount
 from balance.store import Subscriber
+from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.search import CdrQuery
 from ocs.billing_desk import BillingDesk
@@ -149,6 +150,8 @@ class History(Protocol):
     async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None: ...
 
     async def find_entry(self, account_id: str, entry_number: int) -> JournalRow | None: ...
+
+    async def invoiced(self, account_id: str) -> Invoiced | None: ...
 
     async def find_reference(self, account_id: str, reference: str) -> JournalRow | None: ...
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import asyncpg
 
-from ocs.billing import cdrs
+from ocs.billing import balances, cdrs
+from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.search import AS_ASKED, CdrQuery
@@ -55,6 +56,9 @@ class PostgresHistory:
 
     async def find_entry(self, account_id: str, entry_number: int) -> JournalRow | None:
         return await cdrs.find_entry(self.pool, account_id, entry_number)
+
+    async def invoiced(self, account_id: str) -> Invoiced | None:
+        return await balances.invoiced(self.pool, account_id)
 
     async def find_reference(self, account_id: str, reference: str) -> JournalRow | None:
         return await cdrs.find_reference(self.pool, account_id, reference)

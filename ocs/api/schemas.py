@@ -45,6 +45,7 @@ DecimalString: TypeAlias = Annotated[
 CurrencyCode: TypeAlias = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217", examples=["EUR"])]
 Reason: TypeAlias = Annotated[str, Meta(max_length=200, description="Kept in the journal")]
 Instant: TypeAlias = Annotated[str, Meta(description="RFC 3339, UTC", examples=["2026-01-31T12:00:00.000Z"])]
+Network: TypeAlias = Annotated[str, Meta(pattern="^[0-9]{1,6}$")]
 CapUnit: TypeAlias = Literal["money", "seconds", "octets", "events"]
 StateName: TypeAlias = Literal["active", "suspended", "closed", "created", "grace", "recycled"]
 
@@ -121,7 +122,8 @@ class SpendingCap(Body, frozen=True):
     """The most that may be spent on some services (none named: all) in a period; a warning leaves at ``warn_percent``.
 
     ``member``: a subscriber of the account, or "*" for each of them. ``unit``: "money", or what is counted instead of it; then
-    ``most`` is a whole number of units, or one such as "2 GB".
+    ``most`` is a whole number of units, or one such as "2 GB". ``destinations``: by their names in the deck; ``networks``: only
+    where MCC and MNC begin so; ``not_networks``: only elsewhere (your own, for a cap on roaming).
     """
 
     name: Annotated[str, Meta(pattern="^[^\n]{1,60}$")]
@@ -131,6 +133,9 @@ class SpendingCap(Body, frozen=True):
     warn_percent: Annotated[int, Meta(ge=0, le=99)] = 0
     member: Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._:@+-]{0,63})?$")] = ""
     unit: CapUnit = "money"
+    destinations: Annotated[tuple[str, ...], Meta(max_length=50)] = ()
+    networks: Annotated[tuple[Network, ...], Meta(max_length=100)] = ()
+    not_networks: Annotated[tuple[Network, ...], Meta(max_length=100)] = ()
 
 
 class LimitsChange(Body, frozen=True):

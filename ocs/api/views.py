@@ -22,7 +22,7 @@ from balance.account import (
     UnitBucket,
 )
 from balance.allowances import is_over, order_of
-from balance.burn import is_expired
+from balance.burn import available, is_expired
 from balance.money import Amount, Currency, format_amount
 from balance.store import Subscriber
 from ocs.api.schemas import CAP_UNITS, STATE_NAMES, CapUnit, DecimalString, Instant, StateName, instant
@@ -111,6 +111,9 @@ class CapView(msgspec.Struct, frozen=True, kw_only=True):
     warn_percent: int
     member: str
     unit: CapUnit
+    destinations: tuple[str, ...]
+    networks: tuple[str, ...]
+    not_networks: tuple[str, ...]
     spent: DecimalString
     reserved: DecimalString
     ends_at: Instant | None
@@ -193,6 +196,42 @@ class SessionList(msgspec.Struct, frozen=True, kw_only=True):
 
     sessions: tuple[OpenSessionView, ...]
     truncated: bool
+
+
+class BalancesView(msgspec.Struct, frozen=True, kw_only=True):
+    """One sign for all: + is the customer's money, - is what the customer owes.
+
+    ``live``: all that was paid and used up to now. ``invoiced``: what stands on invoices alone, unpaid ones as -, money that
+    pays none yet as +; null if the account pays no customer's invoices. ``unbilled`` = live - invoiced: what was used since.
+    ``available`` = live - reserved + credit_limit: what may be spent.
+    """
+
+    currency: str
+    live: DecimalString
+    invoiced: DecimalString | None
+    unbilled: DecimalString | None
+    reserved: DecimalString
+    credit_limit: DecimalString
+    available: DecimalString
+
+
+def balances_view(account: Account, invoiced: Amount | None, currency: Currency, now_ms: int) -> BalancesView:
+    """The three balances of an account, and what lies between them."""
+
+    def text(amount: Amount) -> str:
+        return format_amount(amount, currency.scale, currency.digits)
+
+    valid = [bucket for bucket in account.buckets if not is_expired(bucket, now_ms)]
+    live, reserved = sum(bucket.balance for bucket in valid), sum(bucket.reserved for bucket in valid)
+    return BalancesView(
+        currency=account.currency,
+        live=text(live),
+        invoiced=None if invoiced is None else text(invoiced),
+        unbilled=None if invoiced is None else text(live - invoiced),
+        reserved=text(reserved),
+        credit_limit=text(account.credit_limit),
+        available=text(available(account, now_ms)),
+    )
 
 
 def account_view(account: Account, currency: Currency, now_ms: int) -> AccountView:
@@ -278,6 +317,9 @@ def _cap_view(cap: Cap, extras: Extras, currency: Currency) -> CapView:
         warn_percent=cap.warn_percent,
         member=cap.member,
         unit=CAP_UNITS[cap.unit],
+        destinations=cap.destinations,
+        networks=cap.networks,
+        not_networks=cap.not_networks,
         spent=text(own.used if own is not None else 0),
         reserved=text(own.reserved if own is not None else 0),
         ends_at=instant(own.ends_at_ms) if own is not None else None,

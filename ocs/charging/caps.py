@@ -12,7 +12,8 @@ from msgspec import structs
 
 from balance.account import CAP_PREFIX, EACH_MEMBER, MEMBER_MARK, NO_EXTRAS, NO_LIMIT, Account, Cap, Counter
 from balance.counters import counted, counter_in, counter_of
-from balance.money import Amount
+from balance.money import Amount, parse_amount
+from ocs.charging.rules import CapRule
 from ocs.charging.session import CapUse, CreditSession, GroupState, UnitUse
 from ocs.rating.periods import period_end_ms
 from ocs.rating.price import is_free
@@ -33,10 +34,24 @@ class Room(NamedTuple):
 NO_CAPS: Final = Room()
 
 
-def cap_names(account: Account, session: CreditSession, state: GroupState) -> tuple[str, ...]:
-    """The caps that a group counts for; a cap for each member has the member's name behind its own."""
-    extras = account.extras or NO_EXTRAS
-    return tuple(_name(cap, session.subscriber_id) for cap in extras.caps if _counts(cap, session, state))
+def cap_names(account: Account, session: CreditSession, state: GroupState, network: str) -> tuple[str, ...]:
+    """The caps that a group counts for, its user being in a network; a cap for each member has the member's name behind its own."""
+    caps = (account.extras or NO_EXTRAS).caps
+    return tuple(_name(cap, session.subscriber_id) for cap in caps if _counts(cap, session, state, network))
+
+
+def asks_where(account: Account) -> bool:
+    """Whether some cap counts by where the user is."""
+    return any(cap.networks or cap.not_networks for cap in (account.extras or NO_EXTRAS).caps)
+
+
+def capped(rule: CapRule, zone: str, scale: int) -> Cap:
+    """A plan's cap as one of an account whose days end there."""
+    most = parse_amount(rule.most, scale)
+    return Cap(
+        rule.name, rule.every, zone, most, rule.services, rule.warn_percent, "", 0, rule.destinations, rule.networks,
+        rule.not_networks,
+    )  # fmt: skip
 
 
 def room(account: Account, units: UnitUse, now_ms: int) -> tuple[Account, Room]:
@@ -98,11 +113,16 @@ def settle_caps(
     return account, structs.replace(state, units=structs.replace(units, spent=tuple(uses.values())))
 
 
-def _counts(cap: Cap, session: CreditSession, state: GroupState) -> bool:
+def _counts(cap: Cap, session: CreditSession, state: GroupState, network: str) -> bool:
     price = state.tariff.price
+    if (cap.networks and not network.startswith(cap.networks)) or (
+        cap.not_networks and (not network or network.startswith(cap.not_networks))
+    ):
+        return False
     return (
         (not cap.services or session.service in cap.services)
         and cap.member in {"", EACH_MEMBER, session.subscriber_id}
+        and (not cap.destinations or state.tariff.destination in cap.destinations)
         and (not cap.unit or (cap.unit == price.kind and not is_free(price)))
     )
 

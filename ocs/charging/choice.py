@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from balance.account import Account
-from ocs.charging.caps import cap_names
+from ocs.charging.caps import asks_where, cap_names
 from ocs.charging.counting import period_of
 from ocs.charging.course import by_another_tariff, costs_the_same, pinned_at_ms
 from ocs.charging.decision import Case, Rates
@@ -24,7 +24,7 @@ from ocs.rating.price import Price, Tariff
 from ocs.rating.ratebook import RatingFault
 from ocs.rating.terms import price_of_time
 from ocs.rating.units import UnitKind
-from ocs.rating.whereabouts import moved
+from ocs.rating.whereabouts import facts_of, moved
 
 _UPDATE: Final = RequestKind.UPDATE
 _STATUS: Final = {RatingFault.DESTINATION_BARRED: ChargingStatus.DESTINATION_BARRED}
@@ -65,12 +65,24 @@ def _is_rated_by_client(request: ChargingRequest, key: GroupKey) -> bool:
     return any(quantity.kind is UnitKind.MONEY for quantity in quantities)
 
 
-def with_bundles(case: Case, account: Account, session: CreditSession, state: GroupState) -> GroupState:
-    """Say which bundles may pay for a group, and which caps it counts for, once its account has any."""
+def with_bundles(
+    case: Case, account: Account, session: CreditSession, state: GroupState, is_report: bool = False
+) -> GroupState:
+    """Say which bundles may pay for a group, and which caps it counts for, once its account has any.
+
+    A report is of use where the user was when it was granted: it counts for the caps of that place.
+    """
     extras, units = account.extras, state.units or UnitUse()
     if extras is None or not (extras.units or extras.caps or state.units):
         return state
-    bundles, caps = units.bundles, cap_names(account, session, state)
+    bundles, caps = units.bundles, units.caps
+    is_placed = bool(extras.caps) and asks_where(account)
+    if not is_placed:
+        caps = cap_names(account, session, state, "")
+    elif not (is_report and state.granted_by >= 0):
+        case.request.complete()
+        whereabouts = moved(_whereabouts_of(session, state), case.request.whereabouts)
+        caps = cap_names(account, session, state, facts_of(whereabouts).get("network", ""))
     if extras.units and not bundles:
         case.request.complete()
         origin = origin_of(session.origin, session.peer, _whereabouts_of(session, state))

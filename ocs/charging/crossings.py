@@ -17,6 +17,7 @@ from balance.money import Amount
 from ocs.charging.account_events import TYPE_FACT
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision
+from ocs.rating.units import UnitKind, quantity_text
 
 AnswerT = TypeVar("AnswerT")
 
@@ -73,7 +74,9 @@ def _caps(before: Account, extras: Extras) -> Iterator[_Passed]:
                             (TYPE_FACT, event_type),
                             ("cap", cap.name),
                             ("percent", str(percent)),
-                            ("units" if cap.unit else "most", str(cap.most)),
+                            ("units", quantity_text(UnitKind(cap.unit), cap.most))
+                            if cap.unit
+                            else ("most", str(cap.most)),
                             *((("member", member),) if member else ()),
                         )
                         whose = f" of {member}" if member else ""

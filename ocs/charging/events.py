@@ -37,6 +37,7 @@ from ocs.charging.steps import (
     new_session,
     repeat_of,
 )
+from ocs.charging.velocity import with_velocity
 from ocs.rating.price import cost_of, is_free
 from ocs.rating.units import UnitKind
 
@@ -55,6 +56,9 @@ def decide_event(case: Case, account: Account) -> Answered:
         decision = with_bundle_use(account, decision, case.now_ms, case.request.session_key)
         if case.request.action is EventAction.DIRECT_DEBITING:
             decision = with_refusal(case, decision)
+        velocity = case.policy.rules.velocity_of(account.rate_plan, account.currency) if case.policy.watches else None
+        if velocity is not None and _moves_money(case):
+            decision = with_velocity(case, velocity, account, decision)
     if before.low_balance and decision.account is not before:
         decision = with_warning(case, before, decision)
     return decision if not entries else structs.replace(decision, entries=(*entries, *decision.entries))

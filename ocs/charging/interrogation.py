@@ -43,6 +43,7 @@ from ocs.charging.steps import (
     with_lease_gone,
 )
 from ocs.charging.timed import charge_with_time
+from ocs.charging.velocity import shrunk, with_velocity
 from ocs.rating.timetable import begun_later
 
 
@@ -71,6 +72,9 @@ def decide(case: Case, account: Account) -> Answered:
     if len(account.buckets) > 1 or account.extras is not None:
         account, entries = with_dues(account, case.rates, case.policy.rules, case.now_ms)
     decision = repeat_of(case, account)
+    velocity = case.policy.rules.velocity_of(account.rate_plan, account.currency) if case.policy.watches else None
+    if velocity is not None:
+        case = structs.replace(case, policy=shrunk(case.policy, velocity, account, case.now_ms))
     if decision is None:
         rule = TRANSITIONS[_state(case), case.request.kind]
         decision = rule(case, account) if account.state is not _CREATED else on_first_use(rule, case, account)
@@ -79,6 +83,8 @@ def decide(case: Case, account: Account) -> Answered:
             decision = with_bundle_use(account, decision, case.now_ms, case.request.session_key)
         if case.request.kind is _INITIAL:
             decision = with_refusal(case, decision)
+        if velocity is not None:
+            decision = with_velocity(case, velocity, account, decision)
     if before.low_balance and decision.account is not before:
         decision = with_warning(case, before, decision)
     return structs.replace(decision, entries=(*entries, *decision.entries)) if entries else decision

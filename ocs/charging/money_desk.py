@@ -25,8 +25,9 @@ _PAYEE: Final = {
     RechargeStatus.ACCOUNT_CLOSED: RechargeStatus.PAYEE_CLOSED,
 }
 
-REVERSIBLE: Final = frozenset({"top_up", "adjustment", "session", "event", "payment"})
-"""Kinds of entries that can be taken back as they stand; a transfer is taken back by one in the other direction."""
+REVERSIBLE: Final = frozenset({"top_up", "adjustment", "session", "event"})
+"""Kinds of entries that can be taken back as they stand: a transfer is taken back by one in the other direction, a payment of
+invoices where invoices are kept."""
 
 RECORDS: Final = frozenset({"session", "event"})
 

@@ -130,6 +130,9 @@ class CapChoice(NamedTuple):
     warn_percent: int = 0
     member: str = ""
     unit: int = 0
+    destinations: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    not_networks: tuple[str, ...] = ()
 
 
 class Limits(NamedTuple):

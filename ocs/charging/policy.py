@@ -73,6 +73,7 @@ class QuotaPolicy(msgspec.Struct, frozen=True):
     finals: dict[str, FinalPolicy] = {}  # by service; without: TERMINATE
     reclaims: bool = False  # who is refused for what others hold has them asked to give half of it back
     rules: AccountRules = NO_RULES
+    watches: bool = False  # some plan has rules against fraud
     follows_rates: bool = False  # open sessions are charged by changed rates from their next grant on
 
     def wish(self, kind: UnitKind, asked: int, all_affordable: bool) -> int:
@@ -106,6 +107,7 @@ def quota_policy(settings: Settings, rules: AccountRules = NO_RULES) -> QuotaPol
             if (found := final_policy(final, quota.validity_s)) is not None
         },
         rules=rules,
+        watches=bool(rules.velocity),
         reclaims=quota.reclaim,
         follows_rates=settings.rates.open_sessions == "follow",
     )

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from balance.account import MAIN_BUCKET, OPERATOR, Account, AccountState, Bucket, Extras
+from msgspec import structs
+
+from balance.account import MAIN_BUCKET, OPERATOR, Account, AccountState, Bucket, Extras, with_extras
 from balance.burn import total_of
 from balance.levels import parent_of
 from balance.money import Amount
 from balance.store import BackendUnavailable, Snapshot, Store, Subscriber
+from ocs.charging.caps import capped
 from ocs.charging.decision import Decision
 from ocs.charging.lanes import Lanes
 from ocs.charging.life import born, zone_of
@@ -123,6 +126,10 @@ class AccountDesk:
             extras=Extras(time_zone=time_zone, cycle_day=cycle_day) if time_zone or cycle_day else None,
         )
         zone = zone_of(account, self._charging.rates.time_zone_of(rate_plan))
+        scale = self._currencies[currency].scale
+        caps = tuple(capped(rule, zone, scale) for rule in self._charging.policy.rules.caps_of(rate_plan, currency))
+        if caps:
+            account = with_extras(account, structs.replace(account.extras or Extras(), caps=caps))
         account = born(account, self._charging.policy.rules.lifecycle_of(rate_plan), zone, self._clock())
         return await self.do(
             account_id, (), lambda there, _, now_ms: open_account(account, there, actor, now_ms), AccountFault.EXISTS

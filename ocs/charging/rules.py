@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 import msgspec
+
+from balance.money import Amount, parse_amount
+from ocs.rating.periods import Every
 
 
 class Lifecycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -23,6 +26,51 @@ class Lifecycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     recycled_days: int = 0
 
 
+class CapRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[caps]]``: a spending cap that accounts of these plans have when they are opened; in words, as in the API.
+
+    Without ``plans``: of every plan in that currency.
+    """
+
+    name: str
+    currency: str
+    every: Every
+    most: str
+    plans: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    warn_percent: int = 0
+    destinations: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    not_networks: tuple[str, ...] = ()
+
+
+class VelocityRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[velocity]]``: signs of fraud, and what follows: "block" the account, or "shrink" its quotas for some minutes.
+
+    ``spend_per_minute``: more than so much; ``new_destinations``: more than so many in a day that the account never called
+    before and that cost ``dear_per_minute`` or more; ``short_percent`` of at least ``calls_min`` ended calls of an hour
+    lasted ``short_call_s`` at most. What is 0 is not looked at. ``scale`` is filled in: that of the currency.
+    """
+
+    currency: str
+    plans: tuple[str, ...] = ()
+    action: Literal["block", "shrink"] = "block"
+    spend_per_minute: str = "0"
+    new_destinations: int = 0
+    dear_per_minute: str = "0"
+    short_percent: int = 0
+    short_call_s: int = 5
+    calls_min: int = 20
+    shrink_to_s: int = 30
+    shrink_to_octets: int = 1_048_576
+    shrink_minutes: int = 60
+    scale: int = 9
+
+    def amount(self, text: str) -> Amount:
+        """One of its amounts, at the scale of the currency."""
+        return parse_amount(text, self.scale)
+
+
 class ForPlans(Protocol):
     """An entry of the file that is for some rate plans."""
 
@@ -38,6 +86,16 @@ class AccountRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """The whole file."""
 
     lifecycles: tuple[Lifecycle, ...] = ()
+    caps: tuple[CapRule, ...] = ()
+    velocity: tuple[VelocityRule, ...] = ()
+
+    def velocity_of(self, plan: str, currency: str) -> VelocityRule | None:
+        """What is looked at in a plan's accounts."""
+        return _for_plan(tuple(rule for rule in self.velocity if rule.currency == currency), plan)
+
+    def caps_of(self, plan: str, currency: str) -> tuple[CapRule, ...]:
+        """The caps that a new account of a plan has."""
+        return tuple(cap for cap in self.caps if cap.currency == currency and (plan in cap.plans or not cap.plans))
 
     def lifecycle_of(self, plan: str) -> Lifecycle | None:
         """The stages of a plan's accounts; None: they are active until somebody says otherwise."""

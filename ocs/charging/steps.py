@@ -102,7 +102,7 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
             if terms.clock is not _SETUP:
                 state = by_its_clock(case, account, session, state, group.used)
         if account.extras is not None:
-            state = with_bundles(case, account, session, state)
+            state = with_bundles(case, account, session, state, group.used is not None)
         keeps_grant = is_late and state.granted_by > number
         used = group.used
         if request.duration_from_times:
@@ -127,6 +127,8 @@ def charge(case: Case, account: Account, session: CreditSession) -> Charged | No
         else:
             if state.granted or state.reservation:
                 account, state = release(account, state, now_ms)
+            if account.extras is not None and group.used is not None:
+                state = with_bundles(case, account, session, state)
             promise = grant_anew if is_open_to_change or has_switch else _grant
             account, state, answer = promise(case, account, session, state, group.requested)
             answers.append(answer if final is None else final.applied(answer))

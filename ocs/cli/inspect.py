@@ -38,17 +38,13 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     account = typer.Typer(no_args_is_help=True, help="Accounts as they stand in Valkey.", rich_markup_mode="markdown")
     account.command("show")(show_account)
-    account.callback()(_group)  # one command alone would lose its name
+    account.command("balances")(show_balances)
     app.add_typer(account, name="account", rich_help_panel="Operation")
     session = typer.Typer(no_args_is_help=True, help="Credit-control sessions in Valkey.", rich_markup_mode="markdown")
     session.command("show")(show_session)
     session.command("list")(list_sessions)
     session.command("close")(close_session)
     app.add_typer(session, name="session", rich_help_panel="Operation")
-
-
-def _group() -> None:
-    pass
 
 
 def show_account(
@@ -74,6 +70,50 @@ def show_account(
             )
         fields = account_fields(found, _currencies(config), now_ms())
         (print_json if as_json else print_account)(fields)
+
+
+def show_balances(
+    account_id: AccountArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the three balances of an account: live, invoiced, available. + is the customer's money, - what the customer owes.
+
+    Exit status: 66 there is none of that id.
+
+    Example: `ocs account balances alice`
+    """
+    with refusals():
+        import asyncpg
+        import msgspec
+
+        from balance.store import BackendUnavailable
+        from ocs.api.views import balances_view
+        from ocs.billing.balances import Invoiced, invoiced
+        from ocs.billing.failures import FAILURES
+        from ocs.cli.inspect_view import print_fields, print_json
+        from ocs.clock import now_ms
+        from ocs.inspection import find_account
+
+        async def on_paper() -> Invoiced | None:
+            connection = await asyncpg.connect(find_servers(read_settings(config, data)).postgres_dsn)
+            try:
+                return await invoiced(connection, account_id)
+            finally:
+                await connection.close()
+
+        found = _read(config, data, lambda redis: find_account(redis, account_id))
+        if found is None:
+            raise StartRefusedError(f"there is no account {account_id!r} on this Valkey", EXIT_UNKNOWN)
+        try:
+            paper = asyncio.run(on_paper())
+        except (BackendUnavailable, *FAILURES) as error:
+            raise StartRefusedError(f"cannot reach PostgreSQL: {error}") from error
+        currency = _currencies(config)[found.account.currency]
+        view = balances_view(found.account, None if paper is None else paper.balance, currency, now_ms())
+        fields = msgspec.to_builtins(view)
+        (print_json if as_json else print_fields)(fields)
 
 
 def show_session(

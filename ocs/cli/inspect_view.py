@@ -220,7 +220,7 @@ def print_json(fields: Fields) -> None:
 
 
 def print_account(fields: Fields) -> None:
-    _print_plain(fields)
+    print_fields(fields)
     _print_rows("buckets", fields["buckets"])
     _print_rows("units", fields["units"])
     _print_rows("calls", fields["calls"])
@@ -234,7 +234,7 @@ def _tier_texts(tiers: Sequence[Fields]) -> list[str]:
 
 
 def print_session(fields: Fields) -> None:
-    _print_plain(fields)
+    print_fields(fields)
     for name in ("groups", "answers"):
         _print_rows(name, fields.get(name, []))
 
@@ -248,7 +248,7 @@ def print_sessions(rows: Sequence[Fields], *, truncated: bool) -> None:
         print(f"there are more than these {len(rows)}: name a higher --limit")
 
 
-def _print_plain(fields: Fields) -> None:
+def print_fields(fields: Fields) -> None:
     """What is no list of records, a line each."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in fields.items():

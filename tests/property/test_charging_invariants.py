@@ -18,7 +18,7 @@ from balance.levels import top_of
 from balance.memory import MemoryStore
 from ocs.charging.operations import CallsChoice, CapChoice, Limits
 from ocs.charging.request import ChargingStatus
-from ocs.charging.rules import NO_RULES, AccountRules, Lifecycle
+from ocs.charging.rules import NO_RULES, AccountRules, Lifecycle, VelocityRule
 from ocs.rating.price import Price, cost_of
 from tests.scenario.table import Table
 from tests.scenario.world import POLICY, Clock, World, amount
@@ -61,9 +61,10 @@ steps = st.lists(
 
 
 LIVING = AccountRules(
+    velocity=(VelocityRule(currency="EUR", spend_per_minute="0.40", action="shrink", shrink_to_s=7),),
     lifecycles=(
         Lifecycle(first_use_days=40, valid_days=5, top_up_days=9, grace_days=3, suspended_days=2, recycled_days=9),
-    )
+    ),
 )
 LIMITS = {
     "calls": (Limits(calls=()), Limits(calls=(CallsChoice("voice", 2, 3),))),
@@ -90,7 +91,7 @@ class Run:
 
 async def _play(traffic: list[tuple[str, int, object]], reseller: str, rules: AccountRules) -> None:
     clock = Clock()
-    world = World(MemoryStore(clock), clock, structs.replace(POLICY, rules=rules))
+    world = World(MemoryStore(clock), clock, structs.replace(POLICY, rules=rules, watches=bool(rules.velocity)))
     if reseller:
         await world.open_reseller(reseller)
     await world.open("1.00")

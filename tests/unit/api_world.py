@@ -21,6 +21,7 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
+from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.search import CdrQuery, CursorError
 from ocs.charging.account_events import AccountEvent
@@ -293,6 +294,9 @@ class MemoryHistory:
     async def find_entry(self, account_id: str, entry_number: int) -> JournalRow | None:
         keys = (account_id, entry_number)
         return next((row for row in self.journal if (row.account_id, row.entry_number) == keys), None)
+
+    async def invoiced(self, account_id: str) -> Invoiced | None:
+        return Invoiced(15 * 10**9, 5 * 10**9) if account_id == "alice" else None
 
     async def find_reference(self, account_id: str, reference: str) -> JournalRow | None:
         keys = (account_id, reference)
