@@ -141,6 +141,8 @@ def _check_peers(settings: Settings, fault: Fault) -> None:
         path = ("diameter", "peers", at)
         if not _DOMAIN.fullmatch(peer.identity):
             fault((*path, "identity"), f"{peer.identity!r} is no domain name", "write the Origin-Host of its CER")
+        if peer.identity.lower() == settings.node.identity.lower():
+            fault((*path, "identity"), f"{peer.identity} is our own name", "write the Origin-Host of its CER")
         if peer.identity.lower() in seen:
             fault((*path, "identity"), f"{peer.identity} stands here twice", "remove one")
         seen.add(peer.identity.lower())

@@ -34,8 +34,8 @@ def check(
 
     All faults are listed at once, as `file:line: field: what is wrong (cure)`; what is lawful and probably not meant
     is listed as a warning: gaps and times without offset, a long prefix to come with a cheaper short one until then,
-    prices far from their country's, decks nobody has renewed, figures read in two currencies. Nothing that runs is
-    touched. Exit status: 0 no faults, 78 faults.
+    prices far from their country's, decks nobody has renewed, figures read in two currencies. Certificates that are
+    named are read, too. Nothing that runs is touched. Exit status: 0 no faults, 78 faults.
 
     Example: `ocs config check /etc/ocs`
     """
@@ -66,6 +66,7 @@ def check(
     ]
     if isinstance(settings, Settings):
         faults += check_products(folder, settings.radius)
+        faults += _pem_faults(folder, settings)
     for fault in faults:
         print(fault)
     warnings = lint(read_files(folder)[0], loaded, at_ms)
@@ -76,6 +77,17 @@ def check(
         print(f"{_count(len(faults), 'fault')} in {folder}{also}")
         raise typer.Exit(EXIT_CONFIG)
     print(f"{folder}: no faults{also}")
+
+
+def _pem_faults(folder: Path, settings: Settings) -> list[str]:
+    from ocs.net.pem_files import check_pem_files
+    from ocs.rating.faults import FaultList
+    from ocs.rating.tomlfile import TomlFile
+
+    path = folder / DEFAULT_CONFIG.name
+    faults = FaultList(str(path))
+    check_pem_files(folder, settings, TomlFile(path.read_text(encoding="utf-8"), faults).fault)
+    return [str(fault) for fault in faults.sorted()]
 
 
 def _count(number: int, what: str) -> str:

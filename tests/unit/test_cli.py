@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,36 @@ def test_config_check_lists_faults_of_all_files(sample_config: Path) -> None:
     assert result.exit_code == EXIT_CONFIG
     assert f"{sample_config}:2: node.realm: expected str, got int" in result.output
     assert f"{plan}:1: file: is no TOML" in result.output
+
+
+CERTIFICATES = Path(__file__).parents[1] / "certificates"
+
+
+@pytest.mark.parametrize(
+    ("key", "authorities", "said"),
+    [
+        ("ocs.key", "authority.pem", "no faults"),
+        (
+            "nowhere.key",
+            "authority.pem",
+            "diameter.tls.key: nowhere.key cannot be read: No such file or directory (name a PEM",
+        ),
+        ("client.key", "authority.pem", "diameter.tls: cannot be used: [X509: KEY_VALUES_MISMATCH]"),
+        ("ocs.key", "ocs.toml", "diameter.tls: cannot be used: [X509"),
+    ],
+)
+def test_config_check_reads_the_certificates(sample_config: Path, key: str, authorities: str, said: str) -> None:
+    """Before a daemon that is to be started anew finds out: which file, in which line, and what is wrong with it."""
+    for name in ("ocs.pem", "ocs.key", "client.key", "authority.pem"):
+        shutil.copy(CERTIFICATES / name, sample_config.parent)
+    text = sample_config.read_text(encoding="utf-8")
+    empty = '[diameter.tls]\ncertificate = ""\nkey = ""\nauthorities = ""'
+    full = f'[diameter.tls]\ncertificate = "ocs.pem"\nkey = "{key}"\nauthorities = "{authorities}"'
+    assert empty in text
+    sample_config.write_text(text.replace(empty, full), encoding="utf-8")
+    result = CliRunner().invoke(app, ["config", "check", str(sample_config.parent)])
+    assert said in result.output
+    assert (result.exit_code == 0) == (said == "no faults")
 
 
 def test_refusal_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,10 @@ credentials = "perhaps"
         ("[retention]\ntombstone_s = 10\n", "2: retention.tombstone_s: is 10 (choose 600 to 2678400)"),
         ('[[diameter.peers]]\nidentity = "pgw"\n', "2: diameter.peers.identity: 'pgw' is no domain name"),
         (
+            '[[diameter.peers]]\nidentity = "OCS.example.net"\n',
+            "2: diameter.peers.identity: OCS.example.net is our own name",
+        ),
+        (
             '[[diameter.peers]]\nidentity = "a.b"\naddresses = ["10.0.0.1/8"]\n',
             "3: diameter.peers.addresses: 10.0.0.1/8 has host bits set",
         ),
