@@ -16,7 +16,7 @@ from ocs.billing.invoices.bill_runs import begin_run, end_run, note_progress
 from ocs.billing.invoices.book import Invoice, InvoiceRefusedError, InvoiceState, Parties
 from ocs.billing.invoices.bookkeeping import Entry, entries
 from ocs.billing.invoices.calculation import ChargeKind
-from ocs.billing.invoices.customers import Agreed, Customer, add_customer, faults_of, find_customer
+from ocs.billing.invoices.customers import Agreed, Customer, add_customer, faults_of, find_customer, payer_faults
 from ocs.billing.invoices.drafting import Draft, draft, next_period
 from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.invoices.payments import Payment
@@ -70,7 +70,10 @@ class BillingDesk:
 
     async def add_customer(self, customer: Customer) -> None:
         """Write a customer. Raises InvoiceRefusedError with all that is wrong with it, a line each."""
-        faults = faults_of(customer, self.issuers, self.currencies) or await self.account_faults(customer)
+        faults = faults_of(customer, self.issuers, self.currencies) or [
+            *await self.account_faults(customer),
+            *await payer_faults(self.connection, customer),
+        ]
         if faults:
             raise InvoiceRefusedError("\n".join(faults))
         refused = await add_customer(self.connection, customer)
@@ -78,11 +81,22 @@ class BillingDesk:
             raise InvoiceRefusedError(f"{customer.customer_id}: {refused.value}")
 
     def agreed(
-        self, customer: Customer, charge_id: str, amount: str, text: str, first: date, months: int, tax: str
+        self,
+        customer: Customer,
+        charge_id: str,
+        amount: str,
+        text: str,
+        first: date,
+        months: int,
+        tax: str,
+        currency: str = "",
     ) -> Agreed:
-        """A charge as it was typed."""
+        """A charge as it was typed; in the customer's currency, if none is named."""
+        currency = "" if currency == customer.currency else currency
+        if currency and (currency, customer.currency) not in self.issuers.exchange:
+            raise InvoiceRefusedError(f"exchange.csv has no rate from {currency} to {customer.currency}")
         try:
-            exact = parse_amount(amount, self.currencies[customer.currency].scale)
+            exact = parse_amount(amount, self.currencies[currency or customer.currency].scale)
         except AmountError as error:
             raise InvoiceRefusedError(f"{error} ({customer.currency})") from error
         code = tax or self.issuers.entities[customer.legal_entity].usage_tax
@@ -92,7 +106,7 @@ class BillingDesk:
         kind = ChargeKind.DISCOUNT if exact < 0 else ChargeKind.RECURRING if months else ChargeKind.ONE_TIME
         return Agreed(
             charge_id=charge_id, customer_id=customer.customer_id, kind=kind, text=text, amount=exact, tax_code=code,
-            first=first, months=months,
+            first=first, months=months, currency=currency,
         )  # fmt: skip
 
     async def invoice(self, name: str) -> Invoice:
@@ -110,6 +124,8 @@ class BillingDesk:
     async def preview(self, customer_id: str, until: date | None) -> Draft:
         """The next invoice, of its whole period or as if it ended on ``until``."""
         customer = await self.customer(customer_id)
+        if customer.paid_by:
+            raise InvoiceRefusedError(f"{customer_id} is a site of {customer.paid_by}: its invoice bears what it uses")
         period = await next_period(self.connection, customer)
         if until is not None:
             if until <= period.first:
@@ -207,9 +223,10 @@ class BillingDesk:
         details = []
         if has_annex:
             first_ms = instant_ms(found.first, customer.time_zone)
-            details = await details_of(
-                self.connection, await book.spans_of(self.connection, found.invoice_id), first_ms
-            )
+            source = found.supplements or found.invoice_id
+            details = await details_of(self.connection, await book.spans_of(self.connection, source), first_ms)
+            if found.supplements or await book.supplement_of(self.connection, found.invoice_id):
+                details = [each for each in details if each.is_late == bool(found.supplements)]
         corrected = await book.find_invoice(self.connection, str(found.corrects)) if found.corrects else None
         number = (corrected.number or "") if corrected is not None else ""
         lines = await book.lines_of(self.connection, found.invoice_id)

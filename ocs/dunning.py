@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from balance.account import AccountState
 from balance.money import Currency, parse_amount
 from ocs.billing.invoices.calculation import ChargeKind
-from ocs.billing.invoices.customers import Agreed, Customer, add_agreed, list_customers
+from ocs.billing.invoices.customers import Agreed, Customer, add_agreed, all_accounts, list_customers
 from ocs.billing.invoices.dunning import Debt, Flags, Policy, Task, Verdict, judge
 from ocs.billing.invoices.issuers import Issuers
+from ocs.billing.moments import moment
 from ocs.billing_letters import dunning_letters
 from ocs.charging.operations import RechargeStatus
 from ocs.charging.recharge import AccountDesk
@@ -26,7 +28,11 @@ from ocs.delivery import queue
 
 ACTOR: Final = "dunning"
 PAGE: Final = 500
-_STATES: Final = {"": AccountState.ACTIVE, "suspend": AccountState.SUSPENDED, "close": AccountState.CLOSED}
+# What is limited is left what is free: incoming calls and emergency calls. Suspended are other services, too: their sites'.
+_STATES: Final = {
+    "": AccountState.ACTIVE, "limit": AccountState.SUSPENDED, "suspend": AccountState.SUSPENDED,
+    "close": AccountState.CLOSED,
+}  # fmt: skip
 
 DEBTS: Final = """
     SELECT invoice_id, number, due_on, total_minor - paid_minor AS open_minor, is_disputed FROM invoice
@@ -80,8 +86,8 @@ class Dunning:
         self._issuers = issuers
         self._currencies = currencies
 
-    async def look(self, customer: Customer, today: date) -> Finding:
-        """Where the customer stands; nothing is done."""
+    async def look(self, customer: Customer, today: date, now: int | None = None) -> Finding:
+        """Where the customer stands; nothing is done. ``now`` (milliseconds) tells his hour; None: any hour is right."""
         policy = self._policy(customer)
         standing = await self._standing(customer.customer_id)
         rows = await self._connection.fetch(DEBTS, customer.customer_id)
@@ -92,12 +98,14 @@ class Dunning:
         )
         least = parse_amount(policy.least_debt, self._currencies[customer.currency].digits)
         flags = Flags(standing.is_exempt, standing.promised_until)
-        verdict = judge(policy, least, debts, flags, {tuple(row) for row in done}, today)
+        clock = moment(now).astimezone(ZoneInfo(customer.time_zone)).time() if now is not None else None
+        acted = {tuple(row) for row in done}
+        verdict = judge(policy, least, debts, flags, acted, today, standing.block, clock)
         return Finding(customer, verdict, standing.block)
 
-    async def act(self, customer: Customer, today: date) -> Finding:
+    async def act(self, customer: Customer, today: date, now: int | None = None) -> Finding:
         """Do what is due, and give back what was paid for. Raises BackendUnavailable; then do it again."""
-        finding = await self.look(customer, today)
+        finding = await self.look(customer, today, now)
         for task in finding.verdict.tasks:
             await self._do(customer, task, today)
         if finding.verdict.block != finding.was:
@@ -105,13 +113,13 @@ class Dunning:
         await self._carry_out(customer)
         return finding
 
-    async def run(self, today: date, *, is_dry: bool) -> list[Finding]:
+    async def run(self, today: date, *, is_dry: bool, now: int | None = None) -> list[Finding]:
         """Every customer; those of whom there is something to say."""
         found: list[Finding] = []
         last = ""
         while page := await list_customers(self._connection, last, PAGE):
             for customer in page:
-                finding = await (self.look(customer, today) if is_dry else self.act(customer, today))
+                finding = await (self.look(customer, today, now) if is_dry else self.act(customer, today, now))
                 if finding.is_something:
                     found.append(finding)
             last = page[-1].customer_id
@@ -172,7 +180,7 @@ class Dunning:
         standing = await self._standing(customer.customer_id)
         if standing.is_carried_out:
             return
-        for account_id in customer.accounts:
+        for account_id in await all_accounts(self._connection, customer):
             result = await self._desk.set_state(
                 account_id,
                 _STATES[standing.block],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
-from litestar import Response, delete, get, post, put
+from litestar import Request, Response, delete, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from ocs.api.billing_views import (
@@ -19,9 +19,11 @@ from ocs.api.billing_views import (
     Leniency,
     NewCharge,
     NewCreditNote,
+    NewNote,
     NewPayment,
     NewRefund,
     NewRun,
+    NoteView,
     PaymentView,
     PreviewView,
     RefundView,
@@ -34,10 +36,10 @@ from ocs.api.billing_views import (
     preview_view,
     standing_view,
 )
-from ocs.api.context import Given
+from ocs.api.context import Given, actor_of
 from ocs.api.history import Cursor, Limit
 from ocs.api.idempotency import IdempotencyKey, usable_key
-from ocs.api.keys import Scope
+from ocs.api.keys import ApiKey, Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.billing.invoices import book
@@ -51,11 +53,13 @@ from ocs.billing.invoices.customers import (
     end_agreed,
     list_customers,
 )
+from ocs.billing.invoices.notes import Note, add_note, notes_of
 from ocs.billing.invoices.payments import payments_of
 from ocs.billing.invoices.printing.pdf import pdf_of
 from ocs.billing_desk import BillingDesk
 from ocs.clock import local_date
 
+Actor: TypeAlias = Request[Any, ApiKey, Any]
 READ, WRITE = Scope.BILLING_READ, Scope.BILLING_WRITE
 PDF: Final = "application/pdf"
 XML: Final = "application/xml"
@@ -121,6 +125,22 @@ async def end_charge(
         theirs = {each.charge_id for each in await agreed_charges(desk.connection, customer_id)}
         if charge_id not in theirs or not await end_agreed(desk.connection, charge_id, data.after):
             raise Problem(Kind.BILLING_UNKNOWN, f"{customer_id} has no charge {charge_id}")
+
+
+@get("/customers/{customer_id:str}/notes", **_how("list_notes", READ))
+async def list_notes(customer_id: FromPath[str], context: Given) -> list[Note]:
+    """What is noted about the customer, the newest first, without the documents."""
+    async with context.billing.desk() as desk:
+        return await notes_of(desk.connection, (await desk.customer(customer_id)).customer_id)
+
+
+@post("/customers/{customer_id:str}/notes", **_how("create_note", WRITE))
+async def create_note(customer_id: FromPath[str], data: JSONBody[NewNote], request: Actor, context: Given) -> NoteView:
+    """Note something. Notes stay; documents go with them by `ocs customer note`."""
+    async with context.billing.desk() as desk:
+        await desk.customer(customer_id)
+        note_id = await add_note(desk.connection, customer_id, actor_of(request.auth), data.text)
+    return NoteView(note_id=note_id)
 
 
 # --- invoices -------------------------------------------------------------------------------------------------------
@@ -342,7 +362,7 @@ async def _whole(desk: BillingDesk, found: Invoice, context: Given) -> InvoiceVi
 
 
 ROUTES: Final = (
-    create_customer, list_all_customers, read_customer, list_charges, create_charge, end_charge, preview_invoice,
+    create_customer, list_all_customers, read_customer, list_charges, create_charge, end_charge, list_notes, create_note, preview_invoice,
     list_invoices, read_invoice, print_invoice, read_invoice_ubl, send_invoice, issue_invoice, discard_invoice, create_credit_note, dispute_invoice,
     start_bill_run, list_bill_runs, read_bill_run, list_payments, create_payment, create_refund, reverse_payment, preview_dunning,
     set_leniency,

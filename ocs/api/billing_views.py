@@ -35,6 +35,15 @@ class NewCharge(_Body, frozen=True):
     first: date
     months: Annotated[int, Meta(ge=0, le=120)] = 0
     tax_code: str = ""
+    currency: str = ""  # of the amount, if it is not the customer's
+
+
+class NewNote(_Body, frozen=True):
+    text: Annotated[str, Meta(min_length=1, max_length=10_000)]
+
+
+class NoteView(msgspec.Struct, frozen=True, kw_only=True):
+    note_id: int
 
 
 class ChargeEnd(_Body, frozen=True):
@@ -117,6 +126,7 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     net: DecimalString
     tax_code: str
     tax_percent: DecimalString
+    exchange: str
 
 
 class TaxView(msgspec.Struct, frozen=True, kw_only=True):
@@ -297,7 +307,7 @@ def charge_view(agreed: Agreed, currency: Currency) -> ChargeView:
         kind=agreed.kind.value,
         text=agreed.text,
         amount=format_amount(agreed.amount, currency.scale, currency.digits),
-        currency=currency.code,
+        currency=agreed.currency or currency.code,
         tax_code=agreed.tax_code,
         months=agreed.months,
         first=agreed.first,
@@ -351,6 +361,7 @@ def _line(number: int, line: Any, net_minor: int, rate: int, currency: Currency)
         net=_minor(net_minor, currency),
         tax_code=line.tax_code,
         tax_percent=_percent(rate),
+        exchange=line.exchange,
     )
 
 

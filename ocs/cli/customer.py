@@ -112,6 +112,7 @@ def charge(
     first: Annotated[str, typer.Option("--from", metavar="DATE", help="The first day that it is for.")],
     months: Annotated[int, typer.Option(min=0, help="In advance for each period of so many months; 0: once.")] = 0,
     tax: Annotated[str, typer.Option(help="Its tax code; else that of usage.")] = "",
+    currency: Annotated[str, typer.Option(help="Of the amount; else the customer's. Billed at the day's rate.")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -125,7 +126,7 @@ def charge(
 
     async def work(world: BillWorld) -> None:
         found = await world.customer(customer)
-        agreed = world.agreed(found, charge_id, amount, text, day_of(first, "--from"), months, tax)
+        agreed = world.agreed(found, charge_id, amount, text, day_of(first, "--from"), months, tax, currency)
         if not await add_agreed(world.connection, agreed):
             raise StartRefusedError(f"there is a charge {charge_id!r} already: choose another name", EXIT_CONFIG)
         print_rows("charges", [agreed_row(agreed, found.currency, world)], as_json=as_json)
@@ -151,6 +152,67 @@ def end(
             raise StartRefusedError(f"there is no charge {charge_id!r}", EXIT_CONFIG)
 
     with_world(config, data, work)
+
+
+@group.command()
+def note(
+    customer: CustomerArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What is to be known.")],
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A document that goes with it.", exists=True)
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+) -> None:
+    """Note something about a customer, with a document if there is one. Notes stay.
+
+    Example: `ocs customer note bakery "contract signed" --file contract.pdf`
+    """
+    from ocs.billing.invoices.notes import FILE_OCTETS_MAX, add_note
+
+    async def work(world: BillWorld) -> None:
+        found, content = await world.customer(customer), file.read_bytes() if file else None
+        if content is not None and len(content) > FILE_OCTETS_MAX:
+            raise StartRefusedError(f"{file} has more than {FILE_OCTETS_MAX:,} octets", EXIT_CONFIG)
+        name = file.name if file else ""
+        print(f"note {await add_note(world.connection, found.customer_id, 'operator', text, name, content)}")
+
+    with_world(config, data, work)
+
+
+@group.command()
+def notes(
+    customer: CustomerArgument,
+    document: Annotated[int, typer.Option("--document", metavar="NOTE", help="Write this note's document here.")] = 0,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is noted about a customer, the newest first; or write a note's document to the current folder.
+
+    Example: `ocs customer notes bakery`, or `ocs customer notes bakery --document 3`
+    """
+    import msgspec
+
+    from ocs.billing.invoices.notes import document_of, notes_of
+    from ocs.cli.bill_view import print_rows
+
+    async def work(world: BillWorld) -> tuple[str, bytes] | None:
+        found = await world.customer(customer)
+        if document:
+            return await document_of(world.connection, found.customer_id, document)
+        rows = [msgspec.to_builtins(each) for each in await notes_of(world.connection, found.customer_id)]
+        print_rows("notes", rows, as_json=as_json)
+        return None
+
+    kept = with_world(config, data, work)
+    if kept is not None:
+        path = Path(Path(kept[0]).name)
+        path.write_bytes(kept[1])
+        print(path)
+    elif document:
+        with refusals():
+            raise StartRefusedError(f"{customer} has no document {document}", EXIT_CONFIG)
 
 
 def read_customer(path: Path) -> Customer:

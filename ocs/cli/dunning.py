@@ -33,9 +33,11 @@ def run(
     Example: `ocs dunning run --dry-run`
     """
     from ocs.cli.bill_view import dunning_row, print_rows
+    from ocs.clock import now_ms
 
     async def work(world: BillWorld) -> None:
-        found = await world.invoicing.dunning.run(day_or_today(on, "--on"), is_dry=dry_run)
+        now = None if on else now_ms()
+        found = await world.invoicing.dunning.run(day_or_today(on, "--on"), is_dry=dry_run, now=now)
         print_rows("customers", [dunning_row(each, world) for each in found], as_json=as_json)
 
     with_world(config, data, work)

@@ -61,6 +61,8 @@ ROUTES = [
     ("GET", "/v1/customers/bakery/payments", Scope.BILLING_READ),
     ("POST", "/v1/customers/bakery/payments", Scope.BILLING_WRITE),
     ("POST", "/v1/customers/bakery/refunds", Scope.BILLING_WRITE),
+    ("GET", "/v1/customers/bakery/notes", Scope.BILLING_READ),
+    ("POST", "/v1/customers/bakery/notes", Scope.BILLING_WRITE),
     ("PUT", "/v1/customers/bakery/leniency", Scope.BILLING_WRITE),
     ("GET", "/v1/invoices", Scope.BILLING_READ),
     ("GET", "/v1/invoices/R-2026-000001", Scope.BILLING_READ),

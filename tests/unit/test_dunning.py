@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,7 +60,8 @@ def test_where_a_customer_stands(
     """So many days after the first invoice was due."""
     if days == 35:
         done = done | {(2, "remind-3")}
-    verdict = judge(POLICY, LEAST, debts, flags, done, DUE + timedelta(days))
+    was = "suspend" if days == 30 else ""
+    verdict = judge(POLICY, LEAST, debts, flags, done, DUE + timedelta(days), was)
     assert (verdict.state, verdict.block, [task.step.name for task in verdict.tasks]) == (state, block, tasks)
 
 
@@ -99,3 +101,33 @@ def test_faults_of_a_policy() -> None:
         "steps: late_fee-5 has no fee",
     ]
     assert faults_in(POLICY) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "clock", "was", "block", "tasks"),
+    [
+        (30, None, "", "", []),  # a Saturday: nobody is cut off on a weekend
+        (61, None, "suspend", "close", []),  # a Tuesday
+        (28, time(7, 59), "", "", []),  # before the hours
+        (28, time(8, 0), "", "suspend", ["remind-3", "late_fee-14", "warn-21"]),
+        (28, time(20, 0), "limit", "limit", []),  # after them: what is in force stays
+        (22, time(3, 0), "suspend", "limit", []),  # a softer step at any hour
+        (1, time(3, 0), "suspend", "", []),
+    ],
+    ids=["weekend", "weekday", "too early", "in time", "too late", "softer", "none"],
+)
+def test_quiet_times_harden_nothing(days: int, clock: time | None, was: str, block: str, tasks: list[str]) -> None:
+    """Steps that hurt wait for days and hours in which somebody can be reached; what helps is done at once."""
+    steps = (Step(after_days=20, action="limit"), *POLICY.steps)
+    policy = msgspec.structs.replace(
+        POLICY, steps=tuple(sorted(steps, key=lambda each: each.after_days)), hours=("08:00", "20:00")
+    )
+    done = () if tasks else ALL_DONE
+    verdict = judge(policy, LEAST, [ONE], Flags(), done, DUE + timedelta(days), was, clock)
+    assert (verdict.block, [task.step.name for task in verdict.tasks]) == (block, tasks)
+
+
+@pytest.mark.parametrize("hours", [("20:00", "08:00"), ("8", "nine"), ("08:00",)])
+def test_hours_that_are_none_are_faults(hours: tuple[str, ...]) -> None:
+    """Two times of one day, in their order."""
+    assert any(fault.startswith("hours:") for fault in faults_in(msgspec.structs.replace(POLICY, hours=hours)))

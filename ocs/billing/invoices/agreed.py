@@ -65,4 +65,5 @@ def _charge(customer: Customer, agreed: Agreed, part: Period, amount: int) -> Ch
         first=part.first,
         after=part.after,
         charge_id=agreed.charge_id,
+        source_currency=agreed.currency,
     )

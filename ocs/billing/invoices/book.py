@@ -62,6 +62,9 @@ class InvoiceLine(msgspec.Struct, frozen=True):
     net_minor: int
     first: date
     after: date
+    source_currency: str = ""
+    source_amount: Amount = 0
+    exchange: str = ""
 
 
 class Parties(msgspec.Struct, frozen=True):
@@ -97,6 +100,7 @@ class Invoice(msgspec.Struct, frozen=True):
     taxes: tuple[TaxLine, ...]
     parties: Parties | None
     is_booked: bool
+    supplements: int | None = None
 
     @property
     def open_minor(self) -> int:
@@ -112,8 +116,8 @@ INSERT_LINE: Final = (
 )
 INSERT: Final = """
     INSERT INTO invoice (customer_id, legal_entity, kind, state, currency, minor_unit, first, after, net_minor, tax_minor,
-        total_minor, residue, debited, corrects, reason, taxes)
-    VALUES ($1, $2, $3, 'draft', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING invoice_id
+        total_minor, residue, debited, corrects, reason, taxes, supplements)
+    VALUES ($1, $2, $3, 'draft', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING invoice_id
 """
 _NEXT_NUMBER: Final = """
     INSERT INTO invoice_counter (legal_entity, series, year, last) VALUES ($1, $2, $3, 1)
@@ -124,8 +128,11 @@ _NEXT_NUMBER: Final = """
 # --- drafts -----------------------------------------------------------------------------------------------------
 
 
-async def write_draft(connection: Any, draft: Draft) -> int:
-    """Keep a draft, and count its records as billed. The caller holds the customer's lock (``lock_customer``)."""
+async def write_draft(connection: Any, draft: Draft, supplements: int | None = None) -> int:
+    """Keep a draft, and count its records as billed. The caller holds the customer's lock (``lock_customer``).
+
+    One that ``supplements`` another has its late records: the spans are the other's.
+    """
     invoice_id: int = await connection.fetchval(
         INSERT,
         draft.customer.customer_id,
@@ -139,6 +146,7 @@ async def write_draft(connection: Any, draft: Draft) -> int:
         None,
         "",
         as_json(draft.calculation.taxes),
+        supplements,
     )
     await connection.executemany(INSERT_LINE, [(invoice_id, *row) for row in _line_rows(draft.calculation)])
     await connection.executemany(
@@ -160,13 +168,17 @@ async def discard(connection: Any, invoice_id: int) -> None:
         if found.state is not InvoiceState.DRAFT:
             raise InvoiceRefusedError(f"invoice {found.number} is issued: correct it by a credit note")
         await lock_customer(connection, found.customer_id)
+        if found.supplements is not None:
+            raise InvoiceRefusedError(f"its records are those of invoice {found.supplements}: discard that one")
         later = await connection.fetchval(
-            "SELECT min(invoice_id) FROM invoice WHERE customer_id = $1 AND kind = 'invoice' AND invoice_id > $2",
+            "SELECT min(invoice_id) FROM invoice WHERE customer_id = $1 AND kind = 'invoice' AND invoice_id > $2 "
+            "AND (supplements IS DISTINCT FROM $2 OR state <> 'draft')",
             found.customer_id,
             invoice_id,
         )
         if later is not None and found.kind is InvoiceKind.INVOICE:
             raise InvoiceRefusedError(f"invoice {later} follows it: discard that one first")
+        await connection.execute("DELETE FROM invoice WHERE supplements = $1", invoice_id)
         await connection.execute("DELETE FROM invoice WHERE invoice_id = $1", invoice_id)
 
 
@@ -248,6 +260,12 @@ async def unsent_invoices(connection: Any) -> list[Invoice]:
 async def lines_of(connection: Any, invoice_id: int) -> list[InvoiceLine]:
     rows = await connection.fetch("SELECT * FROM invoice_line WHERE invoice_id = $1 ORDER BY line_number", invoice_id)
     return [InvoiceLine(**{name: row[name] for name in LINE_FIELDS}) for row in rows]
+
+
+async def supplement_of(connection: Any, invoice_id: int) -> int | None:
+    """The invoice that bears this one's late records, if there is one."""
+    found: int | None = await connection.fetchval("SELECT invoice_id FROM invoice WHERE supplements = $1", invoice_id)
+    return found
 
 
 async def spans_of(connection: Any, invoice_id: int) -> list[Span]:

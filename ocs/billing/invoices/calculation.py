@@ -35,6 +35,7 @@ class ChargeKind(StrEnum):
     ONE_TIME = "one_time"
     ADJUSTMENT = "adjustment"  # of the account, by the operator or a re-rating
     DISCOUNT = "discount"
+    WRITE_OFF = "write_off"  # late records that are not billed, by policy
     MINIMUM = "minimum"  # what is missing to the least a customer has agreed to pay
 
 
@@ -42,7 +43,8 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """Something to be paid. ``amount`` is exact; + is what the customer owes.
 
     ``is_debited``: the account has paid it already, call by call. ``included_rate``: the tax that is inside the amount,
-    in millionths; 0: the amount is net. ``used`` is counted in ``unit``, over ``records`` records, for the days
+    in millionths; 0: the amount is net. ``source_amount`` in ``source_currency`` is what was agreed, if that was another one,
+    and ``exchange`` the rate with its date by which it became the amount. ``used`` is counted in ``unit``, over ``records`` records, for the days
     ``[first, after)``.
     """
 
@@ -61,6 +63,10 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     used: int = 0
     unit: str = ""
     charge_id: str = ""
+    is_late: bool = False
+    source_currency: str = ""
+    source_amount: Amount = 0
+    exchange: str = ""
 
 
 class AppliedTax(NamedTuple):

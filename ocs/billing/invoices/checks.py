@@ -36,7 +36,9 @@ BILLED: Final = """
     FROM (
         SELECT p.invoice_id, p.account_id,
                (SELECT coalesce(sum(l.amount), 0) FROM invoice_line l
-                WHERE l.invoice_id = p.invoice_id AND l.account_id = p.account_id AND l.is_debited) AS billed,
+                WHERE (l.invoice_id = p.invoice_id OR l.invoice_id IN (
+                    SELECT e.invoice_id FROM invoice e WHERE e.supplements = p.invoice_id
+                )) AND l.account_id = p.account_id AND l.is_debited) AS billed,
                (SELECT coalesce(-sum(j.amount), 0) FROM journal j
                 WHERE j.account_id = p.account_id AND j.entry_number > p.after_entry AND j.entry_number <= p.last_entry
                   AND j.kind IN ('session', 'event', 'refund', 'adjustment', 'package')) AS debited

@@ -55,7 +55,7 @@ async def draft_credit_note(
             found.customer_id, found.legal_entity, InvoiceKind.CREDIT_NOTE.value, found.currency,
             found.minor_unit,
             found.first, found.after, net_minor, tax_minor, net_minor + tax_minor, 0, 0, invoice_id, reason,
-            as_json(taxes),
+            as_json(taxes), None,
         )  # fmt: skip
         await connection.execute("UPDATE invoice SET request_key = $2 WHERE invoice_id = $1", credit_id, key)
         rows = [

@@ -43,6 +43,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     phone: str = ""
     buyer_reference: str = ""  # what the customer wants to read on invoices: an order, a Leitweg-ID
     endpoint: str = ""  # electronic address as Peppol has it, such as 0088:7300010000001
+    paid_by: str = ""  # the customer who gets the invoices for this one: an enterprise for its sites
     minimum_minor: int = 0
 
     @property
@@ -66,6 +67,7 @@ class Agreed(msgspec.Struct, frozen=True, kw_only=True):
     first: date
     months: int = 0
     after: date | None = None
+    currency: str = ""  # of the amount, if it is not the customer's
 
 
 class CustomerFault(Enum):
@@ -145,12 +147,37 @@ def _customer(row: Mapping[str, Any]) -> Customer:
     return Customer(address=address, accounts=tuple(row["accounts"]), **values)
 
 
+async def sites_of(connection: Any, customer: Customer) -> list[Customer]:
+    """The customers whom this one pays for, by their ids."""
+    rows = await connection.fetch(_SELECT + "WHERE c.paid_by = $1 ORDER BY customer_id", customer.customer_id)
+    return [_customer(row) for row in rows]
+
+
+async def all_accounts(connection: Any, customer: Customer) -> list[str]:
+    """The customer's own accounts, and those of his sites."""
+    return [*customer.accounts, *(name for site in await sites_of(connection, customer) for name in site.accounts)]
+
+
+async def payer_faults(connection: Any, customer: Customer) -> list[str]:
+    """What is wrong with who pays for a new customer."""
+    if not customer.paid_by:
+        return []
+    payer = await find_customer(connection, customer.paid_by)
+    if payer is None:
+        return [f"paid_by: there is no customer {customer.paid_by!r}"]
+    if payer.paid_by:
+        return [f"paid_by: {payer.customer_id} is a site of {payer.paid_by}: name that one"]
+    if (payer.currency, payer.legal_entity) != (customer.currency, customer.legal_entity):
+        return [f"paid_by: {payer.customer_id} is billed in {payer.currency} by {payer.legal_entity}, this one is not"]
+    return []
+
+
 async def add_agreed(connection: Any, agreed: Agreed) -> bool:
     """Write a charge; False if there is one of that id."""
     status: str = await connection.execute(
         """
-        INSERT INTO charge (charge_id, customer_id, kind, text, amount, tax_code, months, first, after)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (charge_id) DO NOTHING
+        INSERT INTO charge (charge_id, customer_id, kind, text, amount, tax_code, months, first, after, currency)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (charge_id) DO NOTHING
         """,
         agreed.charge_id,
         agreed.customer_id,
@@ -161,6 +188,7 @@ async def add_agreed(connection: Any, agreed: Agreed) -> bool:
         agreed.months,
         agreed.first,
         agreed.after,
+        agreed.currency,
     )
     return status.endswith("1")
 

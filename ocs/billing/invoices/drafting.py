@@ -10,7 +10,7 @@ import msgspec
 from balance.money import Amount, Currency
 from ocs.billing.invoices.agreed import all_charges
 from ocs.billing.invoices.calculation import AppliedTax, Calculation, Charge, ChargeKind, calculate, minor_unit
-from ocs.billing.invoices.customers import Customer, agreed_charges
+from ocs.billing.invoices.customers import Customer, agreed_charges, sites_of
 from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.invoices.periods import Period, instant_ms, overlap, period_of, prorated
 from ocs.billing.invoices.usage import Span, next_span, usage_charges
@@ -49,24 +49,89 @@ async def next_period(connection: Any, customer: Customer) -> Period:
 
 
 async def draft(connection: Any, customer: Customer, period: Period, issuers: Issuers, currency: Currency) -> Draft:
-    """All that the invoice of the period bears. The tax is that of the period's last day, the day of supply."""
-    entity = issuers.entities[customer.legal_entity]
-    until_ms = instant_ms(period.after, customer.time_zone)
-    spans, charges = [], []
-    for account_id in customer.accounts:
-        span = await next_span(connection, account_id, until_ms)
-        spans.append(span)
-        charges += await usage_charges(connection, span, customer.time_zone, entity.usage_tax)
-    billed = {row["charge_id"]: row["until"] for row in await connection.fetch(BILLED_CHARGES, customer.customer_id)}
-    charges += all_charges(customer, await agreed_charges(connection, customer.customer_id), billed, period)
+    """All that the invoice of the period bears, without what is for a supplementary one."""
+    return (await drafts_of(connection, customer, period, issuers, currency))[0]
+
+
+async def drafts_of(
+    connection: Any, customer: Customer, period: Period, issuers: Issuers, currency: Currency
+) -> list[Draft]:
+    """The invoice of a period, and the one of its late records where the policy gives them one of their own.
+
+    The tax is that of the period's last day, the day of supply.
+    """
+    policy = issuers.entities[customer.legal_entity].late_records
+    spans, usage, agreed = await _gathered(connection, customer, period, issuers)
     supplied_on = date.fromordinal(period.after.toordinal() - 1)
+    agreed = [_exchanged(charge, customer.currency, issuers, supplied_on) for charge in agreed]
 
     def applied(code: str) -> AppliedTax:
         return issuers.applied(code, customer.tax_status, supplied_on, customer.language)
 
-    charges += _missing_to_minimum(customer, period, entity.usage_tax, calculate(charges, applied, currency), currency)
-    debited = sum(charge.amount for charge in charges if charge.is_debited)
-    return Draft(customer, period, tuple(spans), calculate(charges, applied, currency), debited, minor_unit(currency))
+    def made(charges: list[Charge], of_spans: tuple[Span, ...]) -> Draft:
+        debited = sum(charge.amount for charge in charges if charge.is_debited)
+        return Draft(customer, period, of_spans, calculate(charges, applied, currency), debited, minor_unit(currency))
+
+    late = [charge for charge in usage if charge.is_late]
+    if policy == "supplementary_invoice":
+        usage = [charge for charge in usage if not charge.is_late]
+    charges = [*usage, *agreed]
+    usage_tax = issuers.entities[customer.legal_entity].usage_tax
+    charges += _missing_to_minimum(customer, period, usage_tax, calculate(charges, applied, currency), currency)
+    if policy == "write_off":
+        charges += [_written_off(charge) for charge in late]
+    drafts = [made(charges, spans)]
+    if late and policy == "supplementary_invoice":
+        drafts.append(made(late, ()))
+    return drafts
+
+
+async def _gathered(
+    connection: Any, customer: Customer, period: Period, issuers: Issuers
+) -> tuple[tuple[Span, ...], list[Charge], list[Charge]]:
+    """Spans, usage and agreed charges of the customer and of the sites that he pays for."""
+    entity = issuers.entities[customer.legal_entity]
+    until_ms = instant_ms(period.after, customer.time_zone)
+    is_first = period.first <= customer.since
+    has_late = entity.late_records != "next_invoice" and not is_first
+    late_before_ms = instant_ms(period.first, customer.time_zone) if has_late else 0
+    spans: list[Span] = []
+    usage: list[Charge] = []
+    agreed: list[Charge] = []
+    for party in (customer, *await sites_of(connection, customer)):
+        name = f"{party.name}: " if party is not customer else ""
+        for account_id in party.accounts:
+            span = await next_span(connection, account_id, until_ms)
+            spans.append(span)
+            usage += _named(
+                name, await usage_charges(connection, span, customer.time_zone, entity.usage_tax, late_before_ms)
+            )
+        rows = await connection.fetch(BILLED_CHARGES, party.customer_id)
+        billed = {row["charge_id"]: row["until"] for row in rows}
+        as_billed = msgspec.structs.replace(customer, accounts=party.accounts)
+        agreements = await agreed_charges(connection, party.customer_id)
+        agreed += _named(name, all_charges(as_billed, agreements, billed, period))
+    return tuple(spans), usage, agreed
+
+
+def _named(name: str, charges: list[Charge]) -> list[Charge]:
+    """What a site uses bears its name."""
+    return [msgspec.structs.replace(charge, text=f"{name}{charge.text}") for charge in charges] if name else charges
+
+
+def _exchanged(charge: Charge, currency: str, issuers: Issuers, day: date) -> Charge:
+    """What was agreed in another currency, at the rate of the day of supply, which stays on the line."""
+    if charge.source_currency in ("", currency):
+        return msgspec.structs.replace(charge, source_currency="") if charge.source_currency else charge
+    amount, exchange = issuers.exchanged(charge.amount, charge.source_currency, currency, day)
+    return msgspec.structs.replace(charge, amount=amount, source_amount=charge.amount, exchange=exchange)
+
+
+def _written_off(charge: Charge) -> Charge:
+    """Takes a late line back to the cent: the records are billed, and cost nothing."""
+    return msgspec.structs.replace(
+        charge, kind=ChargeKind.WRITE_OFF, amount=-charge.amount, is_debited=False, records=0, used=0, unit=""
+    )
 
 
 def _missing_to_minimum(

@@ -10,17 +10,17 @@ good by the next one.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import date
+from datetime import date, time
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-Action: TypeAlias = Literal["remind", "late_fee", "warn", "suspend", "close"]
+Action: TypeAlias = Literal["remind", "late_fee", "warn", "limit", "suspend", "close"]
 CURRENT: Final = "current"
 OVERDUE: Final = "overdue"
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_BLOCKS: Final = ("suspend", "close")
-"""Actions that are states of the account: in force while their step is reached, undone when it is no longer."""
+BLOCKS: Final = ("", "limit", "suspend", "close")
+"""Actions that are states of the account, the harder ones later: in force while their step is reached, undone when it is not."""
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,13 +37,17 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What happens to whom. Debts of less than ``least_debt`` altogether are not chased. On ``quiet_days`` nothing is
-    done but what was paid for is given back."""
+    """What happens to whom. Debts of less than ``least_debt`` altogether are not chased.
+
+    On ``quiet_days``, and outside ``hours`` (from, to, by the customer's clock), nothing is done but what was paid for is
+    given back.
+    """
 
     name: str
     steps: tuple[Step, ...]
     least_debt: str = "0"
     quiet_days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
+    hours: tuple[str, ...] = ()  # such as ["08:00", "20:00"]; empty: at any hour
 
 
 class Debt(NamedTuple):
@@ -71,7 +75,7 @@ class Task(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """``state`` is what the customer is in now; ``block`` is "", suspend or close; ``tasks`` are due and not done."""
+    """``state`` is what the customer is in now; ``block`` is one of BLOCKS; ``tasks`` are due and not done."""
 
     state: str
     block: str
@@ -87,8 +91,14 @@ def judge(
     flags: Flags,
     done: Collection[tuple[int, str]],
     today: date,
+    was: str = "",
+    clock: time | None = None,
 ) -> Verdict:
-    """Where a customer stands today. ``done`` are the (invoice, step) pairs that were acted on before."""
+    """Where a customer stands today. ``done`` are the (invoice, step) pairs that were acted on before.
+
+    ``was`` is the block that is in force: in quiet times it may become a softer one, never a harder one. ``clock`` is the
+    customer's; None: the hour does not matter.
+    """
     counted = sorted((debt for debt in debts if not debt.is_disputed and debt.due_on < today), key=lambda debt: debt[2])
     owed = sum(debt.open_minor for debt in counted)
     if not counted or owed < least_minor or flags.is_exempt:
@@ -97,18 +107,29 @@ def judge(
     if flags.promised_until is not None and today <= flags.promised_until:
         return Verdict("promised", "", (), oldest.due_on, owed)
     reached = [step for step in policy.steps if step.after_days <= (today - oldest.due_on).days]
-    block = next((step.action for step in reversed(reached) if step.action in _BLOCKS), "")
+    block: str = next((step.action for step in reversed(reached) if step.action in BLOCKS), "")
+    is_quiet = _is_quiet(policy, today, clock)
+    if is_quiet and BLOCKS.index(block) > BLOCKS.index(was):
+        block = was
     state = reached[-1].name if reached else OVERDUE
     tasks = tuple(
         Task(debt, step)
         for debt in counted
         for step in policy.steps
-        if step.action not in _BLOCKS
+        if step.action not in BLOCKS
         and step.after_days <= (today - debt.due_on).days
         and (debt.invoice_id, step.name) not in done
     )
-    is_quiet = _WEEKDAYS[today.weekday()] in policy.quiet_days
     return Verdict(state, block, () if is_quiet else tasks, oldest.due_on, owed)
+
+
+def _is_quiet(policy: Policy, today: date, clock: time | None) -> bool:
+    if _WEEKDAYS[today.weekday()] in policy.quiet_days:
+        return True
+    if clock is None or not policy.hours:
+        return False
+    begins, ends = (time.fromisoformat(text) for text in policy.hours)
+    return not begins <= clock < ends
 
 
 def faults_in(policy: Policy) -> list[str]:
@@ -119,6 +140,12 @@ def faults_in(policy: Policy) -> list[str]:
         faults.append("steps: after_days counts from the due date, 0 or more")
     if days != sorted(days):
         faults.append("steps: put them in the order of their days")
+    try:
+        begins, ends = (time.fromisoformat(text) for text in policy.hours or ("00:00", "23:59"))
+        if begins >= ends:
+            faults.append("hours: the first comes before the second, on one day")
+    except ValueError:
+        faults.append('hours: two times of the day, such as ["08:00", "20:00"]')
     names = [step.name for step in policy.steps]
     if len(set(names)) < len(names):
         faults.append("steps: one action a day")

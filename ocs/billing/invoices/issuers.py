@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from balance.money import Amount
 from ocs.billing.invoices.bookkeeping import Bookkeeping
 from ocs.billing.invoices.calculation import RATE_UNIT, AppliedTax
 from ocs.billing.invoices.dunning import Policy, faults_in
-from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
+from ocs.billing.invoices.rounding import quotient
+from ocs.rating.dated import instant_ms
+from ocs.rating.exchange import EXCHANGE_FILE, Rates, parse_exchange
+from ocs.rating.faults import ConfigFault, ConfigFaultsError, FaultList, did_you_mean
+from ocs.rating.load import load_currencies
 from ocs.rating.tomlfile import TomlFile
 
 BILLING_FILE: Final = "billing.toml"
@@ -45,6 +50,8 @@ class LegalEntity(_Section, frozen=True):
     endpoint: str = ""  # electronic address as Peppol has it, such as 9930:DE000000000; empty: the email
     terms_days: int = 14
     dunning: str = ""  # the policy of its customers; empty: nobody is chased
+    # Records that come after their period has been billed: on the next invoice, on one of their own, or not billed at all.
+    late_records: Literal["next_invoice", "supplementary_invoice", "write_off"] = "next_invoice"
 
 
 class TaxStep(_Section, frozen=True):
@@ -86,6 +93,16 @@ class Issuers(msgspec.Struct, frozen=True):
     steps: dict[str, tuple[_Step, ...]]
     dunning: dict[str, Policy]
     bookkeeping: Bookkeeping = Bookkeeping()
+    exchange: Rates = {}
+
+    def exchanged(self, amount: Amount, source: str, target: str, day: date) -> tuple[Amount, str]:
+        """An exact amount in another currency, at the rate of a day, half away from zero; and the rate in words.
+
+        Raises KeyError where exchange.csv has no such pair.
+        """
+        at_ms = instant_ms(day)
+        rate = next(each.what for each in self.exchange[source, target] if each.from_ms <= at_ms < each.to_ms)
+        return quotient(amount * rate.numerator, rate.denominator), f"1 {source} = {rate.rate} {target}, {day}"
 
     def applied(self, code: str, status: str, supplied_on: date, language: str = "") -> AppliedTax:
         """What a code means for a customer of this tax status, for a supply of this day, in the customer's words.
@@ -118,7 +135,19 @@ def load_issuers(config_dir: Path) -> Issuers | list[ConfigFault]:
         faults.add(1, "file", f"cannot be read: {error}", "save it as UTF-8, readable for us")
         return faults.sorted()
     issuers = parse_issuers(text, faults)
-    return faults.sorted() or issuers
+    found = faults.sorted()
+    exchange = _load_exchange(config_dir)
+    return found or msgspec.structs.replace(issuers, exchange=exchange)
+
+
+def _load_exchange(config_dir: Path) -> Rates:
+    """The dated rates beside; what is wrong with them is told where prices are read."""
+    try:
+        currencies = load_currencies(config_dir / "currencies.toml")
+        text = (config_dir / EXCHANGE_FILE).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError, ConfigFaultsError):
+        return {}
+    return parse_exchange(text, FaultList(EXCHANGE_FILE), currencies)
 
 
 def parse_issuers(text: str, faults: FaultList) -> Issuers:

@@ -20,7 +20,7 @@ from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.invoices.bill_runs import note_progress
 from ocs.billing.invoices.book import lock_customer, write_draft
 from ocs.billing.invoices.customers import Customer, list_customers
-from ocs.billing.invoices.drafting import Draft, draft, next_period
+from ocs.billing.invoices.drafting import Draft, drafts_of, next_period
 from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.invoices.periods import Period, period_of
 
@@ -41,7 +41,9 @@ class RunReport(msgspec.Struct):
 async def bill_customer(
     connection: Any, customer: Customer, until: date, issuers: Issuers, currencies: Mapping[str, Currency]
 ) -> list[tuple[int, Draft]]:
-    """Draft all invoices of periods that are over on ``until``; each in a transaction of its own."""
+    """Draft all invoices of periods that are over on ``until``; each in a transaction of its own. Sites have none."""
+    if customer.paid_by:
+        return []
     written: list[tuple[int, Draft]] = []
     period: Period | None = None
     while True:
@@ -50,9 +52,11 @@ async def bill_customer(
             period = period or await next_period(connection, customer)
             if period.after > until:
                 return written
-            made = await draft(connection, customer, period, issuers, currencies[customer.currency])
+            made, *late = await drafts_of(connection, customer, period, issuers, currencies[customer.currency])
             if not made.is_empty:
                 written.append((await write_draft(connection, made), made))
+                main_id = written[-1][0]
+                written += [(await write_draft(connection, each, main_id), each) for each in late]
         following = Period(period.after, period_of(period.after, customer.cycle_day).after)
         if following.after > until:
             return written  # the usual end: nobody need be asked
@@ -123,7 +127,7 @@ async def _bill(
     try:
         written = await bill_customer(connection, customer, until, issuers, currencies)
     except KeyError as error:
-        report.failed[customer.customer_id] = f"billing.toml or currencies.toml has no {error} any more"
+        report.failed[customer.customer_id] = f"billing.toml, currencies.toml or exchange.csv has no {error} any more"
         return
     for invoice_id, made in written:
         report.drafts.append(invoice_id)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     Table,
     Text,
     UniqueConstraint,
@@ -49,6 +50,8 @@ customer = Table(
     Column("phone", Text, nullable=False, server_default=text("''")),
     Column("buyer_reference", Text, nullable=False, server_default=text("''")),
     Column("endpoint", Text, nullable=False, server_default=text("''")),
+    Column("paid_by", Name, nullable=False, server_default=text("''")),
+    Index("customer_site", "paid_by", postgresql_where=text("paid_by <> ''")),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
 )
 
@@ -75,6 +78,7 @@ charge = Table(
     Column("months", Integer, nullable=False),
     Column("first", Date, nullable=False),
     Column("after", Date),
+    Column("currency", Text, nullable=False, server_default=text("''")),
     CheckConstraint("months >= 0", name="charge_months"),
     Index("charge_customer", "customer_id"),
 )
@@ -101,6 +105,7 @@ invoice = Table(
     Column("residue", BigInteger, nullable=False),
     Column("debited", BigInteger, nullable=False),
     Column("corrects", BigInteger, ForeignKey("invoice.invoice_id")),
+    Column("supplements", BigInteger, ForeignKey("invoice.invoice_id")),  # that one's spans hold its late records
     Column("reason", Text, nullable=False, server_default=text("''")),
     Column("taxes", JSONB, nullable=False),
     Column("parties", JSONB),  # issuer and customer as they were when it was issued
@@ -113,6 +118,7 @@ invoice = Table(
     UniqueConstraint("request_key", name="invoice_request_key"),
     CheckConstraint("(state = 'draft') = (number IS NULL)", name="invoice_numbered_when_issued"),
     Index("invoice_customer", "customer_id", "invoice_id"),
+    Index("invoice_supplements", "supplements", postgresql_where=text("supplements IS NOT NULL")),
     Index("invoice_unbooked", "invoice_id", postgresql_where=text("NOT is_booked AND number IS NOT NULL")),
 )
 
@@ -138,6 +144,9 @@ invoice_line = Table(
     Column("net_minor", BigInteger, nullable=False),
     Column("first", Date, nullable=False),
     Column("after", Date, nullable=False),
+    Column("source_currency", Text, nullable=False, server_default=text("''")),
+    Column("source_amount", BigInteger, nullable=False, server_default=text("0")),
+    Column("exchange", Text, nullable=False, server_default=text("''")),
     Index("invoice_line_charge", "charge_id", postgresql_where=text("charge_id <> ''")),
 )
 
@@ -274,4 +283,18 @@ refund_part = Table(
     Column("payment_id", BigInteger, ForeignKey("payment.payment_id"), primary_key=True),
     Column("amount_minor", BigInteger, nullable=False),
     Index("refund_part_payment", "payment_id"),
+)
+
+# What people note about a customer, with or without a file: a contract, a letter.
+customer_note = Table(
+    "customer_note",
+    metadata,
+    Column("note_id", BigInteger, primary_key=True),
+    Column("customer_id", Name, ForeignKey("customer.customer_id"), nullable=False),
+    Column("at", Moment, nullable=False, server_default=func.now()),
+    Column("actor", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("file_name", Text, nullable=False, server_default=text("''")),
+    Column("content", LargeBinary),
+    Index("customer_note_customer", "customer_id", "note_id"),
 )

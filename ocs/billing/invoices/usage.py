@@ -34,14 +34,14 @@ FIRST_GAP: Final = """
 """
 # One line for each service, destination, kind of unit and tax; amounts are what the records cost, tax inside or not.
 USAGE: Final = """
-    SELECT c.service, g->>'destination' AS destination, (g->>'unit_kind')::int AS unit_kind,
+    SELECT c.started_at < $4 AS is_late, c.service, g->>'destination' AS destination, (g->>'unit_kind')::int AS unit_kind,
            coalesce((g->'price'->'terms'->'tax'->>0)::int, 0) AS tax_rate,
            coalesce(g->'price'->'terms'->'tax'->>2, '') AS tax_code,
            count(*) AS records, sum((g->>'used')::numeric)::bigint AS used, sum((g->>'cost')::numeric)::bigint AS amount,
            min(c.started_at) AS first, max(c.started_at) AS last
     FROM cdr c CROSS JOIN LATERAL jsonb_array_elements(c.groups) AS g
     WHERE c.account_id = $1 AND c.entry_number > $2 AND c.entry_number <= $3
-    GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+    GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
 """
 OTHERS: Final = """
     SELECT j.entry_number, j.kind, j.at, j.amount, j.reason, j.reference FROM journal j
@@ -74,8 +74,13 @@ async def next_span(connection: Any, account_id: str, until_ms: int) -> Span:
     return Span(account_id, after, gap if gap is not None else last, is_cut=gap is not None)
 
 
-async def usage_charges(connection: Any, span: Span, zone: str, usage_tax: str) -> list[Charge]:
-    """What the records of a span cost, by service and destination, and the adjustments and packages among its entries."""
+async def usage_charges(
+    connection: Any, span: Span, zone: str, usage_tax: str, late_before_ms: int = 0
+) -> list[Charge]:
+    """What the records of a span cost, by service and destination, and the adjustments and packages among its entries.
+
+    Records from before ``late_before_ms`` are lines of their own, and late.
+    """
     charges = [
         Charge(
             kind=ChargeKind.USAGE,
@@ -92,8 +97,9 @@ async def usage_charges(connection: Any, span: Span, zone: str, usage_tax: str) 
             records=row["records"],
             used=row["used"],
             unit=UNITS.get(UnitKind(row["unit_kind"]), ""),
+            is_late=row["is_late"],
         )
-        for row in await connection.fetch(USAGE, *span[:3])
+        for row in await connection.fetch(USAGE, *span[:3], moment(late_before_ms))
     ]
     for row in await connection.fetch(OTHERS, *span[:3], ADJUSTED):
         day = local_date(milliseconds(row["at"]), zone)

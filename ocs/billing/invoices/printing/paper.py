@@ -144,6 +144,8 @@ def _facts(invoice: Invoice, parties: Parties, scribe: Scribe, corrected: str) -
     facts.append((words["customer"], customer.customer_id))
     if customer.tax_id:
         facts.append((words["your_tax_id"], customer.tax_id))
+    if invoice.supplements is not None:
+        facts.append((words["supplementary"], words["late_records"]))
     if corrected:
         facts += [(words["corrects"], corrected), (words["reason"], invoice.reason)]
     return facts
@@ -152,11 +154,13 @@ def _facts(invoice: Invoice, parties: Parties, scribe: Scribe, corrected: str) -
 def _line(line: InvoiceLine, scribe: Scribe) -> dict[str, str]:
     is_usage = line.kind == ChargeKind.USAGE
     text = scribe.words["minimum"] if line.kind == ChargeKind.MINIMUM else line.text
+    if line.kind == ChargeKind.WRITE_OFF:
+        text = f"{scribe.words['written_off']}: {line.text}"
     if line.kind == ChargeKind.ADJUSTMENT:
         text = f"{scribe.words['adjustment']}: {line.text}"
     return {
         "text": text,
-        "note": scribe.count(line.records) if is_usage and line.records else "",
+        "note": scribe.count(line.records) if is_usage and line.records else line.exchange,
         "period": scribe.days(line.first, line.after),
         "quantity": scribe.use(line.used, line.unit) if line.used else "",
         "amount": scribe.money(line.net_minor),
