@@ -31,6 +31,7 @@ from ocs.embedded.postgres import EmbeddedPostgres
 from ocs.embedded.process import LARGE_HEAP, Program
 from ocs.embedded.valkey import EmbeddedValkey
 from ocs.errors import EXIT_CONFIG, EXIT_INTERNAL, EXIT_TEMPORARY, StartRefusedError
+from ocs.feeds.settings import load_feeds
 from ocs.keeper import POLL_S, Keeper
 from ocs.mediation_files import load_switches
 from ocs.settings import Settings
@@ -97,13 +98,15 @@ class Supervisor:
         self._daemon = Keeper(self._ours("daemon", "serve"), is_ready=lambda _pid: answers(f"{http_url}/ready"))
         self._flusher = Keeper(self._ours("flusher", "flush"))
         self._deliverer = Keeper(self._ours("deliverer", "deliver")) if self._is_delivering() else None
+        self._feeder = Keeper(self._ours("feeder", "cdr feed")) if self._is_feeding() else None
         self._mediation = [Keeper(self._ours("mediation", "mediate watch"))] if self._has_folders() else []
         self._workers = [self._worker(number) for number in worker_numbers(self._settings.radius)]
 
     @property
     def _carriers(self) -> list[Keeper]:
         """Who carries away what the daemons leave behind."""
-        return [self._flusher, *([self._deliverer] if self._deliverer is not None else [])]
+        others = [keeper for keeper in (self._deliverer, self._feeder) if keeper is not None]
+        return [self._flusher, *others]
 
     def _is_delivering(self) -> bool:
         delivery = load_delivery(self._config.parent)
@@ -111,6 +114,13 @@ class Supervisor:
             faults = "\n".join(map(str, delivery))
             raise StartRefusedError(f"delivery.toml has faults:\n{faults}", EXIT_CONFIG)
         return delivery.is_needed
+
+    def _is_feeding(self) -> bool:
+        feeds = load_feeds(self._config.parent)
+        if isinstance(feeds, list):
+            faults = "\n".join(map(str, feeds))
+            raise StartRefusedError(f"feeds.toml has faults:\n{faults}", EXIT_CONFIG)
+        return bool(feeds)
 
     def _has_folders(self) -> bool:
         """Whether switches lay their CDR files down somewhere."""
@@ -236,6 +246,8 @@ class Supervisor:
             )
         if self._deliverer is not None:
             self._spawn(self._deliverer.run())
+        if self._feeder is not None:
+            self._spawn(self._feeder.run())
         for keeper in self._mediation:
             self._spawn(keeper.run())
         return await self._flusher.run()

@@ -19,6 +19,7 @@ from ocs.billing.invoices.issuers import LegalEntity, Tax
 from ocs.charging.rules import AccountRules
 from ocs.delivery.settings import DeliveryFile
 from ocs.delivery.words import Words
+from ocs.feeds.settings import Feed
 from ocs.gateways.switch_files import Switch
 from ocs.rates.sheets.supplier import Supplier
 from ocs.rating.rateplan import (
@@ -94,6 +95,12 @@ class Mediation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     switch: tuple[Switch, ...] = ()
 
 
+class Feeds(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who else is given the rated records. docs/mediation.md says what each field means."""
+
+    feed: tuple[Feed, ...] = ()
+
+
 FILES: Final[dict[str, tuple[str, Any]]] = {
     "ocs.json": ("Settings of the server (ocs.toml)", Settings),
     "rateplan.json": ("A rate plan (rateplans/*.toml)", Plan),
@@ -105,6 +112,7 @@ FILES: Final[dict[str, tuple[str, Any]]] = {
     "billing.json": ("Issuers of invoices and taxes (billing.toml)", Billing),
     "delivery.json": ("By which ways messages leave, and who is told of what (delivery.toml)", DeliveryFile),
     "messages.json": ("The words of mails and SMS in a language (messages/*.toml)", dict[str, Words]),
+    "feeds.json": ("Who else is given the rated records (feeds.toml)", Feeds),
     "mediation.json": ("CDR files of switches (mediation.toml)", Mediation),
     "supplier.json": ("What was settled for a supplier's sheets (suppliers/*.toml)", Supplier),
 }

@@ -33,7 +33,7 @@ WAITING: Final = f"""
     SELECT DISTINCT extract(year FROM m)::int AS year, extract(month FROM m)::int AS month
     FROM (SELECT started_at AT TIME ZONE 'UTC' AS m FROM {OTHER}) AS s
 """  # noqa: S608 - our own name
-# An account that is billed keeps its records until an issued invoice bears them.
+# Kept: records of billed accounts until an issued invoice bears them, and what a feed has not been given yet.
 UNBILLED: Final = """
     SELECT EXISTS (
         SELECT FROM (SELECT account_id, max(entry_number) AS highest FROM {name} GROUP BY account_id) AS c
@@ -42,7 +42,7 @@ UNBILLED: Final = """
             SELECT coalesce(max(s.last_entry), 0) FROM invoice_span s JOIN invoice i USING (invoice_id)
             WHERE s.account_id = c.account_id AND i.state <> 'draft'
         )
-    )
+    ) OR EXISTS (SELECT FROM cdr_feed JOIN {name} USING (account_id, entry_number, started_at))
 """
 
 

@@ -140,6 +140,18 @@ rerating_account = Table(
     Column("refusal", Text, nullable=False, server_default=""),
 )
 
+# Records that a feed still has to be given (ocs/feeds).
+cdr_feed = Table(
+    "cdr_feed",
+    metadata,
+    Column("feed", Text(collation="C"), primary_key=True),
+    Column("account_id", AccountId, primary_key=True),
+    Column("entry_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("started_at", Moment, nullable=False),
+    Column("queued_at", Moment, nullable=False, server_default=func.now()),
+    Index("cdr_feed_oldest", "feed", "queued_at", "account_id", "entry_number"),
+)
+
 # Files of switches, and their rows by fingerprint: noted before they are charged, marked after (ocs/mediation.py).
 mediated_file = Table(
     "mediated_file",

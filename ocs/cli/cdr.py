@@ -123,6 +123,30 @@ def search(
 
 
 @group.command()
+def feed(config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None) -> None:
+    """Give rated records to the receivers of `feeds.toml` (files, HTTP, Kafka), each at least once.
+
+    `ocs run` starts this where there are feeds; the flusher queues new records for them.
+
+    Example: `ocs cdr feed --config /etc/ocs/ocs.toml`
+    """
+    from ocs.feeds.feeder import serve
+    from ocs.feeds.settings import load_feeds
+    from ocs.observe.logging import configure_logging
+
+    with refusals():
+        settings, feeds = read_settings(config, data), load_feeds(config.absolute().parent)
+        if isinstance(feeds, list):
+            raise StartRefusedError("feeds.toml has faults:\n" + "\n".join(map(str, feeds)), EXIT_CONFIG)
+        configure_logging("feeder")
+        dsn = find_servers(settings).postgres_dsn
+        try:
+            asyncio.run(serve(dsn, feeds, Path(settings.node.data_dir), _currencies(config)))
+        except ImportError as error:
+            raise StartRefusedError("a Kafka feed needs its library: pip install 'ocs[kafka]'", EXIT_CONFIG) from error
+
+
+@group.command()
 def months(
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, find_servers, read_settings, refusals
+from ocs.errors import EXIT_CONFIG, StartRefusedError
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +27,10 @@ def flush(config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None) -> Non
         settings = read_settings(config, data)
         servers = find_servers(settings)
         configure_logging("flusher")
+        from ocs.feeds.settings import load_feeds
         from ocs.outbox import flusher
 
-        flusher.main(settings, servers.valkey_url, servers.postgres_dsn)
+        feeds = load_feeds(config.absolute().parent)
+        if isinstance(feeds, list):
+            raise StartRefusedError("feeds.toml has faults:\n" + "\n".join(map(str, feeds)), EXIT_CONFIG)
+        flusher.main(settings, servers.valkey_url, servers.postgres_dsn, list(feeds))

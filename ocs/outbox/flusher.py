@@ -197,13 +197,13 @@ class Flusher:
             await asyncio.wait_for(self._stop.wait(), seconds)
 
 
-def main(settings: Settings, valkey_url: str, postgres_dsn: str) -> None:
-    """The process: runs until SIGTERM or SIGINT, then finishes its batch."""
-    uvloop.run(_serve(settings, valkey_url, postgres_dsn))
+def main(settings: Settings, valkey_url: str, postgres_dsn: str, feeds: Sequence[str] = ()) -> None:
+    """The process: runs until SIGTERM or SIGINT, then finishes its batch. New records wait for the ``feeds``, too."""
+    uvloop.run(_serve(settings, valkey_url, postgres_dsn, feeds))
 
 
-async def _serve(settings: Settings, valkey_url: str, postgres_dsn: str) -> None:
-    sink = PostgresSink(postgres_dsn)
+async def _serve(settings: Settings, valkey_url: str, postgres_dsn: str, feeds: Sequence[str]) -> None:
+    sink = PostgresSink(postgres_dsn, feeds)
     # A consumer's name outlives the process: after a crash the next one finds at once what was in hand.
     reader = OutboxReader(connect(valkey_url), sink.name, settings.node.identity)
     flusher = Flusher(reader, sink, batch_max=settings.outbox.batch_max, idle_s=settings.outbox.idle_s)

@@ -73,6 +73,17 @@ CONTRADICTED: Final = """
        IS DISTINCT FROM (j.at, j.kind, j.currency, j.bucket_ids, j.bucket_amounts, j.unit_ids, j.unit_amounts, j.reference)
 """
 
+# What was not there before waits for every feed from now on.
+ADD_FED: Final = f"""
+    WITH added AS (
+        INSERT INTO cdr ({", ".join(CDR_COLUMNS)}) SELECT {", ".join(CDR_COLUMNS)} FROM stage_cdr ON CONFLICT DO NOTHING
+        RETURNING account_id, entry_number, started_at
+    )
+    INSERT INTO cdr_feed (feed, account_id, entry_number, started_at)
+    SELECT feed, account_id, entry_number, started_at FROM added CROSS JOIN unnest($1::text[]) AS feed
+    ON CONFLICT DO NOTHING
+"""  # noqa: S608 - our own constants
+
 # PostgreSQL's classes for "this value is wrong here": data, integrity and limit faults (SQLSTATE 22, 23, 54).
 REFUSALS: Final = (
     asyncpg.DataError,
@@ -85,12 +96,13 @@ REFUSALS: Final = (
 
 
 class PostgresSink:
-    """One connection, made when it is needed and made anew after any failure."""
+    """One connection, made when it is needed and made anew after any failure. ``feeds`` are given new records, too."""
 
     name = "billing"
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, feeds: Sequence[str] = ()) -> None:
         self._dsn = dsn
+        self._feeds = list(feeds)
         self._connection: Any = None
 
     async def write(self, batch: Sequence[OutboxEntry]) -> Written:
@@ -102,7 +114,7 @@ class PostgresSink:
             raise EntryRefused(str(error)) from error
         connection = await self._connected()
         try:
-            return await _write(connection, journal, cdrs, events)
+            return await _write(connection, journal, cdrs, events, self._feeds)
         except REFUSALS as error:
             self._drop()
             raise EntryRefused(str(error)) from error
@@ -151,7 +163,11 @@ async def _prepare(connection: Any) -> None:
 
 
 async def _write(
-    connection: Any, journal: list[tuple[Any, ...]], cdrs: list[tuple[Any, ...]], events: list[tuple[Any, ...]]
+    connection: Any,
+    journal: list[tuple[Any, ...]],
+    cdrs: list[tuple[Any, ...]],
+    events: list[tuple[Any, ...]],
+    feeds: list[str],
 ) -> Written:
     async with connection.transaction():
         added = await _add(connection, "journal", JOURNAL_COLUMNS, journal)
@@ -162,7 +178,10 @@ async def _write(
             # The key of a record has its time in it: a number is given once by the journal alone.
             others = {(row["account_id"], row["entry_number"]) for row in found}
             cdrs = [row for row in cdrs if row[:2] not in others]
-        if cdrs:
+        if cdrs and feeds:
+            await connection.copy_records_to_table("stage_cdr", records=cdrs, columns=CDR_COLUMNS)
+            await connection.execute(ADD_FED, feeds)
+        elif cdrs:
             await _add(connection, "cdr", CDR_COLUMNS, cdrs)
         if events:
             await _add(connection, "account_event", EVENT_COLUMNS, events)

@@ -31,7 +31,11 @@ async def look_after_months(dsn: str, keep: int, clock_ms: Callable[[], int]) ->
         if kept.made or kept.dropped:
             log.info("record_months_kept", made=kept.made, dropped=kept.dropped)
         if kept.held:
-            log.warning("record_months_held", months=kept.held, why="they have records that no issued invoice bears")
+            log.warning(
+                "record_months_held",
+                months=kept.held,
+                why="no issued invoice bears some of their records, or a feed waits for them",
+            )
         await asyncio.sleep(EVERY_S)
 
 
