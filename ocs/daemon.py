@@ -27,7 +27,7 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, ensure_admin_key
 from ocs.api.ports import PeerView
-from ocs.api.postgres import PostgresDeliveries, PostgresHistory
+from ocs.api.postgres import ApiTrail, PostgresDeliveries, PostgresHistory
 from ocs.billing_service import BillingService
 from ocs.charging.following import Following
 from ocs.charging.money_desk import MoneyDesk
@@ -254,6 +254,7 @@ class Daemon:
             deliveries=PostgresDeliveries(history.pool, now_ms),
             money=money,
             vouchers=VoucherDesk(self._store.client, desk, now_ms),
+            trail=ApiTrail(self._store.client, history.pool),
             keys=KeyRing(self._store.client, now_ms),
             metrics=metrics,
             currencies=currencies,

@@ -9,7 +9,8 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from balance.account import Account
 from balance.money import Currency
-from ocs.api.context import Context, Given, actor_of
+from ocs.api.context import Context, Given, actor_of, check_own
+from ocs.api.etags import IfMatch, IfNoneMatch, expected, is_known, quoted
 from ocs.api.idempotency import IdempotencyKey, respond, usable_key
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
@@ -28,6 +29,7 @@ from ocs.api.schemas import (
     TopUp,
     milliseconds,
 )
+from ocs.api.trail import note
 from ocs.api.views import (
     AccountView,
     BalancesView,
@@ -68,12 +70,14 @@ _MONEY: Final = (*_RECHARGE, Kind.CURRENCY_MISMATCH, Kind.CURRENCY_UNKNOWN, Kind
         Kind.CURRENCY_UNKNOWN,
         Kind.RATE_PLAN_UNKNOWN,
         Kind.PARENT_UNKNOWN,
+        for_tenants=True,
     ),
 )
 async def create_account(
     data: JSONBody[NewAccount], context: Given, request: Request[Any, Any, Any]
 ) -> Response[AccountView]:
     """Open an account with no money in it. One with a `~` in its name is charged along with the one before the last `~`."""
+    check_own(request.auth, "account_id", data.account_id)
     currency = context.currency(data.currency)
     limits = {name: context.amount(name, getattr(data, name), currency) for name in ("credit_limit", "low_balance")}
     for name, amount in limits.items():
@@ -92,9 +96,9 @@ async def create_account(
     )
     if isinstance(created, AccountFault):
         raise Problem(_FAULTS[created], f"rate_plan {data.rate_plan}, currency {data.currency}")
-    return Response(
-        account_view(created, currency, context.clock()), headers={"Location": f"/v1/accounts/{created.account_id}"}
-    )
+    view = account_view(created, currency, context.clock())
+    await note(context, request, f"account {created.account_id}", None, view)
+    return Response(view, headers={"Location": f"/v1/accounts/{created.account_id}"})
 
 
 @get(
@@ -102,10 +106,16 @@ async def create_account(
     tags=["accounts"],
     **operation("read_account", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
 )
-async def read_account(account_id: FromPath[str], context: Given) -> AccountView:
-    """Balance, reservations, credit limit, state and buckets as they are now."""
+async def read_account(
+    account_id: FromPath[str], context: Given, if_none_match: IfNoneMatch = None
+) -> Response[AccountView | None]:
+    """Balance, reservations, credit limit, state and buckets as they are now. Its ETag changes with each of them."""
     account = await existing(context, account_id)
-    return account_view(account, context.currencies[account.currency], context.clock())
+    tag = f"v{account.version}"
+    if is_known(if_none_match, tag):
+        return Response(None, status_code=304, headers={"ETag": quoted(tag)})
+    view = account_view(account, context.currencies[account.currency], context.clock())
+    return Response(view, headers={"ETag": quoted(tag)})
 
 
 @get(
@@ -148,7 +158,7 @@ async def top_up(
         reason=data.reason,
         bucket=_bucket(data.bucket),
     )
-    return respond(context, result)
+    return await respond(context, request, result)
 
 
 def _bucket(choice: BucketChoice | None) -> BucketOptions | None:
@@ -180,7 +190,7 @@ async def adjust(
     result = await context.accounts.adjust(
         account_id, amount, data.currency, key=key, actor=actor_of(request.auth), reason=data.reason
     )
-    return respond(context, result)
+    return await respond(context, request, result)
 
 
 @post(
@@ -209,7 +219,7 @@ async def buy_package(
     )
     if isinstance(result, PackageUnknown):
         raise Problem(Kind.PACKAGE_UNKNOWN, f"plan {result.rate_plan}, package {data.package}")
-    return respond(context, result)
+    return await respond(context, request, result)
 
 
 @post(
@@ -233,13 +243,13 @@ async def end_subscription(
         actor=actor_of(request.auth),
         reason=data.reason,
     )
-    return respond(context, result)
+    return await respond(context, request, result)
 
 
 @put(
     "/accounts/{account_id:str}/limits",
     tags=["accounts"],
-    **operation("set_limits", Scope.ACCOUNTS_WRITE, *_RECHARGE),
+    **operation("set_limits", Scope.ACCOUNTS_WRITE, *_RECHARGE, Kind.PRECONDITION_FAILED),
 )
 async def set_limits(
     account_id: FromPath[str],
@@ -247,6 +257,7 @@ async def set_limits(
     idempotency_key: IdempotencyKey,
     context: Given,
     request: Request[Any, Any, Any],
+    if_match: IfMatch = None,
 ) -> Response[RechargeView]:
     """Change the credit limit, the limits of calls, the spending caps. Grants that are out stay; new ones keep to it."""
     account = await existing(context, account_id)
@@ -257,8 +268,9 @@ async def set_limits(
         key=usable_key(idempotency_key),
         actor=actor_of(request.auth),
         reason=data.reason,
+        expects=expected(if_match),
     )
-    return respond(context, result)
+    return await respond(context, request, result)
 
 
 def _limits(context: Context, data: LimitsChange, currency: Currency) -> Limits:
@@ -322,7 +334,7 @@ async def set_state(
         reason=data.reason,
         block=data.block,
     )
-    return respond(context, result)
+    return await respond(context, request, result)
 
 
 @get(
@@ -361,6 +373,7 @@ async def close_session(
     actor = actor_of(request.auth)
     if not await context.accounts.abort_session(account_id, data.session_key, actor=actor, reason=data.reason):
         raise Problem(Kind.SESSION_UNKNOWN)
+    await note(context, request, f"account {account_id}", None, data)
     return SessionClosing(session_key=data.session_key)
 
 

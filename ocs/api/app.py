@@ -13,7 +13,21 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
-from ocs.api import accounts, billing, diameter, events, health, history, mediation, money, rates, subscribers
+from ocs.api import (
+    accounts,
+    billing,
+    diameter,
+    events,
+    health,
+    history,
+    mediation,
+    money,
+    parts,
+    rates,
+    subscribers,
+    tmf654,
+    trail,
+)
 from ocs.api.context import Context, require_scope
 from ocs.api.meter import Meter
 from ocs.api.operations import SECURITY_SCHEME
@@ -33,6 +47,7 @@ def create_litestar(context: Context) -> Litestar:
         route_handlers=[
             *accounts.ROUTES,
             *money.ROUTES,
+            *parts.ROUTES,
             *subscribers.ROUTES,
             *history.ROUTES,
             *rates.ROUTES,
@@ -40,13 +55,16 @@ def create_litestar(context: Context) -> Litestar:
             *events.ROUTES,
             *billing.ROUTES,
             *mediation.ROUTES,
+            *trail.ROUTES,
         ],
         guards=[require_scope],
     )
+    facade = Router(tmf654.BASE, route_handlers=[*tmf654.ROUTES], guards=[require_scope])
     return Litestar(
-        route_handlers=[guarded, *health.ROUTES],
+        route_handlers=[guarded, facade, *health.ROUTES],
         dependencies={"context": Provide(lambda: context, sync_to_thread=False, use_cache=True)},
         exception_handlers=HANDLERS,
+        before_send=[trail.note_request],
         openapi_config=_openapi(),
         request_max_body_size=BODY_OCTETS_MAX,
         state=State({"context": context}),

@@ -37,10 +37,10 @@ from ocs.api.billing_views import (
     standing_view,
 )
 from ocs.api.context import Given, actor_of
-from ocs.api.history import Cursor, Limit
+from ocs.api.cursors import Cursor, Limit
 from ocs.api.idempotency import IdempotencyKey, usable_key
 from ocs.api.keys import ApiKey, Scope
-from ocs.api.operations import operation
+from ocs.api.operations import noted, operation
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.billing.invoices import book
 from ocs.billing.invoices.bill_runs import BillRun, find_run, list_runs
@@ -67,7 +67,7 @@ RUNS_SHOWN: Final = 50
 
 
 def _how(name: str, scope: Scope) -> dict[str, Any]:
-    return {"tags": ["billing"], **operation(name, scope, Kind.BILLING_UNKNOWN, Kind.BILLING_REFUSED)}
+    return {"tags": ["billing"], **noted(operation(name, scope, Kind.BILLING_UNKNOWN, Kind.BILLING_REFUSED))}
 
 
 # --- customers ------------------------------------------------------------------------------------------------------

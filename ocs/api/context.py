@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from balance.money import Amount, AmountError, Currency, parse_amount
 from ocs.api.keys import ApiKey, KeyRing, Scope, parse_token
 from ocs.api.limiter import RateLimiter
-from ocs.api.ports import Accounts, Billing, Check, Deliveries, History, Money, PeerView, Rates, Vouchers
+from ocs.api.ports import Accounts, Billing, Check, Deliveries, History, Money, PeerView, Rates, Trail, Vouchers
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.observe.metrics import Metrics
 
@@ -30,6 +30,7 @@ class Context:
     deliveries: Deliveries
     money: Money
     vouchers: Vouchers
+    trail: Trail
     keys: KeyRing
     metrics: Metrics
     currencies: Mapping[str, Currency]
@@ -81,6 +82,8 @@ async def require_scope(connection: ASGIConnection[Any, Any, Any, Any], handler:
         )
     if not key.allows(scope):
         raise Problem(Kind.FORBIDDEN, f"This needs the scope {scope}", required_scope=scope)
+    if key.tenant:
+        _keep_apart(key, connection.path_params, is_own_matter=handler.opt["for_tenants"])
     connection.scope["auth"] = key
 
 
@@ -98,6 +101,31 @@ async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any], context:
     if key is None:
         raise Problem(Kind.UNAUTHENTICATED, "The key is unknown or revoked", headers=_CHALLENGE)
     return key
+
+
+def _keep_apart(key: ApiKey, path: Mapping[str, Any], *, is_own_matter: bool) -> None:
+    """A tenant's key knows nothing of others: what is not its own does not exist."""
+    for name, kind in _NAMED.items():
+        if name in path:
+            if not str(path[name]).startswith(key.prefix):
+                raise Problem(kind)
+            return
+    if not is_own_matter:
+        raise Problem(Kind.FORBIDDEN, "This is not for keys of a tenant")
+
+
+_NAMED: Final = {"account_id": Kind.ACCOUNT_UNKNOWN, "subscriber_id": Kind.SUBSCRIBER_UNKNOWN}
+
+
+def prefix_of(key: ApiKey) -> str:
+    """How the names begin that a key may know; empty: all of them."""
+    return key.prefix
+
+
+def check_own(key: ApiKey, field: str, name: str) -> None:
+    """A new name of a tenant's key begins with its tenant."""
+    if not name.startswith(key.prefix):
+        raise invalid(field, f"names of this key begin with {key.prefix}")
 
 
 def actor_of(key: ApiKey) -> str:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
-from litestar import get, post, put
+from litestar import Request, Response, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta
 
 from ocs.api.accounts import existing
-from ocs.api.context import Given
-from ocs.api.history import Cursor, Limit
+from ocs.api.context import Given, prefix_of
+from ocs.api.cursors import Cursor, Limit, is_number, not_ours, position
+from ocs.api.etags import IfMatch, expected, quoted
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
-from ocs.api.problems import Kind, invalid
+from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import AccountId, Body, Instant, instant
-from ocs.billing.search import FAR_FUTURE_MS
+from ocs.api.trail import note
 from ocs.charging.account_events import EVENT_TYPES
-from ocs.delivery.contacts import Contact, faults_of
+from ocs.delivery.contacts import Contact, contact_tag, faults_of
 from ocs.delivery.queue import Message
 from ocs.delivery.routing import body_of
 
@@ -102,25 +103,34 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     tags=["events"],
     **operation("read_contact", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
 )
-async def read_contact(account_id: FromPath[AccountId], context: Given) -> ContactView:
+async def read_contact(account_id: FromPath[AccountId], context: Given) -> Response[ContactView]:
     """Where the account's subscriber is told of events; all empty if nobody said."""
     await existing(context, account_id)
-    return _contact_view(await context.deliveries.contact(account_id) or Contact(account_id=account_id))
+    return _contact_response(await context.deliveries.contact(account_id) or Contact(account_id=account_id))
 
 
 @put(
     "/accounts/{account_id:str}/contact",
     tags=["events"],
-    **operation("set_contact", Scope.ACCOUNTS_WRITE, Kind.ACCOUNT_UNKNOWN),
+    **operation("set_contact", Scope.ACCOUNTS_WRITE, Kind.ACCOUNT_UNKNOWN, Kind.PRECONDITION_FAILED),
 )
-async def set_contact(account_id: FromPath[AccountId], data: JSONBody[ContactChange], context: Given) -> ContactView:
+async def set_contact(
+    account_id: FromPath[AccountId],
+    data: JSONBody[ContactChange],
+    context: Given,
+    request: Request[Any, Any, Any],
+    if_match: IfMatch = None,
+) -> Response[ContactView]:
     """Say where the account's subscriber is told of events, in which language and by which clock."""
     contact = Contact(account_id=account_id, **msgspec.structs.asdict(data))
     for fault in faults_of(contact):
         raise invalid(fault.field, f"{fault.message}: {fault.cure}")
     await existing(context, account_id)
-    await context.deliveries.put_contact(contact)
-    return _contact_view(contact)
+    before = await context.deliveries.put_contact(contact, expected(if_match))
+    if before is None:
+        raise Problem(Kind.PRECONDITION_FAILED)
+    await note(context, request, f"account {account_id}", before, contact)
+    return _contact_response(contact)
 
 
 @get("/accounts/{account_id:str}/events", tags=["events"], **operation("list_account_events", Scope.EVENTS_READ))
@@ -132,23 +142,25 @@ async def list_account_events(
     event_type: Annotated[str, QueryParameter(name="type", description="Of this type alone")] = "",
 ) -> EventList:
     """What happened to one account."""
-    return await _events(context, account_id, event_type, cursor, limit)
+    return await _events(context, account_id, event_type, cursor, limit, "")
 
 
-@get("/events", tags=["events"], **operation("list_events", Scope.EVENTS_READ))
+@get("/events", tags=["events"], **operation("list_events", Scope.EVENTS_READ, for_tenants=True))
 async def list_events(
     context: Given,
+    request: Request[Any, Any, Any],
     limit: Limit = 100,
     cursor: Cursor = "",
     event_type: Annotated[str, QueryParameter(name="type", description="Of this type alone")] = "",
 ) -> EventList:
     """What happened to all accounts."""
-    return await _events(context, "", event_type, cursor, limit)
+    return await _events(context, "", event_type, cursor, limit, prefix_of(request.auth))
 
 
-@get("/messages", tags=["events"], **operation("list_messages", Scope.EVENTS_READ))
+@get("/messages", tags=["events"], **operation("list_messages", Scope.EVENTS_READ, for_tenants=True))
 async def list_messages(
     context: Given,
+    request: Request[Any, Any, Any],
     limit: Limit = 100,
     cursor: Cursor = "",
     message_state: Annotated[
@@ -157,8 +169,10 @@ async def list_messages(
     account_id: Annotated[str, QueryParameter(description="Of this account alone")] = "",
 ) -> MessageList:
     """Webhooks, mails and SMS: on their way, arrived, or given up."""
-    made_ms, message_id = _position(cursor)
-    found = await context.deliveries.messages(message_state, account_id, (made_ms, message_id), limit + 1)
+    made_ms, message_id = position(cursor)
+    found = await context.deliveries.messages(
+        message_state, account_id, (made_ms, message_id), limit + 1, prefix_of(request.auth)
+    )
     page = found[:limit]
     last = page[-1] if len(found) > limit else None
     return MessageList(
@@ -167,23 +181,30 @@ async def list_messages(
     )
 
 
-@post("/message-replays", tags=["events"], status_code=202, **operation("replay_messages", Scope.EVENTS_WRITE))
-async def replay_messages(data: JSONBody[Replay], context: Given) -> Replayed:
+@post(
+    "/message-replays",
+    tags=["events"],
+    status_code=202,
+    **operation("replay_messages", Scope.EVENTS_WRITE, for_tenants=True),
+)
+async def replay_messages(data: JSONBody[Replay], context: Given, request: Request[Any, Any, Any]) -> Replayed:
     """Send messages once more, under their ids. Asking twice sends them once more than once: receivers know the ids."""
     if any("\x00" in each for each in data.message_ids):
         raise invalid("message_ids", "no id has such a character")
-    return Replayed(message_ids=tuple(await context.deliveries.replay(data.message_ids)))
+    done = Replayed(message_ids=tuple(await context.deliveries.replay(data.message_ids, prefix_of(request.auth))))
+    await note(context, request, "messages", None, done)
+    return done
 
 
-async def _events(context: Given, account_id: str, event_type: str, cursor: str, limit: int) -> EventList:
+async def _events(context: Given, account_id: str, event_type: str, cursor: str, limit: int, tenant: str) -> EventList:
     if event_type and event_type not in EVENT_TYPES:
         raise invalid("type", f"is none of {', '.join(sorted(EVENT_TYPES))}")
-    at_ms, rest = _position(cursor)
+    at_ms, rest = position(cursor)
     number, _, after = rest.partition(".")
-    if cursor and not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise invalid("cursor", _NOT_OURS)
+    if cursor and not is_number(number):
+        raise not_ours()
     before = (at_ms, after, int(number or 0))
-    found = await context.deliveries.events(account_id, (event_type,) if event_type else (), before, limit + 1)
+    found = await context.deliveries.events(account_id, (event_type,) if event_type else (), before, limit + 1, tenant)
     page = found[:limit]
     last = page[-1] if len(found) > limit else None
     return EventList(
@@ -192,20 +213,9 @@ async def _events(context: Given, account_id: str, event_type: str, cursor: str,
     )
 
 
-_NOT_OURS: Final = "the cursor is not one of ours: start again without it"
-
-
-def _position(cursor: str) -> tuple[int, str]:
-    if not cursor:
-        return FAR_FUTURE_MS, ""
-    number, _, rest = cursor.partition(".")
-    if "\x00" in rest or not (number.isascii() and number.isdigit()) or not 0 <= int(number[:18]) <= FAR_FUTURE_MS:
-        raise invalid("cursor", _NOT_OURS)
-    return int(number[:18]), rest
-
-
-def _contact_view(contact: Contact) -> ContactView:
-    return ContactView(**msgspec.structs.asdict(contact))
+def _contact_response(contact: Contact) -> Response[ContactView]:
+    view = ContactView(**msgspec.structs.asdict(contact))
+    return Response(view, headers={"ETag": quoted(contact_tag(contact))})
 
 
 def _message_view(message: Message) -> MessageView:

@@ -13,6 +13,7 @@ from ocs.api.context import Given
 from ocs.api.operations import problem_responses
 from ocs.api.ports import Check
 from ocs.api.problems import Kind, Problem
+from ocs.api.schemas import Body
 from ocs.observe.metrics import CONTENT_TYPE
 
 CHECK_TIMEOUT_S: Final = 2.0
@@ -59,11 +60,22 @@ async def metrics(context: Given) -> Response[bytes]:
 
 @get("/openapi.json", name="openapi", include_in_schema=False)
 async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """OpenAPI 3.1: every route, body and problem."""
-    return request.app.openapi_schema.to_schema()
+    """OpenAPI 3.1: every route, body and problem. What clients send has no other fields: the framework leaves that out."""
+    schema: dict[str, Any] = request.app.openapi_schema.to_schema()
+    known = schema["components"]["schemas"]
+    for name in {body.__name__ for body in Body.__subclasses__()} & known.keys():
+        known[name]["additionalProperties"] = False
+    return schema
 
 
-@get("/problems/{slug:str}", name="problem", tags=["health"], security=[], media_type=MediaType.TEXT)
+@get(
+    "/problems/{slug:str}",
+    name="problem",
+    tags=["health"],
+    security=[],
+    media_type=MediaType.TEXT,
+    responses=problem_responses(Kind.NO_ROUTE),
+)
 async def explain_problem(slug: FromPath[str]) -> str:
     """What a problem's ``type`` means and what to do about it."""
     for kind in Kind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import get
@@ -10,12 +10,13 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from balance.money import Currency, format_amount
 from ocs.api.context import Context, Given
+from ocs.api.cursors import Cursor, Limit
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import DecimalString, Instant, instant, milliseconds
 from ocs.billing.cdrs import CdrRow, JournalRow
-from ocs.billing.search import ENTRY_MAX, FAR_FUTURE_MS, PAGE_MAX, CdrQuery, CursorError
+from ocs.billing.search import ENTRY_MAX, FAR_FUTURE_MS, CdrQuery, CursorError
 from ocs.charging.cdr import CdrFlag, CdrGroup
 from ocs.rates.report import price_fields
 from ocs.rates.trace import Candidate, Considered, Query, trace
@@ -24,9 +25,6 @@ from ocs.rating.explain import explain, parts_of
 from ocs.rating.price import billed_units
 from ocs.rating.ratebook import RateBook
 from ocs.rating.units import UnitKind
-
-Limit: TypeAlias = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
-Cursor: TypeAlias = Annotated[str, QueryParameter(description="next_cursor of the page before; empty to begin")]
 
 
 class CdrGroupView(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,11 +125,12 @@ async def list_cdrs(
     cursor: Cursor = "",
     started_from: FromQuery[Instant | None] = None,
     started_to: FromQuery[Instant | None] = None,
+    service: Annotated[str, QueryParameter(description="Of this service alone")] = "",
     explained: Annotated[bool, QueryParameter(name="explain", description="Say each price in words")] = False,
 ) -> CdrList:
     """Rated CDRs whose start lies in [started_from, started_to). They arrive here a moment after the call's end."""
     since_ms, until_ms = _span(started_from, started_to)
-    query = CdrQuery(account_id=account_id, since_ms=since_ms, until_ms=until_ms)
+    query = CdrQuery(account_id=account_id, service=service, since_ms=since_ms, until_ms=until_ms)
     return await _found(context, query, cursor, limit, explained)
 
 
@@ -174,10 +173,16 @@ async def _found(context: Context, query: CdrQuery, cursor: str, limit: int, is_
 
 
 @get("/accounts/{account_id:str}/journal", tags=["history"], **operation("list_journal", Scope.CDRS_READ))
-async def list_journal(account_id: FromPath[str], context: Given, limit: Limit = 100, cursor: Cursor = "") -> EntryList:
+async def list_journal(
+    account_id: FromPath[str],
+    context: Given,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    kind: Annotated[str, QueryParameter(description="Of this kind alone, such as top_up")] = "",
+) -> EntryList:
     """Every change of the account's money: top-ups, adjustments, expiries, sessions."""
     try:
-        page = await context.history.list_journal(account_id, cursor, limit)
+        page = await context.history.list_journal(account_id, cursor, limit, kind=kind)
     except CursorError as error:
         raise invalid("cursor", str(error)) from error
     views = tuple(_entry_view(row, context.currencies[row.currency]) for row in page.items)

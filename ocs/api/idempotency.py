@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
-from litestar import Response
+from litestar import Request, Response
 from litestar.params import HeaderParameter
 
 from ocs.api.context import Context
 from ocs.api.problems import Kind, Problem
+from ocs.api.trail import note
 from ocs.api.views import RechargeView, account_view
 from ocs.charging.operations import RechargeResult, RechargeStatus
 
@@ -34,6 +35,7 @@ _PROBLEMS: Final = {
     RechargeStatus.AMOUNT_TOO_LARGE: Kind.AMOUNT_TOO_LARGE,
     RechargeStatus.NOT_ENOUGH_MONEY: Kind.NOT_ENOUGH_MONEY,
     RechargeStatus.ACCOUNT_SUSPENDED: Kind.ACCOUNT_SUSPENDED,
+    RechargeStatus.CHANGED_MEANWHILE: Kind.PRECONDITION_FAILED,
     RechargeStatus.SUBSCRIPTION_UNKNOWN: Kind.SUBSCRIPTION_UNKNOWN,
     RechargeStatus.PAYEE_UNKNOWN: Kind.PAYEE_UNKNOWN,
     RechargeStatus.PAYEE_CLOSED: Kind.PAYEE_CLOSED,
@@ -50,17 +52,18 @@ def usable_key(text: str) -> str:
     return key
 
 
-def respond(context: Context, result: RechargeResult) -> Response[RechargeView]:
+async def respond(context: Context, request: Request[Any, Any, Any], result: RechargeResult) -> Response[RechargeView]:
     """200 for a change that was made now or before, so that a repeat sees what the first attempt saw."""
     kind = _PROBLEMS.get(result.status)
     if kind is not None:
-        currency = f"The account's currency is {result.account.currency}" if result.account else ""
-        raise Problem(kind, currency if kind is Kind.CURRENCY_MISMATCH else "")
+        own = f"The account's currency is {result.account.currency}" if result.account else ""
+        raise Problem(kind, own if kind is Kind.CURRENCY_MISMATCH else "")
     assert result.account is not None, "an applied change has an account"
     replayed = result.status is RechargeStatus.REPLAYED
-    view = RechargeView(
-        entry_number=result.entry_number,
-        replayed=replayed,
-        account=account_view(result.account, context.currencies[result.account.currency], context.clock()),
-    )
+    currency, now_ms = context.currencies[result.account.currency], context.clock()
+    account = account_view(result.account, currency, now_ms)
+    if result.before is not None:
+        before = account_view(result.before, currency, now_ms)
+        await note(context, request, f"account {account.account_id}", before, account)
+    view = RechargeView(entry_number=result.entry_number, replayed=replayed, account=account)
     return Response(view, headers={REPLAYED_HEADER: "true"} if replayed else {})

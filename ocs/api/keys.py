@@ -49,11 +49,16 @@ class Scope(StrEnum):
     EVENTS_WRITE = "events:write"
     BILLING_READ = "billing:read"
     BILLING_WRITE = "billing:write"
+    AUDIT_READ = "audit:read"
     ADMIN = "admin"
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stored. ``disabled_at_ms`` 0: in force. A revoked key stays, so that its name in the journal is known."""
+    """What is stored. ``disabled_at_ms`` 0: in force. A revoked key stays, so that its name in the journal is known.
+
+    ``tenant``: it sees and changes only what has a name that begins with it and a colon; empty: everything.
+    ``expires_at_ms``: the first instant at which it is no longer good; 0: never.
+    """
 
     key_id: str
     hash: bytes
@@ -61,6 +66,16 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created_at_ms: int
     disabled_at_ms: int = 0
+    tenant: str = ""
+    expires_at_ms: int = 0
+
+    @property
+    def prefix(self) -> str:
+        """How the names begin that this key may know; empty: all of them."""
+        return f"{self.tenant}:" if self.tenant else ""
+
+    def is_good(self, now_ms: int) -> bool:
+        return not self.disabled_at_ms and (not self.expires_at_ms or now_ms < self.expires_at_ms)
 
     def allows(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes
@@ -95,7 +110,9 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ApiKey)
 
 
-async def store_key(redis: Redis, token: Token, name: str, scopes: Iterable[Scope], created_at_ms: int) -> ApiKey:
+async def store_key(
+    redis: Redis, token: Token, name: str, scopes: Iterable[Scope], created_at_ms: int, tenant: str = ""
+) -> ApiKey:
     """Write the record first and the index last: a key that works but is not listed yet is the lesser evil."""
     key = ApiKey(
         key_id=token.key_id,
@@ -103,6 +120,7 @@ async def store_key(redis: Redis, token: Token, name: str, scopes: Iterable[Scop
         scopes=tuple(scopes),
         name=name,
         created_at_ms=created_at_ms,
+        tenant=tenant,
     )
     await redis.set(record_key(key.key_id), _encoder.encode(key))
     await redis.sadd(INDEX_KEY, key.key_id)
@@ -128,6 +146,23 @@ async def revoke_key(redis: Redis, key_id: str, at_ms: int) -> ApiKey | None:
     key = msgspec.structs.replace(key, disabled_at_ms=at_ms)
     await redis.set(record_key(key_id), _encoder.encode(key))
     return key
+
+
+async def rotate_key(
+    redis: Redis, key_id: str, token: Token, at_ms: int, grace_ms: int
+) -> tuple[ApiKey, ApiKey] | None:
+    """Make a key that may do the same, and let the old one be good for a while; both. None: there is none in force.
+
+    The new one is there before the old one ends: a crash in between leaves two that are good.
+    """
+    old = await load_key(redis, key_id)
+    if old is None or not old.is_good(at_ms):
+        return None
+    new = await store_key(redis, token, old.name, old.scopes, at_ms, old.tenant)
+    until_ms = at_ms + grace_ms
+    old = msgspec.structs.replace(old, expires_at_ms=min(until_ms, old.expires_at_ms or until_ms))
+    await redis.set(record_key(key_id), _encoder.encode(old))
+    return old, new
 
 
 async def ensure_admin_key(redis: Redis, path: Path) -> str:
@@ -187,9 +222,9 @@ class KeyRing:
         """The key of a token that is known, right and in force, else None. Raises BackendUnavailable."""
         key = await self._lookup(token.key_id)
         # Constant time: how many leading bytes are right must not show in the answer's time.
-        if key is None or not hmac.compare_digest(key.hash, hash_secret(token.secret)) or key.disabled_at_ms:
+        if key is None or not hmac.compare_digest(key.hash, hash_secret(token.secret)):
             return None
-        return key
+        return key if key.is_good(self._clock()) else None
 
     async def _lookup(self, key_id: str) -> ApiKey | None:
         cached = self._cache.get(key_id)

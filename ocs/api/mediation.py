@@ -12,9 +12,9 @@ from litestar import Request, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from ocs.api.context import Context, Given
-from ocs.api.history import Limit
+from ocs.api.cursors import Limit
 from ocs.api.keys import Scope
-from ocs.api.operations import operation
+from ocs.api.operations import noted, operation
 from ocs.api.problems import Kind, Problem
 from ocs.api.schemas import Reason
 from ocs.billing.mediated import Fault, FaultState, faults_of, files_of, find_fault, mend, set_state
@@ -27,7 +27,8 @@ UPLOAD_OCTETS_MAX: Final = 64 << 20
 
 
 def _how(name: str, scope: Scope) -> dict[str, Any]:
-    return {"tags": ["mediation"], **operation(name, scope, Kind.BILLING_UNKNOWN, Kind.BILLING_REFUSED, Kind.TOO_LARGE)}
+    kinds = (Kind.BILLING_UNKNOWN, Kind.BILLING_REFUSED, Kind.TOO_LARGE)
+    return {"tags": ["mediation"], **noted(operation(name, scope, *kinds))}
 
 
 class UploadView(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from balance.money import Amount
-from ocs.api.context import Given, actor_of
+from ocs.api.context import Given, actor_of, check_own
 from ocs.api.idempotency import IdempotencyKey, respond, usable_key
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
@@ -85,6 +85,7 @@ async def transfer(
     amount = context.amount("amount", data.amount, context.currency(data.currency))
     if amount <= 0:
         raise invalid("amount", "must be more than zero")
+    check_own(request.auth, "to", data.to)
     if data.to == account_id:
         raise invalid("to", "is the account itself")
     result = await context.money.transfer(
@@ -96,7 +97,7 @@ async def transfer(
         actor=actor_of(request.auth),
         reason=data.reason,
     )
-    return respond(context, result)
+    return await respond(context, request, result)
 
 
 @post(
@@ -125,7 +126,7 @@ async def redeem(
     result = await context.vouchers.redeem(account_id, data.code, actor=actor_of(request.auth))
     if isinstance(result, VoucherFault):
         raise Problem(_FAULTS[result], result.value)
-    return respond(context, result)
+    return await respond(context, request, result)
 
 
 @post(
@@ -166,7 +167,7 @@ async def reverse(
     result = await context.money.take_back(
         account_id, data.entry_number, entry, amount, actor=actor_of(request.auth), reason=data.reason
     )
-    return respond(context, result)
+    return await respond(context, request, result)
 
 
 _KEYS_LAST_MS: Final = 6 * 86_400_000

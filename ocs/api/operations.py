@@ -39,16 +39,28 @@ class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     errors: tuple[FieldError, ...] = ()
 
 
-def operation(name: str, scope: Scope, *kinds: Kind) -> dict[str, Any]:
-    """The keyword arguments of a route under /v1: ``name`` is also the metrics' type label."""
+def operation(name: str, scope: Scope, *kinds: Kind, for_tenants: bool = False) -> dict[str, Any]:
+    """The keyword arguments of a route under /v1: ``name`` is also the metrics' type label.
+
+    ``for_tenants``: its handler keeps to the names of the key's tenant by itself. All others are for keys without a tenant,
+    unless their path names an account or subscriber, which the guard looks at.
+    """
     return {
         "name": name,
         "operation_id": name,
         "summary": name.replace("_", " ").capitalize(),
-        "opt": {"scope": scope},
+        "opt": {"scope": scope, "for_tenants": for_tenants},
         "security": [{SECURITY_SCHEME: [scope.value]}],
         "responses": problem_responses(*_COMMON, *kinds),
     }
+
+
+NOTED: Final = "noted"
+
+
+def noted(route: dict[str, Any]) -> dict[str, Any]:
+    """The same route; what it changes is noted in the audit log with the body that asked for it, not by its handler."""
+    return {**route, "opt": {**route["opt"], NOTED: True}}
 
 
 def problem_responses(*kinds: Kind) -> dict[int, ResponseSpec]:

@@ -19,6 +19,7 @@ from balance.store import Subscriber
 from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.search import CdrQuery
+from ocs.billing.trail import TrailEntry
 from ocs.billing_desk import BillingDesk
 from ocs.charging.account_events import AccountEvent
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult
@@ -102,7 +103,14 @@ class Accounts(Protocol):
     ) -> RechargeResult: ...
 
     async def set_limits(
-        self, account_id: str, limits: Limits, *, key: str, actor: str, reason: str
+        self,
+        account_id: str,
+        limits: Limits,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        expects: frozenset[str] = frozenset(),
     ) -> RechargeResult: ...
 
     async def create_subscriber(
@@ -145,7 +153,10 @@ class History(Protocol):
 
     async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]: ...
 
-    async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]: ...
+    async def list_journal(self, account_id: str, cursor: str, limit: int, *, kind: str = "") -> Page[JournalRow]: ...
+
+    async def account_ids(self, after: str, limit: int, *, tenant: str = "") -> list[str]:
+        """The names of accounts, in the order of their octets; of a ``tenant``: those that begin so."""
 
     async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None: ...
 
@@ -159,20 +170,34 @@ class History(Protocol):
 class Deliveries(Protocol):
     """Account events, contacts and messages in PostgreSQL (ocs.delivery). Raises BackendUnavailable while it is away.
 
-    Lists are newest first, and begin after ``before``.
+    Lists are newest first, and begin after ``before``; of a ``tenant``: of the accounts whose names begin so.
     """
 
     async def contact(self, account_id: str) -> Contact | None: ...
 
-    async def put_contact(self, contact: Contact) -> None: ...
+    async def put_contact(self, contact: Contact, expects: frozenset[str]) -> Contact | None:
+        """Put it, and give what was there; None: it is not tagged as expected, and nothing was put."""
 
     async def events(
-        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int
+        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int, tenant: str = ""
     ) -> list[AccountEvent]: ...
 
-    async def messages(self, state: str, account_id: str, before: tuple[int, str], limit: int) -> list[Message]: ...
+    async def messages(
+        self, state: str, account_id: str, before: tuple[int, str], limit: int, tenant: str = ""
+    ) -> list[Message]: ...
 
-    async def replay(self, message_ids: Sequence[str]) -> list[str]: ...
+    async def replay(self, message_ids: Sequence[str], tenant: str = "") -> list[str]: ...
+
+
+class Trail(Protocol):
+    """The audit log: written to Valkey, read from PostgreSQL. Raises BackendUnavailable."""
+
+    async def note(self, entry: TrailEntry) -> None:
+        """On disk when this returns."""
+
+    async def list_trail(
+        self, *, target: str, actor: str, tenant: str, before: tuple[int, str], limit: int
+    ) -> list[TrailEntry]: ...
 
 
 class Rates(Protocol):

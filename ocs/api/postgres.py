@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
+from redis.exceptions import RedisError
 
-from ocs.billing import balances, cdrs
+from balance.store import BackendUnavailable
+from ocs.billing import balances, cdrs, trail
 from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.search import AS_ASKED, CdrQuery
+from ocs.billing.trail import FIELD, STREAM_KEY, TrailEntry, encode_trail
 from ocs.charging.account_events import AccountEvent
 from ocs.delivery import contacts, queue, routing
 from ocs.delivery.contacts import Contact
@@ -48,8 +51,11 @@ class PostgresHistory:
     async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]:
         return await cdrs.find_cdrs(self.pool, query, cursor, limit)
 
-    async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]:
-        return await cdrs.list_journal(self.pool, account_id, cursor, limit)
+    async def list_journal(self, account_id: str, cursor: str, limit: int, *, kind: str = "") -> Page[JournalRow]:
+        return await cdrs.list_journal(self.pool, account_id, cursor, limit, kind=kind)
+
+    async def account_ids(self, after: str, limit: int, *, tenant: str = "") -> list[str]:
+        return await cdrs.account_ids(self.pool, after, limit, tenant=tenant)
 
     async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None:
         return await cdrs.find_cdr(self.pool, account_id, entry_number)
@@ -83,20 +89,45 @@ class PostgresDeliveries:
         async with self._connected() as connection:
             return await contacts.find_contact(connection, account_id)
 
-    async def put_contact(self, contact: Contact) -> None:
+    async def put_contact(self, contact: Contact, expects: frozenset[str]) -> Contact | None:
         async with self._connected() as connection:
-            await contacts.put_contact(connection, contact)
+            return await contacts.change_contact(connection, contact, expects)
 
     async def events(
-        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int
+        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int, tenant: str = ""
     ) -> list[AccountEvent]:
         async with self._connected() as connection:
-            return await routing.list_events(connection, account_id=account_id, types=types, before=before, limit=limit)
+            return await routing.list_events(
+                connection, account_id=account_id, types=types, before=before, limit=limit, tenant=tenant
+            )
 
-    async def messages(self, state: str, account_id: str, before: tuple[int, str], limit: int) -> list[Message]:
+    async def messages(
+        self, state: str, account_id: str, before: tuple[int, str], limit: int, tenant: str = ""
+    ) -> list[Message]:
         async with self._connected() as connection:
-            return await queue.list_messages(connection, state=state, account_id=account_id, before=before, limit=limit)
+            return await queue.list_messages(
+                connection, state=state, account_id=account_id, before=before, limit=limit, tenant=tenant
+            )
 
-    async def replay(self, message_ids: Sequence[str]) -> list[str]:
+    async def replay(self, message_ids: Sequence[str], tenant: str = "") -> list[str]:
         async with self._connected() as connection:
-            return await queue.replay(connection, message_ids, self._clock())
+            return await queue.replay(connection, message_ids, self._clock(), tenant)
+
+
+class ApiTrail:
+    """The audit log: into Valkey at once, out of PostgreSQL a moment later."""
+
+    def __init__(self, redis: Any, pool: Any) -> None:
+        self._redis = redis
+        self._pool = pool
+
+    async def note(self, entry: TrailEntry) -> None:
+        try:
+            await self._redis.xadd(STREAM_KEY, {FIELD: encode_trail(entry)})
+        except (RedisError, OSError) as error:
+            raise BackendUnavailable(f"Valkey: {error}") from error
+
+    async def list_trail(
+        self, *, target: str, actor: str, tenant: str, before: tuple[int, str], limit: int
+    ) -> list[TrailEntry]:
+        return await trail.list_trail(self._pool, target=target, actor=actor, tenant=tenant, before=before, limit=limit)

@@ -113,6 +113,12 @@ class Kind(Enum):
     BILLING_REFUSED = KindFacts(
         "billing-refused", 409, "It cannot be done with this document", "Nothing was changed; `detail` says why."
     )
+    PRECONDITION_FAILED = KindFacts(
+        "precondition-failed",
+        412,
+        "It has changed since it was read",
+        "Read it again, look at it, repeat with its ETag.",
+    )
     TOO_LARGE = KindFacts("too-large", 413, "The request body is too large", "A body may have 65,536 octets.")
     INVALID = KindFacts(
         "invalid", 422, "The request has invalid fields", "Each entry of `errors` names a field and what is wrong."

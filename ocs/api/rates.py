@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import get, post
+from litestar import Request, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta
 
@@ -13,7 +13,8 @@ from ocs.api.context import Context, Given
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
-from ocs.api.schemas import Instant, milliseconds
+from ocs.api.schemas import Body, Instant, milliseconds
+from ocs.api.trail import note
 from ocs.gateways.addresses import called_number
 from ocs.rates.report import trace_fields, use_fields
 from ocs.rates.trace import Query, trace
@@ -33,20 +34,24 @@ class RatesView(msgspec.Struct, frozen=True, kw_only=True):
     plans: tuple[str, ...]
 
 
-class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Activation(Body, frozen=True):
     """``version`` is the hash that `ocs rates import` gave; ``at`` left out: now."""
 
     version: Annotated[str, Meta(pattern="^[0-9a-f]{12}$", examples=["494421f43d60"])]
     at: Instant | None = None
 
 
-@get("/rates", tags=["rates"], **operation("read_rates", Scope.RATES_READ))
+@get("/rates", tags=["rates"], **operation("read_rates", Scope.RATES_READ, for_tenants=True))
 async def read_rates(context: Given) -> RatesView:
     """The version in force, and its plans."""
     return _view(context)
 
 
-@get("/rates/explanation", tags=["rates"], **operation("explain_rate", Scope.RATES_READ, Kind.RATE_PLAN_UNKNOWN))
+@get(
+    "/rates/explanation",
+    tags=["rates"],
+    **operation("explain_rate", Scope.RATES_READ, Kind.RATE_PLAN_UNKNOWN, for_tenants=True),
+)
 async def explain_rate(
     context: Given,
     plan: FromQuery[str],
@@ -64,26 +69,36 @@ async def explain_rate(
     service_identifier: Annotated[list[int] | None, QueryParameter(description="Its Service-Identifiers")] = None,
     caller: Annotated[str, QueryParameter(description="The calling number, in international form")] = "",
     trunk: Annotated[str, QueryParameter(description="The Diameter peer or RADIUS client that asks")] = "",
-    network: Annotated[str, QueryParameter(description="The network in which the user is: MCC and MNC")] = "",
+    network: Annotated[
+        str, QueryParameter(description="The network in which the user is: MCC and MNC", pattern="^[0-9]{0,6}$")
+    ] = "",
     rat: Annotated[str, QueryParameter(description="The radio access: eutran, nr, wlan, ..., or its number")] = "",
     apn: Annotated[str, QueryParameter(description="The access point")] = "",
     location: Annotated[str, QueryParameter(description="Network, area and cell: 26201-1a2b-0001")] = "",
     serving: Annotated[str, QueryParameter(description="The address of the node that serves the user")] = "",
 ) -> dict[str, Any]:
     """What a number costs: the tariffs and prefixes in question, why each lost, and the price in words."""
-    book = context.rates.book()
-    currency = context.currencies.get(book.currency_of(plan) or "") if book else None
-    if book is None or currency is None:
-        raise Problem(Kind.RATE_PLAN_UNKNOWN, plan)
     at_ms = milliseconds("at", at) or context.clock()
     origin = origin_of(called_number(caller), trunk, whereabouts_of(network, rat, apn, location, serving))
-    query = Query(called_number(number), plan, service, at_ms, rating_group, tuple(service_identifier or ()), origin)
+    query = Query(number, plan, service, at_ms, rating_group, tuple(service_identifier or ()), origin)
+    return explained_rate(context, query, used, seconds, counted)
+
+
+def explained_rate(
+    context: Context, query: Query, used: int | None, seconds: int | None, counted: int | None = None
+) -> dict[str, Any]:
+    """Explain the price of a use, whose number is as somebody typed it. Raises Problem."""
+    book = context.rates.book()
+    currency = context.currencies.get(book.currency_of(query.plan) or "") if book else None
+    if book is None or currency is None:
+        raise Problem(Kind.RATE_PLAN_UNKNOWN, query.plan)
+    query = msgspec.structs.replace(query, number=called_number(query.number))
     found = trace(book, currency, query)
     fields = trace_fields(found, currency)
     if not isinstance(found.answer, Tariff):
         return fields
     if used is not None:
-        fields["use"] = use_fields(book.lasting(found.answer.price, at_ms, used), used, currency, counted)
+        fields["use"] = use_fields(book.lasting(found.answer.price, query.at_ms, used), used, currency, counted)
     if seconds is not None and (time := price_of_time(found.answer.price)) is not None:
         fields["time"] = use_fields(time, seconds, currency)
     return fields
@@ -92,9 +107,11 @@ async def explain_rate(
 @post(
     "/rates/reload", tags=["rates"], status_code=200, **operation("reload_rates", Scope.RATES_WRITE, Kind.RATES_REFUSED)
 )
-async def reload_rates(context: Given) -> RatesView:
+async def reload_rates(context: Given, request: Request[Any, Any, Any]) -> RatesView:
     """Read the rate files again and swap them whole; with one fault in them nothing is swapped."""
+    before = _view(context)
     _refuse_faults(await context.rates.reload())
+    await note(context, request, "rates", before, _view(context))
     return _view(context)
 
 
@@ -104,7 +121,9 @@ async def reload_rates(context: Given) -> RatesView:
     status_code=200,
     **operation("activate_deck", Scope.RATES_WRITE, Kind.RATES_REFUSED),
 )
-async def activate_deck(deck: FromPath[str], data: JSONBody[Activation], context: Given) -> RatesView:
+async def activate_deck(
+    deck: FromPath[str], data: JSONBody[Activation], context: Given, request: Request[Any, Any, Any]
+) -> RatesView:
     """Put a staged version of a deck in place, now or at an instant; then read the files again."""
     if not deck.replace("-", "").replace("_", "").replace(".", "").isalnum() or deck.startswith("."):
         raise invalid("deck", "letters, digits, dash, underscore and dot")
@@ -112,6 +131,7 @@ async def activate_deck(deck: FromPath[str], data: JSONBody[Activation], context
         _refuse_faults(await context.rates.activate(deck, data.version, milliseconds("at", data.at)))
     except VersionError as error:
         raise Problem(Kind.RATES_REFUSED, str(error)) from error
+    await note(context, request, f"deck {deck}", None, data)
     return _view(context)
 
 

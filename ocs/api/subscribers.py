@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from litestar import Response, get, post
+from litestar import Request, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from ocs.api.context import Given
+from ocs.api.context import Given, check_own, prefix_of
 from ocs.api.identities import IdentityError, normalize_identity
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import NewSubscriber
+from ocs.api.trail import note
 from ocs.api.views import SubscriberView, subscriber_view
 from ocs.charging.recharge import SubscriberFault
 from protocols.radius.digest import HA1_MARK, stored_digests
@@ -34,16 +35,23 @@ assert _FAULTS.keys() == set(SubscriberFault)
         Kind.ACCOUNT_UNKNOWN,
         Kind.SUBSCRIBER_EXISTS,
         Kind.IDENTITY_TAKEN,
+        for_tenants=True,
     ),
 )
-async def create_subscriber(data: JSONBody[NewSubscriber], context: Given) -> Response[SubscriberView]:
+async def create_subscriber(
+    data: JSONBody[NewSubscriber], context: Given, request: Request[Any, Any, Any]
+) -> Response[SubscriberView]:
     """Give identities (e164:..., sip:..., imsi:...) to an account, so that calls find it."""
+    for field in ("subscriber_id", "account_id"):
+        check_own(request.auth, field, getattr(data, field))
     created = await context.accounts.create_subscriber(
         data.subscriber_id, data.account_id, _identities(data.identities), _kept_password(data)
     )
     if isinstance(created, SubscriberFault):
         raise Problem(_FAULTS[created])
-    return Response(subscriber_view(created), headers={"Location": f"/v1/subscribers/{created.subscriber_id}"})
+    view = subscriber_view(created)
+    await note(context, request, f"subscriber {created.subscriber_id}", None, view)
+    return Response(view, headers={"Location": f"/v1/subscribers/{created.subscriber_id}"})
 
 
 @get(
@@ -62,15 +70,16 @@ async def read_subscriber(subscriber_id: FromPath[str], context: Given) -> Subsc
 @get(
     "/subscribers",
     tags=["subscribers"],
-    **operation("find_subscriber", Scope.ACCOUNTS_READ, Kind.SUBSCRIBER_UNKNOWN),
+    **operation("find_subscriber", Scope.ACCOUNTS_READ, Kind.SUBSCRIBER_UNKNOWN, for_tenants=True),
 )
 async def find_subscriber(
     context: Given,
+    request: Request[Any, Any, Any],
     identity: Annotated[str, QueryParameter(description="Such as e164:4915112345678")],
 ) -> SubscriberView:
     """The one subscriber who has an identity."""
     subscriber = await context.accounts.find(_identities((identity,), "identity")[0])
-    if subscriber is None:
+    if subscriber is None or not subscriber.subscriber_id.startswith(prefix_of(request.auth)):
         raise Problem(Kind.SUBSCRIBER_UNKNOWN)
     return subscriber_view(subscriber)
 

@@ -82,7 +82,12 @@ JOURNAL_BY_REFERENCE: Final = """
     SELECT * FROM journal WHERE account_id = $1 AND reference = $2 ORDER BY entry_number LIMIT 1
 """
 JOURNAL_PAGE: Final = """
-    SELECT * FROM journal WHERE account_id = $1 AND entry_number < $2 ORDER BY entry_number DESC LIMIT $3
+    SELECT * FROM journal
+    WHERE account_id = $1 AND entry_number < $2 AND ($3 = '' OR kind = $3) ORDER BY entry_number DESC LIMIT $4
+"""
+ACCOUNT_IDS: Final = """
+    SELECT account_id FROM journal
+    WHERE entry_number = 1 AND account_id > $1 AND ($2 = '' OR starts_with(account_id, $2)) ORDER BY account_id LIMIT $3
 """
 
 
@@ -130,13 +135,20 @@ async def find_reference(pool: Any, account_id: str, reference: str) -> JournalR
     return journal_from_row(rows[0]) if rows else None
 
 
-async def list_journal(pool: Any, account_id: str, cursor: str = "", limit: int = 100) -> Page[JournalRow]:
-    """An account's entries, newest first. Raises CursorError."""
+async def list_journal(
+    pool: Any, account_id: str, cursor: str = "", limit: int = 100, *, kind: str = ""
+) -> Page[JournalRow]:
+    """An account's entries, newest first; of one kind, if it is named. Raises CursorError."""
     limit = min(limit, PAGE_MAX)
     before = _cursor_number(cursor) if cursor else ENTRY_MAX
-    rows = await _fetch(pool, JOURNAL_PAGE, account_id, before, limit + 1)
+    rows = await _fetch(pool, JOURNAL_PAGE, account_id, before, kind, limit + 1)
     items = tuple([journal_from_row(row) for row in rows[:limit]])
     return Page(items, str(items[-1].entry_number) if len(rows) > limit else "")
+
+
+async def account_ids(pool: Any, after: str, limit: int, *, tenant: str = "") -> list[str]:
+    """The names of accounts after ``after``, in the order of their octets; those that begin with ``tenant``."""
+    return [row["account_id"] for row in await _fetch(pool, ACCOUNT_IDS, after, tenant, limit)]
 
 
 def cdr_from_row(row: Mapping[str, Any]) -> CdrRow:

@@ -58,6 +58,8 @@ journal = Table(
     CheckConstraint("entry_number > 0", name="journal_entry_number_positive"),
     CheckConstraint("cardinality(bucket_ids) = cardinality(bucket_amounts)", name="journal_changes_paired"),
     CheckConstraint("cardinality(unit_ids) = cardinality(unit_amounts)", name="journal_units_paired"),
+    # The accounts that there are: each has a first entry.
+    Index("journal_first", "account_id", postgresql_where=text("entry_number = 1")),
 )
 
 cdr = Table(

@@ -83,6 +83,7 @@ class RechargeStatus(Enum):
     PAYEE_UNKNOWN = "payee_unknown"
     PAYEE_CLOSED = "payee_closed"
     NOT_REVERSIBLE = "not_reversible"
+    CHANGED_MEANWHILE = "changed_meanwhile"
 
 
 class AccountFault(Enum):
@@ -103,11 +104,15 @@ class BucketOptions(NamedTuple):
 
 
 class RechargeResult(NamedTuple):
-    """``account`` as it stands now; ``entry_number`` of the journal entry that was written (for a replay: then)."""
+    """``account`` as it stands now; ``entry_number`` of the journal entry that was written (for a replay: then).
+
+    ``before`` is the account before it, where the operation was carried out now.
+    """
 
     status: RechargeStatus
     account: Account | None = None
     entry_number: int = 0
+    before: Account | None = None
 
 
 class CallsChoice(NamedTuple):
@@ -170,6 +175,7 @@ class Operation(NamedTuple):
     block: str = OPERATOR
     payee: str = ""
     takes_back: tuple[Hold, ...] = ()
+    expects: frozenset[str] = frozenset()  # the limits' tags (``limits_tag``) that it is meant for; empty: any
 
     @property
     def record_key(self) -> str:
@@ -225,7 +231,7 @@ def decide_operation(
         done = (*done, *longer)
     account, more = with_dues(account, rates, rules, now_ms)  # what waited for money, or for the account to be active
     record = OperationRecord(account.account_id, now_ms, operation.fingerprint, first, available(account, now_ms))
-    result = RechargeResult(RechargeStatus.APPLIED, account, first)
+    result = RechargeResult(RechargeStatus.APPLIED, account, first, before)
     records: tuple[tuple[str, Record | None], ...] = ((operation.record_key, record),)
     timer = timer_of(account, now_ms)
     if timer != timer_of(before, now_ms):
@@ -259,6 +265,14 @@ def _entry(
     )  # fmt: skip
 
 
+def limits_tag(account: Account) -> str:
+    """Names what limits an account has, whatever it spends meanwhile."""
+    extras = account.extras or NO_EXTRAS
+    calls = [(each.service, each.at_once, each.per_second) for each in extras.calls]
+    caps = [(each.name, each.every, each.most, each.services, each.warn_percent) for each in extras.caps]
+    return f"{crc32(repr((account.credit_limit, calls, caps)).encode()):08x}"
+
+
 def open_account(
     account: Account, existing: Account | None, actor: str, now_ms: int
 ) -> Decision[Account | AccountFault]:
@@ -277,6 +291,8 @@ def _refusal(operation: Operation, account: Account, now_ms: int) -> RechargeSta
         return RechargeStatus.ACCOUNT_CLOSED
     if account.state is AccountState.RECYCLED and operation.state is not AccountState.CLOSED:
         return RechargeStatus.ACCOUNT_CLOSED
+    if operation.expects and limits_tag(account) not in operation.expects:
+        return RechargeStatus.CHANGED_MEANWHILE
     if operation.kind in {OperationKind.STATE, OperationKind.LIMITS}:
         return None
     if operation.kind is OperationKind.CANCEL:

@@ -209,14 +209,27 @@ class AccountDesk:
         operation = Operation(OperationKind.CANCEL, account_id, key, actor, reason, subscription=subscription)
         return await self._operate(operation)
 
-    async def set_limits(self, account_id: str, limits: Limits, *, key: str, actor: str, reason: str) -> RechargeResult:
-        """Change what an account may spend and how many calls it may have; zone and scale are filled in here."""
+    async def set_limits(
+        self,
+        account_id: str,
+        limits: Limits,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        expects: frozenset[str] = frozenset(),
+    ) -> RechargeResult:
+        """Change what an account may spend and how many calls it may have; zone and scale are filled in here.
+
+        ``expects``: only if its limits are tagged so now.
+        """
         account = await self.account(account_id)
         if account is None:
             return RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN)
         zone = self._charging.rates.time_zone_of(account.rate_plan) or "UTC"
         limits = limits._replace(zone=zone, scale=self._currencies[account.currency].scale)
-        return await self._operate(Operation(OperationKind.LIMITS, account_id, key, actor, reason, limits=limits))
+        operation = Operation(OperationKind.LIMITS, account_id, key, actor, reason, limits=limits, expects=expects)
+        return await self._operate(operation)
 
     async def create_subscriber(
         self, subscriber_id: str, account_id: str, identities: tuple[str, ...], password: str

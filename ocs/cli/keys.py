@@ -1,4 +1,4 @@
-"""``ocs keys``: make, list and revoke the keys of the HTTP API."""
+"""``ocs keys``: make, list, rotate and revoke the keys of the HTTP API."""
 
 from __future__ import annotations
 
@@ -22,27 +22,37 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 
 CONNECT_TIMEOUT_S: Final = 5
+HOUR_MS: Final = 3_600_000
+_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 
 ScopeOption = Annotated[
     list[str],
-    typer.Option("--scope", "-s", help="accounts:read, accounts:write, topup, cdrs:read or admin; may be repeated."),
+    typer.Option("--scope", "-s", help="accounts:read, topup, ... as docs/api.md lists them; may be repeated."),
 ]
 NameOption = Annotated[str, typer.Option("--name", "-n", help="Who will use it, for the list.")]
+TenantOption = Annotated[
+    str, typer.Option("--tenant", metavar="NAME", help="It knows only accounts and subscribers named NAME:...")
+]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The 12 characters after ocs_, as `ocs keys list` says.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    keys = typer.Typer(no_args_is_help=True, help="API keys: make, list, revoke.", rich_markup_mode="markdown")
+    keys = typer.Typer(no_args_is_help=True, help="API keys: make, list, rotate, revoke.", rich_markup_mode="markdown")
     keys.command("create")(create)
     keys.command("list")(show)
+    keys.command("rotate")(rotate)
     keys.command("revoke")(revoke)
     app.add_typer(keys, name="keys", rich_help_panel="Operation")
 
 
 def create(
-    scope: ScopeOption, name: NameOption, config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None
+    scope: ScopeOption,
+    name: NameOption,
+    tenant: TenantOption = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
 ) -> None:
     """Make a key and print it: once, because only its hash is kept.
 
@@ -52,11 +62,18 @@ def create(
         scopes = _scopes(scope)
         if _NAME.fullmatch(name) is None:
             raise StartRefusedError("--name: 1 to 100 printable characters", EXIT_CONFIG)
+        if tenant and _TENANT.fullmatch(tenant) is None:
+            raise StartRefusedError("--tenant: 1 to 20 lower-case letters, digits and dashes", EXIT_CONFIG)
         from ocs.api.keys import new_token, store_key
         from ocs.clock import now_ms
 
         token = new_token()
-        _with_store(read_settings(config, data), lambda redis: store_key(redis, token, name, scopes, now_ms()))
+
+        async def make(redis: Redis) -> None:
+            key = await store_key(redis, token, name, scopes, now_ms(), tenant)
+            await _note(redis, "create_key", key.key_id, {"name": name, "scopes": list(key.scopes), "tenant": tenant})
+
+        _with_store(read_settings(config, data), make)
         typer.echo(token)
 
 
@@ -72,6 +89,34 @@ def show(config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None) -> None
         _print_table(keys)
 
 
+def rotate(
+    key_id: IdArgument,
+    grace_h: Annotated[int, typer.Option("--grace", min=0, max=8760, help="Hours for which the old one is good.")] = 24,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+) -> None:
+    """Make a key that may do the same and print it; the old one is good for some hours more.
+
+    Example: `ocs keys rotate 4k2m9x0a7bq1 --grace 48`
+    """
+    with refusals():
+        from ocs.api.keys import new_token, rotate_key
+        from ocs.clock import now_ms
+
+        short, token = _short(key_id), new_token()
+
+        async def make(redis: Redis) -> bool:
+            done = await rotate_key(redis, short, token, now_ms(), grace_h * HOUR_MS)
+            if done is not None:
+                until = _moment(done[0].expires_at_ms)
+                await _note(redis, "rotate_key", short, {"expires_at": until, "successor": done[1].key_id})
+            return done is not None
+
+        if not _with_store(read_settings(config, data), make):
+            raise StartRefusedError(f"there is no key {short!r} in force: see `ocs keys list`", EXIT_CONFIG)
+        typer.echo(token)
+
+
 def revoke(key_id: IdArgument, config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None) -> None:
     """Disable a key for good; servers notice within seconds.
 
@@ -81,12 +126,32 @@ def revoke(key_id: IdArgument, config: ConfigOption = DEFAULT_CONFIG, data: Data
         from ocs.api.keys import CACHE_TTL_MS, revoke_key
         from ocs.clock import now_ms
 
-        # A whole token may have been pasted; its secret must not travel further than here.
-        short = key_id.removeprefix("ocs_").partition("_")[0]
-        key = _with_store(read_settings(config, data), lambda redis: revoke_key(redis, short, now_ms()))
+        short = _short(key_id)
+
+        async def end(redis: Redis) -> ApiKey | None:
+            key = await revoke_key(redis, short, now_ms())
+            if key is not None:
+                await _note(redis, "revoke_key", short, {"disabled_at": _moment(key.disabled_at_ms)})
+            return key
+
+        key = _with_store(read_settings(config, data), end)
         if key is None:
             raise StartRefusedError(f"there is no key {short!r}: see `ocs keys list`", EXIT_CONFIG)
         typer.echo(f"{key.key_id} ({key.name}) is revoked; servers notice within {CACHE_TTL_MS // 1000} s")
+
+
+def _short(key_id: str) -> str:
+    """A whole token may have been pasted; its secret must not travel further than here."""
+    return key_id.removeprefix("ocs_").partition("_")[0]
+
+
+async def _note(redis: Redis, action: str, key_id: str, after: dict[str, object]) -> None:
+    """The audit log knows who may do what, too."""
+    from ocs.billing.trail import FIELD, STREAM_KEY, TrailEntry, encode_trail
+    from ocs.clock import now_ms
+
+    entry = TrailEntry(at_ms=now_ms(), actor="cli", action=action, target=f"key {key_id}", after=after)
+    await redis.xadd(STREAM_KEY, {FIELD: encode_trail(entry)})
 
 
 def _scopes(names: list[str]) -> list[Scope]:
@@ -122,10 +187,14 @@ def _print_table(keys: list[ApiKey]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("id", "name", "scopes", "created", "state", box=None, pad_edge=False)
+    table = Table("id", "name", "tenant", "scopes", "created", "state", box=None, pad_edge=False)
     for key in keys:
-        state = f"revoked {_moment(key.disabled_at_ms)}" if key.disabled_at_ms else "in force"
-        table.add_row(key.key_id, Text(key.name), " ".join(key.scopes), _moment(key.created_at_ms), state)
+        if key.disabled_at_ms:
+            state = f"revoked {_moment(key.disabled_at_ms)}"
+        else:
+            state = f"until {_moment(key.expires_at_ms)}" if key.expires_at_ms else "in force"
+        created = _moment(key.created_at_ms)
+        table.add_row(key.key_id, Text(key.name), key.tenant, " ".join(key.scopes), created, state)
     Console().print(table)
 
 

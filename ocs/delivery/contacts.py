@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 
@@ -14,6 +15,7 @@ from ocs.rating.faults import Problem, did_you_mean
 from ocs.rating.periods import is_zone
 
 _PHONE: Final = re.compile(r"\+[1-9][0-9]{4,14}", re.ASCII)
+_LOCK: Final = 0x0C5_C0
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?", re.ASCII)
 
 
@@ -53,6 +55,26 @@ async def put_contact(connection: Any, contact: Contact) -> None:
         " ON CONFLICT (account_id) DO UPDATE SET mail = $2, phone = $3, language = $4, time_zone = $5, muted = $6",
         *msgspec.structs.astuple(contact),
     )
+
+
+def contact_tag(contact: Contact) -> str:
+    """Names what a contact says."""
+    return f"{crc32(repr(msgspec.structs.astuple(contact)).encode()):08x}"
+
+
+async def change_contact(connection: Any, contact: Contact, expects: frozenset[str]) -> Contact | None:
+    """Put a contact if the one that is there is tagged as expected (empty: whatever is there), and give that one.
+
+    None: it is another one by now, and stays.
+    """
+    async with connection.transaction():
+        # Also where there is no row yet that could be locked.
+        await connection.execute("SELECT pg_advisory_xact_lock($1, hashtext($2))", _LOCK, contact.account_id)
+        before = await find_contact(connection, contact.account_id) or Contact(account_id=contact.account_id)
+        if expects and contact_tag(before) not in expects:
+            return None
+        await put_contact(connection, contact)
+    return before
 
 
 async def find_contact(connection: Any, account_id: str) -> Contact | None:

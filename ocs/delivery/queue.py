@@ -26,7 +26,6 @@ LEASE_MS: Final = 120_000
 assert TIMEOUT_S_MAX * 1000 < LEASE_MS, "who still tries has not lost his claim"
 
 ERROR_CHARACTERS_MAX: Final = 500
-PAGE_MAX: Final = 1000
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -101,12 +100,12 @@ _POSTPONE: Final = """
 _LIST: Final = """
     SELECT * FROM message
     WHERE ($1 = '' OR state = $1) AND ($2 = '' OR account_id = $2) AND ($3 = '' OR channel = $3)
-        AND (made_at, message_id) < ($4, $5)
-    ORDER BY made_at DESC, message_id DESC LIMIT $6
+        AND (made_at, message_id) < ($4, $5) AND ($6 = '' OR starts_with(account_id, $6))
+    ORDER BY made_at DESC, message_id DESC LIMIT $7
 """
 _REPLAY: Final = """
     UPDATE message SET state = 'waiting', attempts = 0, due_at = $1, finished_at = NULL, error = ''
-    WHERE message_id = ANY($2::text[]) RETURNING message_id
+    WHERE message_id = ANY($2::text[]) AND ($3 = '' OR starts_with(account_id, $3)) RETURNING message_id
 """
 _REPLAY_DEAD: Final = """
     UPDATE message SET state = 'waiting', attempts = 0, due_at = $1, finished_at = NULL, error = ''
@@ -179,9 +178,9 @@ async def postpone(connection: Any, message: Message, until_ms: int) -> None:
     await connection.execute(_POSTPONE, message.letter.message_id, message.attempts, moment(until_ms))
 
 
-async def replay(connection: Any, message_ids: Iterable[str], now_ms: int) -> list[str]:
-    """Send messages once more; the ids of those that there are."""
-    return [row[0] for row in await connection.fetch(_REPLAY, moment(now_ms), list(message_ids))]
+async def replay(connection: Any, message_ids: Iterable[str], now_ms: int, tenant: str = "") -> list[str]:
+    """Send messages once more; the ids of those that there are (of accounts whose names begin with ``tenant``)."""
+    return [row[0] for row in await connection.fetch(_REPLAY, moment(now_ms), list(message_ids), tenant)]
 
 
 async def replay_dead(connection: Any, now_ms: int, channel: str = "", receiver: str = "") -> list[str]:
@@ -205,10 +204,17 @@ async def find_message(connection: Any, message_id: str) -> Message | None:
 
 
 async def list_messages(
-    connection: Any, *, state: str = "", account_id: str = "", channel: str = "", before: tuple[int, str], limit: int
+    connection: Any,
+    *,
+    state: str = "",
+    account_id: str = "",
+    channel: str = "",
+    before: tuple[int, str],
+    limit: int,
+    tenant: str = "",
 ) -> list[Message]:
     """Newest first, those that come after ``before`` (made_at_ms, message_id) in that order."""
-    rows = await connection.fetch(_LIST, state, account_id, channel, moment(before[0]), before[1], min(limit, PAGE_MAX))
+    rows = await connection.fetch(_LIST, state, account_id, channel, moment(before[0]), before[1], tenant, limit)
     return [_message(row) for row in rows]
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from balance.money import Currency, format_amount
-from ocs.billing.moments import EPOCH, milliseconds, moment
+from ocs.billing.moments import milliseconds, moment
 from ocs.charging.account_events import MONEY_FACTS, AccountEvent
 from ocs.delivery.contacts import Contact, contacts_of
 from ocs.delivery.queue import Letter, post_all
@@ -38,8 +38,8 @@ _SINCE: Final = """
 _LIST: Final = """
     SELECT * FROM account_event
     WHERE ($1 = '' OR account_id = $1) AND (cardinality($2::text[]) = 0 OR event_type = ANY($2))
-        AND (at, account_id, entry_number) < ($3, $4, $5)
-    ORDER BY at DESC, account_id DESC, entry_number DESC LIMIT $6
+        AND (at, account_id, entry_number) < ($3, $4, $5) AND ($6 = '' OR starts_with(account_id, $6))
+    ORDER BY at DESC, account_id DESC, entry_number DESC LIMIT $7
 """
 
 
@@ -169,10 +169,11 @@ async def list_events(
     types: Sequence[str] = (),
     before: tuple[int, str, int],
     limit: int,
+    tenant: str = "",
 ) -> list[AccountEvent]:
     """Newest first, those that come after ``before`` (at_ms, account_id, entry_number) in that order."""
     rows = await connection.fetch(
-        _LIST, account_id, list(types), EPOCH if before[0] < 0 else moment(before[0]), before[1], before[2], limit
+        _LIST, account_id, list(types), moment(before[0]), before[1], before[2], tenant, limit
     )
     return [event_from_row(row) for row in rows]
 

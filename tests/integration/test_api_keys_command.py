@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -11,6 +12,7 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 from ocs.api.keys import KeyRing, Scope, ensure_admin_key, list_keys, parse_token
+from ocs.billing.trail import FIELD, STREAM_KEY, decode_trail
 from ocs.cli import keys
 from ocs.clock import now_ms
 
@@ -69,6 +71,7 @@ def test_a_key_lives_from_create_to_revoke(app: typer.Typer, valkey_url: str) ->
     [
         (("create", "--scope", "root", "--name", "x"), "accounts:read"),
         (("create", "--scope", "topup", "--name", ""), "--name"),
+        (("create", "--scope", "topup", "--name", "x", "--tenant", "A:b"), "--tenant"),
         (("create", "--scope", "topup", "--name", "a\x1b[31m"), "--name"),
         (("revoke", "nobody"), "ocs keys list"),
     ],
@@ -101,3 +104,27 @@ async def test_the_first_admin_key_opens_everything(valkey_url: str, tmp_path: P
 
     assert await check(valkey_url, token) == (Scope.ADMIN,)
     assert (again, count) == (token, 1)
+
+
+def test_a_key_of_a_tenant_is_rotated(app: typer.Typer, valkey_url: str) -> None:
+    """The new one may do the same for the same tenant; the old one is good until its hours are over; all of it is noted."""
+    status, output = run(app, "create", "--scope", "topup", "--name", "portal", "--tenant", "acme")
+    old = output.strip()
+    rotated, output = run(app, "rotate", old, "--grace", "1")
+    new = output.strip()
+    assert (status, rotated) == (0, 0)
+    assert asyncio.run(check(valkey_url, old)) == asyncio.run(check(valkey_url, new)) == (Scope.TOPUP,)
+    _, listed = run(app, "list")
+    assert "until" in listed
+    assert listed.count("acme") == 2
+    run(app, "rotate", new, "--grace", "0")
+    assert asyncio.run(check(valkey_url, new)) is None
+    assert run(app, "rotate", new)[0] == 78
+    assert asyncio.run(noted(valkey_url)) == ["create_key", "rotate_key", "rotate_key"]
+
+
+async def noted(valkey_url: str) -> list[str]:
+    """The audit log's entries that wait for PostgreSQL."""
+    redis: Any = Redis.from_url(valkey_url)
+    async with redis:
+        return [decode_trail(fields[FIELD], "").action for _, fields in await redis.xrange(STREAM_KEY)]

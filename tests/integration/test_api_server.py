@@ -11,13 +11,15 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
 from balance.valkey.store import ValkeyStore, open_store
 from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
-from ocs.api.postgres import PostgresDeliveries, PostgresHistory
+from ocs.api.postgres import ApiTrail, PostgresDeliveries, PostgresHistory
+from ocs.billing.trail import FIELD, STREAM_KEY
 from ocs.charging.money_desk import MoneyDesk
 from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import AccountDesk
@@ -37,15 +39,18 @@ from ocs.observe.metrics import Counters, Metrics
 from ocs.outbox.flusher import Flusher
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.reader import OutboxReader, connect
+from ocs.outbox.trail import TrailMover
 from ocs.rate_desk import RateDesk
 from ocs.rating.load import LoadResult, load_ratebook
 from ocs.rating.units import UnitKind
 from ocs.settings import Http, Settings
 from ocs.vouchers import VoucherDesk
+from tests.integration.books import flush_all
 from tests.unit.away_billing import AwayBilling
 
 pytestmark = pytest.mark.integration
 
+ACCOUNT = {"account_id": "alice", "currency": "EUR", "rate_plan": "retail-eur"}
 PARTITIONS = 4
 SECONDS = UnitKind.SECONDS
 
@@ -127,6 +132,7 @@ async def world(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncI
         deliveries=PostgresDeliveries(history.pool, now_ms),
         money=MoneyDesk(desk, now_ms),
         vouchers=VoucherDesk(store.client, desk, now_ms),
+        trail=ApiTrail(store.client, history.pool),
         keys=KeyRing(store.client, now_ms),
         metrics=Metrics(counters, store.client, now_ms),
         currencies=result.currencies,
@@ -284,6 +290,7 @@ async def test_history_without_postgres_is_503(world: World, free_port: Any) -> 
         deliveries=PostgresDeliveries(away.pool, now_ms),
         money=MoneyDesk(desk, now_ms),
         vouchers=VoucherDesk(world.store.client, desk, now_ms),
+        trail=ApiTrail(world.store.client, away.pool),
         keys=KeyRing(world.store.client, now_ms),
         metrics=Metrics(Counters(), world.store.client, now_ms),
         currencies={},
@@ -375,3 +382,59 @@ async def test_noise_on_the_port_ends_one_connection(world: World, data: bytes) 
 
     assert answer.startswith(b"HTTP/1.1 400")
     assert (await world.client.get("/live")).status_code == 200
+
+
+async def test_the_audit_log_is_read_where_the_flusher_has_put_it(
+    world: World, valkey_url: str, billing_dsn: str
+) -> None:
+    """A change is noted in Valkey before its answer, carried to PostgreSQL once by whoever comes, and read page by page."""
+    await world.client.post("/v1/accounts", json=ACCOUNT)
+    change: dict[str, Any] = {"headers": {"Idempotency-Key": "k1"}, "json": {"credit_limit": "7.00"}}
+    assert (await world.client.put("/v1/accounts/alice/limits", **change)).status_code == 200
+    assert (await world.client.put("/v1/accounts/alice/limits", **change)).headers["Idempotency-Replayed"] == "true"
+    tag = (await world.client.get("/v1/accounts/alice/limits")).headers["ETag"]
+    late: dict[str, Any] = {
+        "headers": {"Idempotency-Key": "k2", "If-Match": '"00000000"'},
+        "json": {"credit_limit": "8.00"},
+    }
+    assert (await world.client.put("/v1/accounts/alice/limits", **late)).status_code == 412
+    late["headers"] = {"Idempotency-Key": "k3", "If-Match": tag}
+    assert (await world.client.put("/v1/accounts/alice/limits", **late)).status_code == 200
+    redis = Redis.from_url(valkey_url)
+    await redis.xadd(STREAM_KEY, {FIELD: b"no entry"})
+    movers = [TrailMover(redis, billing_dsn) for _ in range(2)]
+    await asyncio.gather(*[mover.move() for mover in movers])
+    assert await redis.xlen(STREAM_KEY) == 0
+    await redis.aclose()
+    found = (await world.client.get("/v1/audit-log", params={"target": "account alice"})).json()["entries"]
+    assert [(each["action"], each["before"].get("credit_limit"), each["after"]["credit_limit"]) for each in found] == [
+        ("set_limits", "7.00", "8.00"),
+        ("set_limits", "0.00", "7.00"),
+        ("create_account", None, "0.00"),
+    ]
+    assert found[0]["reference"] == "k3"
+
+
+async def test_accounts_and_contacts_are_in_postgres(world: World, valkey_url: str, billing_dsn: str) -> None:
+    """The list of accounts is that of the journal; of two who change a contact at once with one ETag, one is refused."""
+    for name in ("b", "a", "C"):
+        await world.client.post("/v1/accounts", json={**ACCOUNT, "account_id": name})
+    await flush_all(valkey_url, billing_dsn)
+    page = (await world.client.get("/v1/accounts", params={"limit": 2})).json()
+    rest = (await world.client.get("/v1/accounts", params={"cursor": page["next_cursor"]})).json()
+    assert [each["account_id"] for each in page["accounts"] + rest["accounts"]] == ["C", "a", "b"]
+    tag = (await world.client.get("/v1/accounts/a/contact")).headers["ETag"]
+    answers = await asyncio.gather(
+        *[
+            world.client.put("/v1/accounts/a/contact", json={"mail": f"{n}@example.net"}, headers={"If-Match": tag})
+            for n in range(3)
+        ]
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 412, 412]
+    kinds = (await world.client.get("/v1/accounts/a/journal", params={"kind": "opened"})).json()["entries"]
+    none = (await world.client.get("/v1/accounts/a/journal", params={"kind": "top_up"})).json()["entries"]
+    assert (len(kinds), len(none)) == (1, 0)
+    events = (await world.client.get("/v1/events", params={"type": "account_opened", "limit": 1})).json()
+    assert len(events["events"]) == 1
+    assert events["next_cursor"]
+    assert (await world.client.get("/v1/messages", params={"state": "dead"})).json()["messages"] == []

@@ -16,7 +16,7 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
-from ocs.api.postgres import PostgresDeliveries, PostgresHistory
+from ocs.api.postgres import ApiTrail, PostgresDeliveries, PostgresHistory
 from ocs.billing_service import BillingService
 from ocs.charging.money_desk import MoneyDesk
 from ocs.clock import now_ms
@@ -74,7 +74,7 @@ async def api(sample_config: Path, tmp_path: Path, valkey_url: str, billing_dsn:
         raise NotImplementedError
 
     context = Context(
-        accounts=world.desk, history=history, deliveries=PostgresDeliveries(history.pool, now_ms),
+        accounts=world.desk, history=history, deliveries=PostgresDeliveries(history.pool, now_ms), trail=ApiTrail(world.store.client, history.pool),
         money=MoneyDesk(world.desk, now_ms), vouchers=VoucherDesk(world.store.client, world.desk, now_ms), keys=KeyRing(world.store.client, now_ms),
         metrics=Metrics(Counters(), world.store.client, now_ms), currencies=world.currencies,
         rates=RateDesk(sample_config.parent, world.online, now_ms, load), billing=billing, clock=now_ms, checks={},

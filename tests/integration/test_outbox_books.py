@@ -21,6 +21,7 @@ from ocs.billing.migrate import upgrade
 from ocs.billing.months import is_partition
 from ocs.billing.search import CursorError
 from ocs.billing.totals import journal_totals
+from ocs.billing.trail import trail
 from ocs.delivery.tables import message
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.sinks import OutboxEntry
@@ -41,7 +42,7 @@ async def test_the_migrations_make_what_the_schema_says(billing_dsn: str) -> Non
 
         options = {"version_table": "ocs_schema_version", "compare_server_default": True, "include_object": is_ours}
         context = MigrationContext.configure(connection, opts=options)
-        assert customer.metadata is message.metadata, "one schema"
+        assert customer.metadata is message.metadata is trail.metadata, "one schema"
         return list(compare_metadata(context, message.metadata))
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)

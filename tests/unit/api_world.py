@@ -24,10 +24,11 @@ from ocs.api.ports import PeerView
 from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.search import CdrQuery, CursorError
+from ocs.billing.trail import TrailEntry
 from ocs.charging.account_events import AccountEvent
-from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus
+from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus, limits_tag
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
-from ocs.delivery.contacts import Contact
+from ocs.delivery.contacts import Contact, contact_tag
 from ocs.delivery.queue import Message
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rates.versions import VersionError
@@ -188,8 +189,19 @@ class MemoryAccounts:
 
         return self._change(account_id, key, (subscription, reason), actor, ended)
 
-    async def set_limits(self, account_id: str, limits: Limits, *, key: str, actor: str, reason: str) -> RechargeResult:
-        def limited(account: Account) -> Account:
+    async def set_limits(
+        self,
+        account_id: str,
+        limits: Limits,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        expects: frozenset[str] = frozenset(),
+    ) -> RechargeResult:
+        def limited(account: Account) -> Account | RechargeStatus:
+            if expects and limits_tag(account) not in expects:
+                return RechargeStatus.CHANGED_MEANWHILE
             caps = tuple(Cap(each.name, each.every, "UTC", *each[2:]) for each in limits.caps or ())
             calls = tuple(CallLimit(-1, *each, open=1) for each in limits.calls or ())
             account = with_extras(account, Extras(calls=calls, caps=caps))
@@ -234,7 +246,7 @@ class MemoryAccounts:
         self.accounts[account_id] = after
         self.actors.append(actor)
         self.done[account_id, key] = (content, after.entry_number)
-        return RechargeResult(RechargeStatus.APPLIED, after, after.entry_number)
+        return RechargeResult(RechargeStatus.APPLIED, after, after.entry_number, account)
 
     async def create_subscriber(
         self, subscriber_id: str, account_id: str, identities: tuple[str, ...], password: str
@@ -277,13 +289,20 @@ class MemoryHistory:
     asked: list[tuple[int, int]] = field(default_factory=list)
     queries: list[CdrQuery] = field(default_factory=list)
 
+    ids: list[str] = field(default_factory=list)
+
     async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]:
         self.asked.append((query.since_ms, query.until_ms))
         self.queries.append(query)
         return _page([row for row in self.cdrs if query.account_id in {"", row.account_id}], cursor, limit)
 
-    async def list_journal(self, account_id: str, cursor: str, limit: int) -> Page[JournalRow]:
-        return _page([row for row in self.journal if row.account_id == account_id], cursor, limit)
+    async def list_journal(self, account_id: str, cursor: str, limit: int, *, kind: str = "") -> Page[JournalRow]:
+        return _page(
+            [row for row in self.journal if row.account_id == account_id and kind in {"", row.kind}], cursor, limit
+        )
+
+    async def account_ids(self, after: str, limit: int, *, tenant: str = "") -> list[str]:
+        return [each for each in sorted(self.ids) if each > after and each.startswith(tenant)][:limit]
 
     async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None:
         keys = (account_id, entry_number)
@@ -381,31 +400,67 @@ class MemoryDeliveries:
     async def contact(self, account_id: str) -> Contact | None:
         return self.contacts.get(account_id)
 
-    async def put_contact(self, contact: Contact) -> None:
+    async def put_contact(self, contact: Contact, expects: frozenset[str]) -> Contact | None:
+        before = self.contacts.get(contact.account_id) or Contact(account_id=contact.account_id)
+        if expects and contact_tag(before) not in expects:
+            return None
         self.contacts[contact.account_id] = contact
+        return before
 
     async def events(
-        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int
+        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int, tenant: str = ""
     ) -> list[AccountEvent]:
         found = [
             event
             for event in self.happened
             if account_id in {"", event.account_id}
+            and event.account_id.startswith(tenant)
             and (not types or event.event_type in types)
             and (event.at_ms, event.account_id, event.entry_number) < before
         ]
         return found[:limit]
 
-    async def messages(self, state: str, account_id: str, before: tuple[int, str], limit: int) -> list[Message]:
+    async def messages(
+        self, state: str, account_id: str, before: tuple[int, str], limit: int, tenant: str = ""
+    ) -> list[Message]:
         found = [
             each
             for each in self.queue
-            if state in {"", each.state} and (each.made_at_ms, each.letter.message_id) < before
+            if state in {"", each.state}
+            and each.letter.account_id.startswith(tenant)
+            and (each.made_at_ms, each.letter.message_id) < before
         ]
         return found[:limit]
 
-    async def replay(self, message_ids: Sequence[str]) -> list[str]:
-        return [each.letter.message_id for each in self.queue if each.letter.message_id in message_ids]
+    async def replay(self, message_ids: Sequence[str], tenant: str = "") -> list[str]:
+        return [
+            each.letter.message_id
+            for each in self.queue
+            if each.letter.message_id in message_ids and each.letter.account_id.startswith(tenant)
+        ]
+
+
+@dataclass
+class MemoryTrail:
+    """The audit log, oldest first."""
+
+    entries: list[TrailEntry] = field(default_factory=list)
+
+    async def note(self, entry: TrailEntry) -> None:
+        self.entries.append(msgspec.structs.replace(entry, trail_id=f"{len(self.entries)}-0"))
+
+    async def list_trail(
+        self, *, target: str, actor: str, tenant: str, before: tuple[int, str], limit: int
+    ) -> list[TrailEntry]:
+        found = [
+            entry
+            for entry in reversed(self.entries)
+            if target in {"", entry.target}
+            and actor in {"", entry.actor}
+            and entry.target.partition(" ")[2].startswith(tenant)
+            and (entry.at_ms, entry.trail_id) < before
+        ]
+        return found[:limit]
 
 
 Row = TypeVar("Row", CdrRow, JournalRow)
@@ -427,6 +482,7 @@ class World:
     accounts: MemoryAccounts
     history: MemoryHistory
     deliveries: MemoryDeliveries
+    trail: MemoryTrail
     rates: MemoryRates
     redis: FakeRedis
     counters: Counters
@@ -452,7 +508,7 @@ class World:
 
 def make_world(requests_per_minute: int = 60_000) -> World:
     redis, accounts, history, counters = FakeRedis(), MemoryAccounts(), MemoryHistory(), Counters()
-    rates, deliveries = MemoryRates(), MemoryDeliveries()
+    rates, deliveries, trail = MemoryRates(), MemoryDeliveries(), MemoryTrail()
 
     def clock() -> int:
         return world.now_ms
@@ -477,6 +533,7 @@ def make_world(requests_per_minute: int = 60_000) -> World:
         deliveries=deliveries,
         money=MemoryMoney(accounts),
         vouchers=MemoryVouchers(accounts),
+        trail=trail,
         keys=KeyRing(client_redis, clock),
         metrics=Metrics(counters, client_redis, clock),
         currencies=CURRENCIES,
@@ -489,5 +546,5 @@ def make_world(requests_per_minute: int = 60_000) -> World:
     )
     transport = httpx.ASGITransport(app=cast(Any, create_app(context)))
     client = httpx.AsyncClient(transport=transport, base_url="http://ocs.test")
-    world = World(accounts, history, deliveries, rates, redis, counters, context, client)
+    world = World(accounts, history, deliveries, trail, rates, redis, counters, context, client)
     return world

@@ -35,7 +35,7 @@ async def world() -> World:
         ("GET", "/problems/nothing", b"", 404, "no-such-route"),
         ("GET", "/v1/accounts/../../etc/passwd", b"", 404, "no-such-route"),
         ("DELETE", "/v1/accounts", b"", 405, "method-not-allowed"),
-        ("GET", "/v1/accounts", b"", 405, "method-not-allowed"),
+        ("PATCH", "/v1/accounts", b"", 405, "method-not-allowed"),
         ("POST", "/v1/accounts", b"", 400, "bad-request"),
         ("POST", "/v1/accounts", b"{", 400, "bad-request"),
         ("POST", "/v1/accounts", b"\xff\xfe", 400, "bad-request"),

@@ -21,7 +21,13 @@ from tests.unit.api_world import NOW_MS, FakeRedis, World, make_world
 
 ROUTES = [
     ("POST", "/v1/accounts", Scope.ACCOUNTS_WRITE),
+    ("GET", "/v1/accounts", Scope.ACCOUNTS_READ),
     ("GET", "/v1/accounts/alice", Scope.ACCOUNTS_READ),
+    ("GET", "/v1/accounts/alice/limits", Scope.ACCOUNTS_READ),
+    ("GET", "/v1/accounts/alice/buckets", Scope.ACCOUNTS_READ),
+    ("GET", "/v1/accounts/alice/counters", Scope.ACCOUNTS_READ),
+    ("GET", "/v1/accounts/alice/subscriptions", Scope.ACCOUNTS_READ),
+    ("GET", "/v1/accounts/alice/price", Scope.ACCOUNTS_READ),
     ("POST", "/v1/accounts/alice/top-ups", Scope.TOPUP),
     ("POST", "/v1/accounts/alice/adjustments", Scope.ACCOUNTS_WRITE),
     ("POST", "/v1/accounts/alice/packages", Scope.ACCOUNTS_WRITE),
@@ -44,6 +50,7 @@ ROUTES = [
     ("GET", "/v1/events", Scope.EVENTS_READ),
     ("GET", "/v1/messages", Scope.EVENTS_READ),
     ("POST", "/v1/message-replays", Scope.EVENTS_WRITE),
+    ("GET", "/v1/audit-log", Scope.AUDIT_READ),
     ("POST", "/v1/subscribers", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/subscribers/s1", Scope.ACCOUNTS_READ),
     ("GET", "/v1/subscribers?identity=e164:49", Scope.ACCOUNTS_READ),

@@ -1,0 +1,170 @@
+"""Accounts in lists and in parts: all of them page by page; one's limits, buckets, counters, subscriptions; what a use costs it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.params import FromPath, FromQuery, QueryParameter
+
+from ocs.api.accounts import existing
+from ocs.api.context import Given, prefix_of
+from ocs.api.cursors import Cursor, Limit, not_ours
+from ocs.api.etags import quoted
+from ocs.api.keys import Scope
+from ocs.api.operations import operation
+from ocs.api.problems import Kind
+from ocs.api.rates import explained_rate
+from ocs.api.schemas import DecimalString, Instant, milliseconds
+from ocs.api.views import (
+    AccountView,
+    BucketView,
+    CallsView,
+    CapView,
+    CounterView,
+    SubscriptionView,
+    UnitBucketView,
+    account_view,
+)
+from ocs.charging.operations import limits_tag
+from ocs.rates.trace import Query
+from ocs.rating.ratebook import NO_GROUP
+
+
+class AccountList(msgspec.Struct, frozen=True, kw_only=True):
+    """In the order of their names. ``next_cursor`` empty: this was the last page."""
+
+    accounts: tuple[AccountView, ...]
+    next_cursor: str
+
+
+class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account may spend, and how many calls it may have."""
+
+    credit_limit: DecimalString
+    low_balance: DecimalString
+    calls: tuple[CallsView, ...]
+    caps: tuple[CapView, ...]
+
+
+class BucketList(msgspec.Struct, frozen=True, kw_only=True):
+    """Of money, and of units."""
+
+    buckets: tuple[BucketView, ...]
+    units: tuple[UnitBucketView, ...]
+
+
+class CounterList(msgspec.Struct, frozen=True, kw_only=True):
+    counters: tuple[CounterView, ...]
+
+
+class SubscriptionList(msgspec.Struct, frozen=True, kw_only=True):
+    subscriptions: tuple[SubscriptionView, ...]
+
+
+@get("/accounts", tags=["accounts"], **operation("list_accounts", Scope.ACCOUNTS_READ, for_tenants=True))
+async def list_accounts(
+    context: Given,
+    request: Request[Any, Any, Any],
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    account_state: Annotated[
+        Literal["", "active", "suspended", "closed"], QueryParameter(name="state", description="In this state alone")
+    ] = "",
+) -> AccountList:
+    """All accounts as they are now, in the order of their names. A new one is here a moment after it was created.
+
+    A page may have fewer than ``limit``, even none, and not be the last: filters are applied to it.
+    """
+    if "\x00" in cursor:
+        raise not_ours()
+    names = await context.history.account_ids(cursor, limit + 1, tenant=prefix_of(request.auth))
+    page = names[:limit]
+    accounts = await asyncio.gather(*[context.accounts.account(name) for name in page])
+    now_ms = context.clock()
+    views = [account_view(each, context.currencies[each.currency], now_ms) for each in accounts if each is not None]
+    return AccountList(
+        accounts=tuple(view for view in views if account_state in {"", view.state}),
+        next_cursor=page[-1] if len(names) > limit else "",
+    )
+
+
+@get(
+    "/accounts/{account_id:str}/limits",
+    tags=["accounts"],
+    **operation("read_limits", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
+)
+async def read_limits(account_id: FromPath[str], context: Given) -> Response[LimitsView]:
+    """What may be spent, and how many calls there may be. Its ETag changes with the limits, not with what is spent."""
+    account = await existing(context, account_id)
+    view = account_view(account, context.currencies[account.currency], context.clock())
+    limits = LimitsView(credit_limit=view.credit_limit, low_balance=view.low_balance, calls=view.calls, caps=view.caps)
+    return Response(limits, headers={"ETag": quoted(limits_tag(account))})
+
+
+@get(
+    "/accounts/{account_id:str}/buckets",
+    tags=["accounts"],
+    **operation("list_buckets", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
+)
+async def list_buckets(account_id: FromPath[str], context: Given) -> BucketList:
+    """The account's buckets of money and of units, those that are used first at the head."""
+    view = await _view(context, account_id)
+    return BucketList(buckets=view.buckets, units=view.units)
+
+
+@get(
+    "/accounts/{account_id:str}/counters",
+    tags=["accounts"],
+    **operation("list_counters", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
+)
+async def list_counters(account_id: FromPath[str], context: Given) -> CounterList:
+    """What the account has used in its periods, where prices depend on it."""
+    return CounterList(counters=(await _view(context, account_id)).counters)
+
+
+@get(
+    "/accounts/{account_id:str}/subscriptions",
+    tags=["accounts"],
+    **operation("list_subscriptions", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
+)
+async def list_subscriptions(account_id: FromPath[str], context: Given) -> SubscriptionList:
+    """The packages that are bought anew."""
+    return SubscriptionList(subscriptions=(await _view(context, account_id)).subscriptions)
+
+
+@get(
+    "/accounts/{account_id:str}/price",
+    tags=["accounts"],
+    **operation("enquire_price", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN, Kind.RATE_PLAN_UNKNOWN),
+)
+async def enquire_price(
+    account_id: FromPath[str],
+    context: Given,
+    number: FromQuery[str] = "",
+    service: FromQuery[str] = "voice",
+    at: FromQuery[Instant | None] = None,
+    used: Annotated[int | None, QueryParameter(ge=0, description="Price this much: seconds, octets, events")] = None,
+) -> dict[str, Any]:
+    """What a use costs this account by its plan, and why; what its bundles would pay is not taken off."""
+    account = await existing(context, account_id)
+    at_ms = milliseconds("at", at) or context.clock()
+    query = Query(number, account.rate_plan, service, at_ms, NO_GROUP, ())
+    return explained_rate(context, query, used, None)
+
+
+async def _view(context: Given, account_id: str) -> AccountView:
+    account = await existing(context, account_id)
+    return account_view(account, context.currencies[account.currency], context.clock())
+
+
+ROUTES: Final = (
+    list_accounts,
+    read_limits,
+    list_buckets,
+    list_counters,
+    list_subscriptions,
+    enquire_price,
+)
