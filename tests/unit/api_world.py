@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,18 +24,15 @@ from ocs.api.ports import PeerView
 from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.search import CdrQuery, CursorError
-from ocs.billing.trail import TrailEntry
-from ocs.charging.account_events import AccountEvent
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus, limits_tag
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
-from ocs.delivery.contacts import Contact, contact_tag
-from ocs.delivery.queue import Message
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
 from ocs.rating.load import load_ratebook
 from ocs.rating.ratebook import RateBook
 from ocs.vouchers import VoucherFault
+from tests.unit.api_deliveries import MemoryDeliveries, MemoryTrail
 from tests.unit.away_billing import AwayBilling
 
 CURRENCIES = {
@@ -387,80 +384,6 @@ class MemoryRates:
 def sample_book() -> RateBook | None:
     """The book of the sample configuration."""
     return load_ratebook(SAMPLE_CONFIG, NOW_MS).book
-
-
-@dataclass
-class MemoryDeliveries:
-    """Contacts by account; events and messages as a test puts them, newest first."""
-
-    contacts: dict[str, Contact] = field(default_factory=dict)
-    happened: list[AccountEvent] = field(default_factory=list)
-    queue: list[Message] = field(default_factory=list)
-
-    async def contact(self, account_id: str) -> Contact | None:
-        return self.contacts.get(account_id)
-
-    async def put_contact(self, contact: Contact, expects: frozenset[str]) -> Contact | None:
-        before = self.contacts.get(contact.account_id) or Contact(account_id=contact.account_id)
-        if expects and contact_tag(before) not in expects:
-            return None
-        self.contacts[contact.account_id] = contact
-        return before
-
-    async def events(
-        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int, tenant: str = ""
-    ) -> list[AccountEvent]:
-        found = [
-            event
-            for event in self.happened
-            if account_id in {"", event.account_id}
-            and event.account_id.startswith(tenant)
-            and (not types or event.event_type in types)
-            and (event.at_ms, event.account_id, event.entry_number) < before
-        ]
-        return found[:limit]
-
-    async def messages(
-        self, state: str, account_id: str, before: tuple[int, str], limit: int, tenant: str = ""
-    ) -> list[Message]:
-        found = [
-            each
-            for each in self.queue
-            if state in {"", each.state}
-            and each.letter.account_id.startswith(tenant)
-            and (each.made_at_ms, each.letter.message_id) < before
-        ]
-        return found[:limit]
-
-    async def replay(self, message_ids: Sequence[str], tenant: str = "") -> list[str]:
-        return [
-            each.letter.message_id
-            for each in self.queue
-            if each.letter.message_id in message_ids and each.letter.account_id.startswith(tenant)
-        ]
-
-
-@dataclass
-class MemoryTrail:
-    """The audit log, oldest first."""
-
-    entries: list[TrailEntry] = field(default_factory=list)
-
-    async def note(self, entry: TrailEntry) -> None:
-        self.entries.append(msgspec.structs.replace(entry, trail_id=f"{len(self.entries)}-0"))
-
-    async def list_trail(
-        self, *, target: str, actor: str, tenant: str, before: tuple[int, str], limit: int
-    ) -> list[TrailEntry]:
-        found = [
-            entry
-            for entry in reversed(self.entries)
-            if target in {"", entry.target}
-            and actor in {"", entry.actor}
-            and entry.target.partition(" ")[2].startswith(tenant)
-            and (entry.at_ms, entry.trail_id) < before
-        ]
-        return found[:limit]
 
 
 Row = TypeVar("Row", CdrRow, JournalRow)

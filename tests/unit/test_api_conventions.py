@@ -11,9 +11,11 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
+from balance.account import Hold
 from ocs.api.app import create_litestar
 from ocs.api.keys import Scope, new_token, rotate_key, store_key
 from ocs.api.operations import NOTED
+from ocs.billing.cdrs import JournalRow
 from ocs.charging.recharge import SessionView
 from tests.unit.api_world import NOW_MS, World, make_world
 
@@ -121,6 +123,12 @@ async def test_every_change_is_in_the_audit_log_once(project_root: Path) -> None
     world = make_world()
     await world.login(Scope.ADMIN)
     world.accounts.sessions = [SessionView("gy:pgw.example.net;1;42", "gy", NOW_MS, "voice", "", 0, 0, NOW_MS)]
+    world.history.journal.append(
+        JournalRow(
+            account_id="alice", entry_number=17, at_ms=NOW_MS, kind="session", currency="EUR", amount=-(10**9),
+            changes=(Hold(0, -(10**9)),), reference="gy:1", actor="", reason="",
+        )
+    )  # fmt: skip
     page = (project_root / "docs" / "api.md").read_text(encoding="utf-8")
     calls = re.findall(r"curl ((?:[^\n]|\\\n)*?)\$OCS(/v1/\S+) --json \\\n\s+'(\{.*\})'", page)
     assert len(calls) > 10
@@ -156,7 +164,12 @@ async def test_an_entry_has_before_and_after_of_what_changed(world: World) -> No
             {"available": "1.00", "credit_limit": "1.00"},
             {"available": "2.00", "credit_limit": "2.00"},
         ),
-        ("set_state", "k1", {"state": "active"}, {"state": "suspended"}),
+        (
+            "set_state",
+            "k1",
+            {"state": "active", "blocks": []},
+            {"state": "suspended", "blocks": ["operator"]},
+        ),
     ]
     rest = (await world.client.get("/v1/audit-log", params={"cursor": found["next_cursor"]})).json()["entries"]
     assert {each["action"] for each in rest} == {"create_account"}
