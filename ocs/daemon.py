@@ -9,6 +9,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -211,7 +212,7 @@ class Daemon:
         for read_anew in self._on_reload:
             read_anew()
         task = asyncio.get_running_loop().create_task(self._rates.reload(), name="reload")
-        task.add_done_callback(lambda done: done.exception())
+        task.add_done_callback(partial(tasks.say_failure, "reload_failed"))
 
     def _reload_rules(self) -> None:
         """The rules for accounts, whole, or the ones before with every fault in the log."""

@@ -6,6 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+import structlog
+
+log = structlog.get_logger()
+
 AGAIN_S: Final = 0.5
 
 
@@ -23,3 +27,9 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in ended:
             if not task.cancelled():
                 task.exception()  # it has been said by whoever raised it
+
+
+def say_failure(event: str, task: asyncio.Task[Any]) -> None:
+    """When a task has ended that nobody waits for: what it failed with goes to the log, not into silence."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error(event, exc_info=error)

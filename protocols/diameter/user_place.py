@@ -49,6 +49,8 @@ _CELL: Final = re.compile(r"cell-id-3gpp=\"?(\d{5,6}[0-9a-f]{8,15})|cgi-3gpp=\"?
 # Digits of the whole cell identity: where the area ends. The network has five digits, or six where one is left over.
 _AREA_DIGITS: Final = {13: 4, 14: 4, 16: 4, 17: 4, 20: 6, 21: 6}
 _TWO_DIGITS: Final = frozenset({13, 16, 20})
+# The operator identifier of an access point (TS 23.003, 9.1.2), which some gateways tell and some leave out.
+_OPERATOR: Final = re.compile(r"\.mnc\d{2,3}\.mcc\d{3}\.gprs$", re.IGNORECASE)
 _VISITED: Final = re.compile(r"mnc(\d{2,3})\.mcc(\d{3})\b", re.IGNORECASE)
 
 
@@ -66,7 +68,7 @@ def packet_place(frame: bytes, position: int) -> UserPlace:
     return UserPlace(
         network or location.partition("-")[0],
         str(int.from_bytes(rat[-4:], "big")) if rat else "",
-        _text(frame, found, _CALLED_STATION_ID),
+        _OPERATOR.sub("", _text(frame, found, _CALLED_STATION_ID)),
         location,
         next((address for key in _SERVING if (address := _address(_octets(frame, found, key)))), ""),
     )

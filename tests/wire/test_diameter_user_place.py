@@ -55,6 +55,8 @@ SGW = avp.avp(TGPP | 2067, bytes.fromhex("0002") + bytes.fromhex("20010db8") + b
         ((avp.avp_text(30, "two words rat:nr"),), "apn:two_words_rat:nr"),
         ((avp.avp_text(TGPP | 18, "apn:x serving"), RAT), "rat:eutran"),  # a network is digits
         ((avp.avp_text(30, "x" * 300),), "apn:" + "x" * 100),
+        ((avp.avp_text(30, "Internet.Example.MNC001.mcc262.gprs"),), "apn:internet.example"),
+        ((avp.avp_text(30, "mnc001.mcc262.gprs"),), "apn:mnc001.mcc262.gprs"),
     ],
 )
 def test_packet_sessions(members: tuple[bytes, ...], expected: str) -> None:
