@@ -8,20 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from balance.money import AmountError, Currency, parse_amount
+from balance.money import Amount, AmountError, Currency, parse_amount
 from ocs.billing.failures import FAILURES
 from ocs.billing.invoices import book
 from ocs.billing.invoices import run as bill_run
 from ocs.billing.invoices.bill_runs import begin_run, end_run, note_progress
 from ocs.billing.invoices.book import Invoice, InvoiceRefusedError, InvoiceState, Parties
 from ocs.billing.invoices.bookkeeping import Entry, entries
-from ocs.billing.invoices.calculation import ChargeKind
+from ocs.billing.invoices.calculation import ChargeKind, minor_unit
 from ocs.billing.invoices.customers import Agreed, Customer, add_customer, faults_of, find_customer, payer_faults
 from ocs.billing.invoices.drafting import Draft, draft, next_period
 from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.invoices.payments import Payment
 from ocs.billing.invoices.periods import Period, instant_ms
 from ocs.billing.invoices.printing.pdf import pdf_of
+from ocs.billing.invoices.rounding import quotient
 from ocs.billing.invoices.run import RunReport
 from ocs.billing.invoices.ubl import ubl_of
 from ocs.billing.invoices.usage import details_of
@@ -204,7 +205,18 @@ class BillingDesk:
 
     async def entries(self, first: date, after: date) -> list[Entry]:
         """The double entries of these days."""
-        return [entry async for entry in entries(self.connection, first, after, self.issuers.bookkeeping)]
+        kept = self.issuers.bookkeeping
+        return [entry async for entry in entries(self.connection, first, after, kept, self._exchange_difference)]
+
+    def _exchange_difference(
+        self, entity: str, amount: Amount, currency: str, issued_on: date, paid_on: date
+    ) -> tuple[int, str] | None:
+        """What an amount is worth more on the day it was paid, in cents of the issuer's books; None where it is theirs."""
+        home = self.issuers.entities[entity].currency
+        if home in ("", currency):
+            return None
+        then, now = (self.issuers.exchanged(amount, currency, home, day)[0] for day in (issued_on, paid_on))
+        return quotient(now - then, minor_unit(self.currencies[home])), home
 
     def minor(self, text: str, currency: str) -> int:
         """An amount as it is paid: in cents."""

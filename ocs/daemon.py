@@ -100,7 +100,7 @@ class Daemon:
         self._endpoints = endpoints
         self._store = store
         self._counters = Counters()
-        self._online = OnlineCharging(
+        self.online = OnlineCharging(
             store,
             book,
             quota_policy(settings, rules),
@@ -108,9 +108,9 @@ class Daemon:
             self._count_conflict,
             asyncio.get_running_loop().call_soon,
         )
-        self._supervision = Supervision(self._online, store, now_ms)
-        self._online.on_main_ended = self._supervision.end_subs
-        self._following = Following(self._online, store, now_ms, settings.rates.reauthorizations_per_s)
+        self._supervision = Supervision(self.online, store, now_ms)
+        self.online.on_main_ended = self._supervision.end_subs
+        self._following = Following(self.online, store, now_ms, settings.rates.reauthorizations_per_s)
         self._rates = RateDesk(
             endpoints.config_dir,
             self._following,
@@ -137,8 +137,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         history = await PostgresHistory.open(self._endpoints.postgres_dsn)
         currencies = self._currencies
-        billing = await self._open_billing()
-        charging = Charging(self._online, self._supervision)
+        billing = self.billing = await self._open_billing()
+        charging = Charging(self.online, self._supervision)
         diameter = DiameterServer(
             self._settings, charging, currencies, now_ms, self._counters, self._endpoints.config_dir
         )
@@ -147,7 +147,7 @@ class Daemon:
         self._following.use(notices)
         diameter.restarts.use(self._store.client, self._supervision.close_sessions_of)
         notifier = Notifier(self._store, notices, now_ms)
-        self._online.on_short = notifier.short_of_money
+        self.online.on_short = notifier.short_of_money
         radius = self._radius_server(charging, currencies)
         radius.dynamic.claim = notices.claim
         memory = RadiusMemory(self._store.client, self._settings.radius.lockout_s * 1000)
@@ -156,7 +156,7 @@ class Daemon:
         reader = NoticeReader(notices, now_ms, {"gy": diameter.requests.take, "ra": radius_notices.take})
         self._supervision.on_silent = radius.on_silent
         self._on_reload += [diameter.reload_certificates, radius.reload, billing.reload, self._reload_rules]
-        desk = AccountDesk(self._online, self._store, now_ms, currencies, notifier)
+        desk = AccountDesk(self.online, self._store, now_ms, currencies, notifier)
         money = MoneyDesk(desk, now_ms)
         self._supervision.on_transfer = money.finish
         context = self._context(history, currencies, desk, money, billing)
@@ -218,7 +218,7 @@ class Daemon:
         """The rules for accounts, whole, or the ones before with every fault in the log."""
         rules = load_account_rules(self._endpoints.config_dir)
         if isinstance(rules, AccountRules):
-            self._online.policy = structs.replace(self._online.policy, rules=rules, watches=bool(rules.velocity))
+            self.online.policy = structs.replace(self.online.policy, rules=rules, watches=bool(rules.velocity))
         else:
             log.error("account_rules_refused", faults=[str(fault) for fault in rules])
 
@@ -233,8 +233,8 @@ class Daemon:
             data_dir=Path(self._settings.node.data_dir),
             environment={"OCS_VALKEY_URL": endpoints.valkey_url, "OCS_POSTGRES_DSN": endpoints.postgres_dsn},
             redis=self._store.client,
-            accounts=AccountDesk(self._online, self._store, now_ms, self._currencies),
-            online=self._online,
+            accounts=AccountDesk(self.online, self._store, now_ms, self._currencies),
+            online=self.online,
             currencies=self._currencies,
             numbering=Numbering.of(self._settings.numbering),
             clock=now_ms,

@@ -14,7 +14,7 @@ from ocs.billing.invoices.book import Invoice, InvoiceRefusedError
 from ocs.billing.invoices.customers import Customer, payer_faults
 from ocs.billing.invoices.notes import add_note, document_of, notes_of
 from ocs.billing_desk import BillingDesk
-from tests.integration.invoice_world import BAKERY, World, at, close_world, open_world
+from tests.integration.invoice_world import BAKERY, CARRIER, World, at, close_world, open_world
 from tests.integration.test_invoices import BERLIN, CENT, DECEMBER, NOVEMBER, OCTOBER
 
 pytestmark = pytest.mark.integration
@@ -194,3 +194,19 @@ async def test_notes_and_documents_stay(world: World) -> None:
     assert await document_of(world.connection, "bakery", second) == ("contract.pdf", b"%PDF\x00")
     assert await document_of(world.connection, "other", second) is None
     assert await document_of(world.connection, "bakery", first) is None
+
+
+@pytest.mark.parametrize(("day", "part"), [("2026-10-05", -452), ("2026-09-30", 0)])
+async def test_what_exchange_makes_of_a_payment_is_exported(world: World, day: str, part: int) -> None:
+    """45.16 dollars, billed at 0.90 and paid at 0.80, are 4.516 euros less: a loss, in the issuer's money; at the same rate none."""
+    await world.add(CARRIER)
+    (made,) = await world.bill(date(2026, 9, 15))
+    await world.invoicing.issue(made.invoice_id, date(2026, 9, 15))
+    assert made.total_minor == 4516
+    paid_on = date.fromisoformat(day)
+    await world.invoicing.pay(CARRIER, 4516, paid_on, today=paid_on, method="bank", reference="wire")
+    desk = BillingDesk(world.dsn, world.connection, world.invoicing, world.issuers, world.currencies)
+    found = [each for each in await desk.entries(date(2026, 9, 16), NOVEMBER) if each.currency == "EUR"]
+    expected = [("1400", part), ("2150", -part)] if part else []
+    assert [(each.account, each.amount_minor) for each in found] == expected
+    assert sum(each.amount_minor for each in found) == 0

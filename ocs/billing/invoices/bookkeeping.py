@@ -3,16 +3,18 @@
 invoice       receivable  to  revenue (by kind of charge), tax (by code)
 credit note   the same with the signs turned
 payment       bank (by method)  to  receivable; called back, or given back: the same, turned
+exchange      receivable  to  gain, or loss to receivable: what a paid part is worth more or less than when it was issued
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from balance.money import Amount
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.invoices.calculation import TaxLine
 from ocs.billing.invoices.payments import CREDIT_NOTE_METHOD
@@ -35,6 +37,19 @@ PAYMENTS: Final = """
 """
 
 
+# What was paid of an invoice in another currency than the issuer's: worth more, or less, than when it was issued.
+PAID_PARTS: Final = """
+    SELECT i.legal_entity, i.customer_id, i.number, i.currency, i.minor_unit, i.issued_on, p.method, p.reference,
+           p.received_on AS day, a.amount_minor
+    FROM allocation a JOIN payment p USING (payment_id) JOIN invoice i USING (invoice_id)
+    WHERE p.received_on >= $1 AND p.received_on < $2 AND p.method <> $3 AND p.reversed_on IS NULL
+    ORDER BY p.received_on, p.payment_id, i.invoice_id
+"""
+
+ExchangeOf: TypeAlias = Callable[[str, Amount, str, date, date], tuple[int, str] | None]
+"""Of an entity: an exact amount in a currency, worth how many minor units more on the second day, and in which currency."""
+
+
 class Bookkeeping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The operator's accounts. The tables name other ones by kind of charge, tax code and method of payment."""
 
@@ -42,6 +57,8 @@ class Bookkeeping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     revenue: str = "revenue"
     tax: str = "tax"
     bank: str = "bank"
+    exchange_gain: str = "exchange_gain"
+    exchange_loss: str = "exchange_loss"
     revenue_by_kind: dict[str, str] = {}
     tax_by_code: dict[str, str] = {}
     bank_by_method: dict[str, str] = {}
@@ -60,7 +77,9 @@ class Entry(msgspec.Struct, frozen=True):
     text: str
 
 
-async def entries(connection: Any, first: date, after: date, accounts: Bookkeeping) -> AsyncIterator[Entry]:
+async def entries(
+    connection: Any, first: date, after: date, accounts: Bookkeeping, exchange_of: ExchangeOf = lambda *_: None
+) -> AsyncIterator[Entry]:
     """What was issued, paid and called back on the days ``[first, after)``. Raises BackendUnavailable."""
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -75,6 +94,9 @@ async def entries(connection: Any, first: date, after: date, accounts: Bookkeepi
                 yield entry
             async for row in connection.cursor(PAYMENTS, first, after, CREDIT_NOTE_METHOD):
                 for entry in _of_payment(row, accounts):
+                    yield entry
+            async for row in connection.cursor(PAID_PARTS, first, after, CREDIT_NOTE_METHOD):
+                for entry in _of_exchange(row, accounts, exchange_of):
                     yield entry
     except FAILURES as error:
         raise unavailable(error) from error
@@ -99,6 +121,21 @@ def _of_invoice(rows: list[Any], accounts: Bookkeeping) -> Iterable[Entry]:
                 head["issued_on"], head["number"], head["legal_entity"], head["customer_id"], account, head["currency"],
                 amount, text,
             )  # fmt: skip
+
+
+def _of_exchange(row: Any, accounts: Bookkeeping, exchange_of: ExchangeOf) -> Iterable[Entry]:
+    """The difference of exchange of a paid part, in the issuer's currency: the receivable against gain or loss."""
+    exact = row["amount_minor"] * row["minor_unit"]
+    found = exchange_of(row["legal_entity"], exact, row["currency"], row["issued_on"], row["day"])
+    if found is None or not found[0]:
+        return
+    more, currency = found
+    other = accounts.exchange_gain if more > 0 else accounts.exchange_loss
+    for account, part in ((accounts.receivable, more), (other, -more)):
+        yield Entry(
+            row["day"], row["number"], row["legal_entity"], row["customer_id"], account, currency, part,
+            f"exchange {row['method']} {row['reference']}",
+        )  # fmt: skip
 
 
 def _of_payment(row: Any, accounts: Bookkeeping) -> Iterable[Entry]:

@@ -49,6 +49,9 @@ class LegalEntity(_Section, frozen=True):
     bic: str = ""
     endpoint: str = ""  # electronic address as Peppol has it, such as 9930:DE000000000; empty: the email
     terms_days: int = 14
+    currency: str = (
+        ""  # of its books: the difference of exchange of what is billed in others is exported; empty: none is
+    )
     dunning: str = ""  # the policy of its customers; empty: nobody is chased
     # Records that come after their period has been billed: on the next invoice, on one of their own, or not billed at all.
     late_records: Literal["next_invoice", "supplementary_invoice", "write_off"] = "next_invoice"

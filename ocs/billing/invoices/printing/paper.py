@@ -24,6 +24,8 @@ from ocs.billing.invoices.usage import Detail
 FALLBACK: Final = "en"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MEGABYTE: Final = 10**6
+WIDE_YEN, YEN = "\uffe5", "\u00a5"
+"""The sign of Japanese locales, which the built-in font lacks, and the one that it has."""
 
 
 @cache
@@ -53,7 +55,7 @@ class Scribe:
     def money(self, minor: int) -> str:
         amount = Decimal(minor).scaleb(-self._currency.digits)
         text: str = self._pattern.apply(amount, self._locale, currency=self._currency.code, currency_digits=False)
-        return text
+        return text.replace(WIDE_YEN, YEN)
 
     def exact(self, amount: int) -> str:
         """An amount at the currency's scale, without zeros at its end."""
