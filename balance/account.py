@@ -201,6 +201,7 @@ class Subscription(msgspec.Struct, array_like=True, frozen=True, gc=False):
     day: int
     ends: bool = False
     is_short: bool = False  # it is due, waits for money, and that has been told
+    committed_until_ms: int = 0  # cancelled before, it goes on until then
 
 
 class Refusal(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -236,7 +237,8 @@ class Pace(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What most accounts do without. ``time_zone`` empty: the plan's; ``cycle_day`` 0: a billing cycle is a month.
 
-    ``blocks`` are the names of what suspends it, where that is not the operator alone.
+    ``blocks`` are the names of what suspends it, where that is not the operator alone; ``trials`` the packages that it has
+    tried for nothing.
     """
 
     counters: tuple[Counter, ...] = ()
@@ -250,6 +252,7 @@ class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     life: Life | None = None
     blocks: tuple[str, ...] = ()
     pace: Pace | None = None
+    trials: tuple[str, ...] = ()
 
 
 class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):

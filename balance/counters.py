@@ -6,7 +6,7 @@ session is promised them, and what is not used of them is free again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import structs
@@ -86,3 +86,25 @@ def counted(
         account = credit(account, {MAIN_BUCKET: back})
     counters = tuple(after if each.slot == counter.slot else each for each in extras.counters)
     return with_extras(account, structs.replace(extras, counters=counters))
+
+
+def counted_at_once(account: Account, changes: Mapping[int, tuple[int, int]]) -> Account:
+    """The account after counters of one tier have changed: by slot, how many more are used, and kept for grants.
+
+    A counter whose period is long over is not there any more, and is passed over.
+    """
+    if not changes:
+        return account
+    assert account.extras is not None, "who has a counter has extras"
+    counters = tuple(
+        _one_tier(each, *changes[each.slot]) if each.slot in changes else each for each in account.extras.counters
+    )
+    return with_extras(account, structs.replace(account.extras, counters=counters))
+
+
+def _one_tier(counter: Counter, used: int, reserved: int) -> Counter:
+    (tier,) = counter.tiers
+    changed = structs.replace(tier, used=tier.used + used, reserved=tier.reserved + reserved)
+    after: Counter = structs.replace(counter, tiers=(changed,))
+    assert after.reserved >= 0, "places are given back at most once"
+    return after

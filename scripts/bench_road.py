@@ -1,6 +1,6 @@
 """The road of one CCR without sockets or Valkey: what our own code costs, step by step.
 
-    python scripts/bench_road.py [--calls 4000] [--profile]
+    python scripts/bench_road.py [--calls 4000] [--profile] [--furnished]
 
 A stand-in transport takes the answers, the memory store the postings. Figures are CPU microseconds per request, the
 best of several rounds: other programs can only make them larger. The rest of `make bench` is the system's share.
@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from msgspec import structs
 
-from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
+from balance.account import MAIN_BUCKET, Account, AccountState, Bucket, Cap, Extras
 from balance.memory import MemoryStore
 from balance.store import Posting, PostingDone, PostingResult, PostingStatus, Subscriber
 from balance.valkey.codec import encode_account, encode_version, pack
@@ -129,7 +130,17 @@ def patched(frame: bytes, session: int, number: int) -> bytes:
     return frame[: at + 8] + struct.pack(">I", number) + frame[at + 12 :]
 
 
-async def main(calls: int, rounds: int, profile: bool) -> None:
+def account_of(name: str, is_furnished: bool) -> Account:
+    """With nothing but money, as most are; or with ten buckets, and five caps that each use is counted for."""
+    plain = Account(name, 1, "EUR", "retail-eur", AccountState.ACTIVE, 0, 0, 0, (Bucket(MAIN_BUCKET, 10**17),))
+    if not is_furnished:
+        return plain
+    others = tuple(Bucket(number, 10**6, expires_at_ms=2**50 + number) for number in range(1, 10))
+    caps = tuple(Cap(f"cap {number}", "month", "Europe/Berlin", 10**17, warn_percent=80) for number in range(5))
+    return structs.replace(plain, buckets=(*plain.buckets, *others), extras=Extras(caps=caps))
+
+
+async def main(calls: int, rounds: int, profile: bool, is_furnished: bool) -> None:
     book = load_ratebook(ROOT / "config", now_ms()).book
     assert book is not None
     settings = Settings(diameter=Diameter(accept_realms=("example.net", "example.com", "localdomain", "bench")))
@@ -137,8 +148,7 @@ async def main(calls: int, rounds: int, profile: bool) -> None:
     messages = templates()
     for place in range(ACCOUNTS):
         name, msisdn = f"A{place}", f"4915{place:08d}"
-        bucket = Bucket(MAIN_BUCKET, 10**17)
-        store.accounts[name] = Account(name, 1, "EUR", "retail-eur", AccountState.ACTIVE, 0, 0, 0, (bucket,))
+        store.accounts[name] = account_of(name, is_furnished)
         await store.put_subscriber(Subscriber(msisdn, name, (f"e164:{msisdn}",)))
     charging = OnlineCharging(store, book, quota_policy(settings), now_ms, soon=asyncio.get_running_loop().call_soon)
     server = DiameterServer(settings, charging, {}, now_ms)
@@ -188,6 +198,7 @@ if __name__ == "__main__":
     arguments.add_argument("--calls", type=int, default=2000)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--profile", action="store_true")
+    arguments.add_argument("--furnished", action="store_true", help="accounts with ten buckets and five counters")
     chosen = arguments.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(chosen.calls, chosen.rounds, chosen.profile))
+        runner.run(main(chosen.calls, chosen.rounds, chosen.profile, chosen.furnished))

@@ -121,12 +121,16 @@ class CapView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A package that is bought anew at ``renews_at``, or that ``ends`` there. Past: it waits for money."""
+    """A package that is bought anew at ``renews_at``, or that ``ends`` there, but not before ``committed_until``.
+
+    ``renews_at`` in the past: it waits for money.
+    """
 
     number: int
     package: str
     renews_at: Instant
     ends: bool
+    committed_until: Instant | None
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,7 +261,11 @@ def account_view(account: Account, currency: Currency, now_ms: int) -> AccountVi
         counters=tuple(_counter_view(each) for each in extras.counters if not each.counter_id.startswith(CAP_PREFIX)),
         subscriptions=tuple(
             SubscriptionView(
-                number=each.number, package=each.package, renews_at=instant(each.renews_at_ms), ends=each.ends
+                number=each.number,
+                package=each.package,
+                renews_at=instant(each.renews_at_ms),
+                ends=each.ends,
+                committed_until=instant(each.committed_until_ms) if each.committed_until_ms else None,
             )
             for each in extras.subscriptions
         ),

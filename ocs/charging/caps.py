@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from balance.account import CAP_PREFIX, EACH_MEMBER, MEMBER_MARK, NO_EXTRAS, NO_LIMIT, Account, Cap, Counter
-from balance.counters import counted, counter_in, counter_of
+from balance.counters import counted_at_once, counter_in
 from balance.money import Amount, parse_amount
 from ocs.charging.rules import CapRule
 from ocs.charging.session import CapUse, CreditSession, GroupState, UnitUse
@@ -77,11 +77,13 @@ def hold(account: Account, state: GroupState, found: Room, amount: Amount, grant
     """Hold a grant's share of its caps."""
     assert state.units is not None, "asked only for a group that has caps"
     uses = {use.slot: use for use in state.units.spent}
+    changes: dict[int, tuple[int, int]] = {}
     for slots, held, is_units in ((found.slots, amount, False), (found.unit_slots, granted, True)):
         for slot in slots if held else ():
-            account = _changed(account, slot, 0, held)
+            changes[slot] = (0, held)
             known = uses.get(slot) or CapUse(slot)
             uses[slot] = CapUse(slot, known.spent, held, is_units)
+    account = counted_at_once(account, changes)
     return account, structs.replace(state, units=structs.replace(state.units, spent=tuple(uses.values())))
 
 
@@ -105,11 +107,13 @@ def settle_caps(
         slots |= {} if has_units or not used else dict.fromkeys(running.unit_slots, used)
         kinds = dict.fromkeys(running.slots, False) | dict.fromkeys(running.unit_slots, True)
         uses |= {slot: CapUse(slot, is_units=kinds[slot]) for slot in slots if slot not in uses}
+    changes: dict[int, tuple[int, int]] = {}
     for slot, count in slots.items():
         known = uses[slot]
         kept = known.held if keeps_grant else 0
-        account = _changed(account, slot, count, kept - known.held)
+        changes[slot] = (count, kept - known.held)
         uses[slot] = CapUse(slot, known.spent + count, kept, known.is_units)
+    account = counted_at_once(account, changes)
     return account, structs.replace(state, units=structs.replace(units, spent=tuple(uses.values())))
 
 
@@ -135,8 +139,3 @@ def _running(account: Account, cap: Cap, name: str, now_ms: int) -> tuple[Accoun
     extras = account.extras or NO_EXTRAS
     end_ms = period_end_ms(cap.every, cap.zone, now_ms, extras.cycle_day)
     return counter_in(account, f"{CAP_PREFIX}{name}", end_ms, (NO_LIMIT,))
-
-
-def _changed(account: Account, slot: int, used: Amount, reserved: Amount) -> Account:
-    counter = counter_of(account, slot)
-    return account if counter is None else counted(account, counter, (used,), (reserved,))

@@ -41,9 +41,15 @@ class Sale(NamedTuple):
     reason: str = ""
 
 
-def can_pay(account: Account, package: Package, now_ms: int) -> bool:
-    """Tell whether an account may buy a package without being short of money."""
-    return package.price <= max(0, available(account, now_ms))
+def can_pay(account: Account, package: Package, now_ms: int, before: Subscription | None = None) -> bool:
+    """Tell whether an account may buy a package, or renew a subscription to it, without being short of money."""
+    price = 0 if before is None and _is_trial(account, package) else package.price
+    return price <= max(0, available(account, now_ms))
+
+
+def _is_trial(account: Account, package: Package) -> bool:
+    """Whether a first purchase of it is for nothing: each account tries a package once."""
+    return package.trial_days > 0 and package.name not in (account.extras or NO_EXTRAS).trials
 
 
 def sold(
@@ -58,15 +64,19 @@ def sold(
     first = account.entry_number + 1
     day = before.day if before is not None else local_day(zone, now_ms)
     ended_ms = before.renews_at_ms if before is not None else 0
-    renews_at_ms = 0
-    if package.every:  # periods follow each other, unless whole ones were missed
+    renews_at_ms, price = 0, package.price
+    if before is None and _is_trial(account, package):
+        price, renews_at_ms = 0, day_end_ms(zone, now_ms, package.trial_days)
+        day = local_day(zone, renews_at_ms)
+        account = with_extras(account, structs.replace(extras, trials=(*extras.trials, package.name)))
+    elif package.every:  # periods follow each other, unless whole ones were missed
         renews_at_ms = package.renews_at_ms(zone, extras.cycle_day, day, ended_ms or now_ms)
         if renews_at_ms <= now_ms:
             renews_at_ms = package.renews_at_ms(zone, extras.cycle_day, day, now_ms)
     rolled = [_left(account, grant, ended_ms) for grant in package.grants]
-    account, paid = settle(account, (), package.price, now_ms)
+    account, paid = settle(account, (), price, now_ms)
     changes = tuple(hold.negated() for hold in paid)
-    facts = (*_facts("package_bought" if before is None else "renewed", package.name), ("price", str(package.price)))
+    facts = (*_facts("package_bought" if before is None else "renewed", package.name), ("price", str(price)))
     entries: list[JournalEntry] = []
     for grant, more in zip(package.grants, rolled, strict=True):
         account = with_entry_number(account, account.entry_number + 1)
@@ -83,8 +93,21 @@ def sold(
         changes = facts = ()
     if package.every:
         number = before.number if before is not None else first
-        account = _with(account, Subscription(number, package.name, renews_at_ms, day))
+        ends = before is not None and before.ends
+        committed_ms = before.committed_until_ms if before is not None else 0
+        if not committed_ms and price and package.commitment:
+            committed_ms = _end_of(package, package.commitment, zone, extras.cycle_day, day, renews_at_ms)
+        account = _with(
+            account, Subscription(number, package.name, renews_at_ms, day, ends, committed_until_ms=committed_ms)
+        )
     return account, tuple(entries)
+
+
+def _end_of(package: Package, periods: int, zone: str, cycle_day: int, day: int, end_ms: int) -> int:
+    """When so many periods are over, of which the first one ends then."""
+    for _ in range(periods - 1):
+        end_ms = package.renews_at_ms(zone, cycle_day, day, end_ms)
+    return end_ms
 
 
 def with_purchases(account: Account, rates: Rates, now_ms: int) -> tuple[Account, tuple[JournalEntry, ...]]:
@@ -130,7 +153,7 @@ def timer_key(account_id: str) -> str:
 
 
 def cancelled(account: Account, number: int) -> Account | None:
-    """The account whose subscription ends with its period; None if it has none of that number."""
+    """The account whose subscription ends with its period, or with its commitment; None if it has none of that number."""
     for subscription in (account.extras or NO_EXTRAS).subscriptions:
         if subscription.number == number:
             return _with(account, structs.replace(subscription, ends=True))
@@ -142,15 +165,14 @@ def _renewed(
 ) -> tuple[Account, tuple[JournalEntry, ...]]:
     package = rates.package(account.rate_plan, subscription.package, now_ms)
     sale = Sale(f"{RENEWAL}:{subscription.number}", RENEWAL)
-    if subscription.ends or package is None or not package.every:
-        return _ended(
-            account, subscription, sale, "as cancelled" if subscription.ends else "it is no longer sold", now_ms
-        )
+    is_over = subscription.ends and subscription.renews_at_ms >= subscription.committed_until_ms
+    if is_over or package is None or not package.every:
+        return _ended(account, subscription, sale, "as cancelled" if is_over else "it is no longer sold", now_ms)
     if account.state is AccountState.CLOSED:
         return _ended(account, subscription, sale, "the account was closed", now_ms)
     if account.state is not AccountState.ACTIVE:
         return account, ()  # it waits until the account is active again
-    if package.if_short != "debit" and not can_pay(account, package, now_ms):
+    if package.if_short != "debit" and not can_pay(account, package, now_ms, subscription):
         return _short_of_money(account, subscription, package, sale, now_ms)
     return sold(account, package, sale, now_ms, subscription)
 

@@ -109,7 +109,15 @@ class BundleReader:
         if entry.every and not self._zone:
             self._file.fault((*path, "every"), "does not say by which clock", _ZONE_CURE)
         grants = tuple(self._grant(grant, entry.every, where) for grant, where in read if grant is not None)
-        return Package(entry.name, price, grants, self._zone, entry.every, entry.if_short)
+        for field in ("trial_days", "commitment"):
+            number = getattr(entry, field)
+            if not 0 <= number <= _DAYS_MAX:
+                self._file.fault((*path, field), f"is {number}", f"0 to {_DAYS_MAX}")
+            if number and not entry.every:
+                self._file.fault((*path, field), "is for packages that are bought anew", 'add every = "month"')
+        return Package(
+            entry.name, price, grants, self._zone, entry.every, entry.if_short, entry.trial_days, entry.commitment
+        )
 
     def _grant(self, entry: GrantEntry, every: str, path: Path) -> Grant:
         bundle = self._bundles.get(entry.bundle)

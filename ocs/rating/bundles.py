@@ -86,7 +86,8 @@ class Package(msgspec.Struct, frozen=True):
     """What is bought at once: its price, and the buckets that come with it.
 
     With ``every`` it is bought anew at the end of each period. If the money is short then: "retry" with every change of the
-    account until there is enough, "end" it, or "debit" it all the same.
+    account until there is enough, "end" it, or "debit" it all the same. An account has its first ``trial_days`` for nothing,
+    once; after them ``commitment`` periods have to run.
     """
 
     name: str
@@ -95,6 +96,8 @@ class Package(msgspec.Struct, frozen=True):
     zone: str
     every: Every | Literal[""] = ""
     if_short: Literal["retry", "end", "debit"] = "retry"
+    trial_days: int = 0
+    commitment: int = 0
 
     def renews_at_ms(self, zone: str, cycle_day: int, day: int, now_ms: int) -> int:
         """When a period that begins now ends: at a local midnight. Months begin on the day of the month on which it began."""

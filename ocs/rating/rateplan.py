@@ -192,6 +192,8 @@ class PackageEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     price: str = "0"
     every: Every | Literal[""] = ""
     if_short: Literal["retry", "end", "debit"] = "retry"
+    trial_days: int = 0
+    commitment: int = 0
 
 
 class RatePlan(Finish, frozen=True, forbid_unknown_fields=True, kw_only=True):

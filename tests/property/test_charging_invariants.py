@@ -48,7 +48,7 @@ steps = st.lists(
         st.tuples(
             st.just("buy"),
             st.just(0),
-            st.sampled_from(["60-seconds", "50-today", "mixed", "monthly", "daily", "weekly"]),
+            st.sampled_from(["60-seconds", "50-today", "mixed", "monthly", "daily", "weekly", "contract"]),
         ),
         st.tuples(st.just("limit"), st.integers(0, 1), st.sampled_from(["calls", "cap", "each", "units", "credit"])),
         st.tuples(st.just("top-up"), st.integers(1, 200), st.none()),

@@ -77,6 +77,28 @@ RENEWED = {
         wait 2600000
         close silent sessions               | B 4.00 U 0
     """,
+    "the first days are for nothing, once": """
+        balance 3.00
+        buy contract                        | B 3.00 U 1
+        wait 691200
+        close silent sessions               | B 2.00 U 1      #  the eighth day: the first month is paid
+        cancel 3
+        wait 2678400
+        close silent sessions               | B 1.00 U 1      #  cancelled, and bound for three months
+        wait 2678400
+        close silent sessions               | B 0 U 1
+        wait 2678400
+        close silent sessions               | B 0 U 0         #  over
+        top-up 1.00
+        buy contract                        | B 0 U 1         #  no second trial
+    """,
+    "who cancels within the trial owes nothing": """
+        balance 3.00
+        buy contract                        | B 3.00 U 1
+        cancel 3
+        wait 691200
+        close silent sessions               | B 3.00 U 0
+    """,
     "suspended it waits; nothing is bought for the months between": """
         balance 5.00
         buy monthly                         | B 4.00 U 60
