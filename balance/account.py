@@ -270,6 +270,23 @@ class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):
     created_at_ms: int = 0
     extras: Extras | None = None
 
+    @property
+    def ends_at_ms(self) -> int:
+        """When its time is over, if nobody tops it up; 0 for never."""
+        life = self.extras.life if self.extras is not None else None
+        return life.until_ms if life is not None and life.stage is AccountState.ACTIVE else 0
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its time is over, and nothing else blocks it."""
+        extras = self.extras
+        return (
+            extras is not None
+            and extras.life is not None
+            and not extras.blocks
+            and extras.life.stage not in {AccountState.CREATED, AccountState.ACTIVE}
+        )
+
 
 class Hold(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A part of a reservation (or of a debit): ``amount`` in one bucket."""

@@ -294,6 +294,17 @@ def _in_units(
     return account, state, structs.replace(answer, validity_s=max(1, min([answer.validity_s, *left_s])))
 
 
+def until_its_end(account: Account, requested: tuple[Quantity, ...], now_ms: int) -> tuple[Quantity, ...]:
+    """What a call asks for, in seconds no more than are left to its account: who holds all he may use asks but once."""
+    if not account.ends_at_ms:
+        return requested
+    left_s = max(1, (account.ends_at_ms - now_ms) // 1000)
+    return tuple(
+        Quantity(each.kind, min(each.value, left_s)) if each.kind is _SECONDS and each.value else each
+        for each in requested
+    )
+
+
 def _waiting(state: GroupState) -> GroupState:
     return structs.replace(state, is_waiting=True)
 
@@ -304,4 +315,6 @@ def _validity_s(account: Account, kind: UnitKind, granted: int, policy: QuotaPol
     if kind is _SECONDS:
         validity_s = max(validity_s, granted + SILENCE_MARGIN_S)
     expiry_ms = first_expiry_ms(account, now_ms) if len(account.buckets) > 1 else 0
+    if account.extras is not None and (end_ms := account.ends_at_ms):
+        expiry_ms = min(expiry_ms or end_ms, end_ms)
     return max(1, min(validity_s, (expiry_ms - now_ms) // 1000)) if expiry_ms else validity_s

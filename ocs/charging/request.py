@@ -205,3 +205,4 @@ class ChargingAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     # Of a refusal for want of money: what the account's other sessions hold. Of an authorization: what it holds itself.
     held: Amount = 0
     on_credit: bool = False  # the account may spend more than was paid in
+    is_expired: bool = False  # the account is refused because its time is over, and nothing else blocks it

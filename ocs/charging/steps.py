@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import structs
 
-from balance.account import Account, with_entry_number
+from balance.account import Account, AccountState, with_entry_number
 from balance.burn import available, total_of
 from balance.money import Amount
 from ocs.charging.admission import left
@@ -26,7 +26,7 @@ from ocs.charging.course import (
 )
 from ocs.charging.decision import Case, Decision
 from ocs.charging.policy import SILENCE_MARGIN_S
-from ocs.charging.quota import Granted, ended, grant, release, report, total_used, went_down
+from ocs.charging.quota import Granted, ended, grant, release, report, total_used, until_its_end, went_down
 from ocs.charging.request import (
     ChargingAnswer,
     ChargingStatus,
@@ -56,6 +56,7 @@ Answered: TypeAlias = Decision[ChargingAnswer]
 _INITIAL: Final = RequestKind.INITIAL
 _UPDATE: Final = RequestKind.UPDATE
 _LEASE: Final = SessionKind.LEASE
+_ACTIVE: Final = AccountState.ACTIVE
 _SETUP: Final = Clock.SETUP
 _SUCCESS: Final = ChargingStatus.SUCCESS
 
@@ -151,6 +152,8 @@ def _grant(
             refused = structs.replace(state, is_waiting=True)
             return account, refused, GroupAnswer(state.key, ChargingStatus.CREDIT_LIMIT_REACHED)
         requested = (Quantity(state.tariff.price.kind, most),)
+    if request.all_affordable and account.extras is not None:
+        requested = until_its_end(account, requested, case.now_ms)
     if isinstance(terms, Terms) and terms.clock is not _SETUP:
         later = dearest_to_come(case, account, session, state, requested)
     return grant(
@@ -378,7 +381,8 @@ def answer_of(
         cost += state.cost
     left: Amount = available(account, now_ms)
     low = 0 < account.low_balance > left
-    return ChargingAnswer(status, groups, cost, account.currency, left, low, on_credit=account.credit_limit > 0)
+    answer = ChargingAnswer(status, groups, cost, account.currency, left, low, on_credit=account.credit_limit > 0)
+    return structs.replace(answer, is_expired=account.is_expired) if account.state is not _ACTIVE else answer
 
 
 def as_authorization(answer: ChargingAnswer, states: tuple[GroupState, ...]) -> ChargingAnswer:

@@ -34,6 +34,7 @@ class Reason(Enum):
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a reason, no password
     TOO_MANY_CALLS = "too_many_calls"
     NO_MONEY = "no_money"
+    EXPIRED = "expired"
     CREDIT_LIMIT = "credit_limit"
     SUSPENDED = "suspended"
     UNAVAILABLE = "unavailable"
@@ -52,6 +53,7 @@ RETURN_CODES: Final[dict[Reason, tuple[int, str]]] = {
     Reason.WRONG_PASSWORD: (2, "wrong password"),
     Reason.TOO_MANY_CALLS: (3, "too many calls, or they hold all credit"),
     Reason.NO_MONEY: (4, "no credit left"),
+    Reason.EXPIRED: (5, "account expired"),
     Reason.CREDIT_LIMIT: (6, "credit limit reached"),
     Reason.SUSPENDED: (7, "account suspended"),
     Reason.UNAVAILABLE: (8, "service not available"),

@@ -67,6 +67,8 @@ def authorization_reply(
         return _accept(request, answer, reason, granted_s, profile, currencies)
     if reason in _GOOD or reason is Reason.TOO_LITTLE_MONEY:
         reason = _want_of_money(answer)
+    elif reason is Reason.SUSPENDED and answer.is_expired:
+        reason = Reason.EXPIRED
     return rejection(reason, profile, answer, currencies)
 
 

@@ -17,7 +17,7 @@ from ocs.charging.operations import RechargeStatus
 from ocs.charging.request import RequestKind
 from ocs.charging.rules import AccountRules, Lifecycle
 from tests.scenario.table import Table
-from tests.scenario.traffic import diameter, granted, group
+from tests.scenario.traffic import access, diameter, granted, group
 from tests.scenario.world import POLICY, OpensWorld, World, amount
 
 INITIAL, TERMINATION = RequestKind.INITIAL, RequestKind.TERMINATION
@@ -218,3 +218,30 @@ def test_the_stages_have_an_answer_to_everything() -> None:
         seen.add(stage)
     assert seen == set(AccountState) - {AccountState.CREATED}
     assert stage is AccountState.CLOSED
+
+
+async def test_r46_a_call_gets_no_more_time_than_its_account_has_left(living: World) -> None:
+    """A switch that is given all that the money pays for comes but once: its time ends with the account's."""
+    await Table(living).play("""
+        balance 50.00
+        I s1 T1 ask             -> 30
+        T s1 used 0             -> ok
+    """)
+    ends_at_ms = (await living.account()).ends_at_ms
+    living.clock.now_ms = ends_at_ms - 100_000
+    assert granted(await living.charge(access(living, "last"))) == 100
+
+
+async def test_an_account_whose_time_is_over_is_expired_unless_it_is_blocked(living: World) -> None:
+    """What a switch says to the caller: expired is no suspension."""
+    await Table(living).play("""
+        balance 1.00
+        I s1 T1 ask             -> 30
+        T s1 used 0             -> ok
+        wait 11 days
+        close silent sessions
+        state grace
+    """)
+    assert (await living.charge(access(living, "a"))).is_expired
+    await Table(living).play("suspend by operator")
+    assert not (await living.charge(access(living, "b"))).is_expired

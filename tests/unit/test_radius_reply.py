@@ -123,6 +123,8 @@ def test_a_key_too_long_for_class_is_left_out() -> None:
         (granted(0, STATUS.CREDIT_LIMIT_REACHED, available=-5), 4),
         (replace(granted(0, STATUS.CREDIT_LIMIT_REACHED, available=0), on_credit=True), 6),
         (ChargingAnswer(STATUS.CREDIT_LIMIT_REACHED, available=0, held=5), 3),
+        (replace(granted(0, STATUS.SERVICE_DENIED), is_expired=True), 5),
+        (granted(0, STATUS.SERVICE_DENIED), 7),
         (ChargingAnswer(STATUS.CREDIT_LIMIT_REACHED, available=1, held=5), 12),
         (granted(0), 12),
         (granted(0, STATUS.RATING_FAILED), 9),
