@@ -41,6 +41,7 @@ from ocs.charging.service import OnlineCharging
 from ocs.charging.supervision import Supervision
 from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG, StartRefusedError
+from ocs.gateways.gy import currency_fault
 from ocs.gateways.numbering import Numbering
 from ocs.handover import load_apart
 from ocs.net import diameter_report, radius_report
@@ -126,6 +127,8 @@ class Daemon:
         """Read the rates and reach the store. Raises StartRefusedError with one line that names the cure."""
         book, currencies = await load_rates(endpoints.config_dir, _books(settings))
         rules = account_rules(endpoints.config_dir)
+        if fault := currency_fault(settings, currencies):
+            raise StartRefusedError(f"{endpoints.config}: {fault}", EXIT_CONFIG)
         store = await open_checked_store(endpoints.valkey_url, settings.backends.partitions)
         return cls(settings, endpoints, store, book, currencies, rules)
 

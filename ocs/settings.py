@@ -168,6 +168,7 @@ class CreditControl(_Section, frozen=True):
     quota_holding_s: int = 0  # after so long without use the client gives the quota back; 0: not said
     tell_cost: bool = False  # Cost-Information in updates, too
     tell_balance: bool = False  # Remaining-Balance
+    currency: str = ""  # of CC-Money that names none; empty: such a request is refused (5005)
     identities: tuple[IdentityName, ...] = ("e164", "sip", "imsi", "nai", "private")  # who is charged: the first known
     data_identities: tuple[IdentityName, ...] = ("imsi", "e164", "nai", "sip", "private")  # the same, for data
     final_units: tuple[FinalUnits, ...] = ()

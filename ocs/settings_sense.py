@@ -45,7 +45,7 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
     ("quota", "octets"): (1, limits.QUOTA_OCTETS_MAX),
     ("quota", "events"): (1, limits.QUOTA_EVENTS_MAX),
     ("quota", "validity_s"): (limits.VALIDITY_S_MIN, limits.VALIDITY_S_MAX),
-    ("quota", "threshold_percent"): (0, 100),
+    ("quota", "threshold_percent"): (0, 99),
     ("quota", "supervision_factor"): (limits.SUPERVISION_FACTOR_MIN, limits.SUPERVISION_FACTOR_MAX),
     ("credit_control", "quota_holding_s"): (0, limits.VALIDITY_S_MAX),
     ("rates", "reauthorizations_per_s"): (1, 100_000),

@@ -44,6 +44,7 @@ def check(
     from ocs.clock import now_ms
     from ocs.delivery.check import check_delivery
     from ocs.feeds.settings import load_feeds
+    from ocs.gateways.gy import currency_fault
     from ocs.gateways.radius_products import check_products
     from ocs.mediation_files import load_switches
     from ocs.rates.lint import check_suppliers, lint
@@ -68,6 +69,8 @@ def check(
     if isinstance(settings, Settings):
         faults += check_products(folder, settings.radius)
         faults += _pem_faults(folder, settings)
+        fault = currency_fault(settings, loaded.currencies)
+        faults += [f"{folder}/{DEFAULT_CONFIG.name}: {fault}"] if fault else []
     for fault in faults:
         print(fault)
     warnings = lint(read_files(folder)[0], loaded, at_ms)

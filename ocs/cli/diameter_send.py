@@ -67,7 +67,7 @@ def send(
     """Ask for credit as a gateway does: CCR-I, CCR-U, CCR-T, or one event; print what was granted.
 
     It charges a real account. With --count it makes load: progress on the way, then results, rate and latency.
-    Exit status: 0 every answer was 2001, 1 one was not, 75 the server does not answer.
+    Exit status: 0 every answer and every group in it was 2001, 1 one was not, 75 the server does not answer.
 
     Example: `ocs diameter send 4915112345 --called 442079460123 --updates 3`, or
     `ocs diameter send 4915112345 --context data -g 10 -g 20 --count 1000 --rate 100`

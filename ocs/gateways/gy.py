@@ -5,7 +5,7 @@ Pure translation. What the request asks is in ``gy_units``; here is who, what, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -21,11 +21,11 @@ from ocs.charging.request import (
 )
 from ocs.gateways.addresses import nai_identity, number_identity, sip_identities
 from ocs.gateways.gy_terms import Terms
-from ocs.gateways.gy_units import UNIT_CODES, UnitsFault, group_requests
+from ocs.gateways.gy_units import NO_CURRENCY, UNIT_CODES, UnitsFault, group_requests
 from ocs.gateways.numbering import PLAIN_NUMBERING, Numbering
 from ocs.rating.units import UnitKind
 from ocs.rating.whereabouts import whereabouts_of
-from ocs.settings import CreditControl
+from ocs.settings import CreditControl, Settings
 from protocols.diameter import avp, codes, gy_answer
 from protocols.diameter.final_units import FINAL_UNIT_TERMINATE, FinalUnit, final_unit
 from protocols.diameter.gy import CreditControlRequest
@@ -110,7 +110,10 @@ class GyConfig:
         self._known: dict[str, str | None] = {}
         self.currencies = dict(currencies)
         self.currencies_by_number = {currency.numeric: currency for currency in currencies.values()}
-        self.terms = Terms(settings if settings is not None else CreditControl())
+        settings = settings if settings is not None else CreditControl()
+        if settings.currency in currencies:
+            self.currencies_by_number[NO_CURRENCY] = currencies[settings.currency]
+        self.terms = Terms(settings)
         self.encoder = AnswerEncoder(node, self.terms.opening)
         self.numbering = numbering
 
@@ -128,6 +131,14 @@ class GyConfig:
             service = self._services.get(f"{label.rpartition('.')[2]}{at}{domain}")
             self._known[context] = service if service is not None else self._services.get(lower)
         return self._known[context]
+
+
+def currency_fault(settings: Settings, currencies: Collection[str]) -> str:
+    """What is wrong with the currency of money that names none; "" if nothing is."""
+    code = settings.credit_control.currency
+    if not code or code in currencies:
+        return ""
+    return f"credit_control.currency: {code!r} is not in currencies.toml (one of {', '.join(sorted(currencies))}, or nothing)"
 
 
 def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -> ChargingRequest | Fault:

@@ -37,6 +37,7 @@ _REQUESTED: Final = (codes.REQUESTED_SERVICE_UNIT,)
 _USED: Final = (codes.USED_SERVICE_UNIT,)
 _GROUP_REQUESTED: Final = (codes.MULTIPLE_SERVICES_CREDIT_CONTROL, codes.REQUESTED_SERVICE_UNIT)
 _GROUP_USED: Final = (codes.MULTIPLE_SERVICES_CREDIT_CONTROL, codes.USED_SERVICE_UNIT)
+NO_CURRENCY: Final = 0  # the number under which the currency stands of money that names none
 EXPONENT_MAX: Final = 9  # [gy-ro 14]
 COUNT_MAX: Final = 2**63 - 1
 
@@ -181,11 +182,11 @@ class _Reader:
         """digits x 10 ** exponent at the currency's scale, exactly or not at all."""
         digits = avp.avp_i64(codes.VALUE_DIGITS, money.digits) + avp.avp_i32(codes.EXPONENT, money.exponent)
         value = (*place, codes.CC_MONEY)
-        if not money.currency_code:
-            # Its scale would be a guess, and a wrong one a thousandfold price.
+        if not money.currency_code and NO_CURRENCY not in self._currencies:
+            # Its scale would be a guess, and a wrong one a thousandfold price; the operator may say it.
             sample = avp.avp_u32(codes.CURRENCY_CODE, 0)
             raise UnitsFault(Fault(ResultCode.MISSING_AVP, _chain(value, sample), "money without its currency"))
-        currency = self._currencies.get(money.currency_code)
+        currency = self._currencies.get(money.currency_code or NO_CURRENCY)
         if currency is None or self.currency not in {"", currency.code}:
             code = avp.avp_u32(codes.CURRENCY_CODE, money.currency_code)
             raise UnitsFault(Fault(ResultCode.RATING_FAILED, _chain(value, code), "the currency is not charged here"))

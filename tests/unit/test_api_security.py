@@ -39,6 +39,7 @@ ROUTES = [
     ("GET", "/v1/accounts/alice/cdrs", Scope.CDRS_READ),
     ("GET", "/v1/accounts/alice/cdrs/17", Scope.CDRS_READ),
     ("GET", "/v1/accounts/alice/journal", Scope.CDRS_READ),
+    ("GET", "/v1/accounts/alice/balances", Scope.ACCOUNTS_READ),
     ("GET", "/v1/rates", Scope.RATES_READ),
     ("GET", "/v1/rates/explanation?plan=retail-eur&number=49", Scope.RATES_READ),
     ("POST", "/v1/rates/reload", Scope.RATES_WRITE),

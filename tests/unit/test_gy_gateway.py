@@ -20,7 +20,13 @@ from ocs.charging.request import (
     Quantity,
     RequestKind,
 )
-from ocs.gateways.gy import RESULT_CODES, GyConfig, charging_request, credit_control_answer, event_time_ms
+from ocs.gateways.gy import (
+    RESULT_CODES,
+    GyConfig,
+    charging_request,
+    credit_control_answer,
+    event_time_ms,
+)
 from ocs.rating.units import UnitKind
 from ocs.settings import Settings
 from protocols.diameter import avp, codes

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from balance.money import Currency
 from ocs.charging.request import ChargingRequest, GroupKey, GroupRequest, Quantity
-from ocs.gateways.gy import GyConfig, charging_request
+from ocs.gateways.gy import GyConfig, charging_request, currency_fault
 from ocs.rating.units import UnitKind
-from ocs.settings import Settings
+from ocs.settings import CreditControl, Settings
 from protocols.diameter import avp, codes
 from protocols.diameter.gy import CreditControlRequest, read_request
 from protocols.diameter.message import Fault, Message
 from protocols.diameter.node import LocalNode
-from tests.builders_gy import DATA, NTP_NOW, ccr, group, mscc, subscription
+from tests.builders_gy import DATA, NTP_NOW, SMS, ccr, group, money, mscc, subscription
 
 NOW_MS = 1_790_000_000_000
 NODE = LocalNode("ocs.example.net", "example.net")
 CONFIG = GyConfig(NODE, Settings().services, {})
+EUR, JPY = Currency("EUR", 978, 9, 2), Currency("JPY", 392, 6, 0)
 ALL, LATER = (Quantity(UnitKind.OCTETS, 12),), (Quantity(UnitKind.OCTETS, 7),)
 
 
@@ -119,3 +121,24 @@ def test_subscription_id_extension(code: int, data: str, identity: str) -> None:
         asked = charging_request(request, NOW_MS, CONFIG)
         assert isinstance(asked, ChargingRequest)
         assert asked.identities == (expected,)
+
+
+def test_money_that_names_no_currency_is_in_the_one_of_the_settings() -> None:
+    """Currency-Code is optional (RFC 8506, 8.22): the operator says which is meant."""
+    config = GyConfig(NODE, Settings().services, {"JPY": JPY}, CreditControl(currency="JPY"))
+    wish = money(codes.REQUESTED_SERVICE_UNIT, 23, currency=None)
+    frame = ccr(wish, avp.avp_u32(codes.REQUESTED_ACTION, 0), kind=4, context=SMS)
+    read = read_request(Message(frame), NODE)
+    assert isinstance(read, CreditControlRequest)
+    asked = charging_request(read, NOW_MS, config)
+    assert isinstance(asked, ChargingRequest)
+    assert (asked.groups[0].requested, asked.currency) == ((Quantity(UnitKind.MONEY, 23_000_000),), "JPY")
+
+
+def test_a_currency_of_the_settings_that_is_none_is_told() -> None:
+    """With the ones that there are."""
+    wrong = Settings(credit_control=CreditControl(currency="EUX"))
+    assert currency_fault(wrong, {"EUR": EUR}) == (
+        "credit_control.currency: 'EUX' is not in currencies.toml (one of EUR, or nothing)"
+    )
+    assert currency_fault(Settings(), {}) == ""
