@@ -25,6 +25,7 @@ ROUTES = [
     ("GET", "/v1/accounts/alice", Scope.ACCOUNTS_READ),
     ("GET", "/v1/accounts/alice/limits", Scope.ACCOUNTS_READ),
     ("GET", "/v1/accounts/alice/buckets", Scope.ACCOUNTS_READ),
+    ("GET", "/v1/accounts/alice/balances", Scope.ACCOUNTS_READ),
     ("GET", "/v1/accounts/alice/counters", Scope.ACCOUNTS_READ),
     ("GET", "/v1/accounts/alice/subscriptions", Scope.ACCOUNTS_READ),
     ("GET", "/v1/accounts/alice/price", Scope.ACCOUNTS_READ),
