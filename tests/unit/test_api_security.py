@@ -23,6 +23,7 @@ ROUTES = [
     ("POST", "/v1/accounts", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/accounts", Scope.ACCOUNTS_READ),
     ("GET", "/v1/accounts/alice", Scope.ACCOUNTS_READ),
+    ("GET", "/v1/accounts/alice/balances", Scope.ACCOUNTS_READ),
     ("GET", "/v1/accounts/alice/limits", Scope.ACCOUNTS_READ),
     ("GET", "/v1/accounts/alice/buckets", Scope.ACCOUNTS_READ),
     ("GET", "/v1/accounts/alice/balances", Scope.ACCOUNTS_READ),
