@@ -140,7 +140,6 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         history = await PostgresHistory.open(self._endpoints.postgres_dsn)
         currencies = self._currencies
-        billing = self.billing = await self._open_billing()
         charging = Charging(self.online, self._supervision)
         diameter = DiameterServer(
             self._settings, charging, currencies, now_ms, self._counters, self._endpoints.config_dir
@@ -158,8 +157,9 @@ class Daemon:
         radius_notices = RadiusNotices(notices, radius.dynamic, charging.find_session)
         reader = NoticeReader(notices, now_ms, {"gy": diameter.requests.take, "ra": radius_notices.take})
         self._supervision.on_silent = radius.on_silent
-        self._on_reload += [diameter.reload_certificates, radius.reload, billing.reload, self._reload_rules]
         desk = AccountDesk(self.online, self._store, now_ms, currencies, notifier)
+        billing = self.billing = await self._open_billing(desk)
+        self._on_reload += [diameter.reload_certificates, radius.reload, billing.reload, self._reload_rules]
         money = MoneyDesk(desk, now_ms)
         self._supervision.on_transfer = money.finish
         context = self._context(history, currencies, desk, money, billing)
@@ -228,7 +228,7 @@ class Daemon:
     def _count_conflict(self) -> None:
         self._counters.post_conflicts += 1
 
-    async def _open_billing(self) -> BillingService:
+    async def _open_billing(self, desk: AccountDesk) -> BillingService:
         endpoints = self._endpoints
         return await BillingService.open(
             endpoints.postgres_dsn,
@@ -236,7 +236,7 @@ class Daemon:
             data_dir=Path(self._settings.node.data_dir),
             environment={"OCS_VALKEY_URL": endpoints.valkey_url, "OCS_POSTGRES_DSN": endpoints.postgres_dsn},
             redis=self._store.client,
-            accounts=AccountDesk(self.online, self._store, now_ms, self._currencies),
+            accounts=desk,
             online=self.online,
             currencies=self._currencies,
             numbering=Numbering.of(self._settings.numbering),
