@@ -189,6 +189,17 @@ class Cap(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return counter_id == self.counter_id
 
 
+class Hold(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A part of a reservation (or of a debit): ``amount`` in one bucket."""
+
+    bucket_id: int
+    amount: Amount
+
+    def negated(self) -> Hold:
+        """The same amount with the other sign: a debit as a journal's change."""
+        return Hold(self.bucket_id, -self.amount)
+
+
 class Subscription(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A package that is bought anew at ``renews_at_ms``, unless it ``ends`` there.
 
@@ -202,6 +213,19 @@ class Subscription(msgspec.Struct, array_like=True, frozen=True, gc=False):
     ends: bool = False
     is_short: bool = False  # it is due, waits for money, and that has been told
     committed_until_ms: int = 0  # cancelled before, it goes on until then
+    is_new: bool = False  # no period of it has begun yet
+    began_ms: int = 0  # of the period that runs: when it began, what was paid for it (as changes), its buckets
+    paid: tuple[Hold, ...] = ()
+    buckets: tuple[int, ...] = ()
+
+
+class PlanChange(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Another rate plan that holds from an instant on; ``key`` and ``actor`` are those of who has ordered it."""
+
+    plan: str
+    at_ms: int
+    key: str
+    actor: str
 
 
 class Refusal(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -253,6 +277,7 @@ class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     blocks: tuple[str, ...] = ()
     pace: Pace | None = None
     trials: tuple[str, ...] = ()
+    plan_change: PlanChange | None = None
 
 
 class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -286,17 +311,6 @@ class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):
             and not extras.blocks
             and extras.life.stage not in {AccountState.CREATED, AccountState.ACTIVE}
         )
-
-
-class Hold(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A part of a reservation (or of a debit): ``amount`` in one bucket."""
-
-    bucket_id: int
-    amount: Amount
-
-    def negated(self) -> Hold:
-        """The same amount with the other sign: a debit as a journal's change."""
-        return Hold(self.bucket_id, -self.amount)
 
 
 Reservation = tuple[Hold, ...]

@@ -47,6 +47,8 @@ def account_rules(config_dir: Path, plans: Mapping[str, str] | None = None) -> A
 def _check_sense(rules: AccountRules, file: TomlFile, plans: Mapping[str, str] | None) -> None:
     _check_caps(rules, file, plans)
     _check_velocity(rules, file, plans)
+    for at, change in enumerate(rules.plan_changes):
+        _check_plans(file, ("plan_changes", at), change.plans, plans)
     seen: set[str] = set()
     for at, lifecycle in enumerate(rules.lifecycles):
         path = ("lifecycles", at)

@@ -22,6 +22,7 @@ from ocs.api.schemas import (
     BucketChoice,
     LimitsChange,
     NewAccount,
+    PlanChoice,
     Purchase,
     SessionClosure,
     StateChange,
@@ -41,6 +42,7 @@ from ocs.api.views import (
     session_view,
 )
 from ocs.charging.operations import AccountFault, BucketOptions, CallsChoice, CapChoice, Limits
+from ocs.charging.plans import PlanOrder
 from ocs.charging.recharge import PackageUnknown
 from ocs.rating.bundles import SOURCES
 from ocs.rating.periods import is_zone
@@ -247,6 +249,42 @@ async def end_subscription(
 
 
 @put(
+    "/accounts/{account_id:str}/plan",
+    tags=["accounts"],
+    **operation(
+        "change_plan",
+        Scope.ACCOUNTS_WRITE,
+        *_RECHARGE,
+        Kind.PRECONDITION_FAILED,
+        Kind.RATE_PLAN_UNKNOWN,
+        Kind.CURRENCY_MISMATCH,
+        Kind.COMMITTED,
+    ),
+)
+async def change_plan(
+    account_id: FromPath[str],
+    data: JSONBody[PlanChoice],
+    idempotency_key: IdempotencyKey,
+    context: Given,
+    request: Request[Any, Any, Any],
+    if_match: IfMatch = None,
+) -> Response[RechargeView]:
+    """Change to another plan, now or when the billing cycle ends. Open sessions keep their prices.
+
+    Subscriptions that the new plan does not sell end, and the days that are left are paid back.
+    """
+    result = await context.accounts.change_plan(
+        account_id,
+        PlanOrder(data.rate_plan, data.at == "cycle_end"),
+        key=usable_key(idempotency_key),
+        actor=actor_of(request.auth),
+        reason=data.reason,
+        expects=expected(if_match),
+    )
+    return await respond(context, request, result)
+
+
+@put(
     "/accounts/{account_id:str}/limits",
     tags=["accounts"],
     **operation("set_limits", Scope.ACCOUNTS_WRITE, *_RECHARGE, Kind.PRECONDITION_FAILED),
@@ -392,6 +430,7 @@ ROUTES: Final = (
     adjust,
     buy_package,
     end_subscription,
+    change_plan,
     set_limits,
     set_state,
     list_sessions,

@@ -40,6 +40,8 @@ _PROBLEMS: Final = {
     RechargeStatus.PAYEE_UNKNOWN: Kind.PAYEE_UNKNOWN,
     RechargeStatus.PAYEE_CLOSED: Kind.PAYEE_CLOSED,
     RechargeStatus.NOT_REVERSIBLE: Kind.NOT_REVERSIBLE,
+    RechargeStatus.RATE_PLAN_UNKNOWN: Kind.RATE_PLAN_UNKNOWN,
+    RechargeStatus.COMMITTED: Kind.COMMITTED,
 }
 assert _PROBLEMS.keys() | {RechargeStatus.APPLIED, RechargeStatus.REPLAYED} == set(RechargeStatus)
 

@@ -29,6 +29,7 @@ from ocs.api.views import (
     account_view,
 )
 from ocs.charging.operations import limits_tag
+from ocs.charging.plans import plan_tag
 from ocs.rates.trace import Query
 from ocs.rating.ratebook import NO_GROUP
 
@@ -47,6 +48,14 @@ class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
     low_balance: DecimalString
     calls: tuple[CallsView, ...]
     caps: tuple[CapView, ...]
+
+
+class PlanView(msgspec.Struct, frozen=True, kw_only=True):
+    """The plan by which an account is charged, and the one that holds from ``plan_changes_at`` on."""
+
+    rate_plan: str
+    next_rate_plan: str | None
+    plan_changes_at: Instant | None
 
 
 class BucketList(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +111,19 @@ async def read_limits(account_id: FromPath[str], context: Given) -> Response[Lim
     view = account_view(account, context.currencies[account.currency], context.clock())
     limits = LimitsView(credit_limit=view.credit_limit, low_balance=view.low_balance, calls=view.calls, caps=view.caps)
     return Response(limits, headers={"ETag": quoted(limits_tag(account))})
+
+
+@get(
+    "/accounts/{account_id:str}/plan",
+    tags=["accounts"],
+    **operation("read_plan", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
+)
+async def read_plan(account_id: FromPath[str], context: Given) -> Response[PlanView]:
+    """The plan, and the one to come. Its ETag changes with them alone."""
+    account = await existing(context, account_id)
+    view = account_view(account, context.currencies[account.currency], context.clock())
+    plan = PlanView(rate_plan=view.rate_plan, next_rate_plan=view.next_rate_plan, plan_changes_at=view.plan_changes_at)
+    return Response(plan, headers={"ETag": quoted(plan_tag(account))})
 
 
 @get(
@@ -163,6 +185,7 @@ async def _view(context: Given, account_id: str) -> AccountView:
 ROUTES: Final = (
     list_accounts,
     read_limits,
+    read_plan,
     list_buckets,
     list_counters,
     list_subscriptions,

@@ -23,6 +23,7 @@ from ocs.billing.trail import TrailEntry
 from ocs.billing_desk import BillingDesk
 from ocs.charging.account_events import AccountEvent
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult
+from ocs.charging.plans import PlanOrder
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
 from ocs.delivery.contacts import Contact
 from ocs.delivery.queue import Message
@@ -100,6 +101,17 @@ class Accounts(Protocol):
 
     async def cancel(
         self, account_id: str, subscription: int, *, key: str, actor: str, reason: str
+    ) -> RechargeResult: ...
+
+    async def change_plan(
+        self,
+        account_id: str,
+        order: PlanOrder,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        expects: frozenset[str] = frozenset(),
     ) -> RechargeResult: ...
 
     async def set_limits(

@@ -104,6 +104,9 @@ class Kind(Enum):
     ACCOUNT_SUSPENDED = KindFacts(
         "account-suspended", 409, "The account is suspended", "Activate it first; it keeps what it has."
     )
+    COMMITTED = KindFacts(
+        "committed", 409, "A subscription binds the account to its plan", "Change it at its `committed_until` or later."
+    )
     RATES_REFUSED = KindFacts(
         "rates-refused",
         409,

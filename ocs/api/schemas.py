@@ -154,6 +154,14 @@ class SubscriptionEnd(Body, frozen=True):
     reason: Reason = ""
 
 
+class PlanChoice(Body, frozen=True):
+    """``rate_plan`` in the account's currency; that which it has takes back what was to come at the cycle's end."""
+
+    rate_plan: Annotated[str, Meta(min_length=1, max_length=100)]
+    at: Literal["once", "cycle_end"]
+    reason: Reason = ""
+
+
 class StateChange(Body, frozen=True):
     """``block`` names what suspends the account, or what is lifted: others, such as "dunning", hold on."""
 

@@ -137,6 +137,7 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     """``available`` is what may still be spent: balance - reserved + credit_limit, without what has expired.
 
     ``blocks`` name what suspends it; ``stage`` is where it is in the life that its plan gives it, if any, until ``stage_ends_at``.
+    ``next_rate_plan`` holds from ``plan_changes_at`` on.
     """
 
     account_id: str
@@ -160,6 +161,8 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     blocks: tuple[str, ...]
     stage: StateName | None
     stage_ends_at: Instant | None
+    next_rate_plan: str | None
+    plan_changes_at: Instant | None
 
 
 class RechargeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -280,6 +283,8 @@ def account_view(account: Account, currency: Currency, now_ms: int) -> AccountVi
         blocks=blocks_of(account),
         stage=STATE_NAMES[extras.life.stage] if extras.life is not None else None,
         stage_ends_at=instant(extras.life.until_ms) if extras.life is not None and extras.life.until_ms else None,
+        next_rate_plan=extras.plan_change.plan if extras.plan_change is not None else None,
+        plan_changes_at=instant(extras.plan_change.at_ms) if extras.plan_change is not None else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""What is due for an account, whoever touches it: the next stage of its life, renewals, what has expired. Pure."""
+"""What is due for an account, whoever touches it: the next stage of its life, its plan, renewals, what has expired. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Rates
 from ocs.charging.life import is_due, lived, zone_of
 from ocs.charging.packages import with_purchases
+from ocs.charging.plans import with_plan_change
 from ocs.charging.rules import AccountRules
 
 
@@ -18,5 +19,9 @@ def with_dues(
     if account.extras is not None and is_due(account, now_ms):
         zone = zone_of(account, rates.time_zone_of(account.rate_plan))
         account, entries = lived(account, rules.lifecycle_of(account.rate_plan), zone, now_ms)
+    change = account.extras.plan_change if account.extras is not None else None
+    if change is not None and change.at_ms <= now_ms:
+        account, changed = with_plan_change(account, rates, rules, now_ms)
+        entries = (*entries, *changed)
     account, more = with_purchases(account, rates, now_ms)
     return account, (*entries, *more) if entries else more

@@ -39,6 +39,7 @@ from ocs.charging.life import ended, topped_up, with_block, without_block, zone_
 from ocs.charging.low_balance import booked
 from ocs.charging.notices import CHANGE_OF_STATE, Change
 from ocs.charging.packages import Sale, can_pay, cancelled, sold, timer_key, timer_of
+from ocs.charging.plans import PlanOrder, is_bound, ordered, plan_tag
 from ocs.charging.refused import forgotten
 from ocs.charging.rules import AccountRules
 from ocs.charging.session import OperationRecord, Record
@@ -62,6 +63,7 @@ class OperationKind(Enum):
     PACKAGE = "package"
     LIMITS = "limits"
     CANCEL = "cancel"
+    PLAN = "plan"
 
 
 _PAID_IN: Final = frozenset({OperationKind.TOP_UP, OperationKind.PAYMENT, OperationKind.TRANSFER})
@@ -84,6 +86,8 @@ class RechargeStatus(Enum):
     PAYEE_CLOSED = "payee_closed"
     NOT_REVERSIBLE = "not_reversible"
     CHANGED_MEANWHILE = "changed_meanwhile"
+    RATE_PLAN_UNKNOWN = "rate_plan_unknown"
+    COMMITTED = "committed"
 
 
 class AccountFault(Enum):
@@ -175,7 +179,8 @@ class Operation(NamedTuple):
     block: str = OPERATOR
     payee: str = ""
     takes_back: tuple[Hold, ...] = ()
-    expects: frozenset[str] = frozenset()  # the limits' tags (``limits_tag``) that it is meant for; empty: any
+    expects: frozenset[str] = frozenset()  # the tags of its limits, or of its plan, that it is meant for; empty: any
+    plan: PlanOrder | None = None
 
     @property
     def record_key(self) -> str:
@@ -189,6 +194,8 @@ class Operation(NamedTuple):
             return CHANGE_OF_STATE[self.state]
         if self.package is not None or self.limits is not None:
             return Change.PAID_IN  # who waits for money may find some now
+        if self.plan is not None:
+            return None if self.plan.at_cycle_end else Change.PAID_IN
         return Change.PAID_IN if self.amount > 0 or self.takes_back else None
 
     @property
@@ -203,6 +210,8 @@ class Operation(NamedTuple):
             what += repr(self.limits._replace(zone="", scale=0))
         if self.package is not None:  # by its name: a repeat may come when its price has changed
             what += self.package.name
+        if self.plan is not None:
+            what += repr(tuple(self.plan))
         return crc32(what.encode())
 
 
@@ -214,7 +223,7 @@ def decide_operation(
         return done_before(operation, account, record)
     before = account
     account, entries = with_dues(account, rates, rules, now_ms)
-    refusal = _refusal(operation, account, now_ms)
+    refusal = _refusal(operation, account, rates, now_ms)
     if refusal is not None:
         return Decision(RechargeResult(refusal, account), account, entries=entries)
     first = account.entry_number + 1
@@ -223,6 +232,10 @@ def decide_operation(
     if operation.package is not None:
         sale = Sale(operation.key, operation.actor, operation.reason)
         account, done = sold(account, operation.package, sale, now_ms)
+    elif operation.plan is not None:
+        sale = Sale(operation.key, operation.actor, operation.reason)
+        account, noted = ordered(account, operation.plan, sale, rates, now_ms)
+        done = (noted,)
     else:
         account, done = _done(operation, account, now_ms)
     if operation.kind in _PAID_IN and operation.amount > 0:
@@ -286,13 +299,16 @@ def open_account(
     return Decision(opened, opened, records, (entry,))
 
 
-def _refusal(operation: Operation, account: Account, now_ms: int) -> RechargeStatus | None:
+def _refusal(operation: Operation, account: Account, rates: Rates, now_ms: int) -> RechargeStatus | None:
     if account.state is AccountState.CLOSED:
         return RechargeStatus.ACCOUNT_CLOSED
     if account.state is AccountState.RECYCLED and operation.state is not AccountState.CLOSED:
         return RechargeStatus.ACCOUNT_CLOSED
-    if operation.expects and limits_tag(account) not in operation.expects:
+    tag = limits_tag if operation.plan is None else plan_tag
+    if operation.expects and tag(account) not in operation.expects:
         return RechargeStatus.CHANGED_MEANWHILE
+    if operation.plan is not None:
+        return _refusal_to_change(operation.plan, account, rates, now_ms)
     if operation.kind in {OperationKind.STATE, OperationKind.LIMITS}:
         return None
     if operation.kind is OperationKind.CANCEL:
@@ -306,6 +322,13 @@ def _refusal(operation: Operation, account: Account, now_ms: int) -> RechargeSta
     if booked + abs(operation.amount) > BALANCE_MAX:
         return RechargeStatus.AMOUNT_TOO_LARGE
     return None
+
+
+def _refusal_to_change(order: PlanOrder, account: Account, rates: Rates, now_ms: int) -> RechargeStatus | None:
+    currency = rates.currency_of(order.plan)
+    if currency != account.currency:
+        return RechargeStatus.RATE_PLAN_UNKNOWN if currency is None else RechargeStatus.CURRENCY_MISMATCH
+    return RechargeStatus.COMMITTED if is_bound(account, order, rates, now_ms) else None
 
 
 def _refusal_to_sell(package: Package, account: Account, now_ms: int) -> RechargeStatus | None:

@@ -28,7 +28,7 @@ from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Rates
 from ocs.charging.session import Timer
 from ocs.rating.bundles import Grant, Package
-from ocs.rating.periods import day_end_ms, local_day
+from ocs.rating.periods import cycle_of, day_end_ms, days_between, local_day
 
 RENEWAL: Final = "renewal"
 
@@ -64,6 +64,8 @@ def sold(
     first = account.entry_number + 1
     day = before.day if before is not None else local_day(zone, now_ms)
     ended_ms = before.renews_at_ms if before is not None else 0
+    has_waited = before is not None and before.is_new and before.is_short
+    began_ms = now_ms if has_waited else ended_ms or now_ms
     renews_at_ms, price = 0, package.price
     if before is None and _is_trial(account, package):
         price, renews_at_ms = 0, day_end_ms(zone, now_ms, package.trial_days)
@@ -72,11 +74,13 @@ def sold(
     elif package.every:  # periods follow each other, unless whole ones were missed
         renews_at_ms = package.renews_at_ms(zone, extras.cycle_day, day, ended_ms or now_ms)
         if renews_at_ms <= now_ms:
+            began_ms = now_ms
             renews_at_ms = package.renews_at_ms(zone, extras.cycle_day, day, now_ms)
     rolled = [_left(account, grant, ended_ms) for grant in package.grants]
     account, paid = settle(account, (), price, now_ms)
-    changes = tuple(hold.negated() for hold in paid)
-    facts = (*_facts("package_bought" if before is None else "renewed", package.name), ("price", str(price)))
+    changes = paid_for = tuple(hold.negated() for hold in paid)
+    is_first = before is None or before.is_new
+    facts = (*facts_of("package_bought" if is_first else "renewed", package.name), ("price", str(price)))
     entries: list[JournalEntry] = []
     for grant, more in zip(package.grants, rolled, strict=True):
         account = with_entry_number(account, account.entry_number + 1)
@@ -89,7 +93,7 @@ def sold(
         reason = f"{package.name}: {sale.reason}".rstrip(": ")
         reason += f" ({more} of them rolled over)" if more else ""
         units = (Hold(bucket.bucket_id, bucket.balance),)
-        entries.append(_entry(account, sale, reason, now_ms, changes, units, facts))
+        entries.append(entry_of(account, sale, reason, now_ms, changes, units, facts))
         changes = facts = ()
     if package.every:
         number = before.number if before is not None else first
@@ -97,9 +101,11 @@ def sold(
         committed_ms = before.committed_until_ms if before is not None else 0
         if not committed_ms and price and package.commitment:
             committed_ms = _end_of(package, package.commitment, zone, extras.cycle_day, day, renews_at_ms)
-        account = _with(
-            account, Subscription(number, package.name, renews_at_ms, day, ends, committed_until_ms=committed_ms)
-        )
+        begun = Subscription(
+            number, package.name, renews_at_ms, day, ends, committed_until_ms=committed_ms, began_ms=began_ms,
+            paid=paid_for, buckets=tuple(entry.entry_number for entry in entries),
+        )  # fmt: skip
+        account = with_subscription(account, begun)
     return account, tuple(entries)
 
 
@@ -141,6 +147,8 @@ def timer_of(account: Account, now_ms: int) -> Timer | None:
     ends_ms = [subscription.renews_at_ms for subscription in extras.subscriptions]
     if extras.life is not None and extras.life.until_ms:
         ends_ms.append(extras.life.until_ms)
+    if extras.plan_change is not None:
+        ends_ms.append(extras.plan_change.at_ms)
     if not ends_ms:
         return None
     next_ms = min(ends_ms)
@@ -156,7 +164,7 @@ def cancelled(account: Account, number: int) -> Account | None:
     """The account whose subscription ends with its period, or with its commitment; None if it has none of that number."""
     for subscription in (account.extras or NO_EXTRAS).subscriptions:
         if subscription.number == number:
-            return _with(account, structs.replace(subscription, ends=True))
+            return with_subscription(account, structs.replace(subscription, ends=True))
     return None
 
 
@@ -172,9 +180,24 @@ def _renewed(
         return _ended(account, subscription, sale, "the account was closed", now_ms)
     if account.state is not AccountState.ACTIVE:
         return account, ()  # it waits until the account is active again
+    if subscription.is_new:
+        package = _first_part(account, package, subscription, now_ms)
     if package.if_short != "debit" and not can_pay(account, package, now_ms, subscription):
         return _short_of_money(account, subscription, package, sale, now_ms)
     return sold(account, package, sale, now_ms, subscription)
+
+
+def _first_part(account: Account, package: Package, subscription: Subscription, now_ms: int) -> Package:
+    """What is bought of a package that follows the account's cycle and begins within it: the days that are left."""
+    if package.every not in {"month", "cycle"}:
+        return package
+    extras = account.extras or NO_EXTRAS
+    zone, at_ms = extras.time_zone or package.zone, subscription.renews_at_ms
+    begins_ms, ends_ms = cycle_of(zone, at_ms, extras.cycle_day)
+    if subscription.is_short or ends_ms <= now_ms:  # not for the days for which it has waited
+        at_ms = now_ms
+        begins_ms, ends_ms = cycle_of(zone, at_ms, extras.cycle_day)
+    return package.part(days_between(zone, at_ms, ends_ms), days_between(zone, begins_ms, ends_ms))
 
 
 def _short_of_money(
@@ -182,17 +205,17 @@ def _short_of_money(
 ) -> tuple[Account, tuple[JournalEntry, ...]]:
     """It ends, or it waits; that is told once."""
     balance = sum(bucket.balance for bucket in account.buckets)
-    facts = (*_facts("renewal_failed", package.name), ("price", str(package.price)), ("balance", str(balance)))
+    facts = (*facts_of("renewal_failed", package.name), ("price", str(package.price)), ("balance", str(balance)))
     if package.if_short == "end":
         return _ended(account, subscription, sale, "it could not be paid", now_ms, facts)
     if subscription.is_short:
         return account, ()
-    account = _with(account, structs.replace(subscription, is_short=True))
+    account = with_subscription(account, structs.replace(subscription, is_short=True))
     account = with_entry_number(account, account.entry_number + 1)
-    return account, (_entry(account, sale, f"{package.name}: it waits for money", now_ms, (), (), facts),)
+    return account, (entry_of(account, sale, f"{package.name}: it waits for money", now_ms, (), (), facts),)
 
 
-def _facts(event_type: str, package: str) -> tuple[tuple[str, str], ...]:
+def facts_of(event_type: str, package: str) -> tuple[tuple[str, str], ...]:
     return (TYPE_FACT, event_type), ("package", package)
 
 
@@ -208,8 +231,8 @@ def _ended(
     left = tuple(each for each in extras.subscriptions if each.number != subscription.number)
     account = with_extras(account, structs.replace(extras, subscriptions=left))
     account = with_entry_number(account, account.entry_number + 1)
-    facts = facts or _facts("subscription_ended", subscription.package)
-    return account, (_entry(account, sale, f"{subscription.package}: ended, {why}", now_ms, (), (), facts),)
+    facts = facts or facts_of("subscription_ended", subscription.package)
+    return account, (entry_of(account, sale, f"{subscription.package}: ended, {why}", now_ms, (), (), facts),)
 
 
 def _left(account: Account, grant: Grant, ended_ms: int) -> int:
@@ -225,13 +248,13 @@ def _left(account: Account, grant: Grant, ended_ms: int) -> int:
     return min(grant.rollover, sum(left))
 
 
-def _with(account: Account, subscription: Subscription) -> Account:
+def with_subscription(account: Account, subscription: Subscription) -> Account:
     extras = account.extras or NO_EXTRAS
     others = tuple(each for each in extras.subscriptions if each.number != subscription.number)
     return with_extras(account, structs.replace(extras, subscriptions=(*others, subscription)))
 
 
-def _entry(
+def entry_of(
     account: Account,
     sale: Sale,
     reason: str,

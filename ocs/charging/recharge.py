@@ -30,6 +30,7 @@ from ocs.charging.operations import (
     decide_operation,
     open_account,
 )
+from ocs.charging.plans import PlanOrder
 from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession, Record, decode_session
 
@@ -207,6 +208,20 @@ class AccountDesk:
     async def cancel(self, account_id: str, subscription: int, *, key: str, actor: str, reason: str) -> RechargeResult:
         """Let a subscription end with its period."""
         operation = Operation(OperationKind.CANCEL, account_id, key, actor, reason, subscription=subscription)
+        return await self._operate(operation)
+
+    async def change_plan(
+        self,
+        account_id: str,
+        order: PlanOrder,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        expects: frozenset[str] = frozenset(),
+    ) -> RechargeResult:
+        """Give an account another rate plan; ``expects``: only if its plan is tagged so now."""
+        operation = Operation(OperationKind.PLAN, account_id, key, actor, reason, plan=order, expects=expects)
         return await self._operate(operation)
 
     async def set_limits(

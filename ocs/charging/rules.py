@@ -44,6 +44,18 @@ class CapRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     not_networks: tuple[str, ...] = ()
 
 
+class PlanChangeRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[plan_changes]]``: the ``packages`` with a period that an account gets when it changes to one of these plans.
+
+    Those of a month or a cycle follow the account's cycle: in the one that runs they are bought for the days that are left
+    ("prorated"), or they begin with the "next" one.
+    """
+
+    plans: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    first_period: Literal["prorated", "next"] = "prorated"
+
+
 class VelocityRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[[velocity]]``: signs of fraud, and what follows: "block" the account, or "shrink" its quotas for some minutes.
 
@@ -88,6 +100,11 @@ class AccountRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     lifecycles: tuple[Lifecycle, ...] = ()
     caps: tuple[CapRule, ...] = ()
     velocity: tuple[VelocityRule, ...] = ()
+    plan_changes: tuple[PlanChangeRule, ...] = ()
+
+    def plan_change_to(self, plan: str) -> PlanChangeRule | None:
+        """What follows on a change to a plan."""
+        return _for_plan(self.plan_changes, plan)
 
     def velocity_of(self, plan: str, currency: str) -> VelocityRule | None:
         """What is looked at in a plan's accounts."""

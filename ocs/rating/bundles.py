@@ -107,6 +107,12 @@ class Package(msgspec.Struct, frozen=True):
             return period_end_ms("cycle", zone, now_ms, day)
         return period_end_ms(self.every, zone, now_ms, cycle_day)
 
+    def part(self, days: int, of_days: int) -> Package:
+        """The same for some days of a period: so much of its price, rounded down, and of its units, rounded up."""
+        grants = tuple(msgspec.structs.replace(grant, units=-(-grant.units * days // of_days)) for grant in self.grants)
+        part: Package = msgspec.structs.replace(self, price=self.price * days // of_days, grants=grants)
+        return part
+
 
 class Wares(msgspec.Struct, frozen=True):
     """What a plan sells in units, by name."""

@@ -49,6 +49,19 @@ def day_end_ms(zone: str, at_ms: int, days: int) -> int:
     return _midnight_ms(datetime.fromtimestamp(at_ms // 1000, info).date() + timedelta(days=days + 1), info)
 
 
+def cycle_of(zone: str, at_ms: int, cycle_day: int) -> tuple[int, int]:
+    """Give the first instant of the billing cycle that an instant lies in, and the first one after it."""
+    span = _span("cycle", ZoneInfo(zone), at_ms, cycle_day or 1)
+    return span.from_ms, span.to_ms
+
+
+def days_between(zone: str, from_ms: int, to_ms: int) -> int:
+    """Count the local days from the one of an instant on, which counts in whole, to the midnight ``to_ms``."""
+    info = ZoneInfo(zone)
+    first, after = (datetime.fromtimestamp(at_ms // 1000, info).date() for at_ms in (from_ms, to_ms))
+    return (after - first).days
+
+
 def is_zone(name: str) -> bool:
     """Tell whether there is a time zone of that name."""
     try:

@@ -293,6 +293,12 @@ class SocketWorld:
         """It ends with its period."""
         await self._post(f"/accounts/{self.account_id}/subscription-ends", {"subscription": subscription})
 
+    async def change_plan(self, plan: str, *, at_cycle_end: bool) -> None:
+        """Another rate plan, now or when the cycle ends."""
+        body = {"rate_plan": plan, "at": "cycle_end" if at_cycle_end else "once"}
+        answer = await self._api.put(f"/accounts/{self.account_id}/plan", json=body, headers=self._key())
+        assert answer.status_code == 200, answer.text
+
     async def set_limits(self, limits: Limits) -> None:
         """What is left out stays as it is."""
         body: dict[str, Any] = {}

@@ -9,7 +9,7 @@ A line is: request, session, tariff (remembered for the session), ``used N``, ``
 request number of its own (default: the next one), then what is granted (``final`` for a final-unit indication, ``ok``
 for none wanted, or the name of a status), then Booked, Reserved and Available, Counted over the period with what is
 Kept for grants, and Units of bundles that are left with what is Held of them. Other lines: ``top-up 0.10``, ``take 0.10``,
-``member kid`` (a further subscriber of the account; ``by kid`` at the end of a request), ``buy NAME`` (a package), ``cancel 2`` (the subscription of entry 2), ``limit 5.00`` (the credit limit), ``calls 1`` and ``calls a-second 2``, ``cap 1.00`` a month with a
+``member kid`` (a further subscriber of the account; ``by kid`` at the end of a request), ``buy NAME`` (a package), ``cancel 2`` (the subscription of entry 2), ``plan NAME`` (another rate plan at once; ``plan NAME next cycle``), ``limit 5.00`` (the credit limit), ``calls 1`` and ``calls a-second 2``, ``cap 1.00`` a month with a
 warning at 80 % (``cap 1.00 of kid``, ``cap 1.00 each``, ``cap 60-s each``; several with ``and``), ``reseller 5.00`` (an account above, by the plan test-resale-eur;
 ``reseller`` alone checks its figures), ``suspend``, ``activate`` (``suspend by dunning``: a block of that name), ``state grace`` (what it is, and its blocks),
 ``wait 600``, ``wait 30 days``,
@@ -104,6 +104,8 @@ class Playable(Protocol):
 
     async def cancel(self, subscription: int) -> None: ...
 
+    async def change_plan(self, plan: str, *, at_cycle_end: bool) -> None: ...
+
     async def check_books(self) -> None: ...
 
 
@@ -188,6 +190,8 @@ class Table:
                 await world.buy(package)
             case ["cancel", number]:
                 await world.cancel(int(number))
+            case ["plan", plan, *when]:
+                await world.change_plan(plan, at_cycle_end=when == ["next", "cycle"])
             case ["limit", text]:
                 await world.set_limits(Limits(credit_limit=amount(text)))
             case ["calls", "a-second", count]:

@@ -18,6 +18,7 @@ from balance.valkey.store import ValkeyStore
 from ocs.charging.cdr import JournalEntry, decode_entry
 from ocs.charging.life import blocks_of
 from ocs.charging.operations import BucketOptions, Limits, RechargeResult, RechargeStatus
+from ocs.charging.plans import PlanOrder
 from ocs.charging.policy import COST_MAX, QuotaPolicy
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.request import ChargingAnswer, ChargingRequest
@@ -157,6 +158,12 @@ class World:
     async def cancel(self, subscription: int) -> None:
         self.keys += 1
         result = await self.desk.cancel(self.account_id, subscription, key=f"k{self.keys}", actor="test", reason="")
+        assert result.status is RechargeStatus.APPLIED, result
+
+    async def change_plan(self, plan: str, *, at_cycle_end: bool) -> None:
+        self.keys += 1
+        order = PlanOrder(plan, at_cycle_end)
+        result = await self.desk.change_plan(self.account_id, order, key=f"k{self.keys}", actor="test", reason="")
         assert result.status is RechargeStatus.APPLIED, result
 
     async def set_limits(self, limits: Limits) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from balance.account import Account, AccountState, Bucket, CallLimit, Cap, Extras, UnitBucket, with_extras
+from balance.account import Account, AccountState, Bucket, CallLimit, Cap, Extras, PlanChange, UnitBucket, with_extras
 from balance.allowances import with_units
 from balance.money import AMOUNT_MAX, Currency
 from balance.store import BackendUnavailable, Subscriber
@@ -25,6 +25,7 @@ from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.search import CdrQuery, CursorError
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus, limits_tag
+from ocs.charging.plans import PlanOrder, plan_tag
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rates.versions import VersionError
@@ -185,6 +186,28 @@ class MemoryAccounts:
             return account if subscription == 7 else RechargeStatus.SUBSCRIPTION_UNKNOWN
 
         return self._change(account_id, key, (subscription, reason), actor, ended)
+
+    async def change_plan(
+        self,
+        account_id: str,
+        order: PlanOrder,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        expects: frozenset[str] = frozenset(),
+    ) -> RechargeResult:
+        def changed(account: Account) -> Account | RechargeStatus:
+            if expects and plan_tag(account) not in expects:
+                return RechargeStatus.CHANGED_MEANWHILE
+            if order.plan == "acme-usd":
+                return RechargeStatus.CURRENCY_MISMATCH
+            if order.plan not in {"retail-eur", "hours-eur"}:
+                return RechargeStatus.RATE_PLAN_UNKNOWN
+            change = PlanChange(order.plan, NOW_MS + 1000, key, actor)
+            return with_extras(account, msgspec.structs.replace(account.extras or Extras(), plan_change=change))
+
+        return self._change(account_id, key, (order, reason), actor, changed)
 
     async def set_limits(
         self,

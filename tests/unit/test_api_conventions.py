@@ -176,9 +176,14 @@ async def test_an_entry_has_before_and_after_of_what_changed(world: World) -> No
 
 
 async def test_a_change_of_what_somebody_else_changed_is_refused(world: World) -> None:
-    """Limits and contact: If-Match with the ETag that was read; without it, or with a star, nothing is compared."""
+    """Limits, plan and contact: If-Match with the ETag that was read; without it, or with a star, nothing is compared."""
     for path, first, second in (
         ("limits", {"credit_limit": "5.00"}, {"credit_limit": "6.00"}),
+        (
+            "plan",
+            {"rate_plan": "hours-eur", "at": "cycle_end"},
+            {"rate_plan": "retail-eur", "at": "cycle_end"},
+        ),
         ("contact", {"mail": "a@example.net"}, {"mail": "b@example.net"}),
     ):
         address = f"/v1/accounts/alice/{path}"
@@ -219,7 +224,7 @@ async def test_accounts_come_page_by_page(world: World) -> None:
 
 async def test_parts_of_an_account(world: World) -> None:
     """Buckets, counters, subscriptions, limits, a price: each as in the whole."""
-    for part in ("buckets", "counters", "subscriptions", "limits"):
+    for part in ("buckets", "counters", "subscriptions", "limits", "plan"):
         answer = await world.client.get(f"/v1/accounts/alice/{part}")
         whole = (await world.client.get("/v1/accounts/alice")).json()
         assert answer.json() == {name: whole[name] for name in answer.json()}, part
