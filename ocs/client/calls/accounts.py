@@ -1,0 +1,205 @@
+"""Calls of the API, tag accounts. Written by scripts/client.py from its routes: change those."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ocs.api import money, parts, schemas, views
+from ocs.client.transport import Transport, new_key, segment
+
+
+class AccountsCalls(Transport):
+    """What the API has under the tag accounts."""
+
+    def create_account(self, data: schemas.NewAccount) -> views.AccountView:
+        """Open an account with no money in it. One with a `~` in its name is charged along with the one before the last `~`."""
+        answer: views.AccountView = self._call("POST", "/v1/accounts", views.AccountView, content=data)
+        return answer
+
+    def read_account(self, account_id: str, *, if_none_match: str | None = None) -> views.AccountView | None:
+        """Balance, reservations, credit limit, state and buckets as they are now. Its ETag changes with each of them."""
+        answer: views.AccountView | None = self._call(
+            "GET",
+            f"/v1/accounts/{segment(account_id)}",
+            views.AccountView | None,
+            headers={"If-None-Match": if_none_match},
+        )
+        return answer
+
+    def read_balances(self, account_id: str) -> views.BalancesView:
+        """Live, invoiced and available, by one sign: + is the customer's money, - what the customer owes."""
+        answer: views.BalancesView = self._call(
+            "GET", f"/v1/accounts/{segment(account_id)}/balances", views.BalancesView
+        )
+        return answer
+
+    def top_up(self, account_id: str, data: schemas.TopUp, *, idempotency_key: str | None = None) -> views.RechargeView:
+        """Pay money in. A repeat with the same Idempotency-Key pays nothing in again and says so."""
+        answer: views.RechargeView = self._call(
+            "POST",
+            f"/v1/accounts/{segment(account_id)}/top-ups",
+            views.RechargeView,
+            headers={"Idempotency-Key": idempotency_key or new_key()},
+            content=data,
+        )
+        return answer
+
+    def adjust(
+        self, account_id: str, data: schemas.Adjustment, *, idempotency_key: str | None = None
+    ) -> views.RechargeView:
+        """Correct the main bucket by a signed amount; the reason is mandatory and stands in the journal."""
+        answer: views.RechargeView = self._call(
+            "POST",
+            f"/v1/accounts/{segment(account_id)}/adjustments",
+            views.RechargeView,
+            headers={"Idempotency-Key": idempotency_key or new_key()},
+            content=data,
+        )
+        return answer
+
+    def buy_package(
+        self, account_id: str, data: schemas.Purchase, *, idempotency_key: str | None = None
+    ) -> views.RechargeView:
+        """Sell a package of the account's plan: its price is debited, and its buckets of units can be used at once."""
+        answer: views.RechargeView = self._call(
+            "POST",
+            f"/v1/accounts/{segment(account_id)}/packages",
+            views.RechargeView,
+            headers={"Idempotency-Key": idempotency_key or new_key()},
+            content=data,
+        )
+        return answer
+
+    def end_subscription(
+        self, account_id: str, data: schemas.SubscriptionEnd, *, idempotency_key: str | None = None
+    ) -> views.RechargeView:
+        """Let a subscription end with its period: what was bought stays until then, and it is not bought anew."""
+        answer: views.RechargeView = self._call(
+            "POST",
+            f"/v1/accounts/{segment(account_id)}/subscription-ends",
+            views.RechargeView,
+            headers={"Idempotency-Key": idempotency_key or new_key()},
+            content=data,
+        )
+        return answer
+
+    def set_limits(
+        self,
+        account_id: str,
+        data: schemas.LimitsChange,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> views.RechargeView:
+        """Change the credit limit, the limits of calls, the spending caps. Grants that are out stay; new ones keep to it."""
+        answer: views.RechargeView = self._call(
+            "PUT",
+            f"/v1/accounts/{segment(account_id)}/limits",
+            views.RechargeView,
+            headers={"Idempotency-Key": idempotency_key or new_key(), "If-Match": if_match},
+            content=data,
+        )
+        return answer
+
+    def set_state(
+        self, account_id: str, data: schemas.StateChange, *, idempotency_key: str | None = None
+    ) -> views.RechargeView:
+        """Suspend, activate or close. The key keeps a late repeat of an old change from undoing a newer one."""
+        answer: views.RechargeView = self._call(
+            "PUT",
+            f"/v1/accounts/{segment(account_id)}/state",
+            views.RechargeView,
+            headers={"Idempotency-Key": idempotency_key or new_key()},
+            content=data,
+        )
+        return answer
+
+    def list_sessions(self, account_id: str, *, limit: int = 100) -> views.SessionList:
+        """The account's open credit-control sessions, with what each has reserved and cost so far."""
+        answer: views.SessionList = self._call(
+            "GET", f"/v1/accounts/{segment(account_id)}/sessions", views.SessionList, query={"limit": limit}
+        )
+        return answer
+
+    def close_session(self, account_id: str, data: schemas.SessionClosure) -> views.SessionClosing:
+        """Ask the network element to end a session (Diameter: Abort-Session-Request)."""
+        answer: views.SessionClosing = self._call(
+            "POST", f"/v1/accounts/{segment(account_id)}/session-closures", views.SessionClosing, content=data
+        )
+        return answer
+
+    def transfer(
+        self, account_id: str, data: money.NewTransfer, *, idempotency_key: str | None = None
+    ) -> views.RechargeView:
+        """Move money to another account: what is free in the main bucket, never credit. The answer shows this account."""
+        answer: views.RechargeView = self._call(
+            "POST",
+            f"/v1/accounts/{segment(account_id)}/transfers",
+            views.RechargeView,
+            headers={"Idempotency-Key": idempotency_key or new_key()},
+            content=data,
+        )
+        return answer
+
+    def redeem_voucher(self, account_id: str, data: money.Redemption) -> views.RechargeView:
+        """Pay a voucher in, once: the code is its own key, and a repeat by the same account is told the same."""
+        answer: views.RechargeView = self._call(
+            "POST", f"/v1/accounts/{segment(account_id)}/redemptions", views.RechargeView, content=data
+        )
+        return answer
+
+    def reverse(self, account_id: str, data: money.Reversal) -> views.RechargeView:
+        """Refund a record, or take another entry back, by a new entry that names it: to the buckets it came from, once."""
+        answer: views.RechargeView = self._call(
+            "POST", f"/v1/accounts/{segment(account_id)}/reversals", views.RechargeView, content=data
+        )
+        return answer
+
+    def list_accounts(
+        self, *, limit: int = 100, cursor: str = "", account_state: Literal["", "active", "suspended", "closed"] = ""
+    ) -> parts.AccountList:
+        """All accounts as they are now, in the order of their names. A new one is here a moment after it was created."""
+        answer: parts.AccountList = self._call(
+            "GET", "/v1/accounts", parts.AccountList, query={"limit": limit, "cursor": cursor, "state": account_state}
+        )
+        return answer
+
+    def read_limits(self, account_id: str) -> parts.LimitsView:
+        """What may be spent, and how many calls there may be. Its ETag changes with the limits, not with what is spent."""
+        answer: parts.LimitsView = self._call("GET", f"/v1/accounts/{segment(account_id)}/limits", parts.LimitsView)
+        return answer
+
+    def list_buckets(self, account_id: str) -> parts.BucketList:
+        """The account's buckets of money and of units, those that are used first at the head."""
+        answer: parts.BucketList = self._call("GET", f"/v1/accounts/{segment(account_id)}/buckets", parts.BucketList)
+        return answer
+
+    def list_counters(self, account_id: str) -> parts.CounterList:
+        """What the account has used in its periods, where prices depend on it."""
+        answer: parts.CounterList = self._call("GET", f"/v1/accounts/{segment(account_id)}/counters", parts.CounterList)
+        return answer
+
+    def list_subscriptions(self, account_id: str) -> parts.SubscriptionList:
+        """The packages that are bought anew."""
+        answer: parts.SubscriptionList = self._call(
+            "GET", f"/v1/accounts/{segment(account_id)}/subscriptions", parts.SubscriptionList
+        )
+        return answer
+
+    def enquire_price(
+        self,
+        account_id: str,
+        *,
+        number: str = "",
+        service: str = "voice",
+        at: str | None = None,
+        used: int | None = None,
+    ) -> dict[str, Any]:
+        """What a use costs this account by its plan, and why; what its bundles would pay is not taken off."""
+        answer: dict[str, Any] = self._call(
+            "GET",
+            f"/v1/accounts/{segment(account_id)}/price",
+            dict[str, Any],
+            query={"number": number, "service": service, "at": at, "used": used},
+        )
+        return answer

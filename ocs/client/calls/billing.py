@@ -1,0 +1,206 @@
+"""Calls of the API, tag billing. Written by scripts/client.py from its routes: change those."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from ocs.api import billing_views
+from ocs.billing.invoices import bill_runs as ocs_billing_invoices_bill_runs
+from ocs.billing.invoices import customers as ocs_billing_invoices_customers
+from ocs.billing.invoices import notes as ocs_billing_invoices_notes
+from ocs.client.transport import Transport, new_key, segment
+
+
+class BillingCalls(Transport):
+    """What the API has under the tag billing."""
+
+    def create_customer(self, data: ocs_billing_invoices_customers.Customer) -> ocs_billing_invoices_customers.Customer:
+        """Bill a customer from now on. His accounts have to be there; the first one pays."""
+        answer: ocs_billing_invoices_customers.Customer = self._call(
+            "POST", "/v1/customers", ocs_billing_invoices_customers.Customer, content=data
+        )
+        return answer
+
+    def list_customers(self, *, limit: int = 100, cursor: str = "") -> billing_views.CustomerList:
+        """Customers by their ids."""
+        answer: billing_views.CustomerList = self._call(
+            "GET", "/v1/customers", billing_views.CustomerList, query={"limit": limit, "cursor": cursor}
+        )
+        return answer
+
+    def read_customer(self, customer_id: str) -> ocs_billing_invoices_customers.Customer:
+        """One customer."""
+        answer: ocs_billing_invoices_customers.Customer = self._call(
+            "GET", f"/v1/customers/{segment(customer_id)}", ocs_billing_invoices_customers.Customer
+        )
+        return answer
+
+    def list_charges(self, customer_id: str) -> list[billing_views.ChargeView]:
+        """What the customer is charged beside usage."""
+        answer: list[billing_views.ChargeView] = self._call(
+            "GET", f"/v1/customers/{segment(customer_id)}/charges", list[billing_views.ChargeView]
+        )
+        return answer
+
+    def create_charge(self, customer_id: str, data: billing_views.NewCharge) -> billing_views.ChargeView:
+        """Agree on a fee or a discount. The same charge_id again is refused: its charge is there."""
+        answer: billing_views.ChargeView = self._call(
+            "POST", f"/v1/customers/{segment(customer_id)}/charges", billing_views.ChargeView, content=data
+        )
+        return answer
+
+    def end_charge(self, customer_id: str, charge_id: str, data: billing_views.ChargeEnd) -> None:
+        """Let a charge end; what was billed in advance for later days comes back with the next invoice."""
+        answer: None = self._call(
+            "POST", f"/v1/customers/{segment(customer_id)}/charges/{segment(charge_id)}/end", None, content=data
+        )
+        return answer
+
+    def list_notes(self, customer_id: str) -> list[ocs_billing_invoices_notes.Note]:
+        """What is noted about the customer, the newest first, without the documents."""
+        answer: list[ocs_billing_invoices_notes.Note] = self._call(
+            "GET", f"/v1/customers/{segment(customer_id)}/notes", list[ocs_billing_invoices_notes.Note]
+        )
+        return answer
+
+    def create_note(self, customer_id: str, data: billing_views.NewNote) -> billing_views.NoteView:
+        """Note something. Notes stay; documents go with them by `ocs customer note`."""
+        answer: billing_views.NoteView = self._call(
+            "POST", f"/v1/customers/{segment(customer_id)}/notes", billing_views.NoteView, content=data
+        )
+        return answer
+
+    def preview_invoice(self, customer_id: str, *, until: dt.date | None = None) -> billing_views.PreviewView:
+        """The customer's next invoice as it would be. Nothing is written."""
+        answer: billing_views.PreviewView = self._call(
+            "GET",
+            f"/v1/customers/{segment(customer_id)}/invoice-preview",
+            billing_views.PreviewView,
+            query={"until": until},
+        )
+        return answer
+
+    def list_invoices(
+        self, *, limit: int = 100, cursor: str = "", customer_id: str = "", in_state: str = ""
+    ) -> billing_views.InvoiceList:
+        """Invoices and credit notes, without their lines."""
+        answer: billing_views.InvoiceList = self._call(
+            "GET",
+            "/v1/invoices",
+            billing_views.InvoiceList,
+            query={"limit": limit, "cursor": cursor, "customer_id": customer_id, "state": in_state},
+        )
+        return answer
+
+    def read_invoice(self, invoice: str) -> billing_views.InvoiceView:
+        """One invoice with its lines: by its number, or a draft by its id."""
+        answer: billing_views.InvoiceView = self._call(
+            "GET", f"/v1/invoices/{segment(invoice)}", billing_views.InvoiceView
+        )
+        return answer
+
+    def print_invoice(self, invoice: str, *, annex: bool = False) -> bytes:
+        """The invoice in the customer's language."""
+        answer: bytes = self._call("GET", f"/v1/invoices/{segment(invoice)}/pdf", bytes, query={"annex": annex})
+        return answer
+
+    def read_invoice_ubl(self, invoice: str) -> bytes:
+        """An issued invoice or credit note as UBL 2.1 (Peppol BIS Billing 3.0)."""
+        answer: bytes = self._call("GET", f"/v1/invoices/{segment(invoice)}/ubl", bytes)
+        return answer
+
+    def send_invoice(self, invoice: str, data: billing_views.Sending) -> None:
+        """Send an issued invoice to the customer by mail, in his language. It is sent once, unless `again` is true."""
+        answer: None = self._call("POST", f"/v1/invoices/{segment(invoice)}/send", None, content=data)
+        return answer
+
+    def issue_invoice(self, invoice: str) -> billing_views.InvoiceView:
+        """Give a draft its number and book it. It stands for ever; issuing it again changes nothing."""
+        answer: billing_views.InvoiceView = self._call(
+            "POST", f"/v1/invoices/{segment(invoice)}/issue", billing_views.InvoiceView
+        )
+        return answer
+
+    def discard_invoice(self, invoice: str) -> None:
+        """Take a draft back: its records are free again. Of several drafts of a customer, the last one first."""
+        answer: None = self._call("DELETE", f"/v1/invoices/{segment(invoice)}", None)
+        return answer
+
+    def create_credit_note(
+        self, invoice: str, data: billing_views.NewCreditNote, *, idempotency_key: str | None = None
+    ) -> billing_views.InvoiceView:
+        """Correct an issued invoice, in part or whole. The note is issued and booked at once."""
+        answer: billing_views.InvoiceView = self._call(
+            "POST",
+            f"/v1/invoices/{segment(invoice)}/credit-notes",
+            billing_views.InvoiceView,
+            headers={"Idempotency-Key": idempotency_key or new_key()},
+            content=data,
+        )
+        return answer
+
+    def dispute_invoice(self, invoice: str, data: billing_views.Dispute) -> None:
+        """Let a disputed invoice not count for dunning, until that is settled."""
+        answer: None = self._call("PUT", f"/v1/invoices/{segment(invoice)}/dispute", None, content=data)
+        return answer
+
+    def start_bill_run(self, data: billing_views.NewRun) -> ocs_billing_invoices_bill_runs.BillRun:
+        """Draft the invoices of all customers whose period is over. It goes on beside; read it again to see how far it is."""
+        answer: ocs_billing_invoices_bill_runs.BillRun = self._call(
+            "POST", "/v1/bill-runs", ocs_billing_invoices_bill_runs.BillRun, content=data
+        )
+        return answer
+
+    def list_bill_runs(self) -> billing_views.RunList:
+        """The newest first, those of the command line, too."""
+        answer: billing_views.RunList = self._call("GET", "/v1/bill-runs", billing_views.RunList)
+        return answer
+
+    def read_bill_run(self, run_id: int) -> ocs_billing_invoices_bill_runs.BillRun:
+        """How far a run has come."""
+        answer: ocs_billing_invoices_bill_runs.BillRun = self._call(
+            "GET", f"/v1/bill-runs/{segment(run_id)}", ocs_billing_invoices_bill_runs.BillRun
+        )
+        return answer
+
+    def list_payments(self, customer_id: str) -> list[billing_views.PaymentView]:
+        """Payments and credit notes, and what is left of each."""
+        answer: list[billing_views.PaymentView] = self._call(
+            "GET", f"/v1/customers/{segment(customer_id)}/payments", list[billing_views.PaymentView]
+        )
+        return answer
+
+    def create_payment(self, customer_id: str, data: billing_views.NewPayment) -> billing_views.PaymentView:
+        """Book money that came in: it pays invoices, and lifts the live balance at once. The same reference again changes nothing."""
+        answer: billing_views.PaymentView = self._call(
+            "POST", f"/v1/customers/{segment(customer_id)}/payments", billing_views.PaymentView, content=data
+        )
+        return answer
+
+    def create_refund(self, customer_id: str, data: billing_views.NewRefund) -> billing_views.RefundView:
+        """Book money that was given back: out of what was paid in excess. The same reference again changes nothing."""
+        answer: billing_views.RefundView = self._call(
+            "POST", f"/v1/customers/{segment(customer_id)}/refunds", billing_views.RefundView, content=data
+        )
+        return answer
+
+    def reverse_payment(self, payment_id: int) -> billing_views.PaymentView:
+        """Take back a payment that the bank has called back: what it paid is open again."""
+        answer: billing_views.PaymentView = self._call(
+            "POST", f"/v1/payments/{segment(payment_id)}/reverse", billing_views.PaymentView
+        )
+        return answer
+
+    def preview_dunning(
+        self, *, limit: int = 100, cursor: str = "", on: dt.date | None = None
+    ) -> billing_views.StandingList:
+        """What a dunning run would do, and why: ``limit`` customers are looked at for a page. Nothing is done."""
+        answer: billing_views.StandingList = self._call(
+            "GET", "/v1/dunning", billing_views.StandingList, query={"limit": limit, "cursor": cursor, "on": on}
+        )
+        return answer
+
+    def set_leniency(self, customer_id: str, data: billing_views.Leniency) -> None:
+        """Leave a customer in peace until a day, because he has promised to pay, or for good."""
+        answer: None = self._call("PUT", f"/v1/customers/{segment(customer_id)}/leniency", None, content=data)
+        return answer

@@ -1,0 +1,73 @@
+"""Calls of the API, tag events. Written by scripts/client.py from its routes: change those."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ocs.api import events
+from ocs.client.transport import Transport, segment
+
+
+class EventsCalls(Transport):
+    """What the API has under the tag events."""
+
+    def read_contact(self, account_id: str) -> events.ContactView:
+        """Where the account's subscriber is told of events; all empty if nobody said."""
+        answer: events.ContactView = self._call(
+            "GET", f"/v1/accounts/{segment(account_id)}/contact", events.ContactView
+        )
+        return answer
+
+    def set_contact(
+        self, account_id: str, data: events.ContactChange, *, if_match: str | None = None
+    ) -> events.ContactView:
+        """Say where the account's subscriber is told of events, in which language and by which clock."""
+        answer: events.ContactView = self._call(
+            "PUT",
+            f"/v1/accounts/{segment(account_id)}/contact",
+            events.ContactView,
+            headers={"If-Match": if_match},
+            content=data,
+        )
+        return answer
+
+    def list_account_events(
+        self, account_id: str, *, limit: int = 100, cursor: str = "", event_type: str = ""
+    ) -> events.EventList:
+        """What happened to one account."""
+        answer: events.EventList = self._call(
+            "GET",
+            f"/v1/accounts/{segment(account_id)}/events",
+            events.EventList,
+            query={"limit": limit, "cursor": cursor, "type": event_type},
+        )
+        return answer
+
+    def list_events(self, *, limit: int = 100, cursor: str = "", event_type: str = "") -> events.EventList:
+        """What happened to all accounts."""
+        answer: events.EventList = self._call(
+            "GET", "/v1/events", events.EventList, query={"limit": limit, "cursor": cursor, "type": event_type}
+        )
+        return answer
+
+    def list_messages(
+        self,
+        *,
+        limit: int = 100,
+        cursor: str = "",
+        message_state: Literal["", "waiting", "arrived", "dead"] = "",
+        account_id: str = "",
+    ) -> events.MessageList:
+        """Webhooks, mails and SMS: on their way, arrived, or given up."""
+        answer: events.MessageList = self._call(
+            "GET",
+            "/v1/messages",
+            events.MessageList,
+            query={"limit": limit, "cursor": cursor, "state": message_state, "account_id": account_id},
+        )
+        return answer
+
+    def replay_messages(self, data: events.Replay) -> events.Replayed:
+        """Send messages once more, under their ids. Asking twice sends them once more than once: receivers know the ids."""
+        answer: events.Replayed = self._call("POST", "/v1/message-replays", events.Replayed, content=data)
+        return answer
