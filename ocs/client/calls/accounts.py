@@ -83,6 +83,24 @@ class AccountsCalls(Transport):
         )
         return answer
 
+    def change_plan(
+        self,
+        account_id: str,
+        data: schemas.PlanChoice,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> views.RechargeView:
+        """Change to another plan, now or when the billing cycle ends. Open sessions keep their prices."""
+        answer: views.RechargeView = self._call(
+            "PUT",
+            f"/v1/accounts/{segment(account_id)}/plan",
+            views.RechargeView,
+            headers={"Idempotency-Key": idempotency_key or new_key(), "If-Match": if_match},
+            content=data,
+        )
+        return answer
+
     def set_limits(
         self,
         account_id: str,
@@ -167,6 +185,11 @@ class AccountsCalls(Transport):
     def read_limits(self, account_id: str) -> parts.LimitsView:
         """What may be spent, and how many calls there may be. Its ETag changes with the limits, not with what is spent."""
         answer: parts.LimitsView = self._call("GET", f"/v1/accounts/{segment(account_id)}/limits", parts.LimitsView)
+        return answer
+
+    def read_plan(self, account_id: str) -> parts.PlanView:
+        """The plan, and the one to come. Its ETag changes with them alone."""
+        answer: parts.PlanView = self._call("GET", f"/v1/accounts/{segment(account_id)}/plan", parts.PlanView)
         return answer
 
     def list_buckets(self, account_id: str) -> parts.BucketList:
