@@ -278,6 +278,7 @@ class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     pace: Pace | None = None
     trials: tuple[str, ...] = ()
     plan_change: PlanChange | None = None
+    noticed_ms: int = 0  # notices of what ends soon that were due by then have been told
 
 
 class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -15,6 +15,7 @@ from ocs.settings_file import decode_table
 
 ACCOUNTS_FILE: Final = "accounts.toml"
 DAYS_MAX: Final = 3660
+NOTICE_DAYS_MAX: Final = 90
 _WARN_MAX: Final = 99
 _DECIMALS: Final = 6  # every currency has as many
 
@@ -49,6 +50,11 @@ def _check_sense(rules: AccountRules, file: TomlFile, plans: Mapping[str, str] |
     _check_velocity(rules, file, plans)
     for at, change in enumerate(rules.plan_changes):
         _check_plans(file, ("plan_changes", at), change.plans, plans)
+    for at, notice in enumerate(rules.expiry_notices):
+        path: tuple[str, int] = ("expiry_notices", at)
+        _check_plans(file, path, notice.plans, plans)
+        if not 1 <= notice.days <= NOTICE_DAYS_MAX:
+            file.fault((*path, "days"), f"is {notice.days}", f"1 to {NOTICE_DAYS_MAX} days")
     seen: set[str] = set()
     for at, lifecycle in enumerate(rules.lifecycles):
         path = ("lifecycles", at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from balance.account import Account
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Rates
+from ocs.charging.expiry_notices import with_expiry_notices
 from ocs.charging.life import is_due, lived, zone_of
 from ocs.charging.packages import with_purchases
 from ocs.charging.plans import with_plan_change
@@ -24,4 +25,8 @@ def with_dues(
         account, changed = with_plan_change(account, rates, rules, now_ms)
         entries = (*entries, *changed)
     account, more = with_purchases(account, rates, now_ms)
+    if rules.expiry_notices and (days := rules.notice_days_of(account.rate_plan)):
+        zone = zone_of(account, rates.time_zone_of(account.rate_plan))
+        account, notices = with_expiry_notices(account, days, zone, now_ms)
+        more = (*more, *notices)
     return account, (*entries, *more) if entries else more

@@ -26,7 +26,8 @@ from balance.account import (
 )
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Case, Decision
-from ocs.charging.packages import timer_key, timer_of
+from ocs.charging.expiry_notices import due_timer
+from ocs.charging.packages import timer_key
 from ocs.charging.request import ChargingAnswer, RequestKind
 from ocs.charging.rules import Lifecycle
 from ocs.rating.periods import day_end_ms
@@ -240,7 +241,7 @@ def on_first_use(
     decision = rule(case, active)
     if not decision.records:
         return structs.replace(decision, account=account)
-    timer = (timer_key(account.account_id), timer_of(decision.account, case.now_ms))
+    timer = (timer_key(account.account_id), due_timer(decision.account, case.policy.rules, case.now_ms))
     return structs.replace(decision, records=(*decision.records, timer), entries=(*entries, *decision.entries))
 
 

@@ -34,6 +34,7 @@ from balance.money import Amount, format_amount
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision, Rates
 from ocs.charging.dues import with_dues
+from ocs.charging.expiry_notices import due_timer
 from ocs.charging.giving_back import given_back
 from ocs.charging.life import ended, topped_up, with_block, without_block, zone_of
 from ocs.charging.low_balance import booked
@@ -246,8 +247,8 @@ def decide_operation(
     record = OperationRecord(account.account_id, now_ms, operation.fingerprint, first, available(account, now_ms))
     result = RechargeResult(RechargeStatus.APPLIED, account, first, before)
     records: tuple[tuple[str, Record | None], ...] = ((operation.record_key, record),)
-    timer = timer_of(account, now_ms)
-    if timer != timer_of(before, now_ms):
+    timer = due_timer(account, rules, now_ms)
+    if timer != due_timer(before, rules, now_ms):
         records = (*records, (timer_key(account.account_id), timer))
     return Decision(result, account, records, (*entries, *done, *more))
 

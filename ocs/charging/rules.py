@@ -56,6 +56,13 @@ class PlanChangeRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     first_period: Literal["prorated", "next"] = "prorated"
 
 
+class ExpiryNotice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[expiry_notices]]``: so many times 24 hours before money, units or the account's time end, that is told."""
+
+    days: int
+    plans: tuple[str, ...] = ()
+
+
 class VelocityRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[[velocity]]``: signs of fraud, and what follows: "block" the account, or "shrink" its quotas for some minutes.
 
@@ -101,6 +108,12 @@ class AccountRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     caps: tuple[CapRule, ...] = ()
     velocity: tuple[VelocityRule, ...] = ()
     plan_changes: tuple[PlanChangeRule, ...] = ()
+    expiry_notices: tuple[ExpiryNotice, ...] = ()
+
+    def notice_days_of(self, plan: str) -> int:
+        """How many days before its end something is told of; 0: it is not."""
+        notice = _for_plan(self.expiry_notices, plan) if self.expiry_notices else None
+        return notice.days if notice is not None else 0
 
     def plan_change_to(self, plan: str) -> PlanChangeRule | None:
         """What follows on a change to a plan."""

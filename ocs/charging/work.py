@@ -12,8 +12,9 @@ from balance.account import Account
 from ocs.charging.decision import Case, Decision
 from ocs.charging.dues import with_dues
 from ocs.charging.events import decide_event
+from ocs.charging.expiry_notices import due_timer
 from ocs.charging.interrogation import decide
-from ocs.charging.packages import timer_key, timer_of
+from ocs.charging.packages import timer_key
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.session import CreditSession, Record, SessionKind, Tombstone
 
@@ -179,7 +180,7 @@ class Dues:
         if account is None:
             return None
         after, entries = with_dues(account, self._charging.rates, self._charging.policy.rules, now_ms)
-        timer = timer_of(after, now_ms)
+        timer = due_timer(after, self._charging.policy.rules, now_ms)
         return Decision(bool(entries), after, ((self.keys[0], timer),), entries)
 
     def answer(self, answer: bool) -> None:

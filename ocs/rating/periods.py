@@ -40,7 +40,12 @@ def period_end_ms(every: str, zone: str, at_ms: int, cycle_day: int = 0) -> int:
 
 def local_day(zone: str, at_ms: int) -> int:
     """Give the day of the month that an instant lies in."""
-    return datetime.fromtimestamp(at_ms // 1000, ZoneInfo(zone or "UTC")).day
+    return local_date(zone or "UTC", at_ms).day
+
+
+def local_date(zone: str, at_ms: int) -> date:
+    """Give the local day that an instant lies in."""
+    return datetime.fromtimestamp(at_ms // 1000, ZoneInfo(zone)).date()
 
 
 def day_end_ms(zone: str, at_ms: int, days: int) -> int:
@@ -57,9 +62,7 @@ def cycle_of(zone: str, at_ms: int, cycle_day: int) -> tuple[int, int]:
 
 def days_between(zone: str, from_ms: int, to_ms: int) -> int:
     """Count the local days from the one of an instant on, which counts in whole, to the midnight ``to_ms``."""
-    info = ZoneInfo(zone)
-    first, after = (datetime.fromtimestamp(at_ms // 1000, info).date() for at_ms in (from_ms, to_ms))
-    return (after - first).days
+    return (local_date(zone, to_ms) - local_date(zone, from_ms)).days
 
 
 def is_zone(name: str) -> bool:
