@@ -1,4 +1,4 @@
-"""TM Forum's Prepay Balance Management (TMF654, version 4) on the same operations: buckets, top-ups, adjustments.
+"""TM Forum's Prepay Balance Management (TMF654, version 4) on the same operations: buckets, top-ups, adjustments, transfers.
 
 Names and shapes are TM Forum's; scopes, tenants, Idempotency-Key, problems and the audit log are those of the rest. TMF
 writes amounts as JSON numbers: they are read and written as decimals here, never as binary fractions.
@@ -86,8 +86,14 @@ class NewBalanceAction(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     reason: Annotated[str, Meta(max_length=200)] = ""
 
 
+class NewBalanceTransfer(NewBalanceAction, frozen=True, kw_only=True, rename="camel"):
+    """So much from ``partyAccount`` to ``receiverPartyAccount``."""
+
+    receiver_party_account: Reference
+
+
 class BalanceAction(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A top-up or an adjustment that was carried out; its ``id`` is the account and the number of its journal entry."""
+    """A top-up, an adjustment or a transfer that was carried out; its ``id`` is the account and the number of its journal entry."""
 
     id: str
     href: str
@@ -148,6 +154,36 @@ async def adjust(
     return await _act(context, request, await _exactly(request, data), "adjustBalance", usable_key(idempotency_key))
 
 
+@post(
+    "/transferBalance",
+    **_described(
+        "tmf_transfer",
+        Scope.ACCOUNTS_WRITE,
+        201,
+        BalanceAction,
+        *_MONEY,
+        Kind.NOT_ENOUGH_MONEY,
+        Kind.ACCOUNT_SUSPENDED,
+        Kind.PAYEE_UNKNOWN,
+        Kind.PAYEE_CLOSED,
+    ),
+)
+async def transfer(
+    data: JSONBody[NewBalanceTransfer],
+    idempotency_key: IdempotencyKey,
+    context: Given,
+    request: Request[Any, Any, Any],
+) -> Response[bytes]:
+    """Move money to another account, as POST /v1/accounts/{id}/transfers does."""
+    payee = data.receiver_party_account.id
+    check_own(request.auth, "receiverPartyAccount.id", payee)
+    if payee == data.party_account.id:
+        raise invalid("receiverPartyAccount.id", "is the account itself")
+    return await _act(
+        context, request, await _exactly(request, data), "transferBalance", usable_key(idempotency_key), payee
+    )
+
+
 @get("/topupBalance", **_described("tmf_list_top_ups", Scope.CDRS_READ, 200, list[BalanceAction]))
 async def list_top_ups(
     context: Given,
@@ -173,7 +209,11 @@ _decoder: Final = msgspec.json.Decoder(NewBalanceAction)
 
 # --- inside -----------------------------------------------------------------------------------------------------
 
-_KINDS: Final = {"topupBalance": ("top_up", "TopupBalance"), "adjustBalance": ("adjustment", "AdjustBalance")}
+_KINDS: Final = {
+    "topupBalance": ("top_up", "TopupBalance"),
+    "adjustBalance": ("adjustment", "AdjustBalance"),
+    "transferBalance": ("transfer", "TransferBalance"),
+}
 
 
 async def _exactly(request: Request[Any, Any, Any], data: NewBalanceAction) -> NewBalanceAction:
@@ -184,13 +224,24 @@ async def _exactly(request: Request[Any, Any, Any], data: NewBalanceAction) -> N
 
 
 async def _act(
-    context: Context, request: Request[Any, Any, Any], data: NewBalanceAction, resource: str, key: str
+    context: Context,
+    request: Request[Any, Any, Any],
+    data: NewBalanceAction,
+    resource: str,
+    key: str,
+    payee: str = "",
 ) -> Response[bytes]:
     account_id, currency = data.party_account.id, context.currency(data.amount.units)
     check_own(request.auth, "partyAccount.id", account_id)
     amount = context.amount("amount.amount", _decimal_text(data.amount.amount), currency)
     reason, actor = data.reason or data.description, actor_of(request.auth)
-    if resource == "topupBalance":
+    if payee:
+        if amount <= 0:
+            raise invalid("amount.amount", "must be more than zero")
+        result = await context.money.transfer(
+            account_id, payee, amount, currency.code, key=key, actor=actor, reason=reason
+        )
+    elif resource == "topupBalance":
         if amount <= 0:
             raise invalid("amount.amount", "a top-up must be more than zero; use adjustBalance to take money away")
         result = await context.accounts.top_up(account_id, amount, currency.code, key=key, actor=actor, reason=reason)
@@ -309,4 +360,4 @@ def _answer(content: object, status: int, headers: Any = None) -> Response[bytes
     return Response(_encoder.encode(content), status_code=status, media_type=MediaType.JSON, headers=headers)
 
 
-ROUTES: Final = (list_buckets, read_bucket, top_up, adjust, list_top_ups, list_adjustments)
+ROUTES: Final = (list_buckets, read_bucket, top_up, adjust, transfer, list_top_ups, list_adjustments)

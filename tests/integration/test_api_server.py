@@ -21,6 +21,8 @@ from ocs.api.ports import PeerView
 from ocs.api.postgres import ApiTrail, PostgresDeliveries, PostgresHistory
 from ocs.billing.trail import FIELD, STREAM_KEY
 from ocs.charging.money_desk import MoneyDesk
+from ocs.charging.notice_stream import NoticeStream
+from ocs.charging.notifier import Notifier
 from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.request import (
@@ -125,7 +127,8 @@ async def world(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncI
     online = OnlineCharging(store, result.book, quota_policy(Settings()), now_ms)
     history = await PostgresHistory.open(billing_dsn)
     counters = Counters()
-    desk = AccountDesk(online, store, now_ms, result.currencies)
+    notifier = Notifier(store, NoticeStream(store.client, "test"), now_ms)
+    desk = AccountDesk(online, store, now_ms, result.currencies, notifier)
     context = Context(
         accounts=desk,
         history=history,

@@ -148,3 +148,40 @@ async def test_each_route_wants_its_scope(world: World, method: str, path: str, 
     assert (await world.client.request(method, BASE + path)).status_code not in {401, 403}
     del world.client.headers["Authorization"]
     assert (await world.client.request(method, BASE + path)).status_code == 401
+
+
+def moved(amount: str, payee: str) -> bytes:
+    """A transfer from alice."""
+    return action(amount)[:-1] + f', "receiverPartyAccount": {{"id": "{payee}"}}}}'.encode()
+
+
+async def test_a_transfer_is_one_of_ours(world: World) -> None:
+    """Once for its key, with the payer's entry as its id; digits as they were written."""
+    await world.post("/v1/accounts", {"account_id": "bob", "currency": "EUR", "rate_plan": "retail-eur"})
+    first = await post(world, "transferBalance", moved("2.000000001", "bob"), "k")
+    again = await post(world, "transferBalance", moved("2.000000001", "bob"), "k")
+    assert (first.status_code, again.status_code, again.headers["Idempotency-Replayed"]) == (201, 201, "true")
+    assert (first.json()["@type"], first.json()["id"]) == ("TransferBalance", again.json()["id"])
+    assert b'"amount":2.000000001' in first.content
+    assert (await world.client.get("/v1/accounts/alice")).json()["balance"] == "2.999999999"
+    assert world.trail.entries[-1].action == "tmf_transfer"
+
+
+@pytest.mark.parametrize(
+    ("amount", "payee", "slug"),
+    [("1", "alice", "invalid"), ("0", "bob", "invalid"), ("-1", "bob", "invalid"), ("1", "bob", "payee-unknown")],
+)
+async def test_a_transfer_that_cannot_be_is_a_problem(world: World, amount: str, payee: str, slug: str) -> None:
+    """To itself, of nothing, to nobody."""
+    answer = await post(world, "transferBalance", moved(amount, payee), "k")
+    assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/{slug}")
+
+
+async def test_a_tenant_pays_its_own_alone(world: World) -> None:
+    """The payee's name has to begin with the key's tenant, as the payer's."""
+    token = new_token()
+    await store_key(cast(Redis, world.redis), token, "shop", (Scope.ACCOUNTS_WRITE,), NOW_MS, "acme")
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "k"}
+    body = moved("1", "bob").replace(b'"alice"', b'"acme:alice"')
+    answer = await world.client.post(f"{BASE}/transferBalance", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "receiverPartyAccount.id")

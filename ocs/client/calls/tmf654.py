@@ -48,6 +48,19 @@ class Tmf654Calls(Transport):
         )
         return answer
 
+    def tmf_transfer(
+        self, data: tmf654.NewBalanceTransfer, *, idempotency_key: str | None = None
+    ) -> tmf654.BalanceAction:
+        """Move money to another account, as POST /v1/accounts/{id}/transfers does."""
+        answer: tmf654.BalanceAction = self._call(
+            "POST",
+            "/tmf-api/prepayBalanceManagement/v4/transferBalance",
+            tmf654.BalanceAction,
+            headers={"Idempotency-Key": idempotency_key or new_key()},
+            content=data,
+        )
+        return answer
+
     def tmf_list_top_ups(self, *, account_id: str) -> list[tmf654.BalanceAction]:
         """The last hundred of an account, newest first."""
         answer: list[tmf654.BalanceAction] = self._call(
