@@ -19,6 +19,7 @@ from balance.store import (
     ResolveDone,
     Snapshot,
     Subscriber,
+    ported,
 )
 
 
@@ -74,6 +75,19 @@ class MemoryStore:
         self.subscribers[subscriber.subscriber_id] = subscriber
         self.identities.update(dict.fromkeys(subscriber.identities, subscriber.subscriber_id))
         return None
+
+    async def port(self, identity: str, giver_id: str, taker_id: str) -> bool:
+        """Move an identity from one subscriber to another; False if it is not the giver's, or there is no such taker."""
+        giver, taker = (self.subscribers.get(each) for each in (giver_id, taker_id))
+        if giver is None or taker is None or giver is taker or identity not in giver.identities:
+            return False
+        given, self.subscribers[taker_id] = ported(identity, giver, taker)
+        self.identities[identity] = taker_id
+        if given.identities:
+            self.subscribers[giver_id] = given
+        else:
+            del self.subscribers[giver_id]
+        return True
 
     async def subscriber(self, subscriber_id: str) -> Subscriber | None:
         return self.subscribers.get(subscriber_id)

@@ -26,6 +26,14 @@ class Subscriber(msgspec.Struct, array_like=True, frozen=True, gc=False):
     created_at_ms: int = 0
 
 
+def ported(identity: str, giver: Subscriber, taker: Subscriber) -> tuple[Subscriber, Subscriber]:
+    """Both as they are when an identity has gone from one to the other; a giver that has none left is no more."""
+    left = tuple(each for each in giver.identities if each != identity)
+    given: Subscriber = msgspec.structs.replace(giver, identities=left)
+    taken: Subscriber = msgspec.structs.replace(taker, identities=(*taker.identities, identity))
+    return given, taken
+
+
 class BackendUnavailable(Exception):  # noqa: N818 - a state of the world, not an error of ours
     """The store cannot be reached or refuses to write. Nothing of the call is known to have happened."""
 

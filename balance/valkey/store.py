@@ -27,6 +27,7 @@ from balance.store import (
     SessionWrite,
     Snapshot,
     Subscriber,
+    ported,
 )
 from balance.valkey import keys
 from balance.valkey.codec import (
@@ -247,6 +248,37 @@ class ValkeyStore:
         for identity in set(before.identities if before else ()) - set(subscriber.identities):
             await self.client.delete(keys.identity_key(identity))
         return None
+
+    async def port(self, identity: str, giver_id: str, taker_id: str) -> bool:
+        """Move an identity from one subscriber to another; False if it is not the giver's, or there is no such taker.
+
+        All keys change in one transaction, or none does, so that whoever asks finds the one or the other.
+        """
+        while True:
+            async with self.client.pipeline(transaction=True) as pipe:
+                watched = (keys.identity_key(identity), *(keys.subscriber_key(each) for each in (giver_id, taker_id)))
+                await pipe.watch(*watched)
+                giver, taker = await self.subscriber(giver_id), await self.subscriber(taker_id)
+                if giver is None or taker is None or giver_id == taker_id or identity not in giver.identities:
+                    return False
+                own = [keys.identity_key(each) for each in (*giver.identities, *taker.identities)]
+                await pipe.watch(*own)
+                if (giver, taker) != (await self.subscriber(giver_id), await self.subscriber(taker_id)):
+                    continue
+                pipe.multi()
+                given, taken = ported(identity, giver, taker)
+                for each in (given, taken):
+                    for name in each.identities:
+                        pipe.set(keys.identity_key(name), encode_subscriber(each))
+                    if each.identities:
+                        pipe.set(keys.subscriber_key(each.subscriber_id), each.identities[0])
+                    else:
+                        pipe.delete(keys.subscriber_key(each.subscriber_id))
+                try:
+                    await pipe.execute()
+                except redis.WatchError:
+                    continue
+                return True
 
     async def subscriber(self, subscriber_id: str) -> Subscriber | None:
         identity = await self.client.get(keys.subscriber_key(subscriber_id))

@@ -92,6 +92,9 @@ class Kind(Enum):
     IDENTITY_TAKEN = KindFacts(
         "identity-taken", 409, "Another subscriber has this identity", "An identity leads to exactly one subscriber."
     )
+    NOT_PORTABLE = KindFacts(
+        "not-portable", 409, "The giver does not have this identity", "Find the subscriber who has it, and name him."
+    )
     ACCOUNT_CLOSED = KindFacts(
         "account-closed", 409, "The account is closed", "A closed account takes no more money and is not opened again."
     )

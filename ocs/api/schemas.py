@@ -194,6 +194,13 @@ class NewSubscriber(Body, frozen=True):
     ha1: dict[Realm, Ha1] = {}
 
 
+class Porting(Body, frozen=True):
+    """``identity`` goes from the subscriber ``giver``, whom it is known to be of, to the one of the address."""
+
+    identity: str
+    giver: SubscriberId
+
+
 def instant(at_ms: int) -> Instant:
     moment = _EPOCH + timedelta(milliseconds=at_ms)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -12,7 +12,7 @@ from ocs.api.identities import IdentityError, normalize_identity
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
-from ocs.api.schemas import NewSubscriber
+from ocs.api.schemas import NewSubscriber, Porting
 from ocs.api.trail import note
 from ocs.api.views import SubscriberView, subscriber_view
 from ocs.charging.recharge import SubscriberFault
@@ -84,6 +84,32 @@ async def find_subscriber(
     return subscriber_view(subscriber)
 
 
+@post(
+    "/subscribers/{subscriber_id:str}/ports",
+    tags=["subscribers"],
+    status_code=200,
+    **operation("port_identity", Scope.ACCOUNTS_WRITE, Kind.SUBSCRIBER_UNKNOWN, Kind.NOT_PORTABLE),
+)
+async def port_identity(
+    subscriber_id: FromPath[str], data: JSONBody[Porting], context: Given, request: Request[Any, Any, Any]
+) -> SubscriberView:
+    """Move a number from another subscriber to this one, in one step; open sessions stay where they began.
+
+    A giver that has no identity left is no more. A repeat is told the same.
+    """
+    check_own(request.auth, "giver", data.giver)
+    before = await context.accounts.subscriber(subscriber_id)
+    if before is None:
+        raise Problem(Kind.SUBSCRIBER_UNKNOWN)
+    identity = _identities((data.identity,), "identity")[0]
+    after = await context.accounts.port(identity, data.giver, subscriber_id)
+    if after is None:
+        raise Problem(Kind.NOT_PORTABLE)
+    view = subscriber_view(after)
+    await note(context, request, f"subscriber {subscriber_id}", subscriber_view(before), view)
+    return view
+
+
 def _kept_password(data: NewSubscriber) -> str:
     """The password, or the digests that stand for it."""
     if data.password.startswith(HA1_MARK):
@@ -101,4 +127,4 @@ def _identities(texts: tuple[str, ...], field: str = "identities") -> tuple[str,
         raise invalid(field, str(error)) from error
 
 
-ROUTES: Final = (create_subscriber, read_subscriber, find_subscriber)
+ROUTES: Final = (create_subscriber, read_subscriber, find_subscriber, port_identity)

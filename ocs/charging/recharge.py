@@ -69,6 +69,8 @@ class DeskStore(Store, Protocol):
 
     async def put_subscriber(self, subscriber: Subscriber) -> str | None: ...
 
+    async def port(self, identity: str, giver_id: str, taker_id: str) -> bool: ...
+
     async def subscriber(self, subscriber_id: str) -> Subscriber | None: ...
 
     async def open_sessions(self, account_id: str) -> list[bytes]: ...
@@ -259,6 +261,17 @@ class AccountDesk:
             return SubscriberFault.IDENTITY_TAKEN
         self._charging.forget_subscribers()
         return subscriber
+
+    async def port(self, identity: str, giver_id: str, taker_id: str) -> Subscriber | None:
+        """Move an identity to another subscriber, who is the answer; None: it is not the giver's. A repeat is told the same.
+
+        Open sessions stay with the account that they began with. Other processes find the old owner until they forget him.
+        """
+        is_moved = await self._store.port(identity, giver_id, taker_id)
+        taker = await self._store.subscriber(taker_id)
+        if is_moved:
+            self._charging.forget_subscribers()
+        return taker if taker is not None and identity in taker.identities else None
 
     async def subscriber(self, subscriber_id: str) -> Subscriber | None:
         return await self._store.subscriber(subscriber_id)

@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from balance.account import Account, AccountState, Bucket, CallLimit, Cap, Extras, PlanChange, UnitBucket, with_extras
 from balance.allowances import with_units
 from balance.money import AMOUNT_MAX, Currency
-from balance.store import BackendUnavailable, Subscriber
+from balance.store import BackendUnavailable, Subscriber, ported
 from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
@@ -35,6 +35,7 @@ from ocs.rating.ratebook import RateBook
 from ocs.vouchers import VoucherFault
 from tests.unit.api_deliveries import MemoryDeliveries, MemoryTrail
 from tests.unit.away_billing import AwayBilling
+from tests.unit.fake_redis import FakeRedis
 
 CURRENCIES = {
     "EUR": Currency("EUR", 978, 9, 2),
@@ -42,47 +43,6 @@ CURRENCIES = {
     "JPY": Currency("JPY", 392, 6, 0),
 }
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
-
-
-class FakeRedis:
-    """The few commands that the API uses."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, bytes] = {}
-        self.sets: dict[str, set[bytes]] = {}
-        self.is_away = False
-        self.reads = 0
-
-    def _touch(self) -> None:
-        if self.is_away:
-            raise RedisConnectionError("connection refused")
-
-    async def get(self, key: str) -> bytes | None:
-        self._touch()
-        self.reads += 1
-        return self.values.get(key)
-
-    async def set(self, key: str, value: bytes) -> bool:
-        self._touch()
-        self.values[key] = value
-        return True
-
-    async def sadd(self, key: str, member: str) -> int:
-        self._touch()
-        self.sets.setdefault(key, set()).add(member.encode())
-        return 1
-
-    async def scard(self, key: str) -> int:
-        self._touch()
-        return len(self.sets.get(key, ()))
-
-    async def smembers(self, key: str) -> frozenset[bytes]:
-        self._touch()
-        return frozenset(self.sets.get(key, ()))
-
-    async def ping(self) -> bool:
-        self._touch()
-        return True
 
 
 @dataclass
@@ -281,6 +241,14 @@ class MemoryAccounts:
         subscriber = Subscriber(subscriber_id, account_id, identities, password, NOW_MS)
         self.subscribers[subscriber_id] = subscriber
         return subscriber
+
+    async def port(self, identity: str, giver_id: str, taker_id: str) -> Subscriber | None:
+        self._touch()
+        giver, taker = self.subscribers.get(giver_id), self.subscribers[taker_id]
+        if giver is not None and identity in giver.identities:
+            self.subscribers[giver_id], self.subscribers[taker_id] = ported(identity, giver, taker)
+        taker = self.subscribers[taker_id]
+        return taker if identity in taker.identities else None
 
     async def subscriber(self, subscriber_id: str) -> Subscriber | None:
         self._touch()

@@ -17,7 +17,8 @@ from ocs.api import keys
 from ocs.api.app import create_litestar
 from ocs.api.keys import Scope, Token, ensure_admin_key, list_keys, new_token, parse_token, revoke_key
 from ocs.api.limiter import BURST_S, KEYS_MAX, RateLimiter
-from tests.unit.api_world import NOW_MS, FakeRedis, World, make_world
+from tests.unit.api_world import NOW_MS, World, make_world
+from tests.unit.fake_redis import FakeRedis
 
 ROUTES = [
     ("POST", "/v1/accounts", Scope.ACCOUNTS_WRITE),
@@ -55,6 +56,7 @@ ROUTES = [
     ("POST", "/v1/message-replays", Scope.EVENTS_WRITE),
     ("GET", "/v1/audit-log", Scope.AUDIT_READ),
     ("POST", "/v1/subscribers", Scope.ACCOUNTS_WRITE),
+    ("POST", "/v1/subscribers/s1/ports", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/subscribers/s1", Scope.ACCOUNTS_READ),
     ("GET", "/v1/subscribers?identity=e164:49", Scope.ACCOUNTS_READ),
     ("GET", "/v1/cdrs", Scope.CDRS_READ),
