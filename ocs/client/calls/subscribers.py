@@ -27,3 +27,10 @@ class SubscribersCalls(Transport):
             "GET", "/v1/subscribers", views.SubscriberView, query={"identity": identity}
         )
         return answer
+
+    def port_identity(self, subscriber_id: str, data: schemas.Porting) -> views.SubscriberView:
+        """Move a number from another subscriber to this one, in one step; open sessions stay where they began."""
+        answer: views.SubscriberView = self._call(
+            "POST", f"/v1/subscribers/{segment(subscriber_id)}/ports", views.SubscriberView, content=data
+        )
+        return answer
