@@ -6,6 +6,7 @@ import asyncio
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.integration.test_api_server import World, open_alice, running
@@ -35,19 +36,27 @@ async def test_two_apis_lose_nothing_and_pay_nothing_twice(
         ]
         answers = await asyncio.gather(
             *[
-                api.change(method, f"/v1/accounts/alice/{part}", body, key)
+                _until_known(api, method, f"/v1/accounts/alice/{part}", body, key)
                 for method, part, body, key in intents
                 for api in (one, other)
             ]
         )
         assert {answer.status_code for answer in answers} == {200}
         for first, second in zip(answers[::2], answers[1::2], strict=True):
-            assert sorted((first.json()["replayed"], second.json()["replayed"])) == [False, True]
+            assert first.json()["replayed"] or second.json()["replayed"]
             assert first.json()["entry_number"] == second.json()["entry_number"]
         seen = [(await api.client.get("/v1/accounts/alice")).json() for api in (one, other)]
         assert seen[0] == seen[1]
         assert Decimal(seen[0]["balance"]) == ROUNDS * (Decimal("1.10") - Decimal("0.30"))
         await _check_journal(one, seen[0], len(intents))
+
+
+async def _until_known(api: World, method: str, path: str, body: dict[str, str], key: str) -> httpx.Response:
+    """As docs/api.md says: after a 503 the outcome is not known, and the same key is sent again."""
+    answer = await api.change(method, path, body, key)
+    if answer.status_code == 503:
+        return await _until_known(api, method, path, body, key)
+    return answer
 
 
 async def _check_journal(world: World, account: dict[str, str], intents: int) -> None:
