@@ -21,6 +21,8 @@ EVENT_OF_KIND: Final[Mapping[str, str]] = {
     "adjustment": "adjustment",
     "payment": "payment",
     "refund": "refund",
+    "transfer": "transfer",
+    "reversal": "reversal",
     "expiry": "expired",
     "state": "state_changed",
     "low_balance": "low_balance",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -121,6 +122,13 @@ async def no_peers() -> list[PeerView]:
 @pytest.fixture
 async def world(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncIterator[World]:
     """Everything real, on a free port of the loopback."""
+    async with running(valkey_url, billing_dsn, project_root) as one:
+        yield one
+
+
+@contextlib.asynccontextmanager
+async def running(valkey_url: str, billing_dsn: str, project_root: Path) -> AsyncIterator[World]:
+    """One API with a core and connections of its own; several may stand on the same Valkey."""
     result = load_ratebook(project_root / "config", now_ms())
     assert result.book is not None
     store = await open_store(valkey_url, PARTITIONS)

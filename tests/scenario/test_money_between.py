@@ -14,6 +14,7 @@ from balance.account import Account, AccountState, Hold
 from balance.memory import MemoryStore
 from balance.store import Posting, PostingDone, PostingResult, PostingStatus
 from balance.valkey.store import ValkeyStore, open_store
+from ocs.charging.account_events import event_of
 from ocs.charging.money_desk import MoneyDesk
 from ocs.charging.operations import BucketOptions, RechargeStatus
 from ocs.charging.request import RequestKind
@@ -68,6 +69,9 @@ async def test_money_moves_once_whatever_is_repeated(world: World) -> None:
     assert sum(change.amount for entry in entries for change in entry.changes) == 0
     assert {(entry.reference, entry.actor) for entry in entries} == {(f"transfer:A:{name}", "test") for name in FAR}
     assert {entry.reason for entry in entries if entry.account_id == "A"} == {f"to {name}: gift" for name in FAR}
+    told = [event_of(entry) for entry in entries]
+    assert {each.event_type for each in told if each is not None} == {"transfer"}
+    assert len(told) == 2 * len(FAR)
     assert await world.close_silent_sessions() == 0
     await _check(world, "A", *FAR)
 

@@ -136,6 +136,19 @@ def test_words_are_in_the_receivers_language(language: str, said: str) -> None:
     assert dictionary().sms("low_balance", language, {"balance": "0.45", "currency": "EUR"}).text == said
 
 
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
+@pytest.mark.parametrize("kind", ["fraud_suspected", "transfer", "reversal"])
+def test_each_language_has_words_of_its_own(language: str, kind: str) -> None:
+    """None of them falls back, and nothing that the event does not bring is asked for."""
+    values = {
+        "account_id": "alice", "at": "2026-01-31T12:00:00.000Z", "currency": "EUR", "amount": "-2.50",
+        "why": "spend", "reason": "to bob: gift",
+    }  # fmt: skip
+    mail = dictionary().mail(kind, language, values)
+    assert {"en": "Account", "de": "Konto", "fr": "Compte"}[language] + " alice" in mail.text
+    assert dictionary().sms(kind, language, values).text
+
+
 def test_words_cannot_reach_out() -> None:
     """The sandbox: templates show values and nothing else; what is missing is said."""
     words = dictionary()
