@@ -52,6 +52,10 @@ from ocs.net.radius_notices import RadiusNotices
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
 from ocs.observe.reports import Reports, process_name, read_reports
+from ocs.payments.desk import CardDesk
+from ocs.payments.secrets import open_gateway
+from ocs.payments.stripe_gateway import StripeGateway
+from ocs.posted_once import posted_anywhere
 from ocs.rate_desk import RateDesk
 from ocs.rating.ratebook import RateBook
 from ocs.settings import Settings
@@ -138,6 +142,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
+        gateway = open_gateway(self._settings.stripe, self._endpoints.config_dir)
         history = await PostgresHistory.open(self._endpoints.postgres_dsn)
         currencies = self._currencies
         charging = Charging(self.online, self._supervision)
@@ -162,7 +167,7 @@ class Daemon:
         self._on_reload += [diameter.reload_certificates, radius.reload, billing.reload, self._reload_rules]
         money = MoneyDesk(desk, now_ms)
         self._supervision.on_transfer = money.finish
-        context = self._context(history, currencies, desk, money, billing)
+        context = self._context(history, currencies, desk, money, billing, gateway)
         http = HttpServer(self._settings.http, create_app(context))
         _watch(context.metrics, diameter, radius, http)
         reports = (
@@ -192,6 +197,8 @@ class Daemon:
             await self._following.close()
             await tasks.end(beside)
             await billing.close()
+            if gateway is not None:
+                await gateway.close()
             await history.close()
             await self._store.close()
             log.info("daemon_stopped")
@@ -250,8 +257,10 @@ class Daemon:
         desk: AccountDesk,
         money: MoneyDesk,
         billing: BillingService,
+        gateway: StripeGateway | None,
     ) -> Context:
         metrics = Metrics(self._counters, self._store.client, now_ms)
+        posted = partial(posted_anywhere, history.pool, self._store.client)
         return Context(
             accounts=desk,
             history=history,
@@ -267,6 +276,7 @@ class Daemon:
             clock=now_ms,
             checks={"valkey": self._check_store, "rates": self._check_rates},
             peers=self._peers,
+            cards=CardDesk(gateway, desk, history, posted, currencies, now_ms) if gateway is not None else None,
             requests_per_minute=self._settings.http.requests_per_minute,
         )
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from redis.exceptions import RedisError
 
+from balance.store import BackendUnavailable
 from balance.valkey import keys
-from ocs.billing import reratings
+from ocs.billing import cdrs, reratings
 from ocs.charging.cdr import decode_entry
 
 PAGE: Final = 1000
@@ -22,6 +24,18 @@ async def posted_entry(connection: Any, redis: Any, account_id: str, reference: 
     """The number of the account's entry with this reference; None if it has none."""
     waiting = await waiting_entry(redis, account_id, reference)
     return waiting or await reratings.posted_entry(connection, account_id, reference)
+
+
+async def posted_anywhere(pool: Any, redis: Any, account_id: str, reference: str) -> int | None:
+    """The same for an entry of any kind. Raises BackendUnavailable."""
+    try:
+        waiting = await waiting_entry(redis, account_id, reference)
+    except (RedisError, OSError) as error:
+        raise BackendUnavailable(f"the outbox cannot be read: {type(error).__name__}") from error
+    if waiting is not None:
+        return waiting
+    row = await cdrs.find_reference(pool, account_id, reference)
+    return row.entry_number if row is not None else None
 
 
 async def waiting_entry(redis: Any, account_id: str, reference: str) -> int | None:

@@ -133,6 +133,21 @@ class Http(_Section, frozen=True):
     requests_per_minute: int = 6000  # per API key
 
 
+class Stripe(_Section, frozen=True):
+    """Payments by card through Stripe. ``success_url`` empty: there are none.
+
+    The secrets stand in files (relative to the settings) or in the environment, never here: OCS_STRIPE_SECRET_KEY and
+    OCS_STRIPE_WEBHOOK_SECRET.
+    """
+
+    success_url: str = ""  # where the payer comes back to
+    cancel_url: str = ""  # likewise, without having paid; empty: the same
+    product: str = "Top-up"  # what the payer reads
+    secret_key_file: str = ""
+    webhook_secret_file: str = ""
+    api: str = ""  # empty: Stripe itself; else what stands in its place
+
+
 class Quota(_Section, frozen=True):
     """How much is granted at once when the client leaves it to us, and for how long."""
 
@@ -221,6 +236,7 @@ class Settings(_Section, frozen=True):
     diameter: Diameter = Diameter()
     radius: Radius = Radius()
     http: Http = Http()
+    stripe: Stripe = Stripe()
     quota: Quota = Quota()
     credit_control: CreditControl = CreditControl()
     rates: Rates = Rates()

@@ -68,6 +68,7 @@ def check_sense(settings: Settings, fault: Fault) -> None:
     _check_credit_control(settings, fault)
     _check_numbering(settings, fault)
     _check_radius_tls(settings, fault)
+    _check_stripe(settings, fault)
 
 
 def _check_ranges(settings: Settings, fault: Fault) -> None:
@@ -179,6 +180,14 @@ def _check_radius_tls(settings: Settings, fault: Fault) -> None:
     if settings.radius.radsec and not any(client.certificate_names for client in settings.radius.clients):
         cure = "give certificate_names to the clients that use it"
         fault(("radius", "radsec"), "nobody could connect: no client has a certificate name", cure)
+
+
+def _check_stripe(settings: Settings, fault: Fault) -> None:
+    for name in ("success_url", "cancel_url", "api"):
+        url = getattr(settings.stripe, name)
+        parts = urlsplit(url)
+        if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            fault(("stripe", name), f"{url!r} is no address", "such as https://shop.example.net/paid")
 
 
 def _check_radius_clients(settings: Settings, fault: Fault) -> None:

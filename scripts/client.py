@@ -24,6 +24,7 @@ from litestar.params import HeaderParameter
 from ocs.api import (
     accounts,
     billing,
+    cards,
     diameter,
     events,
     history,
@@ -38,7 +39,7 @@ from ocs.api import (
 
 FOLDER: Final = Path(__file__).parents[1] / "ocs" / "client" / "calls"
 ROOMS: Final = (
-    accounts, money, parts, subscribers, history, rates, diameter, events, billing, mediation, trail, tmf654,
+    accounts, money, cards, parts, subscribers, history, rates, diameter, events, billing, mediation, trail, tmf654,
 )  # fmt: skip
 RAW: Final = {"upload_cdr_file"}
 """They read the request's octets themselves."""

@@ -16,6 +16,7 @@ from litestar.types import ASGIApp
 from ocs.api import (
     accounts,
     billing,
+    cards,
     diameter,
     events,
     health,
@@ -47,6 +48,7 @@ def create_litestar(context: Context) -> Litestar:
         route_handlers=[
             *accounts.ROUTES,
             *money.ROUTES,
+            *cards.ROUTES,
             *parts.ROUTES,
             *subscribers.ROUTES,
             *history.ROUTES,
@@ -61,7 +63,7 @@ def create_litestar(context: Context) -> Litestar:
     )
     facade = Router(tmf654.BASE, route_handlers=[*tmf654.ROUTES], guards=[require_scope])
     return Litestar(
-        route_handlers=[guarded, facade, *health.ROUTES],
+        route_handlers=[guarded, facade, *cards.OPEN_ROUTES, *health.ROUTES],
         dependencies={"context": Provide(lambda: context, sync_to_thread=False, use_cache=True)},
         exception_handlers=HANDLERS,
         before_send=[trail.note_request],

@@ -16,6 +16,7 @@ from ocs.api.limiter import RateLimiter
 from ocs.api.ports import Accounts, Billing, Check, Deliveries, History, Money, PeerView, Rates, Trail, Vouchers
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.observe.metrics import Metrics
+from ocs.payments.desk import CardDesk
 
 # Tokens whose id is not cached cost a look into the store; this many of them a minute from one address.
 LOOKUPS_PER_MINUTE: Final = 600
@@ -39,6 +40,7 @@ class Context:
     clock: Callable[[], int]
     checks: Mapping[str, Check]
     peers: Callable[[], Awaitable[Sequence[PeerView]]]
+    cards: CardDesk | None = None  # None: there are no payments by card
     requests_per_minute: int = 6000
     limiter: RateLimiter = field(init=False)
     lookups: RateLimiter = field(init=False)

@@ -54,12 +54,17 @@ def usable_key(text: str) -> str:
     return key
 
 
-async def respond(context: Context, request: Request[Any, Any, Any], result: RechargeResult) -> Response[RechargeView]:
-    """200 for a change that was made now or before, so that a repeat sees what the first attempt saw."""
+def check_done(result: RechargeResult) -> None:
+    """Raise the problem that the outcome is, if it is one."""
     kind = _PROBLEMS.get(result.status)
     if kind is not None:
         own = f"The account's currency is {result.account.currency}" if result.account else ""
         raise Problem(kind, own if kind is Kind.CURRENCY_MISMATCH else "")
+
+
+async def respond(context: Context, request: Request[Any, Any, Any], result: RechargeResult) -> Response[RechargeView]:
+    """200 for a change that was made now or before, so that a repeat sees what the first attempt saw."""
+    check_done(result)
     assert result.account is not None, "an applied change has an account"
     replayed = result.status is RechargeStatus.REPLAYED
     currency, now_ms = context.currencies[result.account.currency], context.clock()

@@ -193,6 +193,18 @@ class Kind(Enum):
         "The entry cannot be taken back",
         "It moved no money, was taken back before, or is of a kind that has another way back; see detail.",
     )
+    CARDS_OFF = KindFacts(
+        "cards-off", 409, "There are no payments by card here", "Configure [stripe] in ocs.toml: docs/payments.md."
+    )
+    CARD_REFUSED = KindFacts(
+        "card-refused", 409, "The payment gateway refuses it", "No money has moved; detail says why. Use a new key."
+    )
+    PAYMENT_UNKNOWN = KindFacts(
+        "payment-unknown",
+        404,
+        "The account has no such payment by card",
+        "The reference of its top-up in the journal names it, after `stripe:`.",
+    )
     RATE_LIMITED = KindFacts(
         "rate-limited", 429, "Too many requests", "Wait for the seconds in Retry-After, then repeat."
     )

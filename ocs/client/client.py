@@ -5,6 +5,7 @@ from __future__ import annotations
 from ocs.client.calls.accounts import AccountsCalls
 from ocs.client.calls.audit import AuditCalls
 from ocs.client.calls.billing import BillingCalls
+from ocs.client.calls.cards import CardsCalls
 from ocs.client.calls.diameter import DiameterCalls
 from ocs.client.calls.events import EventsCalls
 from ocs.client.calls.history import HistoryCalls
@@ -22,6 +23,7 @@ class Client(
     RatesCalls,
     DiameterCalls,
     BillingCalls,
+    CardsCalls,
     MediationCalls,
     AuditCalls,
     Tmf654Calls,

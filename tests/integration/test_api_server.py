@@ -78,6 +78,7 @@ class World:
     store: ValkeyStore
     valkey_url: str
     billing_dsn: str
+    context: Context
 
     async def change(self, method: str, path: str, body: dict[str, Any], key: str = "") -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else {}
@@ -159,7 +160,7 @@ async def running(valkey_url: str, billing_dsn: str, project_root: Path) -> Asyn
     (address,) = await server.start()
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=f"http://{address}", headers=headers, trust_env=False, timeout=60) as client:
-        yield World(client, server, address, online, store, valkey_url, billing_dsn)
+        yield World(client, server, address, online, store, valkey_url, billing_dsn, context)
     await server.close(1.0)
     await history.close()
     await store.close()

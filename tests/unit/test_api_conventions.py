@@ -239,6 +239,8 @@ def test_no_change_is_left_out_of_the_audit_log(world: World) -> None:
     """Each route that changes something notes it by itself, or is one of those that are noted with their body."""
     for route in create_litestar(world.context).routes:
         for handler in getattr(route, "route_handlers", ()):
+            if handler.name == "stripe_webhook":
+                continue  # nobody's key: the journal entry names Stripe
             if handler.http_methods & {"POST", "PUT", "DELETE", "PATCH"}:
                 source = inspect.getsource(handler.fn)
                 by_itself = any(call in source for call in ("await note(", "await respond(", "await _act("))

@@ -63,6 +63,8 @@ ROUTES = [
     ("POST", "/v1/accounts/alice/transfers", Scope.ACCOUNTS_WRITE),
     ("POST", "/v1/accounts/alice/redemptions", Scope.TOPUP),
     ("POST", "/v1/accounts/alice/reversals", Scope.ACCOUNTS_WRITE),
+    ("POST", "/v1/accounts/alice/checkouts", Scope.TOPUP),
+    ("POST", "/v1/accounts/alice/card-refunds", Scope.ACCOUNTS_WRITE),
     ("POST", "/v1/customers", Scope.BILLING_WRITE),
     ("GET", "/v1/customers", Scope.BILLING_READ),
     ("GET", "/v1/customers/bakery", Scope.BILLING_READ),

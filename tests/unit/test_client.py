@@ -20,6 +20,7 @@ WITHOUT = {
     "/live": "for probes, not for shops",
     "/ready": "for probes, not for shops",
     "/metrics": "Prometheus text, for its scrapers",
+    "/webhooks/stripe": "for Stripe alone",
     "/problems/{slug}": "a page for people; what it says stands in the problem",
 }
 
