@@ -116,7 +116,7 @@ async def keep_months(connection: Any, now_ms: int, keep: int = 0) -> Kept:
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY)
                 if month not in {part.month for part in await parts_of(connection)}:
-                    await _make(connection, month)
+                    await make_month(connection, month)
                     kept.made.append(month.name)
         if keep:
             await _drop_old(connection, now.plus(-keep), kept)
@@ -125,7 +125,7 @@ async def keep_months(connection: Any, now_ms: int, keep: int = 0) -> Kept:
     return kept
 
 
-async def _make(connection: Any, month: Month) -> None:
+async def make_month(connection: Any, month: Month) -> None:
     """Make a month, with what waits for it. Nobody reads a state in which a record is in neither place."""
     span = f"FROM ('{month.begins}') TO ('{month.plus(1).begins}')"
     inside = f"started_at >= '{month.begins}' AND started_at < '{month.plus(1).begins}'"

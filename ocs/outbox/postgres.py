@@ -17,6 +17,7 @@ from balance.burn import total_of
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.groups import encode_details, encode_groups
 from ocs.billing.moments import moment
+from ocs.billing.months import LOCK_KEY
 from ocs.charging.account_events import AccountEvent, event_of
 from ocs.charging.cdr import JournalEntry
 from ocs.outbox.sinks import EntryRefused, OutboxEntry, Written
@@ -170,6 +171,9 @@ async def _write(
     feeds: list[str],
 ) -> Written:
     async with connection.transaction():
+        if cdrs:
+            # A month that is made meanwhile refuses rows that were on their way to where it was not yet (23514).
+            await connection.execute("SELECT pg_advisory_xact_lock_shared($1)", LOCK_KEY)
         added = await _add(connection, "journal", JOURNAL_COLUMNS, journal)
         contradicted: frozenset[str] = frozenset()
         if added < len(journal):

@@ -15,6 +15,7 @@ from balance.account import Hold
 from balance.store import BackendUnavailable
 from balance.valkey import keys
 from ocs.billing.groups import decode_details
+from ocs.billing.months import LOCK_KEY, Month, make_month
 from ocs.charging.cdr import Cdr, CdrGroup, JournalEntry, encode_entry
 from ocs.outbox.flusher import Flusher
 from ocs.outbox.postgres import PostgresSink
@@ -95,7 +96,7 @@ class World:
         return [fields for entries in found for _, fields in entries]
 
 
-async def until(ask: Callable[[], Awaitable[Any]], worker: asyncio.Task[None] | None = None) -> Any:
+async def until(ask: Callable[[], Awaitable[Any]], worker: asyncio.Task[Any] | None = None) -> Any:
     """Ask the other side again until it says something true: its state has no event to wait for.
 
     When ``worker``, which should bring it about, has failed, that is raised instead of waiting in vain.
@@ -381,3 +382,21 @@ async def test_a_refusal_leaves_the_sink_usable(world: World) -> None:
         await sink.write([OutboxEntry(0, "1-0", top_up("a", 0), b"")])
     assert (await sink.write([OutboxEntry(0, "1-1", top_up("a", 1), b"")])).added == 1
     await sink.close()
+
+
+async def test_a_month_that_is_made_meanwhile_refuses_no_record(world: World) -> None:
+    """Rows on their way to where the month was not yet would be refused, and set aside as if they were wrong."""
+    other = await asyncpg.connect(world.dsn)
+    flusher = world.flusher()
+    await world.append(session_entry("a", 1))
+    try:
+        async with other.transaction():
+            await other.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY)
+            await make_month(other, Month.of(NOW_MS - 61_000))
+            flushing = asyncio.create_task(flusher.flush_all())
+            await until(lambda: world.sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"), flushing)
+        assert await flushing == 1
+    finally:
+        await other.close()
+        await close(flusher)
+    assert (await world.numbers("cdr"), await world.buried()) == ([("a", 1)], [])
