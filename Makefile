@@ -7,8 +7,10 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done)
 
+OPERATIONS ?= 500
+
 .DEFAULT_GOAL := help
-.PHONY: help install venv run test check lint format types imports tidy conformance interop fuzz bench kill lock clean
+.PHONY: help install venv run test check lint format types imports tidy conformance interop operations fuzz bench kill lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  \1 - \2/p' $(MAKEFILE_LIST) | column -t -s- -l2 2>/dev/null \
@@ -57,6 +59,9 @@ tidy: $(STAMP) ## house rules: sizes, clocks, floats near money
 
 conformance: $(STAMP) ## write docs/conformance.md anew: every requirement with its tests
 	$(BIN)/python scripts/conformance.py
+
+operations: $(STAMP) ## every operation on accounts in any order, memory against Valkey, some twenty minutes; OPERATIONS=9999 for longer
+	OCS_OPERATIONS=$(OPERATIONS) $(BIN)/python -m pytest -q tests/property/test_every_operation.py $(OPERATIONS_OPTIONS)
 
 interop: $(STAMP) ## real foreign clients against the server; says what to install, leaves out what is not there
 	$(BIN)/python scripts/interop/interop.py $(INTEROP_OPTIONS)

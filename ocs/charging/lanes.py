@@ -344,9 +344,9 @@ class Lanes:
                 deadline_ms = record.filed_ms if record.filed_ms != before.filed_ms else -1
                 return SessionWrite(key, encode_session(record), 0, deadline_ms, False)
             return SessionWrite(key, encode_session(record), 0, record.filed_ms or -1, key not in lane.records)
-        deadline_ms = 0 if type(before) is CreditSession else -1
         if record is None:
-            return SessionWrite(key, None, 0, 0 if isinstance(before, Timer | Transfer) else deadline_ms, False)
+            return SessionWrite(key, None, 0, 0, False)
+        deadline_ms = 0 if type(before) is CreditSession else -1
         if isinstance(record, Timer | Transfer):
             return SessionWrite(key, encode_session(record), 0, record.due_at_ms, False)
         keep_ms = OPERATION_KEEP_MS

@@ -200,6 +200,16 @@ async def test_two_workers_activate_once(open_world: OpensWorld) -> None:
     await two.check_books()
 
 
+async def test_a_closed_account_is_not_looked_at_again(open_world: OpensWorld) -> None:
+    """Whichever process closes it: its timer goes with its place among the deadlines, also where nobody remembers the timer."""
+    policy = structs.replace(POLICY, rules=RULES)
+    one, two = await open_world(policy), await open_world(policy)
+    await one.open("1.00")
+    two.keys = one.keys
+    await two.set_state(AccountState.CLOSED)
+    assert await one.store.due(one.clock() + 400 * 86_400_000, 100) == []
+
+
 async def test_an_account_from_before_has_no_life(open_world: OpensWorld) -> None:
     """It was opened without rules: rules that come later do not age it."""
     before = await open_world()

@@ -1,0 +1,269 @@
+"""Accounts on two stores for a state machine: how they begin, what has to hold after each step, how it all ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+)
+from msgspec import structs
+
+from balance.account import Account
+from balance.levels import levels_of
+from balance.store import Subscriber
+from balance.valkey.keys import PARTITIONS_KEY
+from balance.valkey.store import ValkeyStore, open_store
+from ocs.charging.operations import BucketOptions, RechargeStatus
+from ocs.charging.request import ChargingAnswer, ChargingRequest, EventAction, RequestKind
+from ocs.charging.rules import (
+    NO_RULES,
+    AccountRules,
+    CapRule,
+    ExpiryNotice,
+    Lifecycle,
+    PlanChangeRule,
+    VelocityRule,
+)
+from ocs.charging.session import CreditSession, decode_session
+from tests.property.sides import (
+    PARTITIONS,
+    Sides,
+    Worker,
+    check_books,
+    check_bounds,
+    check_cover,
+    check_entry,
+    check_transfers,
+    held_of,
+)
+from tests.scenario.table import TARIFFS
+from tests.scenario.traffic import diameter, group
+from tests.scenario.world import POLICY, Clock, amount
+
+PLANS: Final = {"A": "test-eur", "B": "test-eur", "R": "test-resale-eur", "R~C": "test-eur", "U": "wholesale-usd"}
+SUBSCRIBERS: Final = {"anna": "A", "ben": "A", "carl": "B", "dora": "R~C", "rita": "R", "ulf": "U"}
+LIVING: Final = AccountRules(
+    lifecycles=(
+        Lifecycle(
+            plans=("test-eur",), first_use_days=40, valid_days=20, top_up_days=30, grace_days=3, suspended_days=4,
+            recycled_days=9,
+        ),
+    ),
+    velocity=(
+        VelocityRule(currency="EUR", spend_per_minute="0.70", short_percent=60, calls_min=4, plans=("test-eur",)),
+        VelocityRule(currency="EUR", spend_per_minute="0.40", action="shrink", shrink_to_s=7),
+    ),
+    plan_changes=(PlanChangeRule(plans=("test-resale-eur",), packages=("resale-monthly",)),),
+    expiry_notices=(ExpiryNotice(days=2),),
+    caps=(CapRule(name="opening", currency="EUR", every="week", most="2.00", plans=("test-eur",), warn_percent=50),),
+)  # fmt: skip
+
+
+@dataclass
+class Call:
+    """A session as its client knows it."""
+
+    name: str
+    who: str
+    tariff: str
+    is_radius: bool = False
+    number: int = 0
+    used: int = 0
+    granted: int = 0
+    is_over: bool = False
+    account_id: str = ""
+
+
+@dataclass
+class Sent:
+    """A request that may be sent again, and what was answered."""
+
+    operation: Callable[[Worker], Awaitable[ChargingAnswer]]
+    answer: ChargingAnswer
+    call: Call
+    number: int
+
+
+class AccountsMachine(RuleBasedStateMachine):
+    """Accounts of every sort on both sides, and what has to hold after each step; the rules are its heirs'."""
+
+    url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.clock = Clock()
+        self.valkey: ValkeyStore = self.run(self._open())
+        self.calls: list[Call] = []
+        self.sent: list[Sent] = []
+        self.loose: set[str] = set()
+        self.told: set[tuple[object, ...]] = set()
+        self.paid_in: dict[str, int] = {}
+        self.keys = 0
+        self.sides: Sides
+
+    async def _open(self) -> ValkeyStore:
+        store = await open_store(self.url, PARTITIONS)
+        await store.client.flushall()
+        await store.client.set(PARTITIONS_KEY, PARTITIONS)
+        return store
+
+    def run(self, task: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(task)
+
+    def both(self, operation: Callable[[Worker], Awaitable[Any]], turn: int = 0) -> Any:
+        answer = self.run(self.sides.both(operation, turn))
+        self.look()
+        return answer
+
+    def key(self) -> dict[str, Any]:
+        self.keys += 1
+        return {"key": f"k{self.keys}", "actor": "test", "reason": "why"}
+
+    @initialize(rules=st.sampled_from([NO_RULES, LIVING]))
+    def begin(self, rules: AccountRules) -> None:
+        """Accounts of every sort: one with two members, one alone, a reseller with a customer, one in another currency."""
+        policy = structs.replace(POLICY, rules=rules, watches=bool(rules.velocity))
+        self.sides = Sides(self.clock, policy, self.valkey)
+        for name, plan in PLANS.items():
+            currency = "USD" if name == "U" else "EUR"
+            self._open_account(name, currency, plan)
+            self.pay_in(name, amount("2.00"), currency=currency)
+        for at, (name, account_id) in enumerate(SUBSCRIBERS.items()):
+            self._add_subscriber(name, account_id, f"e164:491510000010{at}")
+        self.run(self.sides.print_codes(4))
+
+    # --- what holds after each step -----------------------------------------------------------------------------------
+
+    @invariant()
+    def the_books_balance(self) -> None:
+        """A1 to A4."""
+        if hasattr(self, "sides"):
+            check_books(self.sides)
+            check_cover(self.sides)
+            check_bounds(self.sides, self.loose)
+            check_transfers(self.sides)
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "sides"):
+                self._end()
+        finally:
+            self.run(self.valkey.close())
+            self.loop.run_until_complete(asyncio.sleep(0))
+            self.loop.close()
+
+    def _end(self) -> None:
+        """Everybody goes silent: nothing is held any more, and what was paid in is what the journal says."""
+        for _ in range(3):
+            self.clock.now_ms += 7_300_000
+            self.both(lambda each: each.supervise())
+        self.the_books_balance()
+        assert not self.sides.open()
+        for name, account in self.sides.store.accounts.items():
+            assert not any(held_of(account)), account
+            tops = [entry for entry in self.sides.entries[name] if entry.kind == "top_up"]
+            assert sum(change.amount for entry in tops for change in entry.changes) == self.paid_in.get(name, 0)
+        assert not any(self.sides.on_the_way(currency) for currency in ("EUR", "USD"))
+
+    # --- for the rules -----------------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        for entry in self.sides.fresh:
+            check_entry(entry, self.told)
+        self.sides.fresh = []
+
+    def _open_account(self, name: str, currency: str, plan: str) -> None:
+        create = lambda each: each.desk.create_account(name, currency, plan, 0, amount("0.30"), actor="test")  # noqa: E731
+        assert isinstance(self.both(create), Account)
+
+    def _add_subscriber(self, name: str, account_id: str, identity: str) -> None:
+        create = lambda each: each.desk.create_subscriber(name, account_id, (identity,), "")  # noqa: E731
+        assert isinstance(self.both(create), Subscriber)
+
+    def pay_in(
+        self, name: str, nano: int, bucket: BucketOptions | None = None, turn: int = 0, currency: str = "EUR"
+    ) -> None:
+        key = self.key()
+        once = lambda each: each.desk.top_up(name, nano, currency, bucket=bucket, **key)  # noqa: E731
+        if self.both(once, turn).status is RechargeStatus.APPLIED:
+            self.note_paid(name, nano)
+            assert self.both(once, turn + 1).status is RechargeStatus.REPLAYED
+
+    def note_paid(self, name: str, nano: int) -> None:
+        self.paid_in[name] = self.paid_in.get(name, 0) + nano
+
+    def send(self, call: Call, kind: RequestKind, used: int | None, ask: int | None, turn: int) -> None:
+        call.number = call.number + 1 if kind is not RequestKind.INITIAL else 0
+        answer = self.charge(call, call.number, self.maker(call, kind, call.number, self.group_of(call, used, ask)), turn)  # fmt: skip
+        call.granted = sum(each.granted for each in answer.groups)
+
+    def maker(
+        self, call: Call, kind: RequestKind, number: int, asked: Any, action: EventAction = EventAction.DIRECT_DEBITING
+    ) -> Callable[[Worker], ChargingRequest]:
+        service, destination, _, _ = TARIFFS[call.tariff]
+        identity = self.identity_of(call.who)
+        return lambda each: diameter(
+            each.world, kind, call.name, number, asked, service=service, destination=destination, identity=identity,
+            action=action,
+        )  # fmt: skip
+
+    def group_of(self, call: Call, used: int | None, ask: int | None) -> Any:
+        _, _, rating_group, unit = TARIFFS[call.tariff]
+        return group(used, ask, rating_group=rating_group, unit=unit)
+
+    def quantity(self, call: Call, used: int) -> int:
+        if used > call.granted:
+            self.loosen(call)
+        return used
+
+    def charge(self, call: Call, number: int, maker: Callable[[Worker], ChargingRequest], turn: int) -> ChargingAnswer:
+        """The request is made once, so that a repeat is the same request."""
+        call.account_id = call.account_id or self.account_of(call.who)
+        operation = charging(maker, self.clock())
+        answer = self.both(operation, turn)
+        assert isinstance(answer, ChargingAnswer)
+        self.sent.append(Sent(operation, answer, call, number))
+        return answer
+
+    def identity_of(self, who: str) -> str:
+        return self.sides.store.subscribers[who].identities[0]
+
+    def account_of(self, who: str) -> str:
+        return self.sides.store.subscribers[who].account_id
+
+    def loosen(self, call: Call) -> None:
+        """More is used than was granted: its accounts may go below zero, at every level."""
+        self.loose |= set(levels_of(call.account_id or self.account_of(call.who)))
+
+    def is_known(self, call: Call) -> bool:
+        """Whether its session is open still, or has ended with its own last report."""
+        value = self.sides.state().records.get(f"{'ra' if call.is_radius else 'gy'}:{call.name}")
+        return value is not None and (call.is_over or isinstance(decode_session(value), CreditSession))
+
+    def last_of(self, call: Call) -> Sent | None:
+        return next((each for each in reversed(self.sent) if each.call.name == call.name), None)
+
+    def open_calls(self) -> list[Call]:
+        return [call for call in self.calls if not call.is_over and not call.is_radius]
+
+    def pick(self, found: Any, at: int) -> Any:
+        return found[at % len(found)]
+
+
+def charging(
+    maker: Callable[[Worker], ChargingRequest], at_ms: int = 0
+) -> Callable[[Worker], Awaitable[ChargingAnswer]]:
+    async def charged(each: Worker) -> ChargingAnswer:
+        request = maker(each)
+        request.event_at_ms = at_ms or request.event_at_ms
+        return await each.world.charge(request)
+
+    return charged
