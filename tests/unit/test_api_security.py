@@ -83,6 +83,7 @@ ROUTES = [
     ("DELETE", "/v1/invoices/17", Scope.BILLING_WRITE),
     ("GET", "/v1/invoices/R-2026-000001/pdf", Scope.BILLING_READ),
     ("GET", "/v1/invoices/R-2026-000001/ubl", Scope.BILLING_READ),
+    ("GET", "/v1/invoices/R-2026-000001/records", Scope.BILLING_READ),
     ("POST", "/v1/invoices/17/issue", Scope.BILLING_WRITE),
     ("POST", "/v1/invoices/R-2026-000001/send", Scope.BILLING_WRITE),
     ("POST", "/v1/invoices/R-2026-000001/credit-notes", Scope.BILLING_WRITE),
