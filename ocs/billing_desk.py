@@ -153,11 +153,18 @@ class BillingDesk:
                 await end_run(self.connection, run_id, state, report.cut, report.failed)
         return report
 
+    async def void(self, invoice: Invoice, reason: str, today: date) -> list[Invoice]:
+        """Take a whole invoice back: a draft goes, an issued one becomes void by credit notes; these."""
+        if invoice.state is InvoiceState.DRAFT:
+            await book.discard(self.connection, invoice.invoice_id)
+            return []
+        return await self.invoicing.void(invoice, reason, today)
+
     async def _issue_due(
         self, report: RunReport, until: date, today: date, progress: bill_run.Progress, run_id: int
     ) -> None:
         """Issue what is due, also what an earlier run has drafted and was interrupted before it could issue it."""
-        await self.invoicing.settle()
+        await self.invoicing.settle(today)
         due = await book.unissued_until(self.connection, until)
         async for issued in self.invoicing.issue_all(due, today):
             report.issued += len(issued.invoices)

@@ -19,7 +19,7 @@ from datetime import date
 from typing import Any, Final, NamedTuple
 
 from balance.money import Amount, Currency
-from ocs.billing.invoices import book, payments, refunds
+from ocs.billing.invoices import book, payments, refunds, voiding
 from ocs.billing.invoices.book import Invoice, InvoiceKind, InvoiceRefusedError, InvoiceState
 from ocs.billing.invoices.calculation import minor_unit
 from ocs.billing.invoices.customers import Customer, find_customer, find_customers
@@ -74,7 +74,19 @@ class Invoicing:
         issued = await self._issue([invoice_id], today)
         for why in issued.refused.values():
             raise BookingRefusedError(why)
-        return issued.invoices[0]
+        (invoice,) = issued.invoices
+        if invoice.kind is InvoiceKind.CREDIT_NOTE:
+            await self.dunning.act(await self._customer(invoice.customer_id), today)
+        return invoice
+
+    async def void(self, invoice: Invoice, reason: str, today: date) -> list[Invoice]:
+        """Take an issued invoice back as a whole, by credit notes, which are booked; its records are free again.
+
+        Again: the notes that there are. Raises InvoiceRefusedError, BookingRefusedError, BackendUnavailable.
+        """
+        customer = await self._customer(invoice.customer_id)
+        notes = await voiding.void(self._connection, invoice.invoice_id, reason, customer, self._issuers, today)
+        return [await self.issue(note, today) for note in notes]
 
     async def issue_all(self, invoice_ids: Sequence[int], today: date) -> AsyncIterator[Issued]:
         """The same for many, TOGETHER at a time. An account that does not take a booking holds up no other customer's."""
@@ -138,14 +150,14 @@ class Invoicing:
             await self._book_refund(refund, customer)
         return refund
 
-    async def settle(self) -> int:
+    async def settle(self, today: date) -> int:
         """Book what an interruption left unbooked; how many there were."""
         found = 0
         unbooked = await self._connection.fetch(
             "SELECT invoice_id FROM invoice WHERE NOT is_booked AND number IS NOT NULL ORDER BY invoice_id"
         )
         for row in unbooked:
-            await self.issue(row["invoice_id"], date.min)  # it has its number and its day
+            await self.issue(row["invoice_id"], today)
             found += 1
         for row in await self._connection.fetch(
             "SELECT payment_id FROM payment WHERE NOT is_booked ORDER BY payment_id"
@@ -179,10 +191,16 @@ class Invoicing:
         return Issued(await book.find_invoices(self._connection, invoice_ids), refused)
 
     async def _after(self, invoices: Sequence[Invoice], customers: Mapping[str, Customer]) -> None:
-        """A credit note is money to pay with; whatever customers have left pays what is open now."""
+        """A credit note is money to pay with, unless it voids; whatever customers have left pays what is open now."""
         chosen: dict[str, tuple[int, ...]] = {}
+        corrected = [each.corrects for each in invoices if each.corrects is not None]
+        voided = {
+            each.invoice_id
+            for each in await book.find_invoices(self._connection, corrected)
+            if each.state is InvoiceState.VOID
+        }
         for invoice in invoices:
-            if invoice.kind is not InvoiceKind.CREDIT_NOTE:
+            if invoice.kind is not InvoiceKind.CREDIT_NOTE or invoice.corrects in voided:
                 continue
             assert invoice.number is not None, "it is issued"
             await payments.add_payment(

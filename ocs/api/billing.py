@@ -29,6 +29,8 @@ from ocs.api.billing_views import (
     RunList,
     Sending,
     StandingList,
+    Voiding,
+    VoidView,
     charge_view,
     invoice_view,
     payment_view,
@@ -161,7 +163,7 @@ async def list_invoices(
     limit: Limit = 100,
     cursor: Cursor = "",
     customer_id: FromQuery[str] = "",
-    in_state: Annotated[str, QueryParameter(name="state", description="draft, issued or paid")] = "",
+    in_state: Annotated[str, QueryParameter(name="state", description="draft, issued, paid or void")] = "",
 ) -> InvoiceList:
     """Invoices and credit notes, without their lines."""
     if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
@@ -215,6 +217,20 @@ async def create_credit_note(
         lines = {each.line: desk.minor(each.net, found.currency) for each in data.lines} or None
         note_id = await draft_credit_note(desk.connection, found.invoice_id, data.reason, lines, key)
         return await _whole(desk, await desk.invoicing.issue(note_id, local_date()), context)
+
+
+@post("/invoices/{invoice:str}/void", status_code=200, **how("void_invoice", WRITE))
+async def void_invoice(invoice: FromPath[str], data: JSONBody[Voiding], context: Given) -> VoidView:
+    """Take a whole invoice back: a draft goes, an issued one stays as void, with a credit note. Again changes nothing.
+
+    Its records are free again and are billed by the next run; what was paid is the customer's credit.
+    """
+    async with context.billing.desk() as desk:
+        found = await desk.invoice(invoice)
+        notes = await desk.void(found, data.reason, local_date())
+    return VoidView(
+        invoice_id=found.invoice_id, number=found.number or "", credit_notes=tuple(each.name for each in notes)
+    )
 
 
 @put("/invoices/{invoice:str}/dispute", status_code=204, **how("dispute_invoice", WRITE))
@@ -337,7 +353,7 @@ async def _whole(desk: BillingDesk, found: Invoice, context: Given) -> InvoiceVi
 
 ROUTES: Final = (
     create_customer, list_all_customers, read_customer, list_charges, create_charge, end_charge, list_notes, create_note, preview_invoice,
-    list_invoices, read_invoice, send_invoice, issue_invoice, discard_invoice, create_credit_note, dispute_invoice,
+    list_invoices, read_invoice, send_invoice, issue_invoice, discard_invoice, create_credit_note, void_invoice, dispute_invoice,
     start_bill_run, list_bill_runs, read_bill_run, list_payments, create_payment, create_refund, reverse_payment, preview_dunning,
     set_leniency,
 )  # fmt: skip

@@ -153,7 +153,7 @@ def issue(
 
     async def work(world: BillWorld) -> None:
         today = day_or_today(on, "--on")
-        await world.invoicing.settle()
+        await world.invoicing.settle(today)
         drafts = [each.invoice_id for each in await world.drafts(invoices or [])]
         issued: list[Invoice] = []
         refused: list[str] = []
@@ -186,7 +186,7 @@ def discard(draft: InvoiceArgument, config: ConfigOption = DEFAULT_CONFIG, data:
 @group.command(name="list")
 def list_(
     customer: Annotated[str, typer.Option("--customer", metavar="ID", help="This customer's alone.")] = "",
-    state: Annotated[str, typer.Option(metavar="STATE", help="draft, issued or paid.")] = "",
+    state: Annotated[str, typer.Option(metavar="STATE", help="draft, issued, paid or void.")] = "",
     limit: LimitOption = 100,
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
@@ -285,6 +285,30 @@ def credit(
         lines = world.line_amounts(line, found.currency) if line else None
         note_id = await draft_credit_note(world.connection, found.invoice_id, reason, lines, key or None)
         print_invoices([await world.invoicing.issue(note_id, day_or_today("", ""))], world, as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def void(
+    invoice: InvoiceArgument,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is printed on the credit note.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a whole invoice back: a draft goes, an issued one stays as void, with a credit note of its own number.
+
+    Its records are free again, and the next `ocs bill run` bills them; what was paid is the customer's credit. Of several
+    invoices of a customer, the last one first. Said again, nothing changes.
+
+    Example: `ocs bill void R-2026-000001 --reason "wrong address"`
+    """
+    from ocs.cli.bill_view import print_invoices
+
+    async def work(world: BillWorld) -> None:
+        notes = await world.void(await world.invoice(invoice), reason, day_or_today("", ""))
+        print_invoices(notes, world, as_json=as_json)
 
     with_world(config, data, work)
 

@@ -306,9 +306,9 @@ async def test_a_crash_between_books_and_balance_is_made_good(
         await world.redis.delete(key)  # the store has forgotten the keys; the journal and the outbox have not
     if step % 2:
         await world.flush()
-    await world.invoicing.settle()
+    await world.invoicing.settle(OCTOBER)
     await _issue_and_pay(world, draft.invoice_id)
-    assert await world.invoicing.settle() == 0
+    assert await world.invoicing.settle(OCTOBER) == 0
     assert (await world.balance("bakery"), await world.balance("bakery-oven")) == (0, 0)
     await world.flush()
     assert await world.is_clean()

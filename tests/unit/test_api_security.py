@@ -87,6 +87,7 @@ ROUTES = [
     ("POST", "/v1/invoices/17/issue", Scope.BILLING_WRITE),
     ("POST", "/v1/invoices/R-2026-000001/send", Scope.BILLING_WRITE),
     ("POST", "/v1/invoices/R-2026-000001/credit-notes", Scope.BILLING_WRITE),
+    ("POST", "/v1/invoices/R-2026-000001/void", Scope.BILLING_WRITE),
     ("PUT", "/v1/invoices/R-2026-000001/dispute", Scope.BILLING_WRITE),
     ("POST", "/v1/bill-runs", Scope.BILLING_WRITE),
     ("GET", "/v1/bill-runs", Scope.BILLING_READ),

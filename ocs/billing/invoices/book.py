@@ -1,6 +1,7 @@
 """The invoices themselves: drafts discarded, numbers given, states set. Each in one transaction.
 
     draft ──issue──► issued ──payments──► paid
+      │                 └────────void───────┴──► void (a credit note takes it back, its records are free again)
       └──discard──► (gone, its records are free again)
 
 An issued invoice never changes and never goes; what was wrong in it is corrected by a credit note of its own series.
@@ -36,6 +37,7 @@ class InvoiceState(StrEnum):
     DRAFT = "draft"
     ISSUED = "issued"
     PAID = "paid"
+    VOID = "void"
 
 
 class InvoiceRefusedError(Exception):
@@ -110,8 +112,8 @@ class Invoice(msgspec.Struct, frozen=True):
 
     @property
     def open_minor(self) -> int:
-        """What is not paid yet."""
-        return self.total_minor - self.paid_minor
+        """What is to be paid, yet."""
+        return 0 if self.state is InvoiceState.VOID else self.total_minor - self.paid_minor
 
 
 _FIELDS: Final = ", ".join(Invoice.__struct_fields__)
@@ -147,14 +149,14 @@ async def discard(connection: Any, invoice_id: int) -> None:
         await lock_customers(connection, [found.customer_id])
         if found.supplements is not None:
             raise InvoiceRefusedError(f"its records are those of invoice {found.supplements}: discard that one")
-        later = await connection.fetchval(
-            "SELECT min(invoice_id) FROM invoice WHERE customer_id = $1 AND kind = 'invoice' AND invoice_id > $2 "
-            "AND (supplements IS DISTINCT FROM $2 OR state <> 'draft')",
-            found.customer_id,
-            invoice_id,
-        )
+        later = await later_invoice(connection, found)
         if later is not None and found.kind is InvoiceKind.INVOICE:
             raise InvoiceRefusedError(f"invoice {later} follows it: discard that one first")
+        supplement = await supplement_of(connection, invoice_id)
+        if supplement is not None and (await locked(connection, supplement)).state is not InvoiceState.DRAFT:
+            raise InvoiceRefusedError(
+                f"invoice {supplement} has its late records and is issued: issue it, then void it"
+            )
         await connection.execute("DELETE FROM invoice WHERE supplements = $1", invoice_id)
         await connection.execute("DELETE FROM invoice WHERE invoice_id = $1", invoice_id)
 
@@ -262,7 +264,7 @@ async def list_invoices(
 async def unsent_invoices(connection: Any) -> list[Invoice]:
     """Issued invoices and credit notes that were never sent to a customer who has an address."""
     rows = await connection.fetch(
-        f"SELECT {_FIELDS} FROM invoice i WHERE number IS NOT NULL AND sent_on IS NULL "  # noqa: S608 - names of our own
+        f"SELECT {_FIELDS} FROM invoice i WHERE number IS NOT NULL AND sent_on IS NULL AND state <> 'void' "  # noqa: S608 - names of our own
         "AND EXISTS (SELECT FROM customer c WHERE c.customer_id = i.customer_id AND c.email <> '') ORDER BY invoice_id"
     )
     return [_invoice(row) for row in rows]
@@ -299,6 +301,17 @@ async def supplement_of(connection: Any, invoice_id: int) -> int | None:
     """The invoice that bears this one's late records, if there is one."""
     found: int | None = await connection.fetchval("SELECT invoice_id FROM invoice WHERE supplements = $1", invoice_id)
     return found
+
+
+async def later_invoice(connection: Any, found: Invoice) -> int | None:
+    """The customer's next invoice, whose spans begin where this one's end; void ones have none."""
+    later: int | None = await connection.fetchval(
+        "SELECT min(invoice_id) FROM invoice WHERE customer_id = $1 AND kind = 'invoice' AND invoice_id > $2 "
+        "AND supplements IS DISTINCT FROM $2 AND state <> 'void'",
+        found.customer_id,
+        found.invoice_id,
+    )
+    return later
 
 
 async def spans_of(connection: Any, invoice_id: int) -> list[Span]:

@@ -17,13 +17,14 @@ from ocs.billing.invoices.periods import Period, instant_ms, overlap, period_of,
 from ocs.billing.invoices.usage import Span, Wanted, next_spans, usage_charges
 
 BILLED_PERIODS: Final = """
-    SELECT customer_id, max(after) FROM invoice WHERE customer_id = ANY($1::text[]) AND kind = 'invoice' GROUP BY customer_id
+    SELECT customer_id, max(after) FROM invoice WHERE customer_id = ANY($1::text[]) AND kind = 'invoice' AND state <> 'void'
+    GROUP BY customer_id
 """
 # Until when each agreed charge has been billed; where it ended early, since when that came back.
 BILLED_CHARGES: Final = """
     SELECT l.charge_id, coalesce(min(l.first) FILTER (WHERE sign(l.amount) <> sign(c.amount)), max(l.after)) AS until
     FROM invoice_line l JOIN charge c USING (charge_id) JOIN invoice i USING (invoice_id)
-    WHERE c.customer_id = ANY($1::text[]) AND i.kind = 'invoice' GROUP BY l.charge_id
+    WHERE c.customer_id = ANY($1::text[]) AND i.kind = 'invoice' AND i.state <> 'void' GROUP BY l.charge_id
 """
 
 

@@ -130,6 +130,13 @@ class BillingCalls(Transport):
         )
         return answer
 
+    def void_invoice(self, invoice: str, data: billing_views.Voiding) -> billing_views.VoidView:
+        """Take a whole invoice back: a draft goes, an issued one stays as void, with a credit note. Again changes nothing."""
+        answer: billing_views.VoidView = self._call(
+            "POST", f"/v1/invoices/{segment(invoice)}/void", billing_views.VoidView, content=data
+        )
+        return answer
+
     def dispute_invoice(self, invoice: str, data: billing_views.Dispute) -> None:
         """Let a disputed invoice not count for dunning, until that is settled."""
         answer: None = self._call("PUT", f"/v1/invoices/{segment(invoice)}/dispute", None, content=data)
