@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -12,20 +12,20 @@ from balance.money import Amount, AmountError, Currency, parse_amount
 from ocs.billing.failures import FAILURES
 from ocs.billing.invoices import book
 from ocs.billing.invoices import run as bill_run
+from ocs.billing.invoices.annex import annex_csv, records_of
 from ocs.billing.invoices.bill_runs import begin_run, end_run, note_progress
 from ocs.billing.invoices.book import Invoice, InvoiceRefusedError, InvoiceState, Parties
 from ocs.billing.invoices.bookkeeping import Entry, entries
 from ocs.billing.invoices.calculation import ChargeKind, minor_unit
 from ocs.billing.invoices.customers import Agreed, Customer, add_customer, faults_of, find_customer, payer_faults
-from ocs.billing.invoices.drafting import Draft, draft, next_period
+from ocs.billing.invoices.drafting import Draft, Due, drafts_of, next_dues
 from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.invoices.payments import Payment
-from ocs.billing.invoices.periods import Period, instant_ms
+from ocs.billing.invoices.periods import Period
 from ocs.billing.invoices.printing.pdf import pdf_of
 from ocs.billing.invoices.rounding import quotient
 from ocs.billing.invoices.run import RunReport
 from ocs.billing.invoices.ubl import ubl_of
-from ocs.billing.invoices.usage import details_of
 from ocs.billing_letters import MAIL, invoice_letter
 from ocs.clock import now_ms
 from ocs.delivery import queue
@@ -127,29 +127,52 @@ class BillingDesk:
         customer = await self.customer(customer_id)
         if customer.paid_by:
             raise InvoiceRefusedError(f"{customer_id} is a site of {customer.paid_by}: its invoice bears what it uses")
-        period = await next_period(self.connection, customer)
+        (due,) = await next_dues(self.connection, [customer])
         if until is not None:
-            if until <= period.first:
-                raise InvoiceRefusedError(f"{customer_id} is billed until {period.first} already")
-            period = Period(period.first, until)
-        return await draft(self.connection, customer, period, self.issuers, self.currencies[customer.currency])
+            if until <= due.period.first:
+                raise InvoiceRefusedError(f"{customer_id} is billed until {due.period.first} already")
+            due = Due(customer, Period(due.period.first, until))
+        drafts, failed = await drafts_of(self.connection, [due], self.issuers, self.currencies)
+        if failed:
+            raise InvoiceRefusedError(f"{customer_id}: {failed[customer_id]}")
+        return drafts[customer_id][0]
 
     async def run(
-        self, until: date, progress: Callable[[int], None], today: date, *, is_issuing: bool, run_id: int = 0
+        self, until: date, progress: bill_run.Progress, today: date, *, is_issuing: bool, run_id: int = 0
     ) -> RunReport:
         """Draft all invoices that are due, issue them if that is wanted, and note how it gets on. ``run_id`` 0: a new one."""
         run_id = run_id or await begin_run(self.connection, until, is_issuing=is_issuing)
         state, report = "failed", RunReport()
         try:
             report = await bill_run.run(self.dsn, until, self.issuers, self.currencies, progress, run_id)
-            for invoice_id in report.drafts if is_issuing else ():
-                await self.invoicing.issue(invoice_id, today)
-            await note_progress(self.connection, run_id, report.customers, len(report.drafts))
+            if is_issuing:
+                await self._issue_due(report, until, today, progress, run_id)
             state = "done"
         finally:
             with contextlib.suppress(*FAILURES):
                 await end_run(self.connection, run_id, state, report.cut, report.failed)
         return report
+
+    async def void(self, invoice: Invoice, reason: str, today: date) -> list[Invoice]:
+        """Take a whole invoice back: a draft goes, an issued one becomes void by credit notes; these."""
+        if invoice.state is InvoiceState.DRAFT:
+            await book.discard(self.connection, invoice.invoice_id)
+            return []
+        return await self.invoicing.void(invoice, reason, today)
+
+    async def _issue_due(
+        self, report: RunReport, until: date, today: date, progress: bill_run.Progress, run_id: int
+    ) -> None:
+        """Issue what is due, also what an earlier run has drafted and was interrupted before it could issue it."""
+        await self.invoicing.settle(today)
+        due = await book.unissued_until(self.connection, until)
+        async for issued in self.invoicing.issue_all(due, today):
+            report.issued += len(issued.invoices)
+            report.failed |= {
+                each.customer_id: why for each in issued.invoices if (why := issued.refused.get(each.invoice_id))
+            }
+            await note_progress(self.connection, run_id, report)
+            progress("invoices issued", report.issued, len(due))
 
     async def pay(
         self,
@@ -225,6 +248,16 @@ class BillingDesk:
         except AmountError as error:
             raise InvoiceRefusedError(f"{error} ({currency})") from error
 
+    async def annex(self, invoice: Invoice, *, in_words: bool) -> AsyncGenerator[str, None]:
+        """An invoice's records as CSV, piece by piece."""
+        customer = invoice.parties.customer if invoice.parties else await self.customer(invoice.customer_id)
+        currency = self.currencies[invoice.currency]
+        async with contextlib.aclosing(
+            annex_csv(self.connection, invoice, customer, currency, in_words=in_words)
+        ) as pieces:
+            async for piece in pieces:
+                yield piece
+
     async def paper(self, name: str, *, has_annex: bool) -> tuple[Invoice, dict[str, Any]]:
         """An invoice and all that is printed of it."""
         from ocs.billing.invoices.printing.paper import paper_of
@@ -234,11 +267,7 @@ class BillingDesk:
         parties = found.parties or Parties(self.issuers.entities[found.legal_entity], customer)
         details = []
         if has_annex:
-            first_ms = instant_ms(found.first, customer.time_zone)
-            source = found.supplements or found.invoice_id
-            details = await details_of(self.connection, await book.spans_of(self.connection, source), first_ms)
-            if found.supplements or await book.supplement_of(self.connection, found.invoice_id):
-                details = [each for each in details if each.is_late == bool(found.supplements)]
+            details = [each async for each in records_of(self.connection, found, customer.time_zone)]
         corrected = await book.find_invoice(self.connection, str(found.corrects)) if found.corrects else None
         number = (corrected.number or "") if corrected is not None else ""
         lines = await book.lines_of(self.connection, found.invoice_id)

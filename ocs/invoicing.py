@@ -13,15 +13,16 @@ between, ``settle`` goes on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from balance.money import Amount, Currency
-from ocs.billing.invoices import book, payments, refunds
+from ocs.billing.invoices import book, payments, refunds, voiding
 from ocs.billing.invoices.book import Invoice, InvoiceKind, InvoiceRefusedError, InvoiceState
 from ocs.billing.invoices.calculation import minor_unit
-from ocs.billing.invoices.customers import Customer, find_customer
+from ocs.billing.invoices.customers import Customer, find_customer, find_customers
 from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.invoices.payments import CREDIT_NOTE_METHOD, Payment
 from ocs.billing.invoices.refunds import Refund
@@ -31,11 +32,20 @@ from ocs.dunning import Dunning
 from ocs.posted_once import posted_entry
 
 ACTOR: Final = "billing"
+TOGETHER: Final = 100
+"""Invoices that are issued in one transaction; their bookings go to the accounts at the same time."""
 _DONE: Final = frozenset({RechargeStatus.APPLIED, RechargeStatus.REPLAYED})
 
 
 class BookingRefusedError(Exception):
     """An account does not take the booking; the invoice or payment stands, and is booked when the cause is mended."""
+
+
+class Issued(NamedTuple):
+    """Invoices that are issued, and why an account did not take the booking of some."""
+
+    invoices: list[Invoice]
+    refused: dict[int, str]
 
 
 class Invoicing:
@@ -57,17 +67,31 @@ class Invoicing:
         self._currencies = currencies
         self.dunning = Dunning(connection, desk, issuers, currencies, ways)
         self.ways = ways
+        self._asking = asyncio.Lock()  # a connection answers one question at a time
 
     async def issue(self, invoice_id: int, today: date) -> Invoice:
         """Number a draft and book it. Raises InvoiceRefusedError, BookingRefusedError, BackendUnavailable."""
-        draft = await book.find_invoice(self._connection, str(invoice_id))
-        if draft is None:
-            raise InvoiceRefusedError(f"there is no invoice {invoice_id}")
-        customer = await self._customer(draft.customer_id)
-        invoice = await book.issue(self._connection, invoice_id, customer, self._issuers, today)
-        if not invoice.is_booked:
-            await self._book_invoice(invoice, customer, is_resumed=draft.state is not InvoiceState.DRAFT)
-        return await self._after(invoice, customer)
+        issued = await self._issue([invoice_id], today)
+        for why in issued.refused.values():
+            raise BookingRefusedError(why)
+        (invoice,) = issued.invoices
+        if invoice.kind is InvoiceKind.CREDIT_NOTE:
+            await self.dunning.act(await self._customer(invoice.customer_id), today)
+        return invoice
+
+    async def void(self, invoice: Invoice, reason: str, today: date) -> list[Invoice]:
+        """Take an issued invoice back as a whole, by credit notes, which are booked; its records are free again.
+
+        Again: the notes that there are. Raises InvoiceRefusedError, BookingRefusedError, BackendUnavailable.
+        """
+        customer = await self._customer(invoice.customer_id)
+        notes = await voiding.void(self._connection, invoice.invoice_id, reason, customer, self._issuers, today)
+        return [await self.issue(note, today) for note in notes]
+
+    async def issue_all(self, invoice_ids: Sequence[int], today: date) -> AsyncIterator[Issued]:
+        """The same for many, TOGETHER at a time. An account that does not take a booking holds up no other customer's."""
+        for first in range(0, len(invoice_ids), TOGETHER):
+            yield await self._issue(invoice_ids[first : first + TOGETHER], today)
 
     async def pay(
         self,
@@ -126,17 +150,14 @@ class Invoicing:
             await self._book_refund(refund, customer)
         return refund
 
-    async def settle(self) -> int:
+    async def settle(self, today: date) -> int:
         """Book what an interruption left unbooked; how many there were."""
         found = 0
-        for row in await self._connection.fetch(
+        unbooked = await self._connection.fetch(
             "SELECT invoice_id FROM invoice WHERE NOT is_booked AND number IS NOT NULL ORDER BY invoice_id"
-        ):
-            invoice = await book.find_invoice(self._connection, str(row["invoice_id"]))
-            assert invoice is not None, "invoices do not go"
-            customer = await self._customer(invoice.customer_id)
-            await self._book_invoice(invoice, customer, is_resumed=True)
-            await self._after(invoice, customer)
+        )
+        for row in unbooked:
+            await self.issue(row["invoice_id"], today)
             found += 1
         for row in await self._connection.fetch(
             "SELECT payment_id FROM payment WHERE NOT is_booked ORDER BY payment_id"
@@ -159,28 +180,67 @@ class Invoicing:
         assert customer is not None, "a document is of a customer"
         return customer
 
-    async def _after(self, invoice: Invoice, customer: Customer) -> Invoice:
-        """A credit note is money to pay with; whatever the customer has left pays what is open now."""
-        if invoice.kind is InvoiceKind.CREDIT_NOTE:
+    async def _issue(self, invoice_ids: Sequence[int], today: date) -> Issued:
+        before = await book.find_invoices(self._connection, invoice_ids)
+        resumed = {each.invoice_id for each in before if each.state is not InvoiceState.DRAFT}
+        names = sorted({each.customer_id for each in before})
+        customers = {each.customer_id: each for each in await find_customers(self._connection, names)}
+        invoices = await book.issue(self._connection, invoice_ids, customers, self._issuers, today)
+        refused = await self._book_invoices(invoices, customers, resumed)
+        await self._after(invoices, customers)
+        return Issued(await book.find_invoices(self._connection, invoice_ids), refused)
+
+    async def _after(self, invoices: Sequence[Invoice], customers: Mapping[str, Customer]) -> None:
+        """A credit note is money to pay with, unless it voids; whatever customers have left pays what is open now."""
+        chosen: dict[str, tuple[int, ...]] = {}
+        corrected = [each.corrects for each in invoices if each.corrects is not None]
+        voided = {
+            each.invoice_id
+            for each in await book.find_invoices(self._connection, corrected)
+            if each.state is InvoiceState.VOID
+        }
+        for invoice in invoices:
+            if invoice.kind is not InvoiceKind.CREDIT_NOTE or invoice.corrects in voided:
+                continue
             assert invoice.number is not None, "it is issued"
             await payments.add_payment(
-                self._connection, customer.customer_id, CREDIT_NOTE_METHOD, invoice.number, invoice.currency,
+                self._connection, invoice.customer_id, CREDIT_NOTE_METHOD, invoice.number, invoice.currency,
                 invoice.minor_unit, -invoice.total_minor, invoice.issued_on or date.min, is_booked=True,
             )  # fmt: skip
-        chosen = (invoice.corrects,) if invoice.corrects is not None else ()
-        await payments.allocate(self._connection, customer.customer_id, customer.currency, chosen)
-        return await book.find_invoice(self._connection, str(invoice.invoice_id)) or invoice
+            if invoice.corrects is not None:
+                chosen[invoice.customer_id] = (*chosen.get(invoice.customer_id, ()), invoice.corrects)
+        for name in await payments.able_to_pay(self._connection, sorted(customers)):
+            await payments.allocate(self._connection, name, customers[name].currency, chosen.get(name, ()))
 
-    async def _book_invoice(self, invoice: Invoice, customer: Customer, *, is_resumed: bool) -> None:
-        debited: dict[str, Amount] = {customer.payer: 0}
-        for line in await book.lines_of(self._connection, invoice.invoice_id):
-            if line.is_debited:
-                debited[line.account_id] = debited.get(line.account_id, 0) + line.amount
-        debited[customer.payer] -= invoice.total_minor * invoice.minor_unit
-        for account_id, amount in debited.items():
-            key, reason = f"invoice-{invoice.invoice_id}", f"{invoice.kind.value} {invoice.number}"
-            await self._book(OperationKind.INVOICE, account_id, amount, invoice.currency, key, reason, is_resumed)
-        await self._connection.execute("UPDATE invoice SET is_booked = true WHERE invoice_id = $1", invoice.invoice_id)
+    async def _book_invoices(
+        self, invoices: Sequence[Invoice], customers: Mapping[str, Customer], resumed: Collection[int]
+    ) -> dict[int, str]:
+        """Book what is not booked yet; of which invoices an account did not take it, and why."""
+        unbooked = [each for each in invoices if not each.is_booked]
+        debited = await book.debited_of(self._connection, [each.invoice_id for each in unbooked])
+        bookings: dict[tuple[int, str], Awaitable[None]] = {}
+        for invoice in unbooked:
+            payer = customers[invoice.customer_id].payer
+            amounts = {payer: 0} | debited.get(invoice.invoice_id, {})
+            amounts[payer] -= invoice.total_minor * invoice.minor_unit
+            for account_id, amount in amounts.items():
+                bookings[invoice.invoice_id, account_id] = self._book(
+                    OperationKind.INVOICE, account_id, amount, invoice.currency, f"invoice-{invoice.invoice_id}",
+                    f"{invoice.kind.value} {invoice.number}", invoice.invoice_id in resumed,
+                )  # fmt: skip
+        # All are awaited, whatever becomes of one of them: nobody books any more when we say how it went.
+        results = await asyncio.gather(*bookings.values(), return_exceptions=True)
+        refused = {}
+        for (invoice_id, _), result in zip(bookings, results, strict=True):
+            if isinstance(result, BookingRefusedError):
+                refused[invoice_id] = str(result)
+            elif isinstance(result, BaseException):
+                raise result
+        await self._connection.execute(
+            "UPDATE invoice SET is_booked = true WHERE invoice_id = ANY($1::bigint[])",
+            [each.invoice_id for each in unbooked if each.invoice_id not in refused],
+        )
+        return refused
 
     async def _book_payment(self, payment: Payment, customer: Customer, *, is_resumed: bool) -> None:
         amount = payment.amount_minor * payment.minor_unit
@@ -211,8 +271,10 @@ class Invoicing:
     ) -> None:
         if not amount:
             return
-        if is_resumed and await posted_entry(self._connection, self._redis, account_id, key):
-            return
+        if is_resumed:
+            async with self._asking:
+                if await posted_entry(self._connection, self._redis, account_id, key):
+                    return
         result = await self.desk.adjust(account_id, amount, currency, key=key, actor=ACTOR, reason=reason, kind=kind)
         if result.status not in _DONE:
             raise BookingRefusedError(f"account {account_id} does not take {reason}: {result.status.value}")

@@ -1,6 +1,6 @@
 """What a search among many records takes: a real PostgreSQL with the months of a year, asked as `ocs cdr search` asks.
 
-    python scripts/bench_records.py [--records 5000000]
+    python scripts/bench_records.py [--records 5000000] [--folder DIR]
 
 The records are made in the database: 100,000 accounts, as many called numbers as records, 1,000 names of destinations.
 Each question is asked for another account, number or session every time, so that no page is warm by the one before.
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,13 +19,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
+from bench_books import indexed_afterwards, postgres
 
 from ocs.billing.cdrs import find_cdrs
-from ocs.billing.migrate import upgrade
 from ocs.billing.months import keep_months, parts_of
 from ocs.billing.search import AS_ASKED, CdrQuery
-from ocs.embedded.folder import DataFolder
-from ocs.embedded.postgres import EmbeddedPostgres
 
 ACCOUNTS: Final = 100_000
 YEAR_MS: Final = 365 * 86_400_000
@@ -72,32 +70,36 @@ def questions(records: int) -> dict[str, Callable[[random.Random], CdrQuery]]:
     }
 
 
-async def measure(dsn: str, records: int) -> None:
-    connection = await asyncpg.connect(dsn, server_settings=AS_ASKED)
-    await connection.execute("SET synchronous_commit = off")
+async def make(connection: Any, records: int) -> None:
+    begin_s = time.perf_counter()
     for day in range(0, 365, 28):
         await keep_months(connection, BEGIN_MS + day * 86_400_000)
-    begin_s = time.perf_counter()
-    step = f"{YEAR_MS // records} milliseconds"
-    for first in range(1, records + 1, CHUNK):
-        await connection.execute(
-            MAKE.replace("$3::interval", f"interval '{step}'").replace("$4", "$3"),
-            first,
-            min(first + CHUNK - 1, records),
-            ACCOUNTS,
-        )
-    made_s = time.perf_counter() - begin_s
-    await connection.execute("VACUUM ANALYZE cdr")
-    octets = sum(part.octets for part in await parts_of(connection))
+    statement = MAKE.replace("$3::interval", f"interval '{YEAR_MS // records} milliseconds'").replace("$4", "$3")
+    async with indexed_afterwards(connection, "cdr"):
+        for first in range(1, records + 1, CHUNK):
+            await connection.execute(statement, first, min(first + CHUNK - 1, records), ACCOUNTS)
+        print(f"  {time.perf_counter() - begin_s:5.0f} s  rows", flush=True)
+    print(f"made in {time.perf_counter() - begin_s:.0f} s")
+
+
+async def measure(dsn: str, records: int) -> None:
+    connection = await asyncpg.connect(dsn, server_settings=AS_ASKED)
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM cdr)"):
+        await make(connection, records)
+    parts = await parts_of(connection)
     print(
-        f"{records:,} records in {len(await parts_of(connection))} parts: {octets / 1e9:.1f} GB with indexes, made in "
-        f"{made_s:.0f} s"
+        f"{records:,} records in {len(parts)} parts: {sum(part.octets for part in parts) / 1e9:.1f} GB with indexes; the "
+        f"machine's load is {os.getloadavg()[0]:.1f}",
+        flush=True,
     )
     chance = random.Random(1)
-    for name, make in questions(records).items():
-        times = [await _asked(connection, make(chance)) for _ in range(ASKED)]
+    for name, question in questions(records).items():
+        times = [await _asked(connection, question(chance)) for _ in range(ASKED)]
         times.sort()
-        print(f"  {name:36} {times[ASKED // 2]:7.2f} ms at the median, {times[ASKED * 99 // 100]:7.2f} ms at 99 %")
+        print(
+            f"  {name:36} {times[ASKED // 2]:7.2f} ms at the median, {times[ASKED * 99 // 100]:7.2f} ms at 99 %",
+            flush=True,
+        )
     await connection.close()
 
 
@@ -110,17 +112,10 @@ async def _asked(connection: Any, query: CdrQuery) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=5_000_000)
+    parser.add_argument("--folder", type=Path, help="keep the records here for the next measure")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = DataFolder(Path(name) / "data")
-        with folder.locked():
-            server = EmbeddedPostgres(folder)
-            child = server.start()
-            try:
-                upgrade(server.dsn)
-                asyncio.run(measure(server.dsn, options.records))
-            finally:
-                server.stop(child)
+    with postgres(options.folder) as dsn:
+        asyncio.run(measure(dsn, options.records))
 
 
 if __name__ == "__main__":

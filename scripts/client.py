@@ -20,6 +20,7 @@ from typing import Any, Final
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import HeaderParameter
+from litestar.response import Stream
 
 from ocs.api import (
     accounts,
@@ -30,6 +31,7 @@ from ocs.api import (
     history,
     mediation,
     money,
+    papers,
     parts,
     rates,
     subscribers,
@@ -39,7 +41,7 @@ from ocs.api import (
 
 FOLDER: Final = Path(__file__).parents[1] / "ocs" / "client" / "calls"
 ROOMS: Final = (
-    accounts, money, cards, parts, subscribers, history, rates, diameter, events, billing, mediation, trail, tmf654,
+    accounts, money, cards, parts, subscribers, history, rates, diameter, events, billing, papers, mediation, trail, tmf654,
 )  # fmt: skip
 RAW: Final = {"upload_cdr_file"}
 """They read the request's octets themselves."""
@@ -182,6 +184,8 @@ def _answer(handler: HTTPRouteHandler) -> Any:
     if declared is not None:
         return declared.data_container
     shape = typing.get_type_hints(handler.fn, include_extras=True)["return"]
+    if shape is Stream:
+        return bytes
     return typing.get_args(shape)[0] if typing.get_origin(shape) is Response else shape
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import date
 from typing import Annotated, Any, Final, TypeAlias
 
-from litestar import Request, Response, delete, get, post, put
+from litestar import Request, delete, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from ocs.api.billing_views import (
@@ -30,6 +29,8 @@ from ocs.api.billing_views import (
     RunList,
     Sending,
     StandingList,
+    Voiding,
+    VoidView,
     charge_view,
     invoice_view,
     payment_view,
@@ -55,25 +56,23 @@ from ocs.billing.invoices.customers import (
 )
 from ocs.billing.invoices.notes import Note, add_note, notes_of
 from ocs.billing.invoices.payments import payments_of
-from ocs.billing.invoices.printing.pdf import pdf_of
 from ocs.billing_desk import BillingDesk
 from ocs.clock import local_date
 
 Actor: TypeAlias = Request[Any, ApiKey, Any]
 READ, WRITE = Scope.BILLING_READ, Scope.BILLING_WRITE
-PDF: Final = "application/pdf"
-XML: Final = "application/xml"
 RUNS_SHOWN: Final = 50
 
 
-def _how(name: str, scope: Scope) -> dict[str, Any]:
+def how(name: str, scope: Scope) -> dict[str, Any]:
+    """What the routes of billing declare."""
     return {"tags": ["billing"], **noted(operation(name, scope, Kind.BILLING_UNKNOWN, Kind.BILLING_REFUSED))}
 
 
 # --- customers ------------------------------------------------------------------------------------------------------
 
 
-@post("/customers", **_how("create_customer", WRITE))
+@post("/customers", **how("create_customer", WRITE))
 async def create_customer(data: JSONBody[Customer], context: Given) -> Customer:
     """Bill a customer from now on. His accounts have to be there; the first one pays."""
     async with context.billing.desk() as desk:
@@ -81,7 +80,7 @@ async def create_customer(data: JSONBody[Customer], context: Given) -> Customer:
     return data
 
 
-@get("/customers", **_how("list_customers", READ))
+@get("/customers", **how("list_customers", READ))
 async def list_all_customers(context: Given, limit: Limit = 100, cursor: Cursor = "") -> CustomerList:
     """Customers by their ids."""
     async with context.billing.desk() as desk:
@@ -89,14 +88,14 @@ async def list_all_customers(context: Given, limit: Limit = 100, cursor: Cursor 
     return CustomerList(customers=tuple(found), next_cursor=found[-1].customer_id if len(found) == limit else "")
 
 
-@get("/customers/{customer_id:str}", **_how("read_customer", READ))
+@get("/customers/{customer_id:str}", **how("read_customer", READ))
 async def read_customer(customer_id: FromPath[str], context: Given) -> Customer:
     """One customer."""
     async with context.billing.desk() as desk:
         return await desk.customer(customer_id)
 
 
-@get("/customers/{customer_id:str}/charges", **_how("list_charges", READ))
+@get("/customers/{customer_id:str}/charges", **how("list_charges", READ))
 async def list_charges(customer_id: FromPath[str], context: Given) -> list[ChargeView]:
     """What the customer is charged beside usage."""
     async with context.billing.desk() as desk:
@@ -105,7 +104,7 @@ async def list_charges(customer_id: FromPath[str], context: Given) -> list[Charg
     return [charge_view(each, context.currencies[customer.currency]) for each in found]
 
 
-@post("/customers/{customer_id:str}/charges", **_how("create_charge", WRITE))
+@post("/customers/{customer_id:str}/charges", **how("create_charge", WRITE))
 async def create_charge(customer_id: FromPath[str], data: JSONBody[NewCharge], context: Given) -> ChargeView:
     """Agree on a fee or a discount. The same charge_id again is refused: its charge is there."""
     async with context.billing.desk() as desk:
@@ -116,7 +115,7 @@ async def create_charge(customer_id: FromPath[str], data: JSONBody[NewCharge], c
     return charge_view(agreed, context.currencies[customer.currency])
 
 
-@post("/customers/{customer_id:str}/charges/{charge_id:str}/end", status_code=204, **_how("end_charge", WRITE))
+@post("/customers/{customer_id:str}/charges/{charge_id:str}/end", status_code=204, **how("end_charge", WRITE))
 async def end_charge(
     customer_id: FromPath[str], charge_id: FromPath[str], data: JSONBody[ChargeEnd], context: Given
 ) -> None:
@@ -127,14 +126,14 @@ async def end_charge(
             raise Problem(Kind.BILLING_UNKNOWN, f"{customer_id} has no charge {charge_id}")
 
 
-@get("/customers/{customer_id:str}/notes", **_how("list_notes", READ))
+@get("/customers/{customer_id:str}/notes", **how("list_notes", READ))
 async def list_notes(customer_id: FromPath[str], context: Given) -> list[Note]:
     """What is noted about the customer, the newest first, without the documents."""
     async with context.billing.desk() as desk:
         return await notes_of(desk.connection, (await desk.customer(customer_id)).customer_id)
 
 
-@post("/customers/{customer_id:str}/notes", **_how("create_note", WRITE))
+@post("/customers/{customer_id:str}/notes", **how("create_note", WRITE))
 async def create_note(customer_id: FromPath[str], data: JSONBody[NewNote], request: Actor, context: Given) -> NoteView:
     """Note something. Notes stay; documents go with them by `ocs customer note`."""
     async with context.billing.desk() as desk:
@@ -146,7 +145,7 @@ async def create_note(customer_id: FromPath[str], data: JSONBody[NewNote], reque
 # --- invoices -------------------------------------------------------------------------------------------------------
 
 
-@get("/customers/{customer_id:str}/invoice-preview", **_how("preview_invoice", READ))
+@get("/customers/{customer_id:str}/invoice-preview", **how("preview_invoice", READ))
 async def preview_invoice(
     customer_id: FromPath[str],
     context: Given,
@@ -158,13 +157,13 @@ async def preview_invoice(
     return preview_view(draft, context.currencies[draft.customer.currency])
 
 
-@get("/invoices", **_how("list_invoices", READ))
+@get("/invoices", **how("list_invoices", READ))
 async def list_invoices(
     context: Given,
     limit: Limit = 100,
     cursor: Cursor = "",
     customer_id: FromQuery[str] = "",
-    in_state: Annotated[str, QueryParameter(name="state", description="draft, issued or paid")] = "",
+    in_state: Annotated[str, QueryParameter(name="state", description="draft, issued, paid or void")] = "",
 ) -> InvoiceList:
     """Invoices and credit notes, without their lines."""
     if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
@@ -175,37 +174,14 @@ async def list_invoices(
     return InvoiceList(invoices=views, next_cursor=str(found[-1].invoice_id) if len(found) == limit else "")
 
 
-@get("/invoices/{invoice:str}", **_how("read_invoice", READ))
+@get("/invoices/{invoice:str}", **how("read_invoice", READ))
 async def read_invoice(invoice: FromPath[str], context: Given) -> InvoiceView:
     """One invoice with its lines: by its number, or a draft by its id."""
     async with context.billing.desk() as desk:
         return await _whole(desk, await desk.invoice(invoice), context)
 
 
-@get("/invoices/{invoice:str}/pdf", media_type=PDF, **_how("print_invoice", READ))
-async def print_invoice(
-    invoice: FromPath[str],
-    context: Given,
-    annex: Annotated[bool, QueryParameter(description="With the list of all records")] = False,
-) -> Response[bytes]:
-    """The invoice in the customer's language."""
-    async with context.billing.desk() as desk:
-        found, paper = await desk.paper(invoice, has_annex=annex)
-    name = found.number or f"draft-{found.invoice_id}"
-    octets = await asyncio.to_thread(pdf_of, paper)
-    return Response(octets, media_type=PDF, headers={"Content-Disposition": f'inline; filename="{name}.pdf"'})
-
-
-@get("/invoices/{invoice:str}/ubl", media_type=XML, **_how("read_invoice_ubl", READ))
-async def read_invoice_ubl(invoice: FromPath[str], context: Given) -> Response[bytes]:
-    """An issued invoice or credit note as UBL 2.1 (Peppol BIS Billing 3.0)."""
-    async with context.billing.desk() as desk:
-        found = await desk.invoice(invoice)
-        octets = await desk.ubl(found)
-    return Response(octets, media_type=XML)
-
-
-@post("/invoices/{invoice:str}/issue", status_code=200, **_how("issue_invoice", WRITE))
+@post("/invoices/{invoice:str}/issue", status_code=200, **how("issue_invoice", WRITE))
 async def issue_invoice(invoice: FromPath[str], context: Given) -> InvoiceView:
     """Give a draft its number and book it. It stands for ever; issuing it again changes nothing."""
     async with context.billing.desk() as desk:
@@ -213,7 +189,7 @@ async def issue_invoice(invoice: FromPath[str], context: Given) -> InvoiceView:
         return await _whole(desk, await desk.invoicing.issue(found.invoice_id, local_date()), context)
 
 
-@post("/invoices/{invoice:str}/send", status_code=202, **_how("send_invoice", WRITE))
+@post("/invoices/{invoice:str}/send", status_code=202, **how("send_invoice", WRITE))
 async def send_invoice(invoice: FromPath[str], data: JSONBody[Sending], context: Given) -> None:
     """Send an issued invoice to the customer by mail, in his language. It is sent once, unless `again` is true."""
     async with context.billing.desk() as desk:
@@ -223,14 +199,14 @@ async def send_invoice(invoice: FromPath[str], data: JSONBody[Sending], context:
         raise Problem(Kind.BILLING_REFUSED, why)
 
 
-@delete("/invoices/{invoice:str}", **_how("discard_invoice", WRITE))
+@delete("/invoices/{invoice:str}", **how("discard_invoice", WRITE))
 async def discard_invoice(invoice: FromPath[str], context: Given) -> None:
     """Take a draft back: its records are free again. Of several drafts of a customer, the last one first."""
     async with context.billing.desk() as desk:
         await book.discard(desk.connection, (await desk.invoice(invoice)).invoice_id)
 
 
-@post("/invoices/{invoice:str}/credit-notes", **_how("create_credit_note", WRITE))
+@post("/invoices/{invoice:str}/credit-notes", **how("create_credit_note", WRITE))
 async def create_credit_note(
     invoice: FromPath[str], data: JSONBody[NewCreditNote], context: Given, idempotency_key: IdempotencyKey
 ) -> InvoiceView:
@@ -243,7 +219,21 @@ async def create_credit_note(
         return await _whole(desk, await desk.invoicing.issue(note_id, local_date()), context)
 
 
-@put("/invoices/{invoice:str}/dispute", status_code=204, **_how("dispute_invoice", WRITE))
+@post("/invoices/{invoice:str}/void", status_code=200, **how("void_invoice", WRITE))
+async def void_invoice(invoice: FromPath[str], data: JSONBody[Voiding], context: Given) -> VoidView:
+    """Take a whole invoice back: a draft goes, an issued one stays as void, with a credit note. Again changes nothing.
+
+    Its records are free again and are billed by the next run; what was paid is the customer's credit.
+    """
+    async with context.billing.desk() as desk:
+        found = await desk.invoice(invoice)
+        notes = await desk.void(found, data.reason, local_date())
+    return VoidView(
+        invoice_id=found.invoice_id, number=found.number or "", credit_notes=tuple(each.name for each in notes)
+    )
+
+
+@put("/invoices/{invoice:str}/dispute", status_code=204, **how("dispute_invoice", WRITE))
 async def dispute_invoice(invoice: FromPath[str], data: JSONBody[Dispute], context: Given) -> None:
     """Let a disputed invoice not count for dunning, until that is settled."""
     async with context.billing.desk() as desk:
@@ -253,7 +243,7 @@ async def dispute_invoice(invoice: FromPath[str], data: JSONBody[Dispute], conte
 # --- bill runs ------------------------------------------------------------------------------------------------------
 
 
-@post("/bill-runs", status_code=202, **_how("start_bill_run", WRITE))
+@post("/bill-runs", status_code=202, **how("start_bill_run", WRITE))
 async def start_bill_run(data: JSONBody[NewRun], context: Given) -> BillRun:
     """Draft the invoices of all customers whose period is over. It goes on beside; read it again to see how far it is.
 
@@ -265,14 +255,14 @@ async def start_bill_run(data: JSONBody[NewRun], context: Given) -> BillRun:
     return await read_bill_run.fn(run_id, context)  # type: ignore[no-any-return]
 
 
-@get("/bill-runs", **_how("list_bill_runs", READ))
+@get("/bill-runs", **how("list_bill_runs", READ))
 async def list_bill_runs(context: Given) -> RunList:
     """The newest first, those of the command line, too."""
     async with context.billing.desk() as desk:
         return RunList(runs=tuple(await list_runs(desk.connection, RUNS_SHOWN)))
 
 
-@get("/bill-runs/{run_id:int}", **_how("read_bill_run", READ))
+@get("/bill-runs/{run_id:int}", **how("read_bill_run", READ))
 async def read_bill_run(run_id: FromPath[int], context: Given) -> BillRun:
     """How far a run has come."""
     async with context.billing.desk() as desk:
@@ -285,7 +275,7 @@ async def read_bill_run(run_id: FromPath[int], context: Given) -> BillRun:
 # --- payments -------------------------------------------------------------------------------------------------------
 
 
-@get("/customers/{customer_id:str}/payments", **_how("list_payments", READ))
+@get("/customers/{customer_id:str}/payments", **how("list_payments", READ))
 async def list_payments(customer_id: FromPath[str], context: Given) -> list[PaymentView]:
     """Payments and credit notes, and what is left of each."""
     async with context.billing.desk() as desk:
@@ -294,7 +284,7 @@ async def list_payments(customer_id: FromPath[str], context: Given) -> list[Paym
     return [payment_view(each, context.currencies[customer.currency]) for each in found]
 
 
-@post("/customers/{customer_id:str}/payments", status_code=200, **_how("create_payment", WRITE))
+@post("/customers/{customer_id:str}/payments", status_code=200, **how("create_payment", WRITE))
 async def create_payment(customer_id: FromPath[str], data: JSONBody[NewPayment], context: Given) -> PaymentView:
     """Book money that came in: it pays invoices, and lifts the live balance at once. The same reference again changes nothing."""
     today = local_date()
@@ -306,7 +296,7 @@ async def create_payment(customer_id: FromPath[str], data: JSONBody[NewPayment],
     return payment_view(payment, context.currencies[payment.currency], is_new=is_new)
 
 
-@post("/payments/{payment_id:int}/reverse", status_code=200, **_how("reverse_payment", WRITE))
+@post("/payments/{payment_id:int}/reverse", status_code=200, **how("reverse_payment", WRITE))
 async def reverse_payment(payment_id: FromPath[int], context: Given) -> PaymentView:
     """Take back a payment that the bank has called back: what it paid is open again."""
     async with context.billing.desk() as desk:
@@ -314,7 +304,7 @@ async def reverse_payment(payment_id: FromPath[int], context: Given) -> PaymentV
     return payment_view(payment, context.currencies[payment.currency])
 
 
-@post("/customers/{customer_id:str}/refunds", status_code=200, **_how("create_refund", WRITE))
+@post("/customers/{customer_id:str}/refunds", status_code=200, **how("create_refund", WRITE))
 async def create_refund(customer_id: FromPath[str], data: JSONBody[NewRefund], context: Given) -> RefundView:
     """Book money that was given back: out of what was paid in excess. The same reference again changes nothing."""
     async with context.billing.desk() as desk:
@@ -331,7 +321,7 @@ async def create_refund(customer_id: FromPath[str], data: JSONBody[NewRefund], c
 # --- dunning --------------------------------------------------------------------------------------------------------
 
 
-@get("/dunning", **_how("preview_dunning", READ))
+@get("/dunning", **how("preview_dunning", READ))
 async def preview_dunning(
     context: Given,
     limit: Limit = 100,
@@ -348,7 +338,7 @@ async def preview_dunning(
     )
 
 
-@put("/customers/{customer_id:str}/leniency", status_code=204, **_how("set_leniency", WRITE))
+@put("/customers/{customer_id:str}/leniency", status_code=204, **how("set_leniency", WRITE))
 async def set_leniency(customer_id: FromPath[str], data: JSONBody[Leniency], context: Given) -> None:
     """Leave a customer in peace until a day, because he has promised to pay, or for good."""
     async with context.billing.desk() as desk:
@@ -363,7 +353,7 @@ async def _whole(desk: BillingDesk, found: Invoice, context: Given) -> InvoiceVi
 
 ROUTES: Final = (
     create_customer, list_all_customers, read_customer, list_charges, create_charge, end_charge, list_notes, create_note, preview_invoice,
-    list_invoices, read_invoice, print_invoice, read_invoice_ubl, send_invoice, issue_invoice, discard_invoice, create_credit_note, dispute_invoice,
+    list_invoices, read_invoice, send_invoice, issue_invoice, discard_invoice, create_credit_note, void_invoice, dispute_invoice,
     start_bill_run, list_bill_runs, read_bill_run, list_payments, create_payment, create_refund, reverse_payment, preview_dunning,
     set_leniency,
 )  # fmt: skip

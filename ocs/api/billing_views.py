@@ -64,6 +64,20 @@ class NewCreditNote(_Body, frozen=True):
     lines: tuple[CreditLine, ...] = ()
 
 
+class Voiding(_Body, frozen=True):
+    """Why; it is printed on the credit note."""
+
+    reason: Name
+
+
+class VoidView(msgspec.Struct, frozen=True, kw_only=True):
+    """``credit_notes`` are the numbers of what took it back; none for a draft, which is gone."""
+
+    invoice_id: int
+    number: str
+    credit_notes: tuple[str, ...]
+
+
 class Sending(_Body, frozen=True):
     """``annex``: with the list of all records; ``ubl``: with the machine-readable form."""
 

@@ -10,6 +10,7 @@ import typer
 from ocs.cli import (
     audit,
     bill,
+    bill_papers,
     cdr,
     clients,
     configuration,
@@ -50,6 +51,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     mediate,
     customer,
     bill,
+    bill_papers,
     dunning,
     voucher,
     events,

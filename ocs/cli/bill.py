@@ -14,6 +14,7 @@ from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, refusals
 from ocs.errors import EXIT_CONFIG, EXIT_DIFFERENCES, StartRefusedError
 
 if TYPE_CHECKING:
+    from ocs.billing.invoices.book import Invoice
     from ocs.cli.bill_world import BillWorld
 
 ResultT = TypeVar("ResultT")
@@ -81,7 +82,9 @@ def preview(
 @group.command()
 def run(
     until: Annotated[str, typer.Option(metavar="DATE", help="Periods that are over on this day; else today.")] = "",
-    issue: Annotated[bool, typer.Option("--issue", help="Number and book the drafts at once.")] = False,
+    issue: Annotated[
+        bool, typer.Option("--issue", help="Number and book them at once, with drafts of before that are due.")
+    ] = False,
     run_id: Annotated[int, typer.Option("--run", hidden=True, help="Note progress under this run's id.")] = 0,
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
@@ -96,7 +99,7 @@ def run(
     Example: `ocs bill run --until 2026-11-01`
     """
     from ocs.cli.bill_view import print_report
-    from ocs.cli.rerate_view import progress_count
+    from ocs.cli.rates_import_view import progress_bar
 
     os.nice(NICENESS)
 
@@ -104,7 +107,7 @@ def run(
         day, today = day_or_today(until, "--until"), day_or_today("", "")
         if day > today:
             raise StartRefusedError(f"--until {day}: that day has not come (today is {today})", EXIT_CONFIG)
-        with progress_count("customers") as progress:
+        with progress_bar() as progress:
             report = await world.run(day, progress, today, is_issuing=issue, run_id=run_id)
         print_report(report, is_issued=issue, as_json=as_json)
         return bool(report.cut or report.failed)
@@ -145,12 +148,23 @@ def issue(
     Example: `ocs bill issue 17 18`
     """
     from ocs.cli.bill_view import print_invoices
+    from ocs.cli.rates_import_view import progress_bar
+    from ocs.invoicing import BookingRefusedError
 
     async def work(world: BillWorld) -> None:
         today = day_or_today(on, "--on")
-        await world.invoicing.settle()
-        issued = [await world.invoicing.issue(each.invoice_id, today) for each in await world.drafts(invoices or [])]
+        await world.invoicing.settle(today)
+        drafts = [each.invoice_id for each in await world.drafts(invoices or [])]
+        issued: list[Invoice] = []
+        refused: list[str] = []
+        with progress_bar() as progress:
+            async for done in world.invoicing.issue_all(drafts, today):
+                issued += done.invoices
+                refused += done.refused.values()
+                progress("invoices issued", len(issued), len(drafts))
         print_invoices(issued, world, as_json=as_json)
+        if refused:
+            raise BookingRefusedError("\n".join(refused))
 
     with_world(config, data, work)
 
@@ -172,7 +186,7 @@ def discard(draft: InvoiceArgument, config: ConfigOption = DEFAULT_CONFIG, data:
 @group.command(name="list")
 def list_(
     customer: Annotated[str, typer.Option("--customer", metavar="ID", help="This customer's alone.")] = "",
-    state: Annotated[str, typer.Option(metavar="STATE", help="draft, issued or paid.")] = "",
+    state: Annotated[str, typer.Option(metavar="STATE", help="draft, issued, paid or void.")] = "",
     limit: LimitOption = 100,
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
@@ -208,50 +222,6 @@ def show(
     async def work(world: BillWorld) -> None:
         found = await world.invoice(invoice)
         print_invoice(found, await lines_of(world.connection, found.invoice_id), world, as_json=as_json)
-
-    with_world(config, data, work)
-
-
-@group.command()
-def pdf(
-    invoice: InvoiceArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Else the number with .pdf.")] = None,
-    annex: Annotated[bool, typer.Option("--annex", help="With the list of all records.")] = False,
-    template: Annotated[Path | None, typer.Option(metavar="FILE", help="A typst template of your own.")] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    data: DataOption = None,
-) -> None:
-    """Print an invoice in the customer's language.
-
-    Example: `ocs bill pdf R-2026-000001 --annex`
-    """
-
-    async def work(world: BillWorld) -> None:
-        path, octets = await world.pdf(invoice, out, template, has_annex=annex)
-        path.write_bytes(octets)
-        print(path)
-
-    with_world(config, data, work)
-
-
-@group.command()
-def ubl(
-    invoice: InvoiceArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Else the number with .xml.")] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    data: DataOption = None,
-) -> None:
-    """Write an issued invoice or credit note as UBL 2.1 (Peppol BIS Billing 3.0, EN 16931), for programs.
-
-    Example: `ocs bill ubl R-2026-000001`
-    """
-
-    async def work(world: BillWorld) -> None:
-        found = await world.invoice(invoice)
-        octets = await world.ubl(found)
-        path = out or Path(f"{found.number}.xml")
-        path.write_bytes(octets)
-        print(path)
 
     with_world(config, data, work)
 
@@ -315,6 +285,30 @@ def credit(
         lines = world.line_amounts(line, found.currency) if line else None
         note_id = await draft_credit_note(world.connection, found.invoice_id, reason, lines, key or None)
         print_invoices([await world.invoicing.issue(note_id, day_or_today("", ""))], world, as_json=as_json)
+
+    with_world(config, data, work)
+
+
+@group.command()
+def void(
+    invoice: InvoiceArgument,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is printed on the credit note.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a whole invoice back: a draft goes, an issued one stays as void, with a credit note of its own number.
+
+    Its records are free again, and the next `ocs bill run` bills them; what was paid is the customer's credit. Of several
+    invoices of a customer, the last one first. Said again, nothing changes.
+
+    Example: `ocs bill void R-2026-000001 --reason "wrong address"`
+    """
+    from ocs.cli.bill_view import print_invoices
+
+    async def work(world: BillWorld) -> None:
+        notes = await world.void(await world.invoice(invoice), reason, day_or_today("", ""))
+        print_invoices(notes, world, as_json=as_json)
 
     with_world(config, data, work)
 

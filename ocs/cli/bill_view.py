@@ -67,10 +67,19 @@ def print_payments(payments: Sequence[Payment], world: BillWorld, *, as_json: bo
 def print_report(report: RunReport, *, is_issued: bool, as_json: bool) -> None:
     """What a bill run did, and what had to wait."""
     if as_json:
-        print_json({"customers": report.customers, "drafts": report.drafts, "cut": report.cut, "failed": report.failed})
+        print_json(
+            {
+                "customers": report.customers,
+                "drafts": report.drafts,
+                "issued": report.issued,
+                "cut": report.cut,
+                "failed": report.failed,
+            }
+        )
         return
     out = console()
-    out.print(Text(f"{report.customers:,} customers, {len(report.drafts):,} {'invoices' if is_issued else 'drafts'}"))
+    issued = f", {report.issued:,} invoices issued" if is_issued else ""
+    out.print(Text(f"{report.customers:,} customers, {len(report.drafts):,} drafts{issued}"))
     for account_id in report.cut:
         out.print(
             Text(f"{account_id}: a record is missing in the books; what comes after it waits (is `ocs flush` up?)")
@@ -117,7 +126,9 @@ def run_row(run: BillRun) -> Row:
         "issues": "yes" if run.is_issuing else "",
         "state": run.state,
         "customers": run.customers,
+        "of": run.payers,
         "drafts": run.drafts,
+        "issued": run.issued,
         "waiting": len(run.waiting),
         "failed": len(run.failed),
         "began": f"{run.began_at:%Y-%m-%d %H:%M:%S}",

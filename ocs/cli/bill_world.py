@@ -60,7 +60,7 @@ class BillWorld(BillingDesk):
             octets = pdf_of(paper, template)
         except TemplateError as error:
             raise StartRefusedError(f"the template cannot be set: {error}", EXIT_CONFIG) from error
-        return out or Path(f"{found.number or f'draft-{found.invoice_id}'}.pdf"), octets
+        return out or Path(f"{found.name}.pdf"), octets
 
 
 def run(config: Path, data: Path | None, work: Callable[[BillWorld], Awaitable[ResultT]]) -> ResultT:

@@ -148,7 +148,7 @@ class World:
     async def bill(self, until: date) -> list[Invoice]:
         """A bill run, after all records have come."""
         await self.flush()
-        report: RunReport = await run(self.dsn, until, self.issuers, self.currencies, lambda _: None)
+        report: RunReport = await run(self.dsn, until, self.issuers, self.currencies)
         assert (report.cut, report.failed) == ([], {})
         found = [await book.find_invoice(self.connection, str(each)) for each in sorted(report.drafts)]
         return [each for each in found if each is not None]

@@ -118,6 +118,12 @@ async def test_from_a_customer_to_a_paid_invoice(api: Api) -> None:
     number = issued["number"]
     assert (issued["open"], issued["lines"][0]["used"], issued["lines"][0]["tax_percent"]) == ("11.90", 1000, "19")
     assert await api.world.balance("bakery") == -1190 * CENT
+    for heading, first in (("names", "account_id,entry_number,"), ("words", "Konto,Satz,")):
+        records = await api.client.get(f"/v1/invoices/{number}/records?heading={heading}")
+        assert records.headers["content-type"] == "text/csv; charset=utf-8"
+        assert records.text.startswith(first)
+        assert (records.text.count("\n"), records.text.count("10.00,EUR")) == (2, 1)
+    assert (await api.refused("GET", "/invoices/R-1/records"))[0] == 404
     pdf = await api.client.get(f"/v1/invoices/{number}/pdf?annex=true")
     assert (pdf.headers["Content-Type"], pdf.content[:5]) == ("application/pdf", b"%PDF-")
     (standing,) = (await api.get("/dunning?on=2027-06-01"))["standings"]

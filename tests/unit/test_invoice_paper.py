@@ -12,8 +12,9 @@ from ocs.billing.invoices.book import Invoice, InvoiceKind, InvoiceLine, Invoice
 from ocs.billing.invoices.calculation import TaxLine
 from ocs.billing.invoices.customers import Customer
 from ocs.billing.invoices.issuers import LegalEntity
-from ocs.billing.invoices.printing.paper import paper_of, words_of
+from ocs.billing.invoices.printing.paper import paper_of
 from ocs.billing.invoices.printing.pdf import pdf_of
+from ocs.billing.invoices.printing.words import words_of
 from ocs.billing.invoices.usage import Detail
 
 EUR, JPY = Currency("EUR", 978, 9, 2), Currency("JPY", 392, 6, 0)

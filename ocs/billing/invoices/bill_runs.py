@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 
 class BillRun(msgspec.Struct, frozen=True):
-    """``waiting`` names accounts of which a record is missing, ``failed`` customers whose files are not right.
+    """``customers`` of ``payers`` were looked at; ``drafts`` were made, ``issued`` those of them and of earlier runs.
+
+    ``waiting`` names accounts of which a record is missing, ``failed`` customers whose files or accounts are not right.
 
     ``state`` is running, done or failed. One that runs and was not ``heard_at`` for a minute was interrupted: run again.
     """
@@ -25,6 +27,17 @@ class BillRun(msgspec.Struct, frozen=True):
     began_at: datetime
     heard_at: datetime
     ended_at: datetime | None
+    payers: int
+    issued: int
+
+
+class Counts(Protocol):
+    """How far a run has come."""
+
+    payers: int
+    customers: int
+    drafts: list[int]
+    issued: int
 
 
 _FIELDS: Final = ", ".join(BillRun.__struct_fields__)
@@ -37,9 +50,14 @@ async def begin_run(connection: Any, until: date, *, is_issuing: bool) -> int:
     return run_id
 
 
-async def note_progress(connection: Any, run_id: int, customers: int, drafts: int) -> None:
+async def note_progress(connection: Any, run_id: int, counts: Counts) -> None:
     await connection.execute(
-        "UPDATE bill_run SET customers = $2, drafts = $3, heard_at = now() WHERE run_id = $1", run_id, customers, drafts
+        "UPDATE bill_run SET customers = $2, drafts = $3, payers = $4, issued = $5, heard_at = now() WHERE run_id = $1",
+        run_id,
+        counts.customers,
+        len(counts.drafts),
+        counts.payers,
+        counts.issued,
     )
 
 

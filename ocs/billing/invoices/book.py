@@ -1,6 +1,7 @@
-"""The invoices themselves: drafts written and discarded, numbers given, credit notes made. Each in one transaction.
+"""The invoices themselves: drafts discarded, numbers given, states set. Each in one transaction.
 
     draft ──issue──► issued ──payments──► paid
+      │                 └────────void───────┴──► void (a credit note takes it back, its records are free again)
       └──discard──► (gone, its records are free again)
 
 An issued invoice never changes and never goes; what was wrong in it is corrected by a credit note of its own series.
@@ -9,18 +10,19 @@ Numbers come from a row that is locked until the state has changed with it: with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from balance.money import Amount
-from ocs.billing.invoices.calculation import Calculation, TaxLine
+from ocs.billing.invoices.calculation import TaxLine
 from ocs.billing.invoices.customers import Customer
-from ocs.billing.invoices.drafting import Draft
 from ocs.billing.invoices.issuers import Issuers, LegalEntity
+from ocs.billing.invoices.locks import lock_customers
 from ocs.billing.invoices.usage import Span
 
 NUMBER_DIGITS: Final = 6
@@ -35,6 +37,7 @@ class InvoiceState(StrEnum):
     DRAFT = "draft"
     ISSUED = "issued"
     PAID = "paid"
+    VOID = "void"
 
 
 class InvoiceRefusedError(Exception):
@@ -103,9 +106,14 @@ class Invoice(msgspec.Struct, frozen=True):
     supplements: int | None = None
 
     @property
+    def name(self) -> str:
+        """Of its files."""
+        return self.number or f"draft-{self.invoice_id}"
+
+    @property
     def open_minor(self) -> int:
-        """What is not paid yet."""
-        return self.total_minor - self.paid_minor
+        """What is to be paid, yet."""
+        return 0 if self.state is InvoiceState.VOID else self.total_minor - self.paid_minor
 
 
 _FIELDS: Final = ", ".join(Invoice.__struct_fields__)
@@ -119,46 +127,17 @@ INSERT: Final = """
         total_minor, residue, debited, corrects, reason, taxes, supplements)
     VALUES ($1, $2, $3, 'draft', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING invoice_id
 """
-_NEXT_NUMBER: Final = """
-    INSERT INTO invoice_counter (legal_entity, series, year, last) VALUES ($1, $2, $3, 1)
-    ON CONFLICT (legal_entity, series, year) DO UPDATE SET last = invoice_counter.last + 1 RETURNING last
+# Locked until the transaction ends: whoever comes meanwhile waits, and a crash gives the numbers back.
+_TAKE_NUMBERS: Final = """
+    INSERT INTO invoice_counter (legal_entity, series, year, last) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (legal_entity, series, year) DO UPDATE SET last = invoice_counter.last + $4 RETURNING last
 """
-
-
-# --- drafts -----------------------------------------------------------------------------------------------------
-
-
-async def write_draft(connection: Any, draft: Draft, supplements: int | None = None) -> int:
-    """Keep a draft, and count its records as billed. The caller holds the customer's lock (``lock_customer``).
-
-    One that ``supplements`` another has its late records: the spans are the other's.
-    """
-    invoice_id: int = await connection.fetchval(
-        INSERT,
-        draft.customer.customer_id,
-        draft.customer.legal_entity,
-        InvoiceKind.INVOICE.value,
-        draft.customer.currency,
-        draft.minor_unit,
-        *draft.period,
-        *_amounts(draft.calculation),
-        draft.debited,
-        None,
-        "",
-        as_json(draft.calculation.taxes),
-        supplements,
-    )
-    await connection.executemany(INSERT_LINE, [(invoice_id, *row) for row in _line_rows(draft.calculation)])
-    await connection.executemany(
-        "INSERT INTO invoice_span (account_id, after_entry, last_entry, invoice_id) VALUES ($1, $2, $3, $4)",
-        [(*span[:3], invoice_id) for span in draft.spans if span.last_entry > span.after_entry],
-    )
-    return invoice_id
-
-
-async def lock_customer(connection: Any, customer_id: str) -> None:
-    """Until the transaction ends, nobody else drafts for this customer."""
-    await connection.execute("SELECT FROM customer WHERE customer_id = $1 FOR UPDATE", customer_id)
+_ISSUE: Final = """
+    UPDATE invoice i SET state = 'issued', number = n.number, issued_on = n.issued_on, due_on = n.due_on, parties = n.parties
+    FROM unnest($1::bigint[], $2::text[], $3::date[], $4::date[], $5::jsonb[])
+        AS n (invoice_id, number, issued_on, due_on, parties)
+    WHERE i.invoice_id = n.invoice_id
+"""
 
 
 async def discard(connection: Any, invoice_id: int) -> None:
@@ -167,17 +146,17 @@ async def discard(connection: Any, invoice_id: int) -> None:
         found = await locked(connection, invoice_id)
         if found.state is not InvoiceState.DRAFT:
             raise InvoiceRefusedError(f"invoice {found.number} is issued: correct it by a credit note")
-        await lock_customer(connection, found.customer_id)
+        await lock_customers(connection, [found.customer_id])
         if found.supplements is not None:
             raise InvoiceRefusedError(f"its records are those of invoice {found.supplements}: discard that one")
-        later = await connection.fetchval(
-            "SELECT min(invoice_id) FROM invoice WHERE customer_id = $1 AND kind = 'invoice' AND invoice_id > $2 "
-            "AND (supplements IS DISTINCT FROM $2 OR state <> 'draft')",
-            found.customer_id,
-            invoice_id,
-        )
+        later = await later_invoice(connection, found)
         if later is not None and found.kind is InvoiceKind.INVOICE:
             raise InvoiceRefusedError(f"invoice {later} follows it: discard that one first")
+        supplement = await supplement_of(connection, invoice_id)
+        if supplement is not None and (await locked(connection, supplement)).state is not InvoiceState.DRAFT:
+            raise InvoiceRefusedError(
+                f"invoice {supplement} has its late records and is issued: issue it, then void it"
+            )
         await connection.execute("DELETE FROM invoice WHERE supplements = $1", invoice_id)
         await connection.execute("DELETE FROM invoice WHERE invoice_id = $1", invoice_id)
 
@@ -185,27 +164,52 @@ async def discard(connection: Any, invoice_id: int) -> None:
 # --- issue ------------------------------------------------------------------------------------------------------
 
 
-async def issue(connection: Any, invoice_id: int, customer: Customer, issuers: Issuers, today: date) -> Invoice:
-    """Give a draft its number; from now on it stands. Issuing it again changes nothing."""
+class _Issue(NamedTuple):
+    """What becomes of a draft."""
+
+    invoice_id: int
+    number: str
+    issued_on: date
+    due_on: date
+    parties: str
+
+
+async def issue(
+    connection: Any, invoice_ids: Sequence[int], customers: Mapping[str, Customer], issuers: Issuers, today: date
+) -> list[Invoice]:
+    """Give drafts their numbers, in their order; from now on they stand. What is issued already stays as it is.
+
+    Raises InvoiceRefusedError if one of them is not there: then none is issued.
+    """
     async with connection.transaction():
-        found = await locked(connection, invoice_id)
-        if found.state is not InvoiceState.DRAFT:
-            return found
-        entity = issuers.entities[found.legal_entity]
-        is_credit = found.kind is InvoiceKind.CREDIT_NOTE
-        series = entity.credit_note_series if is_credit else entity.invoice_series
-        last: int = await connection.fetchval(_NEXT_NUMBER, entity.id, series, today.year)
-        terms_days = customer.terms_days if customer.terms_days >= 0 else entity.terms_days
-        await connection.execute(
-            "UPDATE invoice SET state = 'issued', number = $2, issued_on = $3, due_on = $4, parties = $5 "
-            "WHERE invoice_id = $1",
-            invoice_id,
-            f"{series}-{today.year}-{last:0{NUMBER_DIGITS}d}",
-            today,
-            today + timedelta(days=0 if is_credit else terms_days),
-            as_json(Parties(entity, customer)),
-        )
-        return await locked(connection, invoice_id)
+        found = await _locked_all(connection, invoice_ids)
+        drafts = [each for each in found if each.state is InvoiceState.DRAFT]
+        series = [_series(each, issuers) for each in drafts]
+        lasts = {
+            each: await connection.fetchval(_TAKE_NUMBERS, *each, today.year, count)
+            for each, count in sorted(Counter(series).items())
+        }
+        firsts = {each: last - series.count(each) for each, last in lasts.items()}
+        issues = []
+        for draft, (entity_id, name) in zip(drafts, series, strict=True):
+            firsts[entity_id, name] += 1
+            number = f"{name}-{today.year}-{firsts[entity_id, name]:0{NUMBER_DIGITS}d}"
+            issues.append(_issue_of(draft, number, issuers.entities[entity_id], customers[draft.customer_id], today))
+        if issues:
+            await connection.execute(_ISSUE, *map(list, zip(*issues, strict=True)))
+        return await _locked_all(connection, invoice_ids)
+
+
+def _series(draft: Invoice, issuers: Issuers) -> tuple[str, str]:
+    entity = issuers.entities[draft.legal_entity]
+    is_credit = draft.kind is InvoiceKind.CREDIT_NOTE
+    return entity.id, entity.credit_note_series if is_credit else entity.invoice_series
+
+
+def _issue_of(draft: Invoice, number: str, entity: LegalEntity, customer: Customer, today: date) -> _Issue:
+    terms_days = customer.terms_days if customer.terms_days >= 0 else entity.terms_days
+    due_on = today + timedelta(days=0 if draft.kind is InvoiceKind.CREDIT_NOTE else terms_days)
+    return _Issue(draft.invoice_id, number, today, due_on, as_json(Parties(entity, customer)))
 
 
 async def set_disputed(connection: Any, invoice_id: int, is_disputed: bool) -> None:
@@ -232,6 +236,15 @@ async def find_invoice(connection: Any, name: str) -> Invoice | None:
     return _invoice(row) if row is not None else None
 
 
+async def find_invoices(connection: Any, invoice_ids: Sequence[int]) -> list[Invoice]:
+    """Those of these ids that are there, in the order of their ids."""
+    rows = await connection.fetch(
+        f"SELECT {_FIELDS} FROM invoice WHERE invoice_id = ANY($1::bigint[]) ORDER BY invoice_id",  # noqa: S608 - names of our own
+        invoice_ids,
+    )
+    return [_invoice(row) for row in rows]
+
+
 async def list_invoices(
     connection: Any, customer_id: str = "", state: str = "", after: int = 0, limit: int = 100
 ) -> list[Invoice]:
@@ -251,7 +264,7 @@ async def list_invoices(
 async def unsent_invoices(connection: Any) -> list[Invoice]:
     """Issued invoices and credit notes that were never sent to a customer who has an address."""
     rows = await connection.fetch(
-        f"SELECT {_FIELDS} FROM invoice i WHERE number IS NOT NULL AND sent_on IS NULL "  # noqa: S608 - names of our own
+        f"SELECT {_FIELDS} FROM invoice i WHERE number IS NOT NULL AND sent_on IS NULL AND state <> 'void' "  # noqa: S608 - names of our own
         "AND EXISTS (SELECT FROM customer c WHERE c.customer_id = i.customer_id AND c.email <> '') ORDER BY invoice_id"
     )
     return [_invoice(row) for row in rows]
@@ -262,10 +275,43 @@ async def lines_of(connection: Any, invoice_id: int) -> list[InvoiceLine]:
     return [InvoiceLine(**{name: row[name] for name in LINE_FIELDS}) for row in rows]
 
 
+async def debited_of(connection: Any, invoice_ids: Sequence[int]) -> dict[int, dict[str, Amount]]:
+    """What the accounts were debited, call by call, of what these invoices bill: by invoice and account."""
+    rows = await connection.fetch(
+        "SELECT invoice_id, account_id, sum(amount)::bigint AS amount FROM invoice_line "
+        "WHERE invoice_id = ANY($1::bigint[]) AND is_debited GROUP BY 1, 2",
+        invoice_ids,
+    )
+    found: dict[int, dict[str, Amount]] = {}
+    for row in rows:
+        found.setdefault(row["invoice_id"], {})[row["account_id"]] = row["amount"]
+    return found
+
+
+async def unissued_until(connection: Any, until: date) -> list[int]:
+    """Drafts of periods that are over on that day, in the order in which they were made."""
+    rows = await connection.fetch(
+        "SELECT invoice_id FROM invoice WHERE state = 'draft' AND kind = 'invoice' AND after <= $1 ORDER BY invoice_id",
+        until,
+    )
+    return [row["invoice_id"] for row in rows]
+
+
 async def supplement_of(connection: Any, invoice_id: int) -> int | None:
     """The invoice that bears this one's late records, if there is one."""
     found: int | None = await connection.fetchval("SELECT invoice_id FROM invoice WHERE supplements = $1", invoice_id)
     return found
+
+
+async def later_invoice(connection: Any, found: Invoice) -> int | None:
+    """The customer's next invoice, whose spans begin where this one's end; void ones have none."""
+    later: int | None = await connection.fetchval(
+        "SELECT min(invoice_id) FROM invoice WHERE customer_id = $1 AND kind = 'invoice' AND invoice_id > $2 "
+        "AND supplements IS DISTINCT FROM $2 AND state <> 'void'",
+        found.customer_id,
+        found.invoice_id,
+    )
+    return later
 
 
 async def spans_of(connection: Any, invoice_id: int) -> list[Span]:
@@ -280,13 +326,19 @@ async def spans_of(connection: Any, invoice_id: int) -> list[Span]:
 
 
 async def locked(connection: Any, invoice_id: int) -> Invoice:
-    row = await connection.fetchrow(
-        f"SELECT {_FIELDS} FROM invoice WHERE invoice_id = $1 FOR UPDATE",  # noqa: S608 - names of our own
-        invoice_id,
+    return (await _locked_all(connection, [invoice_id]))[0]
+
+
+async def _locked_all(connection: Any, invoice_ids: Sequence[int]) -> list[Invoice]:
+    """In the order of their ids, which is that of their locks. Raises InvoiceRefusedError for one that is not there."""
+    rows = await connection.fetch(
+        f"SELECT {_FIELDS} FROM invoice WHERE invoice_id = ANY($1::bigint[]) ORDER BY invoice_id FOR UPDATE",  # noqa: S608 - names of our own
+        invoice_ids,
     )
-    if row is None:
-        raise InvoiceRefusedError(f"there is no invoice {invoice_id}")
-    return _invoice(row)
+    missing = set(invoice_ids) - {row["invoice_id"] for row in rows}
+    if missing:
+        raise InvoiceRefusedError(f"there is no invoice {min(missing)}")
+    return [_invoice(row) for row in rows]
 
 
 def _invoice(row: Mapping[str, Any]) -> Invoice:
@@ -295,24 +347,6 @@ def _invoice(row: Mapping[str, Any]) -> Invoice:
     values["taxes"] = msgspec.json.decode(row["taxes"], type=tuple[TaxLine, ...])
     values["parties"] = msgspec.json.decode(row["parties"], type=Parties) if row["parties"] else None
     return Invoice(**values)
-
-
-def _amounts(calculation: Calculation) -> tuple[int, int, int, Amount]:
-    return calculation.net_minor, calculation.tax_minor, calculation.total_minor, calculation.residue
-
-
-def _line_rows(calculation: Calculation) -> list[tuple[Any, ...]]:
-    rows = []
-    for number, line in enumerate(calculation.lines, start=1):
-        charged = msgspec.structs.asdict(line.charge)
-        charged |= {
-            "line_number": number,
-            "rate": line.rate,
-            "net_minor": line.net_minor,
-            "kind": line.charge.kind.value,
-        }
-        rows.append(tuple(charged[name] for name in LINE_FIELDS))
-    return rows
 
 
 def as_json(value: object) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from balance.money import Amount
 from ocs.billing.invoices.book import (
     INSERT,
     INSERT_LINE,
@@ -43,29 +44,44 @@ async def draft_credit_note(
                 raise InvoiceRefusedError(f"the key {key} was used for another invoice: a new wish needs a new key")
             if known is not None:
                 return int(known["invoice_id"])
+        if found.state is InvoiceState.VOID:
+            raise InvoiceRefusedError(f"invoice {found.number} is void: nothing is left of it")
         if found.state is InvoiceState.DRAFT or found.kind is not InvoiceKind.INVOICE:
             raise InvoiceRefusedError("a credit note corrects an issued invoice; a draft is discarded instead")
         there = await lines_of(connection, invoice_id)
         wanted = _wanted(found, there, await _credited_lines(connection, invoice_id), lines)
         kept = [line for line in there if line.line_number in wanted]
         taxes = await _credited_taxes(connection, found, kept, wanted)
-        net_minor, tax_minor = -sum(wanted.values()), sum(each.tax_minor for each in taxes)
-        credit_id: int = await connection.fetchval(
-            INSERT,
-            found.customer_id, found.legal_entity, InvoiceKind.CREDIT_NOTE.value, found.currency,
-            found.minor_unit,
-            found.first, found.after, net_minor, tax_minor, net_minor + tax_minor, 0, 0, invoice_id, reason,
-            as_json(taxes), None,
-        )  # fmt: skip
-        await connection.execute("UPDATE invoice SET request_key = $2 WHERE invoice_id = $1", credit_id, key)
         rows = [
             msgspec.structs.replace(
                 line, net_minor=-wanted[line.line_number], amount=0, is_debited=False, records=0, used=0, charge_id=""
             )
             for line in kept
         ]
-        await connection.executemany(INSERT_LINE, [(credit_id, *msgspec.structs.astuple(row)) for row in rows])
+        credit_id = await write_note(connection, found, reason, rows, taxes)
+        await connection.execute("UPDATE invoice SET request_key = $2 WHERE invoice_id = $1", credit_id, key)
         return credit_id
+
+
+async def write_note(
+    connection: Any,
+    found: Invoice,
+    reason: str,
+    lines: Sequence[InvoiceLine],
+    taxes: Sequence[TaxLine],
+    residue: Amount = 0,
+    debited: Amount = 0,
+) -> int:
+    """The draft of a credit note with these lines and taxes, whose signs are turned already."""
+    net_minor, tax_minor = sum(line.net_minor for line in lines), sum(each.tax_minor for each in taxes)
+    note_id: int = await connection.fetchval(
+        INSERT,
+        found.customer_id, found.legal_entity, InvoiceKind.CREDIT_NOTE.value, found.currency, found.minor_unit,
+        found.first, found.after, net_minor, tax_minor, net_minor + tax_minor, residue, debited, found.invoice_id, reason,
+        as_json(taxes), None,
+    )  # fmt: skip
+    await connection.executemany(INSERT_LINE, [(note_id, *msgspec.structs.astuple(line)) for line in lines])
+    return note_id
 
 
 def _wanted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from enum import Enum
 from typing import Any, Final
@@ -141,21 +141,46 @@ async def list_customers(connection: Any, after: str = "", limit: int = 100) -> 
     return [_customer(row) for row in rows]
 
 
+async def list_payers(connection: Any, after: str, limit: int) -> list[str]:
+    """The ids of those who get invoices, that come after ``after``: sites have none."""
+    rows = await connection.fetch(
+        "SELECT customer_id FROM customer WHERE customer_id > $1 AND paid_by = '' ORDER BY customer_id LIMIT $2",
+        after,
+        limit,
+    )
+    return [row["customer_id"] for row in rows]
+
+
+async def count_payers(connection: Any) -> int:
+    found: int = await connection.fetchval("SELECT count(*) FROM customer WHERE paid_by = ''")
+    return found
+
+
+async def find_customers(connection: Any, names: Sequence[str]) -> list[Customer]:
+    """By their ids, in that order."""
+    rows = await connection.fetch(_SELECT + "WHERE customer_id = ANY($1::text[]) ORDER BY customer_id", names)
+    return [_customer(row) for row in rows]
+
+
 def _customer(row: Mapping[str, Any]) -> Customer:
     values = {name: row[name] for name in _PLAIN}
     address = tuple(msgspec.json.decode(row["address"], type=list[str]))
     return Customer(address=address, accounts=tuple(row["accounts"]), **values)
 
 
-async def sites_of(connection: Any, customer: Customer) -> list[Customer]:
-    """The customers whom this one pays for, by their ids."""
-    rows = await connection.fetch(_SELECT + "WHERE c.paid_by = $1 ORDER BY customer_id", customer.customer_id)
-    return [_customer(row) for row in rows]
+async def sites_of(connection: Any, names: Sequence[str]) -> dict[str, list[Customer]]:
+    """The customers whom these pay for, by who pays and in the order of their ids."""
+    rows = await connection.fetch(_SELECT + "WHERE c.paid_by = ANY($1::text[]) ORDER BY customer_id", names)
+    sites: dict[str, list[Customer]] = {}
+    for row in rows:
+        sites.setdefault(row["paid_by"], []).append(_customer(row))
+    return sites
 
 
 async def all_accounts(connection: Any, customer: Customer) -> list[str]:
     """The customer's own accounts, and those of his sites."""
-    return [*customer.accounts, *(name for site in await sites_of(connection, customer) for name in site.accounts)]
+    sites = (await sites_of(connection, [customer.customer_id])).get(customer.customer_id, ())
+    return [*customer.accounts, *(name for site in sites for name in site.accounts)]
 
 
 async def payer_faults(connection: Any, customer: Customer) -> list[str]:
@@ -193,12 +218,20 @@ async def add_agreed(connection: Any, agreed: Agreed) -> bool:
     return status.endswith("1")
 
 
+async def agreements_of(connection: Any, names: Sequence[str]) -> dict[str, list[Agreed]]:
+    """What these customers have agreed to, by customer."""
+    rows = await connection.fetch(
+        "SELECT * FROM charge WHERE customer_id = ANY($1::text[]) ORDER BY first, charge_id", names
+    )
+    agreed: dict[str, list[Agreed]] = {}
+    for row in rows:
+        values = {name: row[name] for name in Agreed.__struct_fields__} | {"kind": ChargeKind(row["kind"])}
+        agreed.setdefault(row["customer_id"], []).append(Agreed(**values))
+    return agreed
+
+
 async def agreed_charges(connection: Any, customer_id: str) -> list[Agreed]:
-    rows = await connection.fetch("SELECT * FROM charge WHERE customer_id = $1 ORDER BY first, charge_id", customer_id)
-    return [
-        Agreed(**{**{name: row[name] for name in Agreed.__struct_fields__}, "kind": ChargeKind(row["kind"])})
-        for row in rows
-    ]
+    return (await agreements_of(connection, [customer_id])).get(customer_id, [])
 
 
 async def end_agreed(connection: Any, charge_id: str, after: date) -> bool:

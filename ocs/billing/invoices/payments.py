@@ -5,12 +5,14 @@ A credit note pays the invoice that it corrects, and whatever is left of it pays
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
 import asyncpg
 import msgspec
+
+from ocs.billing.invoices.locks import lock_customers
 
 CREDIT_NOTE_METHOD: Final = "credit_note"
 
@@ -49,6 +51,18 @@ _OPEN: Final = """
     SELECT invoice_id, total_minor - paid_minor AS open FROM invoice
     WHERE customer_id = $1 AND currency = $2 AND kind = 'invoice' AND state = 'issued'
     ORDER BY invoice_id = ANY($3::bigint[]) DESC, due_on, invoice_id FOR UPDATE
+"""
+_ABLE_TO_PAY: Final = """
+    SELECT customer_id FROM customer c WHERE customer_id = ANY($1::text[]) AND (
+        EXISTS (
+            SELECT FROM payment p WHERE p.customer_id = c.customer_id AND p.reversed_on IS NULL AND p.amount_minor >
+                (SELECT coalesce(sum(amount_minor), 0) FROM allocation a WHERE a.payment_id = p.payment_id)
+                + (SELECT coalesce(sum(amount_minor), 0) FROM refund_part r WHERE r.payment_id = p.payment_id)
+        ) OR EXISTS (
+            SELECT FROM invoice i WHERE i.customer_id = c.customer_id AND i.kind = 'invoice' AND i.state = 'issued'
+                AND i.paid_minor >= i.total_minor
+        )
+    ) ORDER BY customer_id
 """
 
 
@@ -91,10 +105,16 @@ async def payments_of(connection: Any, customer_id: str) -> list[Payment]:
     return [Payment(**row) for row in rows]
 
 
+async def able_to_pay(connection: Any, names: Sequence[str]) -> list[str]:
+    """Which of these customers have paid what pays no invoice yet, or have an invoice that asks for nothing."""
+    rows = await connection.fetch(_ABLE_TO_PAY, names)
+    return [row["customer_id"] for row in rows]
+
+
 async def allocate(connection: Any, customer_id: str, currency: str, chosen: tuple[int, ...] = ()) -> None:
     """Let what the customer has paid pay what is open: ``chosen`` invoices first, then the oldest. Idempotent."""
     async with connection.transaction():
-        await connection.execute("SELECT FROM customer WHERE customer_id = $1 FOR UPDATE", customer_id)
+        await lock_customers(connection, [customer_id])
         open_of: dict[int, int] = {
             row["invoice_id"]: row["open"] for row in await connection.fetch(_OPEN, customer_id, currency, chosen)
         }

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ocs.billing.invoices.book import InvoiceRefusedError, lock_customer
+from ocs.billing.invoices.book import InvoiceRefusedError
+from ocs.billing.invoices.locks import lock_customers
 from ocs.billing.invoices.payments import CREDIT_NOTE_METHOD, payments_of
 
 
@@ -40,7 +41,7 @@ async def add_refund(
 ) -> Refund:
     """Write a refund, unless its reference is there already: then that one. Raises InvoiceRefusedError."""
     async with connection.transaction():
-        await lock_customer(connection, customer_id)
+        await lock_customers(connection, [customer_id])
         row = await connection.fetchrow(
             f"SELECT {_FIELDS} FROM refund WHERE method = $1 AND reference = $2",  # noqa: S608 - names of our own
             method,

@@ -213,6 +213,8 @@ bill_run = Table(
     Column("began_at", Moment, nullable=False, server_default=func.now()),
     Column("heard_at", Moment, nullable=False, server_default=func.now()),
     Column("ended_at", Moment),
+    Column("payers", BigInteger, nullable=False, server_default=text("0")),
+    Column("issued", BigInteger, nullable=False, server_default=text("0")),
 )
 
 # What was done about an invoice that is not paid: each step once.

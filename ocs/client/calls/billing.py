@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Literal
 
 from ocs.api import billing_views
 from ocs.billing.invoices import bill_runs as ocs_billing_invoices_bill_runs
@@ -99,16 +100,6 @@ class BillingCalls(Transport):
         )
         return answer
 
-    def print_invoice(self, invoice: str, *, annex: bool = False) -> bytes:
-        """The invoice in the customer's language."""
-        answer: bytes = self._call("GET", f"/v1/invoices/{segment(invoice)}/pdf", bytes, query={"annex": annex})
-        return answer
-
-    def read_invoice_ubl(self, invoice: str) -> bytes:
-        """An issued invoice or credit note as UBL 2.1 (Peppol BIS Billing 3.0)."""
-        answer: bytes = self._call("GET", f"/v1/invoices/{segment(invoice)}/ubl", bytes)
-        return answer
-
     def send_invoice(self, invoice: str, data: billing_views.Sending) -> None:
         """Send an issued invoice to the customer by mail, in his language. It is sent once, unless `again` is true."""
         answer: None = self._call("POST", f"/v1/invoices/{segment(invoice)}/send", None, content=data)
@@ -136,6 +127,13 @@ class BillingCalls(Transport):
             billing_views.InvoiceView,
             headers={"Idempotency-Key": idempotency_key or new_key()},
             content=data,
+        )
+        return answer
+
+    def void_invoice(self, invoice: str, data: billing_views.Voiding) -> billing_views.VoidView:
+        """Take a whole invoice back: a draft goes, an issued one stays as void, with a credit note. Again changes nothing."""
+        answer: billing_views.VoidView = self._call(
+            "POST", f"/v1/invoices/{segment(invoice)}/void", billing_views.VoidView, content=data
         )
         return answer
 
@@ -203,4 +201,19 @@ class BillingCalls(Transport):
     def set_leniency(self, customer_id: str, data: billing_views.Leniency) -> None:
         """Leave a customer in peace until a day, because he has promised to pay, or for good."""
         answer: None = self._call("PUT", f"/v1/customers/{segment(customer_id)}/leniency", None, content=data)
+        return answer
+
+    def print_invoice(self, invoice: str, *, annex: bool = False) -> bytes:
+        """The invoice in the customer's language."""
+        answer: bytes = self._call("GET", f"/v1/invoices/{segment(invoice)}/pdf", bytes, query={"annex": annex})
+        return answer
+
+    def read_invoice_ubl(self, invoice: str) -> bytes:
+        """An issued invoice or credit note as UBL 2.1 (Peppol BIS Billing 3.0)."""
+        answer: bytes = self._call("GET", f"/v1/invoices/{segment(invoice)}/ubl", bytes)
+        return answer
+
+    def list_invoice_records(self, invoice: str, *, heading: Literal["names", "words"] = "names") -> bytes:
+        """The records behind an invoice as CSV, as they are read from the books, whatever their number."""
+        answer: bytes = self._call("GET", f"/v1/invoices/{segment(invoice)}/records", bytes, query={"heading": heading})
         return answer

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from copy import copy
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -19,21 +16,13 @@ from babel.numbers import format_decimal, format_percent
 from balance.money import Currency
 from ocs.billing.invoices.book import Invoice, InvoiceKind, InvoiceLine, InvoiceState, Parties
 from ocs.billing.invoices.calculation import RATE_UNIT, ChargeKind
+from ocs.billing.invoices.printing.words import FALLBACK, words_of
 from ocs.billing.invoices.usage import Detail
 
-FALLBACK: Final = "en"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MEGABYTE: Final = 10**6
 WIDE_YEN, YEN = "\uffe5", "\u00a5"
 """The sign of Japanese locales, which the built-in font lacks, and the one that it has."""
-
-
-@cache
-def words_of(language: str) -> dict[str, str]:
-    """The words of a language; English where it has none."""
-    table = tomllib.loads(files("ocs.billing.invoices.printing").joinpath("words.toml").read_text(encoding="utf-8"))
-    words: dict[str, str] = table.get(language.replace("_", "-").partition("-")[0], table[FALLBACK])
-    return words
 
 
 class Scribe:
