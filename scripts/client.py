@@ -23,14 +23,17 @@ from litestar.params import HeaderParameter
 
 from ocs.api import (
     accounts,
+    automatic_top_ups,
     billing,
     cards,
+    collections,
     diameter,
     events,
     history,
     mediation,
     money,
     parts,
+    payment_methods,
     rates,
     subscribers,
     tmf654,
@@ -39,7 +42,8 @@ from ocs.api import (
 
 FOLDER: Final = Path(__file__).parents[1] / "ocs" / "client" / "calls"
 ROOMS: Final = (
-    accounts, money, cards, parts, subscribers, history, rates, diameter, events, billing, mediation, trail, tmf654,
+    accounts, money, cards, payment_methods, automatic_top_ups, parts, subscribers, history, rates, diameter, events, billing,
+    collections, mediation, trail, tmf654,
 )  # fmt: skip
 RAW: Final = {"upload_cdr_file"}
 """They read the request's octets themselves."""
