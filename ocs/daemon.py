@@ -52,10 +52,10 @@ from ocs.net.radius_notices import RadiusNotices
 from ocs.net.radius_server import RadiusServer
 from ocs.observe.metrics import Counters, Gauge, Metrics
 from ocs.observe.reports import Reports, process_name, read_reports
-from ocs.payments.desk import CardDesk
+from ocs.payments.payments import Payments, open_payments
 from ocs.payments.secrets import open_gateway
+from ocs.payments.settings import read_payments
 from ocs.payments.stripe_gateway import StripeGateway
-from ocs.posted_once import posted_anywhere
 from ocs.rate_desk import RateDesk
 from ocs.rating.ratebook import RateBook
 from ocs.settings import Settings
@@ -260,7 +260,6 @@ class Daemon:
         gateway: StripeGateway | None,
     ) -> Context:
         metrics = Metrics(self._counters, self._store.client, now_ms)
-        posted = partial(posted_anywhere, history.pool, self._store.client)
         return Context(
             accounts=desk,
             history=history,
@@ -276,8 +275,27 @@ class Daemon:
             clock=now_ms,
             checks={"valkey": self._check_store, "rates": self._check_rates},
             peers=self._peers,
-            cards=CardDesk(gateway, desk, history, posted, currencies, now_ms) if gateway is not None else None,
+            payments=self._payments(gateway, history, desk, billing),
             requests_per_minute=self._settings.http.requests_per_minute,
+        )
+
+    def _payments(
+        self, gateway: StripeGateway | None, history: PostgresHistory, desk: AccountDesk, billing: BillingService
+    ) -> Payments | None:
+        if gateway is None:
+            return None
+        file = read_payments(self._endpoints.config_dir)
+        return open_payments(
+            gateway,
+            history.pool,
+            self._store.client,
+            desk,
+            history,
+            self._currencies,
+            file,
+            self.online,
+            billing.desk,
+            now_ms,
         )
 
     async def _peers(self) -> list[PeerView]:

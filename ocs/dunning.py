@@ -34,9 +34,12 @@ _STATES: Final = {
     "close": AccountState.CLOSED,
 }  # fmt: skip
 
+# What is being collected is not chased meanwhile; what was paid and taken back is as old as that.
 DEBTS: Final = """
-    SELECT invoice_id, number, due_on, total_minor - paid_minor AS open_minor, is_disputed FROM invoice
-    WHERE customer_id = $1 AND kind = 'invoice' AND state = 'issued' ORDER BY due_on, invoice_id
+    SELECT invoice_id, number, coalesce(reopened_on, due_on), total_minor - paid_minor AS open_minor, is_disputed FROM invoice i
+    WHERE customer_id = $1 AND kind = 'invoice' AND state = 'issued' AND NOT EXISTS (
+        SELECT FROM gateway_charge c WHERE c.invoice_id = i.invoice_id AND c.state IN ('charging', 'pending')
+    ) ORDER BY 3, invoice_id
 """
 STANDING: Final = "SELECT * FROM dunning_standing WHERE customer_id = $1"
 NOTE_BLOCK: Final = """

@@ -150,6 +150,17 @@ class Invoicing:
             await self._book_refund(refund, customer)
         return refund
 
+    async def take_from(self, payment: Payment, reference: str, amount_minor: int, paid_on: date) -> Refund:
+        """Book what went back of a payment without us, by its reference, once. Raises InvoiceRefusedError.
+
+        What the customer has paid in excess by others pays what is open again.
+        """
+        refund = await refunds.take_from_payment(self._connection, payment.payment_id, reference, amount_minor, paid_on)
+        if not refund.is_booked:
+            await self._book_refund(refund, await self._customer(refund.customer_id))
+        await payments.allocate(self._connection, refund.customer_id, refund.currency)
+        return refund
+
     async def settle(self, today: date) -> int:
         """Book what an interruption left unbooked; how many there were."""
         found = 0

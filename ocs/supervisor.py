@@ -1,7 +1,7 @@
 """``ocs run``: servers, schema, daemon and flusher as child processes, from the first start to the last drain.
 
     lock the folder -> stop leftovers -> ports free? -> servers up -> daemon up
-                                                                  \\-> schema -> flusher, deliverer (if delivery.toml names receivers)
+                                                                  \\-> schema -> flusher, deliverer (if delivery.toml names receivers), collector (if there is a payment gateway)
     first signal:  daemon drains -> flusher finishes its batch -> servers stop;    second signal: now
 
 PostgreSQL may be away: the daemon does not wait for it, only the flusher does.
@@ -98,6 +98,7 @@ class Supervisor:
         self._daemon = Keeper(self._ours("daemon", "serve"), is_ready=lambda _pid: answers(f"{http_url}/ready"))
         self._flusher = Keeper(self._ours("flusher", "flush"))
         self._deliverer = Keeper(self._ours("deliverer", "deliver")) if self._is_delivering() else None
+        self._collector = Keeper(self._ours("collector", "collect")) if self._settings.stripe.success_url else None
         self._feeder = Keeper(self._ours("feeder", "cdr feed")) if self._is_feeding() else None
         self._mediation = [Keeper(self._ours("mediation", "mediate watch"))] if self._has_folders() else []
         self._workers = [self._worker(number) for number in worker_numbers(self._settings.radius)]
@@ -105,8 +106,12 @@ class Supervisor:
     @property
     def _carriers(self) -> list[Keeper]:
         """Who carries away what the daemons leave behind."""
-        others = [keeper for keeper in (self._deliverer, self._feeder) if keeper is not None]
-        return [self._flusher, *others]
+        return [self._flusher, *self._others]
+
+    @property
+    def _others(self) -> list[Keeper]:
+        """Those of them that the settings ask for."""
+        return [keeper for keeper in (self._collector, self._deliverer, self._feeder) if keeper is not None]
 
     def _is_delivering(self) -> bool:
         delivery = load_delivery(self._config.parent)
@@ -244,11 +249,7 @@ class Supervisor:
                 "the schema could not be brought up to date: the reason is above",
                 EXIT_CONFIG if status == EXIT_CONFIG else EXIT_INTERNAL,
             )
-        if self._deliverer is not None:
-            self._spawn(self._deliverer.run())
-        if self._feeder is not None:
-            self._spawn(self._feeder.run())
-        for keeper in self._mediation:
+        for keeper in (*self._others, *self._mediation):
             self._spawn(keeper.run())
         return await self._flusher.run()
 

@@ -24,8 +24,10 @@ from litestar.response import Stream
 
 from ocs.api import (
     accounts,
+    automatic_top_ups,
     billing,
     cards,
+    collections,
     diameter,
     events,
     history,
@@ -33,6 +35,7 @@ from ocs.api import (
     money,
     papers,
     parts,
+    payment_methods,
     rates,
     subscribers,
     tmf654,
@@ -41,7 +44,8 @@ from ocs.api import (
 
 FOLDER: Final = Path(__file__).parents[1] / "ocs" / "client" / "calls"
 ROOMS: Final = (
-    accounts, money, cards, parts, subscribers, history, rates, diameter, events, billing, papers, mediation, trail, tmf654,
+    accounts, money, cards, payment_methods, automatic_top_ups, parts, subscribers, history, rates, diameter, events, billing,
+    papers, collections, mediation, trail, tmf654,
 )  # fmt: skip
 RAW: Final = {"upload_cdr_file"}
 """They read the request's octets themselves."""

@@ -21,6 +21,7 @@ from ocs.delivery.settings import DeliveryFile
 from ocs.delivery.words import Words
 from ocs.feeds.settings import Feed
 from ocs.gateways.switch_files import Switch
+from ocs.payments.settings import PaymentsFile
 from ocs.rates.sheets.supplier import Supplier
 from ocs.rating.rateplan import (
     BandEntry,
@@ -114,6 +115,7 @@ FILES: Final[dict[str, tuple[str, Any]]] = {
     "messages.json": ("The words of mails and SMS in a language (messages/*.toml)", dict[str, Words]),
     "feeds.json": ("Who else is given the rated records (feeds.toml)", Feeds),
     "mediation.json": ("CDR files of switches (mediation.toml)", Mediation),
+    "payments.json": ("How payments by stored methods are collected (payments.toml)", PaymentsFile),
     "supplier.json": ("What was settled for a supplier's sheets (suppliers/*.toml)", Supplier),
 }
 

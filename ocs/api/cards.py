@@ -19,8 +19,9 @@ from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import Body, DecimalString
 from ocs.api.trail import note
 from ocs.charging.operations import RechargeStatus
-from ocs.payments.desk import CardDesk, CardFault
+from ocs.payments.desk import CardFault
 from ocs.payments.gateway import GatewayRefusedError, SignatureError
+from ocs.payments.payments import Payments
 
 SIGNATURE_HEADER: Final = "stripe-signature"
 
@@ -55,7 +56,7 @@ class CardRefundView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """``booked``: it tells of a payment, which is in the account."""
+    """``booked``: it tells of money, which is booked now."""
 
     booked: bool
 
@@ -78,9 +79,9 @@ async def start_checkout(
     """Begin a payment by card; the payer types the card at the gateway. A repeat of the key gives the same page."""
     key = usable_key(idempotency_key)
     account = await existing(context, account_id)
-    minor = _minor(data.amount, context.currencies[account.currency])
+    minor = minor_of("amount", data.amount, context.currencies[account.currency])
     try:
-        found = await _desk(context).start_checkout(account, minor, key=key)
+        found = await payments_of(context).cards.start_checkout(account, minor, key=key)
     except GatewayRefusedError as error:
         raise Problem(Kind.CARD_REFUSED, str(error)) from error
     facts = {"checkout_id": found.checkout_id, "amount": data.amount}
@@ -115,9 +116,9 @@ async def refund_card(
     """
     key = usable_key(idempotency_key)
     account = await existing(context, account_id)
-    minor = _minor(data.amount, context.currencies[account.currency])
+    minor = minor_of("amount", data.amount, context.currencies[account.currency])
     try:
-        done = await _desk(context).refund(
+        done = await payments_of(context).cards.refund(
             account, data.payment, minor, key=key, actor=actor_of(request.auth), reason=data.reason
         )
     except GatewayRefusedError as error:
@@ -149,32 +150,35 @@ async def refund_card(
     ),
 )
 async def stripe_webhook(request: Request[Any, Any, Any], context: Given) -> Received:
-    """Book what was paid, once. The signature is the key. What cannot be booked is refused, so that Stripe shows it."""
-    desk = _desk(context)
+    """Book what was paid or taken back, once. The signature is the key. What cannot be booked is refused, so that Stripe
+    shows it.
+    """
+    payments = payments_of(context)
     try:
-        paid = desk.gateway.read(await request.body(), request.headers.get(SIGNATURE_HEADER, ""))
+        told = payments.gateway.read(await request.body(), request.headers.get(SIGNATURE_HEADER, ""))
     except SignatureError as error:
         raise Problem(Kind.BAD_REQUEST, str(error)) from error
-    if paid is None:
-        return Received(booked=False)
-    check_done(await desk.book(paid))
-    return Received(booked=True)
+    result = await payments.take(told) if told is not None else None
+    if result is not None:
+        check_done(result)
+    return Received(booked=result is not None)
 
 
-def _desk(context: Context) -> CardDesk:
-    if context.cards is None:
+def payments_of(context: Context) -> Payments:
+    """What is built on the gateway. Raises Problem where there is none."""
+    if context.payments is None:
         raise Problem(Kind.CARDS_OFF)
-    return context.cards
+    return context.payments
 
 
-def _minor(text: str, currency: Currency) -> int:
+def minor_of(field: str, text: str, currency: Currency) -> int:
     """An amount in the currency's smallest coin. Raises Problem."""
     try:
         minor = parse_amount(text, currency.digits)
     except AmountError as error:
-        raise invalid("amount", str(error)) from error
+        raise invalid(field, str(error)) from error
     if minor <= 0:
-        raise invalid("amount", "must be more than zero")
+        raise invalid(field, "must be more than zero")
     return minor
 
 

@@ -16,7 +16,7 @@ from ocs.api.limiter import RateLimiter
 from ocs.api.ports import Accounts, Billing, Check, Deliveries, History, Money, PeerView, Rates, Trail, Vouchers
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.observe.metrics import Metrics
-from ocs.payments.desk import CardDesk
+from ocs.payments.payments import Payments
 
 # Tokens whose id is not cached cost a look into the store; this many of them a minute from one address.
 LOOKUPS_PER_MINUTE: Final = 600
@@ -40,7 +40,7 @@ class Context:
     clock: Callable[[], int]
     checks: Mapping[str, Check]
     peers: Callable[[], Awaitable[Sequence[PeerView]]]
-    cards: CardDesk | None = None  # None: there are no payments by card
+    payments: Payments | None = None  # None: there is no payment gateway
     requests_per_minute: int = 6000
     limiter: RateLimiter = field(init=False)
     lookups: RateLimiter = field(init=False)

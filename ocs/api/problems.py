@@ -205,6 +205,15 @@ class Kind(Enum):
         "The account has no such payment by card",
         "The reference of its top-up in the journal names it, after `stripe:`.",
     )
+    METHOD_UNKNOWN = KindFacts(
+        "payment-method-unknown",
+        404,
+        "There is no such payment method",
+        "The list of payment methods names those there are.",
+    )
+    RULE_UNKNOWN = KindFacts(
+        "automatic-top-up-unknown", 404, "The account has no automatic top-up", "Put one; see docs/payments.md."
+    )
     RATE_LIMITED = KindFacts(
         "rate-limited", 429, "Too many requests", "Wait for the seconds in Retry-After, then repeat."
     )

@@ -25,7 +25,7 @@ _PAYEE: Final = {
     RechargeStatus.ACCOUNT_CLOSED: RechargeStatus.PAYEE_CLOSED,
 }
 
-REVERSIBLE: Final = frozenset({"top_up", "adjustment", "session", "event"})
+REVERSIBLE: Final = frozenset({"top_up", "automatic_top_up", "adjustment", "session", "event"})
 """Kinds of entries that can be taken back as they stand: a transfer is taken back by one in the other direction, a payment of
 invoices where invoices are kept."""
 

@@ -60,6 +60,8 @@ class OperationKind(Enum):
     TRANSFER = "transfer"
     REFUND = "refund"  # of a record
     REVERSAL = "reversal"  # of another entry
+    AUTOMATIC_TOP_UP = "automatic_top_up"
+    CHARGEBACK = "chargeback"  # what a payer had his bank take back, and what came again
     STATE = "state"
     PACKAGE = "package"
     LIMITS = "limits"
@@ -67,7 +69,9 @@ class OperationKind(Enum):
     PLAN = "plan"
 
 
-_PAID_IN: Final = frozenset({OperationKind.TOP_UP, OperationKind.PAYMENT, OperationKind.TRANSFER})
+_PAID_IN: Final = frozenset(
+    {OperationKind.TOP_UP, OperationKind.AUTOMATIC_TOP_UP, OperationKind.PAYMENT, OperationKind.TRANSFER}
+)
 
 
 class RechargeStatus(Enum):
@@ -156,13 +160,14 @@ class Limits(NamedTuple):
     caps: tuple[CapChoice, ...] | None = None
     zone: str = ""
     scale: int = 0
+    low_balance: Amount | None = None
 
 
 class Operation(NamedTuple):
     """``amount`` is signed for an adjustment; ``state`` is for a change of state only, ``package`` for a purchase.
 
     ``block`` names what suspends an account, and what is lifted when it is activated. ``takes_back`` are the changes of an
-    earlier entry, of which ``amount`` (0: all) is undone.
+    earlier entry, of which ``amount`` (0: all) is undone. ``is_covered``: what is taken has to be there.
     """
 
     kind: OperationKind
@@ -182,6 +187,7 @@ class Operation(NamedTuple):
     takes_back: tuple[Hold, ...] = ()
     expects: frozenset[str] = frozenset()  # the tags of its limits, or of its plan, that it is meant for; empty: any
     plan: PlanOrder | None = None
+    is_covered: bool = False
 
     @property
     def record_key(self) -> str:
@@ -319,6 +325,8 @@ def _refusal(operation: Operation, account: Account, rates: Rates, now_ms: int) 
         return _refusal_to_sell(operation.package, account, now_ms)
     if operation.currency != account.currency:
         return RechargeStatus.CURRENCY_MISMATCH
+    if operation.is_covered and available(account, now_ms) < -operation.amount:
+        return RechargeStatus.NOT_ENOUGH_MONEY
     booked = sum(abs(bucket.balance) for bucket in account.buckets)
     if booked + abs(operation.amount) > BALANCE_MAX:
         return RechargeStatus.AMOUNT_TOO_LARGE
@@ -345,6 +353,10 @@ def _limited(limits: Limits, account: Account) -> tuple[Account, str]:
         before, after = (format_amount(each, limits.scale) for each in (account.credit_limit, limits.credit_limit))
         words.append(f"credit limit {before} -> {after}")
         account = structs.replace(account, credit_limit=limits.credit_limit)
+    if limits.low_balance is not None:
+        before, after = (format_amount(each, limits.scale) for each in (account.low_balance, limits.low_balance))
+        words.append(f"low balance {before} -> {after}")
+        account = structs.replace(account, low_balance=limits.low_balance)
     if limits.calls is not None:
         words.append(f"calls {_calls_text(extras.calls)} -> {_calls_text(limits.calls)}")
         known = {limit.service: limit for limit in extras.calls}

@@ -184,9 +184,14 @@ class AccountDesk:
         actor: str,
         reason: str,
         kind: OperationKind = OperationKind.ADJUSTMENT,
+        is_covered: bool = False,
     ) -> RechargeResult:
-        """Add a signed amount to the main bucket; ``kind`` is what the journal calls it."""
-        return await self._operate(Operation(kind, account_id, key, actor, reason, amount, currency))
+        """Add a signed amount to the main bucket; ``kind`` is what the journal calls it.
+
+        ``is_covered``: take it only if it is there, which is looked at in the posting itself.
+        """
+        operation = Operation(kind, account_id, key, actor, reason, amount, currency, is_covered=is_covered)
+        return await self._operate(operation)
 
     async def set_state(
         self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str, block: str = OPERATOR

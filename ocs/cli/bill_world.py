@@ -63,20 +63,26 @@ class BillWorld(BillingDesk):
         return out or Path(f"{found.name}.pdf"), octets
 
 
-def run(config: Path, data: Path | None, work: Callable[[BillWorld], Awaitable[ResultT]]) -> ResultT:
-    """Open all of it, work, close it. Raises StartRefusedError for whatever does not go."""
-    settings = read_settings(config, data)
-    servers = find_servers(settings)
-    folder = config.absolute().parent
+def read_billing(folder: Path) -> tuple[Issuers, frozenset[str]]:
+    """Who issues invoices, and by which ways customers are reached. Raises StartRefusedError with every fault."""
     issuers = load_issuers(folder)
     if not isinstance(issuers, Issuers):
         raise StartRefusedError("billing.toml has faults:\n" + "\n".join(map(str, issuers)), EXIT_CONFIG)
     delivery = load_delivery(folder)
     if isinstance(delivery, list):
         raise StartRefusedError("delivery.toml has faults:\n" + "\n".join(map(str, delivery)), EXIT_CONFIG)
+    return issuers, delivery.ways
+
+
+def run(config: Path, data: Path | None, work: Callable[[BillWorld], Awaitable[ResultT]]) -> ResultT:
+    """Open all of it, work, close it. Raises StartRefusedError for whatever does not go."""
+    settings = read_settings(config, data)
+    servers = find_servers(settings)
+    folder = config.absolute().parent
+    issuers, ways = read_billing(folder)
     currencies = load_currencies(folder / "currencies.toml")
     try:
-        return asyncio.run(_work(settings, servers, issuers, currencies, account_rules(folder), delivery.ways, work))
+        return asyncio.run(_work(settings, servers, issuers, currencies, account_rules(folder), ways, work))
     except (InvoiceRefusedError, BookingRefusedError, PartitionsMismatchError) as error:
         raise StartRefusedError(str(error), EXIT_CONFIG) from error
     except RedisError as error:

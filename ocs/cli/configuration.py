@@ -30,7 +30,7 @@ def check(
         Path, typer.Argument(metavar="DIR", help="Folder with ocs.toml and the rate files.")
     ] = DEFAULT_CONFIG.parent,
 ) -> None:
-    """Check ocs.toml, accounts.toml, currencies, plans, decks, suppliers, billing, mediation, feeds, delivery, RADIUS profiles, dictionaries.
+    """Check ocs.toml, accounts.toml, currencies, plans, decks, suppliers, billing, mediation, feeds, payments, delivery, RADIUS profiles, dictionaries.
 
     All faults are listed at once, as `file:line: field: what is wrong (cure)`; what is lawful and probably not meant
     is listed as a warning: gaps and times without offset, a long prefix to come with a cheaper short one until then,
@@ -47,6 +47,7 @@ def check(
     from ocs.gateways.gy import currency_fault
     from ocs.gateways.radius_products import check_products
     from ocs.mediation_files import load_switches
+    from ocs.payments.settings import load_payments
     from ocs.rates.lint import check_suppliers, lint
     from ocs.rates.sheets.supplier import SUPPLIERS
     from ocs.rating.load import load_ratebook, read_files
@@ -60,7 +61,7 @@ def check(
     switches = load_switches(folder)
     book = loaded.book
     plans = {name: book.currency_of(name) or "" for name in book.plans()} if book is not None else None
-    found = (issuers, switches, load_account_rules(folder, plans), load_feeds(folder))
+    found = (issuers, switches, load_account_rules(folder, plans), load_feeds(folder), load_payments(folder))
     billing = [fault for each in found if isinstance(each, list) for fault in each]
     faults += [
         f"{folder}/{fault}"

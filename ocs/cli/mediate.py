@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, find_servers, read_settings, refusals
+from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, read_settings, refusals
 from ocs.errors import EXIT_CONFIG, EXIT_DIFFERENCES, StartRefusedError
 
 if TYPE_CHECKING:
@@ -260,31 +260,15 @@ async def _work(
     settings: Settings, folder: Path, switches: dict[str, Switch], work: Callable[[MediationWorld], Awaitable[ResultT]]
 ) -> ResultT:
     import asyncpg
-    from redis.asyncio import Redis
 
-    from balance.valkey.store import open_store
-    from ocs.charging.policy import quota_policy
-    from ocs.charging.service import OnlineCharging
+    from ocs.cli.charging_world import open_charging
     from ocs.clock import now_ms
     from ocs.gateways.numbering import Numbering
-    from ocs.handover import load_apart
     from ocs.mediation import Mediation
-    from ocs.rate_desk import RateDesk
 
-    servers = find_servers(settings)
-    books = Path(settings.node.data_dir) / "rates"
-    loaded = await load_apart(folder, books)
-    if loaded.book is None:
-        raise StartRefusedError("the rate files have faults:\n" + "\n".join(map(str, loaded.faults)), EXIT_CONFIG)
     async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(
-            Redis.from_url(servers.valkey_url, socket_connect_timeout=CONNECT_S_MAX)
-        )
-        store = await open_store(servers.valkey_url, settings.backends.partitions)
-        stack.push_async_callback(store.close)
-        connection = await asyncpg.connect(servers.postgres_dsn, timeout=CONNECT_S_MAX)
+        world = await open_charging(stack, settings, folder)
+        connection = await asyncpg.connect(world.servers.postgres_dsn, timeout=CONNECT_S_MAX)
         stack.push_async_callback(connection.close)
-        online = OnlineCharging(store, loaded.book, quota_policy(settings), now_ms)
-        mediation = Mediation(connection, redis, online, Numbering.of(settings.numbering), now_ms)
-        rates = RateDesk(folder, online, now_ms, lambda: load_apart(folder, books), books / "in_force")
-        return await work(MediationWorld(settings, switches, connection, mediation, rates))
+        mediation = Mediation(connection, world.redis, world.online, Numbering.of(settings.numbering), now_ms)
+        return await work(MediationWorld(settings, switches, connection, mediation, world.rates))

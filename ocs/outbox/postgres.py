@@ -85,6 +85,13 @@ ADD_FED: Final = f"""
     ON CONFLICT DO NOTHING
 """  # noqa: S608 - our own constants
 
+# Accounts with an automatic top-up are looked at when their money has changed, by their last new entry (ocs/payments).
+LOOK: Final = """
+    INSERT INTO automatic_top_up_look (account_id, entry_number)
+    SELECT account_id, max(entry_number) FROM stage_journal JOIN automatic_top_up USING (account_id) GROUP BY account_id
+    ON CONFLICT DO NOTHING
+"""
+
 # PostgreSQL's classes for "this value is wrong here": data, integrity and limit faults (SQLSTATE 22, 23, 54).
 REFUSALS: Final = (
     asyncpg.DataError,
@@ -189,6 +196,7 @@ async def _write(
             await _add(connection, "cdr", CDR_COLUMNS, cdrs)
         if events:
             await _add(connection, "account_event", EVENT_COLUMNS, events)
+        await connection.execute(LOOK)
     return Written(added, len(journal) - added - len(contradicted), contradicted)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import httpx
@@ -15,14 +14,15 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.clock import now_ms
 from ocs.net.http_server import HttpServer
-from ocs.payments.desk import CardDesk
+from ocs.payments.payments import Payments, open_payments
+from ocs.payments.settings import PaymentsFile
 from ocs.payments.stripe_gateway import StripeGateway
-from ocs.posted_once import posted_anywhere
 from ocs.settings import Http, Stripe
 from tests.integration.stripe_standin import (
     SECRET_KEY,
     WEBHOOK_SECRET,
     StripeStandin,
+    event,
     paid_event,
     signed,
     stripe_standin,
@@ -41,8 +41,10 @@ pytestmark = [
 class Cards:
     """The API with payments by card."""
 
-    def __init__(self, world: World, stripe: StripeStandin, client: httpx.AsyncClient) -> None:
-        self.world, self.stripe, self.client = world, stripe, client
+    def __init__(
+        self, world: World, stripe: StripeStandin, client: httpx.AsyncClient, payments: Payments, address: str
+    ) -> None:
+        self.world, self.stripe, self.client, self.payments, self.address = world, stripe, client, payments, address
 
     async def post(self, what: str, body: dict[str, Any], key: str) -> httpx.Response:
         path = f"/v1/accounts/alice/{what}"
@@ -55,6 +57,20 @@ class Cards:
         now_s = now_ms() // 1000
         body = paid_event("alice", payment, cents, now_s)
         assert (await self.tell(body, signed(body, now_s))).json() == {"booked": True}
+
+    async def told(self, kind: str, thing: dict[str, Any], days_ago: int = 0) -> httpx.Response:
+        """Tell of a thing, as Stripe signs it."""
+        now_s = now_ms() // 1000
+        body = event(kind, thing, now_s - days_ago * 86_400)
+        return await self.tell(body, signed(body, now_s))
+
+    async def store(self, method_id: str = "pm_1", kind: str = "card", **changes: Any) -> None:
+        """Alice stores a method, and Stripe tells of it."""
+        await self.post("payment-method-setups", {"kinds": ["card"]}, f"set-up-{method_id}")
+        self.stripe.store(method_id, "cus_alice", kind, **changes)
+        metadata = {"ocs_owner_kind": "account", "ocs_owner": "alice"}
+        setup = {"id": "seti_1", "object": "setup_intent", "payment_method": method_id, "metadata": metadata}
+        assert (await self.told("setup_intent.succeeded", setup)).status_code == 200
 
     async def balance(self) -> str:
         found: str = (await self.client.get("/v1/accounts/alice")).json()["balance"]
@@ -82,14 +98,17 @@ async def cards(world: World) -> AsyncIterator[Cards]:
         settings = Stripe(success_url="https://shop.test/paid", api=stripe.base)
         gateway = StripeGateway(settings, SECRET_KEY, WEBHOOK_SECRET)
         context: Context = world.context
-        posted = partial(posted_anywhere, context.history.pool, world.store.client)  # type: ignore[attr-defined]  # a real one
-        desk = CardDesk(gateway, context.accounts, context.history, posted, context.currencies, now_ms)
-        server = HttpServer(Http(listen="127.0.0.1:0"), create_app(replace(context, cards=desk)))
+        payments = open_payments(
+            gateway, context.history.pool, world.store.client, context.accounts, context.history,  # type: ignore[attr-defined,arg-type]  # real ones
+            context.currencies, PaymentsFile(), world.online,
+            world.context.billing.desk, now_ms,
+        )  # fmt: skip
+        server = HttpServer(Http(listen="127.0.0.1:0"), create_app(replace(context, payments=payments)))
         (address,) = await server.start()
         async with httpx.AsyncClient(
             base_url=f"http://{address}", headers=world.client.headers, trust_env=False, timeout=60
         ) as client:
-            yield Cards(world, stripe, client)
+            yield Cards(world, stripe, client, payments, str(address))
         await server.close(1.0)
         await gateway.close()
 
@@ -106,7 +125,8 @@ async def test_a_checkout_leads_to_the_page_of_stripe(cards: Cards) -> None:
     _, _, form = cards.stripe.requests[0]
     assert form["line_items[0][price_data][unit_amount]"] == "2000"
     assert form["line_items[0][price_data][currency]"] == "eur"
-    assert form["metadata[account_id]"] == "alice"
+    assert (form["metadata[ocs_purpose]"], form["metadata[ocs_name]"]) == ("top_up", "alice")
+    assert form["payment_intent_data[metadata][ocs_name]"] == "alice"
     assert await cards.balance() == "0.00"
 
 
@@ -208,3 +228,97 @@ async def test_without_a_gateway_there_are_no_cards(cards: Cards) -> None:
     """The cure is named."""
     answer = await cards.world.change("POST", "/v1/accounts/alice/checkouts", {"amount": "20.00"}, "order-1")
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/cards-off")
+
+
+REFUND: dict[str, Any] = {
+    "id": "re_9",
+    "object": "refund",
+    "payment_intent": "pi_1",
+    "amount": 500,
+    "currency": "eur",
+    "metadata": {},
+}
+DISPUTE: dict[str, Any] = {
+    "id": "dp_9", "object": "dispute", "payment_intent": "pi_1", "amount": 2000, "currency": "eur", "reason": "fraudulent",
+    "metadata": {},
+}  # fmt: skip
+
+
+def known(cards: Cards) -> None:
+    """Stripe knows what the payment was for."""
+    metadata = {"ocs_purpose": "top_up", "ocs_name": "alice", "ocs_number": "0"}
+    cards.stripe.intents["pi_1"] = {
+        "id": "pi_1",
+        "object": "payment_intent",
+        "status": "succeeded",
+        "metadata": metadata,
+    }
+
+
+async def test_a_refund_of_the_dashboard_is_taken_from_the_account(cards: Cards) -> None:
+    """Once, however often and late it is told; one that fails in the end is put back, in whichever order that is told."""
+    await cards.paid("pi_1", 2000)
+    known(cards)
+    for days_ago in (0, 0, 30):
+        told = await cards.told("refund.created", {**REFUND, "status": "pending"}, days_ago)
+        assert told.json() == {"booked": True}
+        await cards.world.flush()
+    assert await cards.balance() == "15.00"
+    for kind, status in (("refund.failed", "failed"), ("refund.updated", "failed"), ("refund.created", "pending")):
+        await cards.told(kind, {**REFUND, "status": status})
+    await cards.told("refund.failed", {**REFUND, "id": "re_10", "status": "failed"})
+    await cards.told("refund.created", {**REFUND, "id": "re_10", "status": "pending"})
+    assert await cards.amounts() == ["0.00", "20.00", "-5.00", "5.00", "-5.00", "5.00"]
+
+
+async def test_a_refund_of_ours_is_not_taken_twice(cards: Cards) -> None:
+    """Stripe tells of it, too; if the card's bank sends it back, it is put back once, and the key is done with."""
+    await cards.paid("pi_1", 2000)
+    known(cards)
+    body = {"payment": "pi_1", "amount": "5.00"}
+    assert (await cards.post("card-refunds", body, "case-1")).status_code == 200
+    (refund,) = cards.stripe.refunds
+    refund |= {"currency": "eur"}
+    for kind, status in (("refund.created", "pending"), ("refund.failed", "failed"), ("refund.failed", "failed")):
+        assert (await cards.told(kind, {**refund, "status": status})).status_code == 200
+    assert (await cards.post("card-refunds", body, "case-1")).json()["type"] == "/problems/card-refused"
+    assert await cards.amounts() == ["0.00", "20.00", "-5.00", "5.00"]
+
+
+async def test_a_chargeback_takes_the_money_and_blocks(cards: Cards) -> None:
+    """Below zero, if it has been spent; a dispute that is won gives it back and lifts its own block alone."""
+    await cards.paid("pi_1", 2000)
+    known(cards)
+    await cards.post("adjustments", {"amount": "-15.00", "currency": "EUR", "reason": "spent"}, "spent")
+    for _ in range(2):
+        await cards.told("charge.dispute.funds_withdrawn", DISPUTE)
+    account = (await cards.client.get("/v1/accounts/alice")).json()
+    assert (account["balance"], account["state"]) == ("-15.00", "suspended")
+    assert [each[:11] for each in account["blocks"]] == ["chargeback-"]
+    await cards.told("charge.dispute.funds_withdrawn", {**DISPUTE, "id": "dp_10", "amount": 100})
+    for _ in range(2):
+        await cards.told("charge.dispute.funds_reinstated", DISPUTE)
+    account = (await cards.client.get("/v1/accounts/alice")).json()
+    assert (account["balance"], account["state"], len(account["blocks"])) == ("4.00", "suspended", 1)
+    await cards.world.flush()
+    found = (await cards.client.get("/v1/accounts/alice/events")).json()["events"]
+    assert [each["data"]["amount"] for each in reversed(found) if each["type"] == "chargeback"] == [
+        "-20.00",
+        "-1.00",
+        "20.00",
+    ]
+
+
+async def test_what_goes_back_of_others_payments_is_no_matter_of_ours(cards: Cards) -> None:
+    """Stripe does not know what it was for: another shop's."""
+    cards.stripe.intents["pi_1"] = {"id": "pi_1", "object": "payment_intent", "status": "succeeded", "metadata": {}}
+    assert (await cards.told("charge.dispute.funds_withdrawn", DISPUTE)).json() == {"booked": False}
+
+
+async def test_two_refunds_at_once_take_no_more_than_there_is(cards: Cards) -> None:
+    """The balance is looked at by the posting that takes the money: one of them is told that it is not enough."""
+    await cards.paid("pi_1", 2000)
+    body = {"payment": "pi_1", "amount": "15.00"}
+    answers = await asyncio.gather(*(cards.post("card-refunds", body, f"case-{number}") for number in range(5)))
+    assert sorted(each.status_code for each in answers) == [200, 409, 409, 409, 409]
+    assert await cards.balance() == "5.00"

@@ -25,6 +25,7 @@ from ocs.billing.trail import trail
 from ocs.delivery.tables import message
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.sinks import OutboxEntry
+from ocs.payments.tables import payer
 from tests.integration.test_outbox_flusher import NOW_MS, session_entry, top_up
 
 pytestmark = pytest.mark.integration
@@ -42,7 +43,7 @@ async def test_the_migrations_make_what_the_schema_says(billing_dsn: str) -> Non
 
         options = {"version_table": "ocs_schema_version", "compare_server_default": True, "include_object": is_ours}
         context = MigrationContext.configure(connection, opts=options)
-        assert customer.metadata is message.metadata is trail.metadata, "one schema"
+        assert customer.metadata is message.metadata is trail.metadata is payer.metadata, "one schema"
         return list(compare_metadata(context, message.metadata))
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)

@@ -18,6 +18,7 @@ SAMPLES = [
     ("billing.json", ROOT / "config" / "billing.toml"),
     ("delivery.json", ROOT / "config" / "delivery.toml"),
     *(("messages.json", path) for path in sorted((ROOT / "config" / "messages").glob("*.toml"))),
+    ("payments.json", ROOT / "config" / "payments.toml"),
     ("mediation.json", ROOT / "config" / "mediation.toml"),
     ("zones.json", ROOT / "config" / "zones.toml"),
     ("numbers.json", ROOT / "config" / "numbers.toml"),

@@ -99,6 +99,12 @@ async def find_payment(connection: Any, payment_id: int) -> Payment | None:
     return Payment(**row) if row is not None else None
 
 
+async def find_reference(connection: Any, reference: str) -> Payment | None:
+    """A payment by the gateway's name for it."""
+    row = await connection.fetchrow(_SELECT + "WHERE method IN ('card', 'direct_debit') AND reference = $1", reference)
+    return Payment(**row) if row is not None else None
+
+
 async def payments_of(connection: Any, customer_id: str) -> list[Payment]:
     """A customer's payments, credit notes among them, in the order in which they came."""
     rows = await connection.fetch(_SELECT + "WHERE customer_id = $1 ORDER BY received_on, payment_id", customer_id)
@@ -142,6 +148,30 @@ async def _allocate(connection: Any, payment_id: int, invoice_id: int, part: int
         part,
     )
     await connection.execute("UPDATE invoice SET paid_minor = paid_minor + $2 WHERE invoice_id = $1", invoice_id, part)
+
+
+async def free(connection: Any, payment_id: int, amount_minor: int, on: date) -> None:
+    """Let a payment pay so much less, the newest invoice first: it is open again, and its age counts from now."""
+    left = amount_minor
+    for row in await connection.fetch(
+        "SELECT invoice_id, amount_minor FROM allocation WHERE payment_id = $1 ORDER BY invoice_id DESC", payment_id
+    ):
+        part = min(left, row["amount_minor"])
+        left -= part
+        if part == row["amount_minor"]:
+            await connection.execute(
+                "DELETE FROM allocation WHERE payment_id = $1 AND invoice_id = $2", payment_id, row["invoice_id"]
+            )
+        elif part:
+            await connection.execute(
+                "UPDATE allocation SET amount_minor = amount_minor - $3 WHERE payment_id = $1 AND invoice_id = $2",
+                payment_id, row["invoice_id"], part,
+            )  # fmt: skip
+        if part:
+            await connection.execute(
+                "UPDATE invoice SET paid_minor = paid_minor - $2, state = 'issued', reopened_on = $3 WHERE invoice_id = $1",
+                row["invoice_id"], part, on,
+            )  # fmt: skip
 
 
 async def reverse(connection: Any, payment_id: int, reversed_on: date) -> Payment | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Literal
 
-from ocs.api import billing_views
+from ocs.api import automatic_top_ups, billing_views, collections
 from ocs.billing.invoices import bill_runs as ocs_billing_invoices_bill_runs
 from ocs.billing.invoices import customers as ocs_billing_invoices_customers
 from ocs.billing.invoices import notes as ocs_billing_invoices_notes
@@ -216,4 +216,25 @@ class BillingCalls(Transport):
     def list_invoice_records(self, invoice: str, *, heading: Literal["names", "words"] = "names") -> bytes:
         """The records behind an invoice as CSV, as they are read from the books, whatever their number."""
         answer: bytes = self._call("GET", f"/v1/invoices/{segment(invoice)}/records", bytes, query={"heading": heading})
+        return answer
+
+    def read_collection(self, customer_id: str) -> collections.CollectionView:
+        """By what the customer's invoices are collected."""
+        answer: collections.CollectionView = self._call(
+            "GET", f"/v1/customers/{segment(customer_id)}/collection", collections.CollectionView
+        )
+        return answer
+
+    def set_collection(self, customer_id: str, data: collections.NewCollection) -> collections.CollectionView:
+        """Collect the customer's invoices from now on, those that are open, too; or leave them to him."""
+        answer: collections.CollectionView = self._call(
+            "PUT", f"/v1/customers/{segment(customer_id)}/collection", collections.CollectionView, content=data
+        )
+        return answer
+
+    def list_collections(self, invoice: str) -> automatic_top_ups.ChargeList:
+        """What was asked of the gateway for an invoice, the newest first."""
+        answer: automatic_top_ups.ChargeList = self._call(
+            "GET", f"/v1/invoices/{segment(invoice)}/collections", automatic_top_ups.ChargeList
+        )
         return answer
