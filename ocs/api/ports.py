@@ -25,7 +25,7 @@ from ocs.charging.account_events import AccountEvent
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult
 from ocs.charging.plans import PlanOrder
 from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
-from ocs.delivery.contacts import Contact
+from ocs.delivery.contacts import Contact, ContactChanged
 from ocs.delivery.queue import Message
 from ocs.gateways.switch_files import Switch
 from ocs.mediation import Mediation
@@ -189,8 +189,8 @@ class Deliveries(Protocol):
 
     async def contact(self, account_id: str) -> Contact | None: ...
 
-    async def put_contact(self, contact: Contact, expects: frozenset[str]) -> Contact | None:
-        """Put it, and give what was there; None: it is not tagged as expected, and nothing was put."""
+    async def put_contact(self, contact: Contact, expects: frozenset[str], key: str) -> ContactChanged:
+        """Put it if what is there is tagged as expected, once for each key."""
 
     async def events(
         self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int, tenant: str = ""
