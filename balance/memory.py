@@ -32,6 +32,7 @@ class MemoryStore:
         self.sessions: dict[str, bytes] = {}
         self.expiries: dict[str, int] = {}
         self.deadlines: dict[str, int] = {}
+        self.holders: dict[str, str] = {}
         self.entries: list[bytes] = []
         self.subscribers: dict[str, Subscriber] = {}
         self.identities: dict[str, str] = {}
@@ -52,6 +53,7 @@ class MemoryStore:
         assert posting.account.version > version, "a posting moves the version forward"
         self.accounts |= {account.account_id: account for account in (posting.account, *posting.others)}
         for write in posting.sessions:
+            self.holders[write.key] = write.owner or account_id
             self._write(write.key, write.value, write.keep_ms, write.deadline_ms)
         self.entries.extend(posting.entries)
         done(PostingResult(PostingStatus.APPLIED))
@@ -95,6 +97,15 @@ class MemoryStore:
     async def open_sessions(self, account_id: str) -> list[bytes]:  # noqa: ARG002 - values are opaque here
         """The records of all sessions that are filed for supervision; the Valkey store gives the account's alone."""
         return [value for key in list(self.deadlines) if (value := self._session(key)) is not None]
+
+    async def sessions_after(
+        self, account_id: str, prefix: str, partition: int, member: str, limit: int
+    ) -> list[tuple[int, str, bytes | None]]:
+        """Up to ``limit`` open sessions by holder and name, those after a member; there is one partition."""
+        members = sorted(f"{self.holders[key]}\0{key}" for key in self.deadlines if key in self.holders)
+        wanted = f"{account_id}\0" if account_id else prefix
+        after = [each for each in members if each > member and each.startswith(wanted)] if not partition else []
+        return [(0, each, self._session(each.partition("\0")[2])) for each in after[:limit]]
 
     async def due(self, until_ms: int, limit: int) -> list[Due]:
         """The sessions whose deadline has come, oldest first."""

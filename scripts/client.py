@@ -32,6 +32,7 @@ from ocs.api import (
     money,
     parts,
     rates,
+    sessions,
     subscribers,
     tmf654,
     trail,
@@ -39,7 +40,7 @@ from ocs.api import (
 
 FOLDER: Final = Path(__file__).parents[1] / "ocs" / "client" / "calls"
 ROOMS: Final = (
-    accounts, money, cards, parts, subscribers, history, rates, diameter, events, billing, mediation, trail, tmf654,
+    accounts, money, cards, parts, sessions, subscribers, history, rates, diameter, events, billing, mediation, trail, tmf654,
 )  # fmt: skip
 RAW: Final = {"upload_cdr_file"}
 """They read the request's octets themselves."""

@@ -301,6 +301,34 @@ class ValkeyStore:
             found += [value for value in await self.client.mget(names) if value is not None]
         return found
 
+    async def sessions_after(
+        self, account_id: str, prefix: str, partition: int, member: str, limit: int
+    ) -> list[tuple[int, str, bytes | None]]:
+        """Up to ``limit`` open sessions in the order of partition, holder and name, those that come after a member.
+
+        Of one account, or (``account_id`` empty) of all whose names begin with ``prefix``. Each with its partition, its member
+        and its record (None: it has ended meanwhile).
+        """
+        last = self.partitions - 1
+        if account_id:
+            prefix = keys.holder_member(account_id, "")
+            partition = last = self._partition_of(account_id)
+        found: list[tuple[int, str, bytes | None]] = []
+        end = b"[" + prefix.encode() + b"\xff"
+        while partition <= last:
+            begin = b"(" + member.encode() if member else b"[" + prefix.encode()
+            members = await self.client.zrangebylex(
+                keys.holders_key(partition), begin, end, start=0, num=limit - len(found)
+            )
+            names = [each.decode() for each in members]
+            keys_there = [keys.session_key(partition, name.partition("\0")[2]) for name in names]
+            values = await self.client.mget(keys_there) if keys_there else []
+            found += zip([partition] * len(names), names, values, strict=True)
+            if len(found) == limit:
+                break
+            partition, member = partition + 1, ""
+        return found
+
     async def due(self, until_ms: int, limit: int) -> list[Due]:
         """The sessions whose deadline has come, with their records: at most ``limit`` of each partition, oldest first."""
         found: list[Due] = []

@@ -1,11 +1,11 @@
-"""Accounts: create, read, top up, adjust, change of state, open sessions."""
+"""Accounts: create, read, top up, adjust, packages, change of plan, limits and state."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from litestar import Request, Response, get, post, put
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from balance.account import Account
 from balance.money import Currency
@@ -24,7 +24,6 @@ from ocs.api.schemas import (
     NewAccount,
     PlanChoice,
     Purchase,
-    SessionClosure,
     StateChange,
     SubscriptionEnd,
     TopUp,
@@ -35,11 +34,8 @@ from ocs.api.views import (
     AccountView,
     BalancesView,
     RechargeView,
-    SessionClosing,
-    SessionList,
     account_view,
     balances_view,
-    session_view,
 )
 from ocs.charging.operations import AccountFault, BucketOptions, CallsChoice, CapChoice, Limits
 from ocs.charging.plans import PlanOrder
@@ -375,46 +371,6 @@ async def set_state(
     return await respond(context, request, result)
 
 
-@get(
-    "/accounts/{account_id:str}/sessions",
-    tags=["accounts"],
-    **operation("list_sessions", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
-)
-async def list_sessions(
-    account_id: FromPath[str], context: Given, limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100
-) -> SessionList:
-    """The account's open credit-control sessions, with what each has reserved and cost so far."""
-    account = await existing(context, account_id)
-    currency = context.currencies[account.currency]
-    sessions = await context.accounts.open_sessions(account_id, limit + 1)
-    return SessionList(
-        sessions=tuple(session_view(session, currency) for session in sessions[:limit]),
-        truncated=len(sessions) > limit,
-    )
-
-
-@post(
-    "/accounts/{account_id:str}/session-closures",
-    tags=["accounts"],
-    status_code=202,
-    **operation("close_session", Scope.ACCOUNTS_WRITE, Kind.ACCOUNT_UNKNOWN, Kind.SESSION_UNKNOWN),
-)
-async def close_session(
-    account_id: FromPath[str], data: JSONBody[SessionClosure], context: Given, request: Request[Any, Any, Any]
-) -> SessionClosing:
-    """Ask the network element to end a session (Diameter: Abort-Session-Request).
-
-    It ends with its last report, which is charged; if none comes, by supervision after twice its Validity-Time.
-    Asking twice is no harm.
-    """
-    await existing(context, account_id)
-    actor = actor_of(request.auth)
-    if not await context.accounts.abort_session(account_id, data.session_key, actor=actor, reason=data.reason):
-        raise Problem(Kind.SESSION_UNKNOWN)
-    await note(context, request, f"account {account_id}", None, data)
-    return SessionClosing(session_key=data.session_key)
-
-
 async def existing(context: Context, account_id: str) -> Account:
     account = await context.accounts.account(account_id)
     if account is None:
@@ -433,6 +389,4 @@ ROUTES: Final = (
     change_plan,
     set_limits,
     set_state,
-    list_sessions,
-    close_session,
 )

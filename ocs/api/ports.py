@@ -24,7 +24,8 @@ from ocs.billing_desk import BillingDesk
 from ocs.charging.account_events import AccountEvent
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult
 from ocs.charging.plans import PlanOrder
-from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
+from ocs.charging.recharge import PackageUnknown, SubscriberFault
+from ocs.charging.session_search import Position, SessionPage, SessionQuery
 from ocs.delivery.contacts import Contact, ContactChanged
 from ocs.delivery.queue import Message
 from ocs.gateways.switch_files import Switch
@@ -135,7 +136,7 @@ class Accounts(Protocol):
 
     async def find(self, identity: str) -> Subscriber | None: ...
 
-    async def open_sessions(self, account_id: str, limit: int) -> list[SessionView]: ...
+    async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage: ...
 
     async def abort_session(self, account_id: str, session_key: str, *, actor: str, reason: str) -> bool: ...
 

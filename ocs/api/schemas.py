@@ -170,13 +170,6 @@ class StateChange(Body, frozen=True):
     block: Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,30}$")] = OPERATOR
 
 
-class SessionClosure(Body, frozen=True):
-    """``session_key`` as the list of open sessions says it."""
-
-    session_key: Annotated[str, Meta(min_length=1, max_length=1100, examples=["gy:pgw.example.net;1;42"])]
-    reason: Reason = ""
-
-
 Realm: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253, pattern="^[!-~]+$")]
 Ha1: TypeAlias = Annotated[str, Meta(pattern="^[0-9A-Fa-f]{32}$")]
 

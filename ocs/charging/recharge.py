@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from msgspec import structs
 
 from balance.account import MAIN_BUCKET, OPERATOR, Account, AccountState, Bucket, Extras, with_extras
-from balance.burn import total_of
 from balance.levels import parent_of
 from balance.money import Amount
 from balance.store import BackendUnavailable, Snapshot, Store, Subscriber
@@ -33,8 +32,13 @@ from ocs.charging.operations import (
 from ocs.charging.plans import PlanOrder
 from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession, Record, decode_session
+from ocs.charging.session_search import Position, SessionPage, SessionQuery, SessionView, view_of
 
 ResultT = TypeVar("ResultT")
+
+SCAN_BATCH: Final = 500
+SCANS_MAX: Final = 10
+"""So many batches are looked through for one page; the next page goes on from there."""
 
 
 class SubscriberFault(Enum):
@@ -51,19 +55,6 @@ class PackageUnknown(NamedTuple):
     rate_plan: str
 
 
-class SessionView(NamedTuple):
-    """One open session, for people."""
-
-    session_key: str
-    protocol: str
-    started_at_ms: int
-    service: str
-    destination: str
-    reserved: Amount
-    cost: Amount
-    last_at_ms: int
-
-
 class DeskStore(Store, Protocol):
     """What the desk needs of the store beyond the hot path."""
 
@@ -73,7 +64,9 @@ class DeskStore(Store, Protocol):
 
     async def subscriber(self, subscriber_id: str) -> Subscriber | None: ...
 
-    async def open_sessions(self, account_id: str) -> list[bytes]: ...
+    async def sessions_after(
+        self, account_id: str, prefix: str, partition: int, member: str, limit: int
+    ) -> list[tuple[int, str, bytes | None]]: ...
 
 
 class AccountDesk:
@@ -139,19 +132,7 @@ class AccountDesk:
         )
 
     async def account(self, account_id: str) -> Account | None:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Account | None] = loop.create_future()
-
-        def loaded(snapshot: Snapshot | BackendUnavailable) -> None:
-            if future.done():
-                return
-            if isinstance(snapshot, BackendUnavailable):
-                future.set_exception(snapshot)
-            else:
-                future.set_result(snapshot.account)
-
-        self._store.load(account_id, (), loaded)
-        return await future
+        return (await self._load(account_id)).account
 
     async def top_up(
         self,
@@ -290,13 +271,22 @@ class AccountDesk:
         self._store.resolve(identity, found)
         return await future
 
-    async def open_sessions(self, account_id: str, limit: int) -> list[SessionView]:
-        sessions = [decode_session(value) for value in await self._store.open_sessions(account_id)]
-        return [
-            _view(session)
-            for session in sessions
-            if isinstance(session, CreditSession) and session.account_id == account_id
-        ][:limit]
+    async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage:
+        """Open sessions in the order of the store; a page may be short, even empty, where few of many are asked for."""
+        found: list[SessionView] = []
+        size = max(limit, SCAN_BATCH) if query.is_filtered else limit
+        for _ in range(SCANS_MAX):
+            chunk = await self._store.sessions_after(query.account_id, query.tenant, *after, size)
+            for partition, member, value in chunk:
+                after = Position(partition, member)
+                session = decode_session(value) if value is not None else None
+                if isinstance(session, CreditSession) and query.fits(session):
+                    found.append(view_of(session))
+                if len(found) == limit:
+                    return SessionPage(found, after)
+            if len(chunk) < size:
+                return SessionPage(found, None)
+        return SessionPage(found, after)
 
     async def abort_session(self, account_id: str, session_key: str, *, actor: str, reason: str) -> bool:
         """Ask the client to end a session of the account; False when it has none open under that key.
@@ -304,17 +294,28 @@ class AccountDesk:
         The session ends with the client's last report, or by its supervision if none comes (statement 80).
         """
         assert self._notifier is not None, "the daemon gives one"
-        for value in await self._store.open_sessions(account_id):
-            session = decode_session(value)
-            if isinstance(session, CreditSession) and (session.account_id, session.session_key) == (
-                account_id,
-                session_key,
-            ):
-                await self._notifier.abort(session, f"{actor}: {reason}".rstrip(": "))
-                return True
-        return False
+        value = (await self._load(account_id, session_key)).sessions[session_key]
+        session = decode_session(value) if value is not None else None
+        if not isinstance(session, CreditSession) or session.account_id != account_id:
+            return False
+        await self._notifier.abort(session, f"{actor}: {reason}".rstrip(": "))
+        return True
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _load(self, account_id: str, *session_keys: str) -> Snapshot:
+        future: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+
+        def loaded(snapshot: Snapshot | BackendUnavailable) -> None:
+            if future.done():
+                return
+            if isinstance(snapshot, BackendUnavailable):
+                future.set_exception(snapshot)
+            else:
+                future.set_result(snapshot)
+
+        self._store.load(account_id, session_keys, loaded)
+        return await future
 
     async def _operate(self, operation: Operation) -> RechargeResult:
         key = operation.record_key
@@ -391,17 +392,3 @@ class _Errand(Generic[ResultT]):
     def failed(self, error: Exception) -> None:
         if not self._future.done():
             self._future.set_exception(error)
-
-
-def _view(session: CreditSession) -> SessionView:
-    protocol, _, _ = session.session_key.partition(":")
-    return SessionView(
-        session.session_key,
-        protocol,
-        session.opened_at_ms,
-        session.service,
-        session.destination,
-        total_of(session.reservation),
-        session.cost,
-        session.heard_at_ms,
-    )

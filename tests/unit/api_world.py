@@ -26,7 +26,8 @@ from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.search import CdrQuery, CursorError
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus, limits_tag
 from ocs.charging.plans import PlanOrder, plan_tag
-from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
+from ocs.charging.recharge import PackageUnknown, SubscriberFault
+from ocs.charging.session_search import Position, SessionPage, SessionQuery, SessionView
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
@@ -45,6 +46,13 @@ CURRENCIES = {
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
 
+def open_session(key: str, account_id: str = "alice") -> SessionView:
+    """A call that has cost 0.50 and holds 1.00."""
+    return SessionView(
+        key, "gy", NOW_MS, "voice", "4930", 10**9, 5 * 10**8, NOW_MS + 1500, account_id, "EUR", "s1", "pgw", "49151"
+    )
+
+
 @dataclass
 class MemoryAccounts:
     """Follows the protocol of ocs.api.ports to the letter, without a store."""
@@ -52,6 +60,7 @@ class MemoryAccounts:
     accounts: dict[str, Account] = field(default_factory=dict)
     subscribers: dict[str, Subscriber] = field(default_factory=dict)
     sessions: list[SessionView] = field(default_factory=list)
+    asked: list[SessionQuery] = field(default_factory=list)
     done: dict[tuple[str, str], tuple[object, int]] = field(default_factory=dict)
     actors: list[str] = field(default_factory=list)
     is_away: bool = False
@@ -258,9 +267,12 @@ class MemoryAccounts:
         self._touch()
         return next((one for one in self.subscribers.values() if identity in one.identities), None)
 
-    async def open_sessions(self, account_id: str, limit: int) -> list[SessionView]:
+    async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage:
         self._touch()
-        return self.sessions[:limit]
+        self.asked.append(query)
+        page = [each for each in self.sessions if each.session_key > after.member][: limit + 1]
+        more = Position(0, page[limit - 1].session_key) if len(page) > limit else None
+        return SessionPage(page[:limit], more)
 
     async def abort_session(self, account_id: str, session_key: str, *, actor: str, reason: str) -> bool:
         self._touch()

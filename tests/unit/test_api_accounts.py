@@ -11,7 +11,6 @@ from balance.account import NO_LIMIT, Bucket, Counter, Places
 from balance.money import AMOUNT_MAX
 from ocs.api.idempotency import REPLAYED_HEADER
 from ocs.api.keys import Scope
-from ocs.charging.recharge import SessionView
 from tests.unit.api_world import NOW_MS, World, make_world
 
 ALICE = {"account_id": "alice", "currency": "EUR", "rate_plan": "retail-eur"}
@@ -387,45 +386,6 @@ async def test_an_unknown_account_is_404(world: World, method: str, path: str, b
     )
 
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/account-unknown")
-
-
-async def test_open_sessions_are_listed_up_to_a_limit(world: World) -> None:
-    """Each with what it has reserved and cost; and the answer says if there are more."""
-    world.accounts.sessions = [
-        SessionView(f"gy:s{number}", "gy", NOW_MS, "voice", "4930", 10**9, 5 * 10**8, NOW_MS + 1500)
-        for number in range(3)
-    ]
-
-    some = (await world.client.get("/v1/accounts/alice/sessions?limit=2")).json()
-    every = (await world.client.get("/v1/accounts/alice/sessions")).json()
-    none = await world.client.get("/v1/accounts/alice/sessions?limit=0")
-
-    assert (len(some["sessions"]), some["truncated"]) == (2, True)
-    assert (len(every["sessions"]), every["truncated"]) == (3, False)
-    assert every["sessions"][0] == {
-        "session_key": "gy:s0",
-        "protocol": "gy",
-        "service": "voice",
-        "destination": "4930",
-        "started_at": "2026-01-01T00:00:00.000Z",
-        "last_at": "2026-01-01T00:00:01.500Z",
-        "reserved": "1.00",
-        "cost": "0.50",
-    }
-    assert none.status_code == 422
-
-
-async def test_g103_operator_closes_a_session(world: World) -> None:
-    """202: the network element is being asked; 404 for a session that is not there."""
-    world.accounts.sessions = [SessionView("gy:s0", "gy", NOW_MS, "voice", "", 0, 0, NOW_MS)]
-
-    asked = await world.client.post("/v1/accounts/alice/session-closures", json={"session_key": "gy:s0"})
-    none = await world.client.post("/v1/accounts/alice/session-closures", json={"session_key": "gy:s9"})
-    nobody = await world.client.post("/v1/accounts/bob/session-closures", json={"session_key": "gy:s0"})
-
-    assert (asked.status_code, asked.json()) == (202, {"session_key": "gy:s0"})
-    assert (none.status_code, none.json()["type"]) == (404, "/problems/session-unknown")
-    assert (nobody.status_code, nobody.json()["type"]) == (404, "/problems/account-unknown")
 
 
 async def test_the_journal_names_the_key_that_asked(world: World) -> None:

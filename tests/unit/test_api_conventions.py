@@ -16,13 +16,12 @@ from ocs.api.app import create_litestar
 from ocs.api.keys import Scope, new_token, rotate_key, store_key
 from ocs.api.operations import NOTED
 from ocs.billing.cdrs import JournalRow
-from ocs.charging.recharge import SessionView
-from tests.unit.api_world import NOW_MS, World, make_world
+from tests.unit.api_world import NOW_MS, World, make_world, open_session
 
 HOUR_MS = 3_600_000
 OPEN_TO_TENANTS = {
     "create_account", "list_accounts", "create_subscriber", "find_subscriber", "list_events", "list_messages",
-    "replay_messages", "list_audit_log", "read_rates", "explain_rate",
+    "replay_messages", "list_audit_log", "read_rates", "explain_rate", "list_open_sessions", "close_sessions",
 }  # fmt: skip
 
 
@@ -122,7 +121,7 @@ async def test_every_change_is_in_the_audit_log_once(project_root: Path) -> None
     """Each call of docs/api.md that changes something adds one entry; repeats and refusals add none."""
     world = make_world()
     await world.login(Scope.ADMIN)
-    world.accounts.sessions = [SessionView("gy:pgw.example.net;1;42", "gy", NOW_MS, "voice", "", 0, 0, NOW_MS)]
+    world.accounts.sessions = [open_session("gy:pgw.example.net;1;42")]
     world.history.journal.append(
         JournalRow(
             account_id="alice", entry_number=17, at_ms=NOW_MS, kind="session", currency="EUR", amount=-(10**9),

@@ -39,6 +39,8 @@ ROUTES = [
     ("PUT", "/v1/accounts/alice/limits", Scope.ACCOUNTS_WRITE),
     ("PUT", "/v1/accounts/alice/state", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/accounts/alice/sessions", Scope.ACCOUNTS_READ),
+    ("GET", "/v1/sessions", Scope.ACCOUNTS_READ),
+    ("POST", "/v1/session-closures", Scope.ACCOUNTS_WRITE),
     ("POST", "/v1/accounts/alice/session-closures", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/accounts/alice/cdrs", Scope.CDRS_READ),
     ("GET", "/v1/accounts/alice/cdrs/17", Scope.CDRS_READ),

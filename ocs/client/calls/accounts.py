@@ -132,20 +132,6 @@ class AccountsCalls(Transport):
         )
         return answer
 
-    def list_sessions(self, account_id: str, *, limit: int = 100) -> views.SessionList:
-        """The account's open credit-control sessions, with what each has reserved and cost so far."""
-        answer: views.SessionList = self._call(
-            "GET", f"/v1/accounts/{segment(account_id)}/sessions", views.SessionList, query={"limit": limit}
-        )
-        return answer
-
-    def close_session(self, account_id: str, data: schemas.SessionClosure) -> views.SessionClosing:
-        """Ask the network element to end a session (Diameter: Abort-Session-Request)."""
-        answer: views.SessionClosing = self._call(
-            "POST", f"/v1/accounts/{segment(account_id)}/session-closures", views.SessionClosing, content=data
-        )
-        return answer
-
     def transfer(
         self, account_id: str, data: money.NewTransfer, *, idempotency_key: str | None = None
     ) -> views.RechargeView:
