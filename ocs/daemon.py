@@ -263,6 +263,7 @@ class Daemon:
         posted = partial(posted_anywhere, history.pool, self._store.client)
         return Context(
             accounts=desk,
+            subscribers=desk.subscribers,
             history=history,
             deliveries=PostgresDeliveries(history.pool, now_ms),
             money=money,

@@ -1,10 +1,10 @@
-"""The desk: accounts and subscribers as the HTTP API and the tools see them. Same lanes, same posting as a call."""
+"""The desk: accounts as the HTTP API and the tools see them, subscribers with them. Same lanes, same posting as a call."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from enum import Enum
+from functools import partial
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from msgspec import structs
@@ -12,7 +12,8 @@ from msgspec import structs
 from balance.account import MAIN_BUCKET, OPERATOR, Account, AccountState, Bucket, Extras, with_extras
 from balance.levels import parent_of
 from balance.money import Amount
-from balance.store import BackendUnavailable, Snapshot, Store, Subscriber
+from balance.store import BackendUnavailable, Snapshot
+from ocs.charging.answers import asked
 from ocs.charging.caps import capped
 from ocs.charging.decision import Decision
 from ocs.charging.lanes import Lanes
@@ -22,6 +23,7 @@ from ocs.charging.operations import (
     AccountFault,
     BucketOptions,
     Limits,
+    Opening,
     Operation,
     OperationKind,
     RechargeResult,
@@ -33,6 +35,7 @@ from ocs.charging.plans import PlanOrder
 from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession, Record, decode_session
 from ocs.charging.session_search import Position, SessionPage, SessionQuery, SessionView, view_of
+from ocs.charging.subscribers import SubscriberDesk, SubscriberStore
 
 ResultT = TypeVar("ResultT")
 
@@ -41,28 +44,14 @@ SCANS_MAX: Final = 10
 """So many batches are looked through for one page; the next page goes on from there."""
 
 
-class SubscriberFault(Enum):
-    """Why a subscriber was not created."""
-
-    EXISTS = "exists"
-    ACCOUNT_UNKNOWN = "account_unknown"
-    IDENTITY_TAKEN = "identity_taken"
-
-
 class PackageUnknown(NamedTuple):
     """The account's plan sells nothing of that name."""
 
     rate_plan: str
 
 
-class DeskStore(Store, Protocol):
+class DeskStore(SubscriberStore, Protocol):
     """What the desk needs of the store beyond the hot path."""
-
-    async def put_subscriber(self, subscriber: Subscriber) -> str | None: ...
-
-    async def port(self, identity: str, giver_id: str, taker_id: str) -> bool: ...
-
-    async def subscriber(self, subscriber_id: str) -> Subscriber | None: ...
 
     async def sessions_after(
         self, account_id: str, prefix: str, partition: int, member: str, limit: int
@@ -85,6 +74,7 @@ class AccountDesk:
         self._clock = clock
         self._currencies = currencies
         self._notifier = notifier
+        self.subscribers = SubscriberDesk(store, self.account, charging.forget_subscribers, clock)
 
     async def create_account(
         self,
@@ -97,8 +87,9 @@ class AccountDesk:
         actor: str,
         time_zone: str = "",
         cycle_day: int = 0,
+        key: str = "",
     ) -> Account | AccountFault:
-        """``time_zone`` empty: that of the plan; ``cycle_day`` 0: its billing cycle is the month.
+        """``time_zone`` empty: that of the plan; ``cycle_day`` 0: its billing cycle is the month; ``key`` empty: it has none.
 
         An account in levels, ``acme~alice``, is charged along with the one above it, which has to be there.
         """
@@ -127,9 +118,9 @@ class AccountDesk:
         if caps:
             account = with_extras(account, structs.replace(account.extras or Extras(), caps=caps))
         account = born(account, self._charging.policy.rules.lifecycle_of(rate_plan), zone, self._clock())
-        return await self.do(
-            account_id, (), lambda there, _, now_ms: open_account(account, there, actor, now_ms), AccountFault.EXISTS
-        )
+        wanted = (currency, rate_plan, credit_limit, low_balance, time_zone, cycle_day)
+        opening = Opening(account, actor, key, wanted)
+        return await self.do(account_id, opening.record_keys, partial(open_account, opening), AccountFault.EXISTS)
 
     async def account(self, account_id: str) -> Account | None:
         return (await self._load(account_id)).account
@@ -170,10 +161,23 @@ class AccountDesk:
         return await self._operate(Operation(kind, account_id, key, actor, reason, amount, currency))
 
     async def set_state(
-        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str, block: str = OPERATOR
+        self,
+        account_id: str,
+        state: AccountState,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        block: str = OPERATOR,
+        expects: frozenset[str] = frozenset(),
     ) -> RechargeResult:
-        """Suspend (SUSPENDED) by a block of a name, lift that one (ACTIVE), or close; other blocks hold on."""
-        operation = Operation(OperationKind.STATE, account_id, key, actor, reason, state=state, block=block)
+        """Suspend (SUSPENDED) by a block of a name, lift that one (ACTIVE), or close; other blocks hold on.
+
+        ``expects``: only if its state is tagged so now.
+        """
+        operation = Operation(
+            OperationKind.STATE, account_id, key, actor, reason, state=state, block=block, expects=expects
+        )
         return await self._operate(operation)
 
     async def buy(
@@ -229,48 +233,6 @@ class AccountDesk:
         operation = Operation(OperationKind.LIMITS, account_id, key, actor, reason, limits=limits, expects=expects)
         return await self._operate(operation)
 
-    async def create_subscriber(
-        self, subscriber_id: str, account_id: str, identities: tuple[str, ...], password: str
-    ) -> Subscriber | SubscriberFault:
-        assert identities, "a subscriber has at least one identity"
-        if await self._store.subscriber(subscriber_id) is not None:
-            return SubscriberFault.EXISTS
-        if await self.account(account_id) is None:
-            return SubscriberFault.ACCOUNT_UNKNOWN
-        subscriber = Subscriber(subscriber_id, account_id, identities, password, self._clock())
-        if await self._store.put_subscriber(subscriber) is not None:
-            return SubscriberFault.IDENTITY_TAKEN
-        self._charging.forget_subscribers()
-        return subscriber
-
-    async def port(self, identity: str, giver_id: str, taker_id: str) -> Subscriber | None:
-        """Move an identity to another subscriber, who is the answer; None: it is not the giver's. A repeat is told the same.
-
-        Open sessions stay with the account that they began with. Other processes find the old owner until they forget him.
-        """
-        is_moved = await self._store.port(identity, giver_id, taker_id)
-        taker = await self._store.subscriber(taker_id)
-        if is_moved:
-            self._charging.forget_subscribers()
-        return taker if taker is not None and identity in taker.identities else None
-
-    async def subscriber(self, subscriber_id: str) -> Subscriber | None:
-        return await self._store.subscriber(subscriber_id)
-
-    async def find(self, identity: str) -> Subscriber | None:
-        future: asyncio.Future[Subscriber | None] = asyncio.get_running_loop().create_future()
-
-        def found(subscriber: Subscriber | BackendUnavailable | None) -> None:
-            if future.done():
-                return
-            if isinstance(subscriber, BackendUnavailable):
-                future.set_exception(subscriber)
-            else:
-                future.set_result(subscriber)
-
-        self._store.resolve(identity, found)
-        return await future
-
     async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage:
         """Open sessions in the order of the store; a page may be short, even empty, where few of many are asked for."""
         found: list[SessionView] = []
@@ -304,18 +266,7 @@ class AccountDesk:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _load(self, account_id: str, *session_keys: str) -> Snapshot:
-        future: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
-
-        def loaded(snapshot: Snapshot | BackendUnavailable) -> None:
-            if future.done():
-                return
-            if isinstance(snapshot, BackendUnavailable):
-                future.set_exception(snapshot)
-            else:
-                future.set_result(snapshot)
-
-        self._store.load(account_id, session_keys, loaded)
-        return await future
+        return await asked(partial(self._store.load, account_id, session_keys))
 
     async def _operate(self, operation: Operation) -> RechargeResult:
         key = operation.record_key

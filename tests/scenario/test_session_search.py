@@ -23,7 +23,7 @@ async def _everybody(world: World) -> None:
     for place, name in enumerate(NAMES):
         created = await world.desk.create_account(name, "EUR", "test-eur", 0, 0, actor="test")
         assert isinstance(created, Account)
-        await world.desk.create_subscriber(f"S{place}", name, (f"e164:49{place}",), "")
+        await world.desk.subscribers.create(f"S{place}", name, (f"e164:49{place}",), "")
         await world.desk.top_up(name, amount("9.00"), "EUR", key="k", actor="test", reason="")
     begins_ms = world.clock.now_ms
     for number, service in enumerate(("voice", "voice", "data")):

@@ -295,6 +295,35 @@ async def test_a_package_is_bought_and_shown(world: World) -> None:
     ]
 
 
+async def test_an_account_is_created_once_for_a_key(world: World) -> None:
+    """The repeat is told what is there now; another account under the key, and another key, are refused."""
+    body = {"account_id": "bob", "currency": "EUR", "rate_plan": "retail-eur"}
+    first, again = [await world.post("/v1/accounts", body, "k1") for _ in range(2)]
+    other = await world.post("/v1/accounts", {**body, "low_balance": "1.00"}, "k1")
+    late = await world.post("/v1/accounts", body, "k2")
+    assert (first.status_code, again.status_code, again.headers["Idempotency-Replayed"]) == (201, 201, "true")
+    assert (first.json(), first.headers["Location"]) == (again.json(), again.headers["Location"])
+    assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-key-reused")
+    assert (late.status_code, late.json()["type"]) == (409, "/problems/account-exists")
+
+
+async def test_a_state_is_changed_if_it_is_still_so(world: World) -> None:
+    """412 with the tag of before; the tag of the state does not change with what is paid in."""
+    path = "/v1/accounts/alice/state"
+    read = await world.client.get(path)
+    assert read.json() == {"state": "active", "blocks": [], "stage": None, "stage_ends_at": None}
+    await world.post("/v1/accounts/alice/top-ups", {"amount": "1", "currency": "EUR"}, "k1")
+
+    async def suspend(key: str, tag: str) -> int:
+        headers = {"Idempotency-Key": key, "If-Match": tag}
+        return (await world.client.put(path, json={"state": "suspended"}, headers=headers)).status_code
+
+    assert await suspend("k2", '"00000000"') == 412
+    assert await suspend("k3", read.headers["ETag"]) == 200
+    assert await suspend("k4", read.headers["ETag"]) == 412
+    assert (await world.client.get(path)).json()["state"] == "suspended"
+
+
 async def test_limits_are_set_and_shown(world: World) -> None:
     """Credit limit, calls and caps in one request; what is wrong is named."""
     path = "/v1/accounts/alice/limits"

@@ -65,14 +65,16 @@ async def test_the_examples_are_accepted(page: str) -> None:
     )  # fmt: skip
     calls = re.findall(r"curl ((?:[^\n]|\\\n)*?)\$OCS(/v1/\S+) --json \\\n\s+'(\{.*\})'", page)
 
-    statuses = []
+    refused = []
     for number, (options, path, body) in enumerate(calls):
-        method = "PUT" if "-X PUT" in options else "POST"
+        method = named[1] if (named := re.search(r"-X (\w+)", options)) else "POST"
         headers = {"Idempotency-Key": f"k{number}"} if "Idempotency-Key" in options else {}
         answer = await world.client.request(method, path, json=json.loads(body), headers=headers)
-        statuses.append(answer.status_code)
+        if not answer.is_success:
+            refused.append((method, path, answer.text))
 
-    assert statuses == [201, *[200] * 8, 201, 201, *[200] * 6, 202, 202, 201, 201, 200, 200, 202, 200]
+    assert len(calls) > 20
+    assert refused == []
 
 
 def test_the_page_names_the_limits(page: str) -> None:
