@@ -47,8 +47,9 @@ class ValkeyDirectory:
         while True:
             async with self._client.pipeline(transaction=True) as pipe:
                 await pipe.watch(*names, *marks)
-                before = await self._all_of(subscriber_ids)
+                # First the key: who finds it sees what was written with it.
                 done = await self._client.get(marks[0]) if mark is not None else None
+                before = await self._all_of(subscriber_ids)
                 if mark is not None and done is not None:
                     same = int(done) == mark.fingerprint
                     return SubscribersWritten(WriteStatus.REPLAYED if same else WriteStatus.KEY_REUSED, before, before)
