@@ -6,21 +6,86 @@ Nothing expires by itself here but what the clock that is given says; calls answ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 
 from balance.account import Account
 from balance.store import (
     Due,
     LoadDone,
     LocateDone,
+    Mark,
     Posting,
     PostingDone,
     PostingResult,
     PostingStatus,
+    RefusalT,
     ResolveDone,
     Snapshot,
     Subscriber,
-    ported,
+    Subscribers,
+    SubscribersWritten,
+    WriteStatus,
+    next_version,
 )
+
+
+class MemoryDirectory:
+    """Subscribers by id; keys of changes stay for ever."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Subscriber] = {}
+        self._owners: dict[str, str] = {}
+        self._marks: dict[tuple[str, str], int] = {}
+
+    def owner_of(self, identity: str) -> Subscriber | None:
+        return self.known.get(self._owners.get(identity, ""))
+
+    def put(self, subscriber: Subscriber) -> None:
+        """Write one whose identities are nobody else's."""
+        self.known[subscriber.subscriber_id] = subscriber
+        self._owners |= dict.fromkeys(subscriber.identities, subscriber.subscriber_id)
+
+    def _drop(self, subscriber_id: str) -> None:
+        there = self.known.pop(subscriber_id, None)
+        for identity in there.identities if there is not None else ():
+            del self._owners[identity]
+
+    async def read(self, subscriber_id: str) -> Subscriber | None:
+        return self.known.get(subscriber_id)
+
+    async def write(
+        self,
+        subscriber_ids: Sequence[str],
+        change: Callable[[Subscribers], Subscribers | RefusalT],
+        mark: Mark | None = None,
+    ) -> SubscribersWritten[RefusalT]:
+        before = {each: self.known.get(each) for each in subscriber_ids}
+        done = self._marks.get((mark.subscriber_id, mark.key)) if mark is not None else None
+        if mark is not None and done is not None:
+            same = done == mark.fingerprint
+            return SubscribersWritten(WriteStatus.REPLAYED if same else WriteStatus.KEY_REUSED, before, before)
+        wanted = change(before)
+        if isinstance(wanted, Enum):
+            return SubscribersWritten(WriteStatus.REFUSED, before, before, wanted)
+        after = {each: next_version(before[each], wanted[each]) for each in subscriber_ids}
+        owners = [
+            self.owner_of(identity) for each in after.values() if each is not None for identity in each.identities
+        ]
+        if any(owner is not None and owner.subscriber_id not in subscriber_ids for owner in owners):
+            return SubscribersWritten(WriteStatus.IDENTITY_TAKEN, before, before)
+        for subscriber_id in subscriber_ids:
+            self._drop(subscriber_id)
+        for subscriber in after.values():
+            if subscriber is not None:
+                self.put(subscriber)
+        if mark is not None:
+            self._marks[mark.subscriber_id, mark.key] = mark.fingerprint
+        return SubscribersWritten(WriteStatus.WRITTEN, before, after)
+
+    async def page(self, account_id: str, prefix: str, after: str, limit: int) -> list[Subscriber]:
+        known = sorted(self.known.items())
+        found = [each for name, each in known if name > after and name.startswith(prefix)]
+        return [each for each in found if account_id in {"", each.account_id}][:limit]
 
 
 class MemoryStore:
@@ -32,9 +97,9 @@ class MemoryStore:
         self.sessions: dict[str, bytes] = {}
         self.expiries: dict[str, int] = {}
         self.deadlines: dict[str, int] = {}
+        self.holders: dict[str, str] = {}
         self.entries: list[bytes] = []
-        self.subscribers: dict[str, Subscriber] = {}
-        self.identities: dict[str, str] = {}
+        self.directory = MemoryDirectory()
 
     def load(self, account_id: str, session_keys: Sequence[str], done: LoadDone, others: Sequence[str] = ()) -> None:
         done(self._snapshot(account_id, session_keys, others))
@@ -52,49 +117,30 @@ class MemoryStore:
         assert posting.account.version > version, "a posting moves the version forward"
         self.accounts |= {account.account_id: account for account in (posting.account, *posting.others)}
         for write in posting.sessions:
+            self.holders[write.key] = write.owner or account_id
             self._write(write.key, write.value, write.keep_ms, write.deadline_ms)
         self.entries.extend(posting.entries)
         done(PostingResult(PostingStatus.APPLIED))
 
     def resolve(self, identity: str, done: ResolveDone) -> None:
-        subscriber_id = self.identities.get(identity)
-        done(self.subscribers.get(subscriber_id) if subscriber_id is not None else None)
+        done(self.directory.owner_of(identity))
 
     def locate(self, session_key: str, done: LocateDone) -> None:
         value = self._session(session_key)
         done([value] if value is not None else [])
 
-    async def put_subscriber(self, subscriber: Subscriber) -> str | None:
-        """Write a subscriber and its identities; None, or the identity that belongs to somebody else."""
-        for identity in subscriber.identities:
-            if self.identities.get(identity, subscriber.subscriber_id) != subscriber.subscriber_id:
-                return identity
-        before = self.subscribers.get(subscriber.subscriber_id)
-        for identity in before.identities if before else ():
-            self.identities.pop(identity, None)
-        self.subscribers[subscriber.subscriber_id] = subscriber
-        self.identities.update(dict.fromkeys(subscriber.identities, subscriber.subscriber_id))
-        return None
-
-    async def port(self, identity: str, giver_id: str, taker_id: str) -> bool:
-        """Move an identity from one subscriber to another; False if it is not the giver's, or there is no such taker."""
-        giver, taker = (self.subscribers.get(each) for each in (giver_id, taker_id))
-        if giver is None or taker is None or giver is taker or identity not in giver.identities:
-            return False
-        given, self.subscribers[taker_id] = ported(identity, giver, taker)
-        self.identities[identity] = taker_id
-        if given.identities:
-            self.subscribers[giver_id] = given
-        else:
-            del self.subscribers[giver_id]
-        return True
-
-    async def subscriber(self, subscriber_id: str) -> Subscriber | None:
-        return self.subscribers.get(subscriber_id)
-
     async def open_sessions(self, account_id: str) -> list[bytes]:  # noqa: ARG002 - values are opaque here
         """The records of all sessions that are filed for supervision; the Valkey store gives the account's alone."""
         return [value for key in list(self.deadlines) if (value := self._session(key)) is not None]
+
+    async def sessions_after(
+        self, account_id: str, prefix: str, partition: int, member: str, limit: int
+    ) -> list[tuple[int, str, bytes | None]]:
+        """Up to ``limit`` open sessions by holder and name, those after a member; there is one partition."""
+        members = sorted(f"{self.holders[key]}\0{key}" for key in self.deadlines if key in self.holders)
+        wanted = f"{account_id}\0" if account_id else prefix
+        after = [each for each in members if each > member and each.startswith(wanted)] if not partition else []
+        return [(0, each, self._session(each.partition("\0")[2])) for each in after[:limit]]
 
     async def due(self, until_ms: int, limit: int) -> list[Due]:
         """The sessions whose deadline has come, oldest first."""

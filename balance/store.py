@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -24,6 +24,12 @@ class Subscriber(msgspec.Struct, array_like=True, frozen=True, gc=False):
     identities: tuple[str, ...]
     password: str = ""
     created_at_ms: int = 0
+    version: int = 0  # how often it was written
+
+    @property
+    def tag(self) -> str:
+        """Names it as it is now: another one of that name, and each change of it, has another tag."""
+        return f"{self.created_at_ms:x}.{self.version}"
 
 
 def ported(identity: str, giver: Subscriber, taker: Subscriber) -> tuple[Subscriber, Subscriber]:
@@ -32,6 +38,66 @@ def ported(identity: str, giver: Subscriber, taker: Subscriber) -> tuple[Subscri
     given: Subscriber = msgspec.structs.replace(giver, identities=left)
     taken: Subscriber = msgspec.structs.replace(taker, identities=(*taker.identities, identity))
     return given, taken
+
+
+class Mark(NamedTuple):
+    """The key of an intent that concerns a subscriber, and the fingerprint of what was wanted; remembered for so long."""
+
+    subscriber_id: str
+    key: str
+    fingerprint: int
+    keep_ms: int
+
+
+class WriteStatus(Enum):
+    """What became of a change of subscribers."""
+
+    WRITTEN = "written"
+    REPLAYED = "replayed"  # it was done before under its key
+    KEY_REUSED = "key_reused"
+    IDENTITY_TAKEN = "identity_taken"
+    REFUSED = "refused"  # by the change itself
+
+
+Subscribers: TypeAlias = Mapping[str, Subscriber | None]
+RefusalT = TypeVar("RefusalT", bound=Enum)
+
+
+class SubscribersWritten(NamedTuple, Generic[RefusalT]):
+    """Those that were named, before and after; equal where nothing was written. ``refusal``: why the change did not want to."""
+
+    status: WriteStatus
+    before: Subscribers
+    after: Subscribers
+    refusal: RefusalT | None = None
+
+
+def next_version(before: Subscriber | None, after: Subscriber | None) -> Subscriber | None:
+    """What is written when one takes the place of the other; none without an identity is left."""
+    if after is None or not after.identities:
+        return None
+    written: Subscriber = msgspec.structs.replace(after, version=(before.version if before is not None else 0) + 1)
+    return written
+
+
+class Directory(Protocol):
+    """The subscribers by their ids: who is charged for whom. The hot path asks ``Store.resolve`` alone."""
+
+    async def read(self, subscriber_id: str) -> Subscriber | None: ...
+
+    async def write(
+        self,
+        subscriber_ids: Sequence[str],
+        change: Callable[[Subscribers], Subscribers | RefusalT],
+        mark: Mark | None = None,
+    ) -> SubscribersWritten[RefusalT]:
+        """Change some subscribers in one step, by what they are in it; one that is None afterwards is no more.
+
+        An identity leads to one subscriber: who has it stays. ``change`` may be asked several times.
+        """
+
+    async def page(self, account_id: str, prefix: str, after: str, limit: int) -> list[Subscriber]:
+        """Up to ``limit`` in the order of their ids, those after one; of one account, or (empty) whose ids begin so."""
 
 
 class BackendUnavailable(Exception):  # noqa: N818 - a state of the world, not an error of ours

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from balance.money import AmountError, parse_amount
 from ocs.charging.rules import AccountRules
 from ocs.errors import EXIT_CONFIG, StartRefusedError
+from ocs.rating.bundles import Package
 from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
 from ocs.rating.tomlfile import TomlFile
 from ocs.settings_file import decode_table
@@ -16,12 +17,18 @@ from ocs.settings_file import decode_table
 ACCOUNTS_FILE: Final = "accounts.toml"
 DAYS_MAX: Final = 3660
 NOTICE_DAYS_MAX: Final = 90
+Wares: TypeAlias = Mapping[str, Mapping[str, Package]]
 _WARN_MAX: Final = 99
 _DECIMALS: Final = 6  # every currency has as many
 
 
-def load_account_rules(config_dir: Path, plans: Mapping[str, str] | None = None) -> AccountRules | list[ConfigFault]:
-    """Read the file beside the settings; without one there are no rules. ``plans`` are the currencies by plan, if known."""
+def load_account_rules(
+    config_dir: Path, plans: Mapping[str, str] | None = None, wares: Wares | None = None
+) -> AccountRules | list[ConfigFault]:
+    """Read the file beside the settings; without one there are no rules.
+
+    ``plans`` are the currencies by plan, ``wares`` the packages that each of them sells, if known.
+    """
     faults = FaultList(ACCOUNTS_FILE)
     try:
         text = (config_dir / ACCOUNTS_FILE).read_text(encoding="utf-8")
@@ -34,6 +41,8 @@ def load_account_rules(config_dir: Path, plans: Mapping[str, str] | None = None)
     rules = decode_table(file, file.table, AccountRules, ())
     if rules is not None:
         _check_sense(rules, file, plans)
+        if wares is not None:
+            _check_packages(rules, file, wares)
     return faults.sorted() or rules or AccountRules()
 
 
@@ -68,6 +77,20 @@ def _check_sense(rules: AccountRules, file: TomlFile, plans: Mapping[str, str] |
             days = getattr(lifecycle, field)
             if not 0 <= days <= DAYS_MAX:
                 file.fault((*path, field), f"is {days}", f"0 to {DAYS_MAX} days")
+
+
+def _check_packages(rules: AccountRules, file: TomlFile, wares: Wares) -> None:
+    """What comes with a change of plan has to be sold by the plan, and to have a period."""
+    for at, change in enumerate(rules.plan_changes):
+        path = ("plan_changes", at, "packages")
+        for name in change.packages:
+            for plan in (each for each in change.plans if each in wares and name not in wares[each]):
+                file.fault(path, f"{plan} sells no package {name!r}", did_you_mean(name, wares[plan]))
+            sold = [wares[plan][name] for plan in change.plans or wares if name in wares.get(plan, {})]
+            if not change.plans and not sold:
+                file.fault(path, f"no plan sells a package {name!r}", "see [[packages]] in config/rateplans")
+            if any(not package.every for package in sold):
+                file.fault(path, f"{name!r} has no period", "name one that is bought anew, or give it `every`")
 
 
 def _check_caps(rules: AccountRules, file: TomlFile, plans: Mapping[str, str] | None) -> None:

@@ -262,6 +262,7 @@ class Daemon:
         metrics = Metrics(self._counters, self._store.client, now_ms)
         return Context(
             accounts=desk,
+            subscribers=desk.subscribers,
             history=history,
             deliveries=PostgresDeliveries(history.pool, now_ms),
             money=money,

@@ -10,6 +10,7 @@ from balance.valkey.codec import decode_account
 from ocs.charging.notice_stream import NoticeStream
 from ocs.charging.notices import NoticeKind, notice_to
 from ocs.charging.session import CreditSession, Record, decode_session
+from ocs.charging.session_search import SessionQuery
 from ocs.clock import now_ms
 
 BATCH: Final = 500
@@ -80,16 +81,16 @@ async def ask_to_end(client: Any, session_key: str, cause: str) -> CreditSession
     return found.record
 
 
-async def open_sessions(client: Any, account_id: str, limit: int) -> OpenSessions:
-    """Of one account, or of all when ``account_id`` is empty; within a partition by their deadlines."""
+async def open_sessions(client: Any, query: SessionQuery, limit: int) -> OpenSessions:
+    """Those that are asked for; within a partition by their deadlines."""
     partitions = await partitions_of(client)
     where = range(partitions)
-    if account_id and partitions:
-        where = range(at := keys.partition_of(account_id, partitions), at + 1)
+    if query.account_id and partitions:
+        where = range(at := keys.partition_of(query.account_id, partitions), at + 1)
     found: list[CreditSession] = []
     for partition in where:
         async for session in _sessions_of(client, partition):
-            if account_id in {"", session.account_id}:
+            if query.fits(session):
                 found.append(session)
                 if len(found) > limit:
                     return OpenSessions(sorted(found[:limit], key=_deadline), truncated=True)

@@ -182,7 +182,7 @@ async def measure_road(calls: int, *, is_profiled: bool) -> None:
         name, number = f"A{place}", f"4915{place:08d}"
         bucket = Bucket(MAIN_BUCKET, 10**17)
         store.accounts[name] = Account(name, 1, "EUR", "retail-eur", AccountState.ACTIVE, 0, 0, 0, (bucket,))
-        await store.put_subscriber(Subscriber(number, name, (f"e164:{number}",)))
+        store.directory.put(Subscriber(number, name, (f"e164:{number}",)))
     radius = Radius(authentication=(), accounting=("127.0.0.1:0",), clients=(CLIENT,))
     server = RadiusServer(Settings(radius=radius), Core(store, lambda: NOW_MS), {}, lambda: NOW_MS, p.CONFIG)
     (address,) = await server.start()

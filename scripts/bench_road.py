@@ -149,7 +149,7 @@ async def main(calls: int, rounds: int, profile: bool, is_furnished: bool) -> No
     for place in range(ACCOUNTS):
         name, msisdn = f"A{place}", f"4915{place:08d}"
         store.accounts[name] = account_of(name, is_furnished)
-        await store.put_subscriber(Subscriber(msisdn, name, (f"e164:{msisdn}",)))
+        store.directory.put(Subscriber(msisdn, name, (f"e164:{msisdn}",)))
     charging = OnlineCharging(store, book, quota_policy(settings), now_ms, soon=asyncio.get_running_loop().call_soon)
     server = DiameterServer(settings, charging, {}, now_ms)
     gc.collect()

@@ -37,6 +37,7 @@ from ocs.api import (
     parts,
     payment_methods,
     rates,
+    sessions,
     subscribers,
     tmf654,
     trail,
@@ -44,8 +45,8 @@ from ocs.api import (
 
 FOLDER: Final = Path(__file__).parents[1] / "ocs" / "client" / "calls"
 ROOMS: Final = (
-    accounts, money, cards, payment_methods, automatic_top_ups, parts, subscribers, history, rates, diameter, events, billing,
-    papers, collections, mediation, trail, tmf654,
+    accounts, money, cards, payment_methods, automatic_top_ups, parts, sessions, subscribers, history, rates, diameter, events,
+    billing, papers, collections, mediation, trail, tmf654,
 )  # fmt: skip
 RAW: Final = {"upload_cdr_file"}
 """They read the request's octets themselves."""

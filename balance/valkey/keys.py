@@ -53,5 +53,20 @@ def subscriber_key(subscriber_id: str) -> str:
     return f"ocs:subscriber:{subscriber_id}"
 
 
+SUBSCRIBERS_KEY: Final = "ocs:subscribers"
+"""All ids, in lexical order."""
+
+HELD_SUBSCRIBERS_KEY: Final = "ocs:subscribers:accounts"
+"""Account and id with an octet 0 between, in lexical order."""
+
+SUBSCRIBERS_INDEXED_KEY: Final = "ocs:subscribers:indexed"
+"""There when both indexes know those that are older than the indexes."""
+
+
+def mark_key(subscriber_id: str, key: str) -> str:
+    """Where the key of a change of a subscriber is remembered."""
+    return f"ocs:subscriber-key:{subscriber_id}\0{key}"
+
+
 def identity_key(identity: str) -> str:
     return f"ocs:identity:{identity}"

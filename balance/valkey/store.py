@@ -26,20 +26,18 @@ from balance.store import (
     ResolveDone,
     SessionWrite,
     Snapshot,
-    Subscriber,
-    ported,
 )
 from balance.valkey import keys
 from balance.valkey.codec import (
     decode_account,
     decode_subscriber,
     encode_account,
-    encode_subscriber,
     encode_version,
     pack,
     pack_update,
 )
 from balance.valkey.connection import Connection
+from balance.valkey.directory import ValkeyDirectory
 
 log = structlog.get_logger()
 
@@ -102,6 +100,7 @@ class ValkeyStore:
     def __init__(self, client: redis.Redis, connection: Connection, partitions: int) -> None:
         # redis-py types replies by a setting that the type does not know: bytes here, always.
         self.client: Any = client
+        self.directory = ValkeyDirectory(client)
         self.partitions = partitions
         self._connection = connection
         self._refusals = 0
@@ -224,69 +223,6 @@ class ValkeyStore:
         """Write something of no meaning: a server that only reads (no memory, no disk, a replica) raises RedisError."""
         await self.client.set(keys.PROBE_KEY, b"")
 
-    async def put_subscriber(self, subscriber: Subscriber) -> str | None:
-        """Write a subscriber and its identities; None, or the identity that belongs to somebody else.
-
-        Identities are claimed one by one, so that two callers can never both own one; a crash in between leaves
-        identities that lead to the same subscriber, and the same call completes it.
-        """
-        value = encode_subscriber(subscriber)
-        before = await self.subscriber(subscriber.subscriber_id)
-        claimed: list[str] = []
-        for identity in subscriber.identities:
-            if await self.client.set(keys.identity_key(identity), value, nx=True):
-                claimed.append(identity)
-                continue
-            owner = await self.client.get(keys.identity_key(identity))
-            if owner is not None and decode_subscriber(owner).subscriber_id != subscriber.subscriber_id:
-                for taken_back in claimed:
-                    await self.client.delete(keys.identity_key(taken_back))
-                return identity
-        for identity in subscriber.identities:
-            await self.client.set(keys.identity_key(identity), value)
-        await self.client.set(keys.subscriber_key(subscriber.subscriber_id), subscriber.identities[0])
-        for identity in set(before.identities if before else ()) - set(subscriber.identities):
-            await self.client.delete(keys.identity_key(identity))
-        return None
-
-    async def port(self, identity: str, giver_id: str, taker_id: str) -> bool:
-        """Move an identity from one subscriber to another; False if it is not the giver's, or there is no such taker.
-
-        All keys change in one transaction, or none does, so that whoever asks finds the one or the other.
-        """
-        while True:
-            async with self.client.pipeline(transaction=True) as pipe:
-                watched = (keys.identity_key(identity), *(keys.subscriber_key(each) for each in (giver_id, taker_id)))
-                await pipe.watch(*watched)
-                giver, taker = await self.subscriber(giver_id), await self.subscriber(taker_id)
-                if giver is None or taker is None or giver_id == taker_id or identity not in giver.identities:
-                    return False
-                own = [keys.identity_key(each) for each in (*giver.identities, *taker.identities)]
-                await pipe.watch(*own)
-                if (giver, taker) != (await self.subscriber(giver_id), await self.subscriber(taker_id)):
-                    continue
-                pipe.multi()
-                given, taken = ported(identity, giver, taker)
-                for each in (given, taken):
-                    for name in each.identities:
-                        pipe.set(keys.identity_key(name), encode_subscriber(each))
-                    if each.identities:
-                        pipe.set(keys.subscriber_key(each.subscriber_id), each.identities[0])
-                    else:
-                        pipe.delete(keys.subscriber_key(each.subscriber_id))
-                try:
-                    await pipe.execute()
-                except redis.WatchError:
-                    continue
-                return True
-
-    async def subscriber(self, subscriber_id: str) -> Subscriber | None:
-        identity = await self.client.get(keys.subscriber_key(subscriber_id))
-        if identity is None:
-            return None
-        value = await self.client.get(keys.identity_key(identity.decode()))
-        return decode_subscriber(value) if value is not None else None
-
     async def open_sessions(self, account_id: str) -> list[bytes]:
         """The records of the account's open sessions; one that ends meanwhile may show its tombstone."""
         partition = self._partition_of(account_id)
@@ -299,6 +235,34 @@ class ValkeyStore:
                 for member in members[start : start + 500]
             ]
             found += [value for value in await self.client.mget(names) if value is not None]
+        return found
+
+    async def sessions_after(
+        self, account_id: str, prefix: str, partition: int, member: str, limit: int
+    ) -> list[tuple[int, str, bytes | None]]:
+        """Up to ``limit`` open sessions in the order of partition, holder and name, those that come after a member.
+
+        Of one account, or (``account_id`` empty) of all whose names begin with ``prefix``. Each with its partition, its member
+        and its record (None: it has ended meanwhile).
+        """
+        last = self.partitions - 1
+        if account_id:
+            prefix = keys.holder_member(account_id, "")
+            partition = last = self._partition_of(account_id)
+        found: list[tuple[int, str, bytes | None]] = []
+        end = b"[" + prefix.encode() + b"\xff"
+        while partition <= last:
+            begin = b"(" + member.encode() if member else b"[" + prefix.encode()
+            members = await self.client.zrangebylex(
+                keys.holders_key(partition), begin, end, start=0, num=limit - len(found)
+            )
+            names = [each.decode() for each in members]
+            keys_there = [keys.session_key(partition, name.partition("\0")[2]) for name in names]
+            values = await self.client.mget(keys_there) if keys_there else []
+            found += zip([partition] * len(names), names, values, strict=True)
+            if len(found) == limit:
+                break
+            partition, member = partition + 1, ""
         return found
 
     async def due(self, until_ms: int, limit: int) -> list[Due]:

@@ -1,17 +1,25 @@
-"""Accounts: create, read, top up, adjust, change of state, open sessions."""
+"""Accounts: create, read, top up, adjust, packages, change of plan, limits and state."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
+import msgspec
 from litestar import Request, Response, get, post, put
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from balance.account import Account
-from balance.money import Currency
+from balance.money import Amount, Currency
 from ocs.api.context import Context, Given, actor_of, check_own
 from ocs.api.etags import IfMatch, IfNoneMatch, expected, is_known, quoted
-from ocs.api.idempotency import IdempotencyKey, respond, usable_key
+from ocs.api.idempotency import (
+    IdempotencyKey,
+    OptionalKey,
+    key_if_any,
+    replayed_header,
+    respond,
+    usable_key,
+)
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
@@ -24,7 +32,6 @@ from ocs.api.schemas import (
     NewAccount,
     PlanChoice,
     Purchase,
-    SessionClosure,
     StateChange,
     SubscriptionEnd,
     TopUp,
@@ -35,13 +42,10 @@ from ocs.api.views import (
     AccountView,
     BalancesView,
     RechargeView,
-    SessionClosing,
-    SessionList,
     account_view,
     balances_view,
-    session_view,
 )
-from ocs.charging.operations import AccountFault, BucketOptions, CallsChoice, CapChoice, Limits
+from ocs.charging.operations import AccountFault, BucketOptions, CallsChoice, CapChoice, Limits, version_tag
 from ocs.charging.plans import PlanOrder
 from ocs.charging.recharge import PackageUnknown
 from ocs.rating.bundles import SOURCES
@@ -55,8 +59,9 @@ _FAULTS: Final = {
     AccountFault.CURRENCY_UNKNOWN: Kind.CURRENCY_UNKNOWN,
     AccountFault.RATE_PLAN_UNKNOWN: Kind.RATE_PLAN_UNKNOWN,
     AccountFault.PARENT_UNKNOWN: Kind.PARENT_UNKNOWN,
+    AccountFault.KEY_REUSED: Kind.KEY_REUSED,
 }
-assert _FAULTS.keys() == set(AccountFault)
+assert _FAULTS.keys() | {AccountFault.REPLAYED} == set(AccountFault)
 
 _RECHARGE: Final = (Kind.KEY_MISSING, Kind.ACCOUNT_UNKNOWN, Kind.ACCOUNT_CLOSED, Kind.KEY_REUSED)
 _MONEY: Final = (*_RECHARGE, Kind.CURRENCY_MISMATCH, Kind.CURRENCY_UNKNOWN, Kind.AMOUNT_TOO_LARGE)
@@ -72,19 +77,23 @@ _MONEY: Final = (*_RECHARGE, Kind.CURRENCY_MISMATCH, Kind.CURRENCY_UNKNOWN, Kind
         Kind.CURRENCY_UNKNOWN,
         Kind.RATE_PLAN_UNKNOWN,
         Kind.PARENT_UNKNOWN,
+        Kind.KEY_MISSING,
+        Kind.KEY_REUSED,
         for_tenants=True,
     ),
 )
 async def create_account(
-    data: JSONBody[NewAccount], context: Given, request: Request[Any, Any, Any]
+    data: JSONBody[NewAccount],
+    context: Given,
+    request: Request[Any, Any, Any],
+    idempotency_key: OptionalKey = None,
 ) -> Response[AccountView]:
     """Open an account with no money in it. One with a `~` in its name is charged along with the one before the last `~`."""
     check_own(request.auth, "account_id", data.account_id)
     currency = context.currency(data.currency)
-    limits = {name: context.amount(name, getattr(data, name), currency) for name in ("credit_limit", "low_balance")}
-    for name, amount in limits.items():
-        if amount < 0:
-            raise invalid(name, "must not be negative")
+    limits = {
+        name: _threshold(context, name, getattr(data, name), currency) or 0 for name in ("credit_limit", "low_balance")
+    }
     if data.time_zone and not is_zone(data.time_zone):
         raise invalid("time_zone", 'is no time zone: a name such as "Europe/Berlin", or nothing for the plan\'s')
     created = await context.accounts.create_account(
@@ -95,12 +104,18 @@ async def create_account(
         actor=actor_of(request.auth),
         time_zone=data.time_zone,
         cycle_day=data.cycle_day,
+        key=key_if_any(idempotency_key),
     )
+    is_replay = created is AccountFault.REPLAYED
     if isinstance(created, AccountFault):
-        raise Problem(_FAULTS[created], f"rate_plan {data.rate_plan}, currency {data.currency}")
+        if not is_replay:
+            raise Problem(_FAULTS[created], f"rate_plan {data.rate_plan}, currency {data.currency}")
+        created = await existing(context, data.account_id)
     view = account_view(created, currency, context.clock())
-    await note(context, request, f"account {created.account_id}", None, view)
-    return Response(view, headers={"Location": f"/v1/accounts/{created.account_id}"})
+    if not is_replay:
+        await note(context, request, f"account {created.account_id}", None, view)
+    headers = {"Location": f"/v1/accounts/{created.account_id}", **replayed_header(is_replay)}
+    return Response(view, headers=headers)
 
 
 @get(
@@ -113,7 +128,7 @@ async def read_account(
 ) -> Response[AccountView | None]:
     """Balance, reservations, credit limit, state and buckets as they are now. Its ETag changes with each of them."""
     account = await existing(context, account_id)
-    tag = f"v{account.version}"
+    tag = version_tag(account)
     if is_known(if_none_match, tag):
         return Response(None, status_code=304, headers={"ETag": quoted(tag)})
     view = account_view(account, context.currencies[account.currency], context.clock())
@@ -297,7 +312,7 @@ async def set_limits(
     request: Request[Any, Any, Any],
     if_match: IfMatch = None,
 ) -> Response[RechargeView]:
-    """Change the credit limit, the limits of calls, the spending caps. Grants that are out stay; new ones keep to it."""
+    """Change the credit limit, the threshold, the limits of calls, the spending caps. Grants that are out stay; new ones keep to it."""
     account = await existing(context, account_id)
     currency = context.currencies[account.currency]
     result = await context.accounts.set_limits(
@@ -312,9 +327,6 @@ async def set_limits(
 
 
 def _limits(context: Context, data: LimitsChange, currency: Currency) -> Limits:
-    credit_limit = None if data.credit_limit is None else context.amount("credit_limit", data.credit_limit, currency)
-    if credit_limit is not None and credit_limit < 0:
-        raise invalid("credit_limit", "must not be negative")
     calls, caps = data.calls, data.caps
     for field, names in (
         ("calls", [each.service for each in calls or ()]),
@@ -335,10 +347,18 @@ def _limits(context: Context, data: LimitsChange, currency: Currency) -> Limits:
             )
         )  # fmt: skip
     return Limits(
-        credit_limit,
-        None if calls is None else tuple(CallsChoice(each.service, each.at_once, each.per_second) for each in calls),
-        None if caps is None else tuple(found),
+        credit_limit=_threshold(context, "credit_limit", data.credit_limit, currency),
+        low_balance=_threshold(context, "low_balance", data.low_balance, currency),
+        calls=None if calls is None else tuple(CallsChoice(*msgspec.structs.astuple(each)) for each in calls),
+        caps=None if caps is None else tuple(found),
     )
+
+
+def _threshold(context: Context, field: str, text: str | None, currency: Currency) -> Amount | None:
+    amount = None if text is None else context.amount(field, text, currency)
+    if amount is not None and amount < 0:
+        raise invalid(field, "must not be negative")
+    return amount
 
 
 def _quantity(text: str, unit: int) -> int:
@@ -351,7 +371,7 @@ def _quantity(text: str, unit: int) -> int:
 @put(
     "/accounts/{account_id:str}/state",
     tags=["accounts"],
-    **operation("set_state", Scope.ACCOUNTS_WRITE, *_RECHARGE),
+    **operation("set_state", Scope.ACCOUNTS_WRITE, *_RECHARGE, Kind.PRECONDITION_FAILED),
 )
 async def set_state(
     account_id: FromPath[str],
@@ -359,6 +379,7 @@ async def set_state(
     idempotency_key: IdempotencyKey,
     context: Given,
     request: Request[Any, Any, Any],
+    if_match: IfMatch = None,
 ) -> Response[RechargeView]:
     """Suspend, activate or close. The key keeps a late repeat of an old change from undoing a newer one.
 
@@ -371,48 +392,9 @@ async def set_state(
         actor=actor_of(request.auth),
         reason=data.reason,
         block=data.block,
+        expects=expected(if_match),
     )
     return await respond(context, request, result)
-
-
-@get(
-    "/accounts/{account_id:str}/sessions",
-    tags=["accounts"],
-    **operation("list_sessions", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
-)
-async def list_sessions(
-    account_id: FromPath[str], context: Given, limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100
-) -> SessionList:
-    """The account's open credit-control sessions, with what each has reserved and cost so far."""
-    account = await existing(context, account_id)
-    currency = context.currencies[account.currency]
-    sessions = await context.accounts.open_sessions(account_id, limit + 1)
-    return SessionList(
-        sessions=tuple(session_view(session, currency) for session in sessions[:limit]),
-        truncated=len(sessions) > limit,
-    )
-
-
-@post(
-    "/accounts/{account_id:str}/session-closures",
-    tags=["accounts"],
-    status_code=202,
-    **operation("close_session", Scope.ACCOUNTS_WRITE, Kind.ACCOUNT_UNKNOWN, Kind.SESSION_UNKNOWN),
-)
-async def close_session(
-    account_id: FromPath[str], data: JSONBody[SessionClosure], context: Given, request: Request[Any, Any, Any]
-) -> SessionClosing:
-    """Ask the network element to end a session (Diameter: Abort-Session-Request).
-
-    It ends with its last report, which is charged; if none comes, by supervision after twice its Validity-Time.
-    Asking twice is no harm.
-    """
-    await existing(context, account_id)
-    actor = actor_of(request.auth)
-    if not await context.accounts.abort_session(account_id, data.session_key, actor=actor, reason=data.reason):
-        raise Problem(Kind.SESSION_UNKNOWN)
-    await note(context, request, f"account {account_id}", None, data)
-    return SessionClosing(session_key=data.session_key)
 
 
 async def existing(context: Context, account_id: str) -> Account:
@@ -433,6 +415,4 @@ ROUTES: Final = (
     change_plan,
     set_limits,
     set_state,
-    list_sessions,
-    close_session,
 )

@@ -13,7 +13,19 @@ from litestar.handlers import BaseRouteHandler
 from balance.money import Amount, AmountError, Currency, parse_amount
 from ocs.api.keys import ApiKey, KeyRing, Scope, parse_token
 from ocs.api.limiter import RateLimiter
-from ocs.api.ports import Accounts, Billing, Check, Deliveries, History, Money, PeerView, Rates, Trail, Vouchers
+from ocs.api.ports import (
+    Accounts,
+    Billing,
+    Check,
+    Deliveries,
+    History,
+    Money,
+    PeerView,
+    Rates,
+    Subscribers,
+    Trail,
+    Vouchers,
+)
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.observe.metrics import Metrics
 from ocs.payments.payments import Payments
@@ -27,6 +39,7 @@ class Context:
     """``checks`` decide /ready, by name. ``requests_per_minute`` is each API key's allowance."""
 
     accounts: Accounts
+    subscribers: Subscribers
     history: History
     deliveries: Deliveries
     money: Money

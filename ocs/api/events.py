@@ -13,13 +13,14 @@ from ocs.api.accounts import existing
 from ocs.api.context import Given, prefix_of
 from ocs.api.cursors import Cursor, Limit, is_number, not_ours, position
 from ocs.api.etags import IfMatch, expected, quoted
+from ocs.api.idempotency import OptionalKey, key_if_any, replayed_header
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.schemas import AccountId, Body, Instant, instant
 from ocs.api.trail import note
 from ocs.charging.account_events import EVENT_TYPES
-from ocs.delivery.contacts import Contact, contact_tag, faults_of
+from ocs.delivery.contacts import Contact, ContactStatus, contact_tag, faults_of
 from ocs.delivery.queue import Message
 from ocs.delivery.routing import body_of
 
@@ -34,6 +35,10 @@ class ContactChange(Body, frozen=True):
     language: Annotated[str, Meta(max_length=6, examples=["de"])] = ""
     time_zone: Annotated[str, Meta(max_length=64, examples=["Europe/Berlin"])] = ""
     muted: Annotated[tuple[str, ...], Meta(max_length=50, description="Events not to be told of")] = ()
+    quiet_begins: Annotated[str, Meta(max_length=8, examples=["22:00"], description="By the contact's clock")] = ""
+    quiet_ends: Annotated[
+        str, Meta(max_length=8, examples=["07:00"], description="The same as begins: never quiet")
+    ] = ""
 
 
 class ContactView(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +50,8 @@ class ContactView(msgspec.Struct, frozen=True, kw_only=True):
     language: str
     time_zone: str
     muted: tuple[str, ...]
+    quiet_begins: str
+    quiet_ends: str
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +105,12 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     message_ids: tuple[str, ...]
 
 
+_CONTACT_PROBLEMS: Final = {
+    ContactStatus.KEY_REUSED: Kind.KEY_REUSED,
+    ContactStatus.CHANGED_MEANWHILE: Kind.PRECONDITION_FAILED,
+}
+
+
 @get(
     "/accounts/{account_id:str}/contact",
     tags=["events"],
@@ -112,7 +125,14 @@ async def read_contact(account_id: FromPath[AccountId], context: Given) -> Respo
 @put(
     "/accounts/{account_id:str}/contact",
     tags=["events"],
-    **operation("set_contact", Scope.ACCOUNTS_WRITE, Kind.ACCOUNT_UNKNOWN, Kind.PRECONDITION_FAILED),
+    **operation(
+        "set_contact",
+        Scope.ACCOUNTS_WRITE,
+        Kind.KEY_MISSING,
+        Kind.ACCOUNT_UNKNOWN,
+        Kind.PRECONDITION_FAILED,
+        Kind.KEY_REUSED,
+    ),
 )
 async def set_contact(
     account_id: FromPath[AccountId],
@@ -120,17 +140,20 @@ async def set_contact(
     context: Given,
     request: Request[Any, Any, Any],
     if_match: IfMatch = None,
+    idempotency_key: OptionalKey = None,
 ) -> Response[ContactView]:
-    """Say where the account's subscriber is told of events, in which language and by which clock."""
+    """Say where the account's subscriber is told of events, in which language, by which clock and at which hours not."""
     contact = Contact(account_id=account_id, **msgspec.structs.asdict(data))
     for fault in faults_of(contact):
         raise invalid(fault.field, f"{fault.message}: {fault.cure}")
     await existing(context, account_id)
-    before = await context.deliveries.put_contact(contact, expected(if_match))
-    if before is None:
-        raise Problem(Kind.PRECONDITION_FAILED)
-    await note(context, request, f"account {account_id}", before, contact)
-    return _contact_response(contact)
+    done = await context.deliveries.put_contact(contact, expected(if_match), key_if_any(idempotency_key))
+    if done.status in _CONTACT_PROBLEMS:
+        raise Problem(_CONTACT_PROBLEMS[done.status])
+    is_replay = done.status is ContactStatus.REPLAYED
+    if not is_replay:
+        await note(context, request, f"account {account_id}", done.before, contact)
+    return _contact_response(done.after, is_replay=is_replay)
 
 
 @get("/accounts/{account_id:str}/events", tags=["events"], **operation("list_account_events", Scope.EVENTS_READ))
@@ -213,9 +236,9 @@ async def _events(context: Given, account_id: str, event_type: str, cursor: str,
     )
 
 
-def _contact_response(contact: Contact) -> Response[ContactView]:
+def _contact_response(contact: Contact, *, is_replay: bool = False) -> Response[ContactView]:
     view = ContactView(**msgspec.structs.asdict(contact))
-    return Response(view, headers={"ETag": quoted(contact_tag(contact))})
+    return Response(view, headers={"ETag": quoted(contact_tag(contact)), **replayed_header(is_replay)})
 
 
 def _message_view(message: Message) -> MessageView:

@@ -25,6 +25,14 @@ IdempotencyKey: TypeAlias = Annotated[
     ),
 ]
 
+OptionalKey: TypeAlias = Annotated[
+    str | None,
+    HeaderParameter(
+        name=HEADER,
+        description="If given: names the intent, so that a repeat whose answer got lost is told the same",
+    ),
+]
+
 _USABLE: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 
 _PROBLEMS: Final = {
@@ -54,6 +62,15 @@ def usable_key(text: str) -> str:
     return key
 
 
+def key_if_any(text: str | None) -> str:
+    """The usable key where the header was sent; empty where it was not."""
+    return usable_key(text) if text is not None else ""
+
+
+def replayed_header(is_replay: bool) -> dict[str, str]:
+    return {REPLAYED_HEADER: "true"} if is_replay else {}
+
+
 def check_done(result: RechargeResult) -> None:
     """Raise the problem that the outcome is, if it is one."""
     kind = _PROBLEMS.get(result.status)
@@ -73,4 +90,4 @@ async def respond(context: Context, request: Request[Any, Any, Any], result: Rec
         before = account_view(result.before, currency, now_ms)
         await note(context, request, f"account {account.account_id}", before, account)
     view = RechargeView(entry_number=result.entry_number, replayed=replayed, account=account)
-    return Response(view, headers={REPLAYED_HEADER: "true"} if replayed else {})
+    return Response(view, headers=replayed_header(replayed))

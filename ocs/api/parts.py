@@ -17,7 +17,7 @@ from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind
 from ocs.api.rates import explained_rate
-from ocs.api.schemas import DecimalString, Instant, milliseconds
+from ocs.api.schemas import DecimalString, Instant, StateName, milliseconds
 from ocs.api.views import (
     AccountView,
     BucketView,
@@ -28,7 +28,7 @@ from ocs.api.views import (
     UnitBucketView,
     account_view,
 )
-from ocs.charging.operations import limits_tag
+from ocs.charging.operations import limits_tag, state_tag
 from ocs.charging.plans import plan_tag
 from ocs.rates.trace import Query
 from ocs.rating.ratebook import NO_GROUP
@@ -56,6 +56,15 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
     rate_plan: str
     next_rate_plan: str | None
     plan_changes_at: Instant | None
+
+
+class StateView(msgspec.Struct, frozen=True, kw_only=True):
+    """``blocks`` name what suspends it; ``stage`` is where it is in the life that its plan gives it, if any."""
+
+    state: StateName
+    blocks: tuple[str, ...]
+    stage: StateName | None
+    stage_ends_at: Instant | None
 
 
 class BucketList(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +136,19 @@ async def read_plan(account_id: FromPath[str], context: Given) -> Response[PlanV
 
 
 @get(
+    "/accounts/{account_id:str}/state",
+    tags=["accounts"],
+    **operation("read_state", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
+)
+async def read_state(account_id: FromPath[str], context: Given) -> Response[StateView]:
+    """Its state, and what it is made of. Its ETag changes with them alone."""
+    account = await existing(context, account_id)
+    view = account_view(account, context.currencies[account.currency], context.clock())
+    state = StateView(state=view.state, blocks=view.blocks, stage=view.stage, stage_ends_at=view.stage_ends_at)
+    return Response(state, headers={"ETag": quoted(state_tag(account))})
+
+
+@get(
     "/accounts/{account_id:str}/buckets",
     tags=["accounts"],
     **operation("list_buckets", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
@@ -186,6 +208,7 @@ ROUTES: Final = (
     list_accounts,
     read_limits,
     read_plan,
+    read_state,
     list_buckets,
     list_counters,
     list_subscriptions,

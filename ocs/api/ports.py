@@ -24,8 +24,10 @@ from ocs.billing_desk import BillingDesk
 from ocs.charging.account_events import AccountEvent
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult
 from ocs.charging.plans import PlanOrder
-from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
-from ocs.delivery.contacts import Contact
+from ocs.charging.recharge import PackageUnknown
+from ocs.charging.session_search import Position, SessionPage, SessionQuery
+from ocs.charging.subscribers import SubscriberChange, SubscriberResult
+from ocs.delivery.contacts import Contact, ContactChanged
 from ocs.delivery.queue import Message
 from ocs.gateways.switch_files import Switch
 from ocs.mediation import Mediation
@@ -71,6 +73,7 @@ class Accounts(Protocol):
         actor: str,
         time_zone: str = "",
         cycle_day: int = 0,
+        key: str = "",
     ) -> Account | AccountFault: ...
 
     async def account(self, account_id: str) -> Account | None: ...
@@ -92,7 +95,15 @@ class Accounts(Protocol):
     ) -> RechargeResult: ...
 
     async def set_state(
-        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str, block: str = OPERATOR
+        self,
+        account_id: str,
+        state: AccountState,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        block: str = OPERATOR,
+        expects: frozenset[str] = frozenset(),
     ) -> RechargeResult: ...
 
     async def buy(
@@ -125,19 +136,35 @@ class Accounts(Protocol):
         expects: frozenset[str] = frozenset(),
     ) -> RechargeResult: ...
 
-    async def create_subscriber(
-        self, subscriber_id: str, account_id: str, identities: tuple[str, ...], password: str
-    ) -> Subscriber | SubscriberFault: ...
+    async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage: ...
 
-    async def port(self, identity: str, giver_id: str, taker_id: str) -> Subscriber | None: ...
+    async def abort_session(self, account_id: str, session_key: str, *, actor: str, reason: str) -> bool: ...
 
-    async def subscriber(self, subscriber_id: str) -> Subscriber | None: ...
+
+class Subscribers(Protocol):
+    """Who is charged to which account (ocs.charging.subscribers). Raises BackendUnavailable, or what the store's client raises."""
+
+    async def create(
+        self, subscriber_id: str, account_id: str, identities: tuple[str, ...], password: str, *, key: str = ""
+    ) -> SubscriberResult: ...
+
+    async def change(
+        self, subscriber_id: str, change: SubscriberChange, *, key: str = "", expects: frozenset[str] = frozenset()
+    ) -> SubscriberResult: ...
+
+    async def remove(
+        self, subscriber_id: str, *, key: str = "", expects: frozenset[str] = frozenset()
+    ) -> SubscriberResult: ...
+
+    async def port(
+        self, identity: str, giver_id: str, taker_id: str, *, key: str = "", expects: frozenset[str] = frozenset()
+    ) -> SubscriberResult: ...
+
+    async def read(self, subscriber_id: str) -> Subscriber | None: ...
 
     async def find(self, identity: str) -> Subscriber | None: ...
 
-    async def open_sessions(self, account_id: str, limit: int) -> list[SessionView]: ...
-
-    async def abort_session(self, account_id: str, session_key: str, *, actor: str, reason: str) -> bool: ...
+    async def page(self, account_id: str, prefix: str, after: str, limit: int) -> list[Subscriber]: ...
 
 
 class Money(Protocol):
@@ -189,8 +216,8 @@ class Deliveries(Protocol):
 
     async def contact(self, account_id: str) -> Contact | None: ...
 
-    async def put_contact(self, contact: Contact, expects: frozenset[str]) -> Contact | None:
-        """Put it, and give what was there; None: it is not tagged as expected, and nothing was put."""
+    async def put_contact(self, contact: Contact, expects: frozenset[str], key: str) -> ContactChanged:
+        """Put it if what is there is tagged as expected, once for each key."""
 
     async def events(
         self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int, tenant: str = ""

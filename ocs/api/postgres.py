@@ -18,7 +18,7 @@ from ocs.billing.search import AS_ASKED, CdrQuery
 from ocs.billing.trail import FIELD, STREAM_KEY, TrailEntry, encode_trail
 from ocs.charging.account_events import AccountEvent
 from ocs.delivery import contacts, queue, routing
-from ocs.delivery.contacts import Contact
+from ocs.delivery.contacts import Contact, ContactChanged
 from ocs.delivery.queue import Message
 
 CONNECTIONS_MAX: Final = 4
@@ -89,9 +89,9 @@ class PostgresDeliveries:
         async with self._connected() as connection:
             return await contacts.find_contact(connection, account_id)
 
-    async def put_contact(self, contact: Contact, expects: frozenset[str]) -> Contact | None:
+    async def put_contact(self, contact: Contact, expects: frozenset[str], key: str) -> ContactChanged:
         async with self._connected() as connection:
-            return await contacts.change_contact(connection, contact, expects)
+            return await contacts.change_contact(connection, contact, expects, key, self._clock())
 
     async def events(
         self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int, tenant: str = ""

@@ -139,9 +139,13 @@ class SpendingCap(Body, frozen=True):
 
 
 class LimitsChange(Body, frozen=True):
-    """What is left out stays as it is; a list takes the place of the one before."""
+    """What is left out stays as it is; a list takes the place of the one before.
+
+    Below ``low_balance`` the account's followers are told; 0: never.
+    """
 
     credit_limit: DecimalString | None = None
+    low_balance: DecimalString | None = None
     calls: Annotated[tuple[CallsLimit, ...], Meta(max_length=20)] | None = None
     caps: Annotated[tuple[SpendingCap, ...], Meta(max_length=20)] | None = None
     reason: Reason = ""
@@ -170,13 +174,6 @@ class StateChange(Body, frozen=True):
     block: Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,30}$")] = OPERATOR
 
 
-class SessionClosure(Body, frozen=True):
-    """``session_key`` as the list of open sessions says it."""
-
-    session_key: Annotated[str, Meta(min_length=1, max_length=1100, examples=["gy:pgw.example.net;1;42"])]
-    reason: Reason = ""
-
-
 Realm: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253, pattern="^[!-~]+$")]
 Ha1: TypeAlias = Annotated[str, Meta(pattern="^[0-9A-Fa-f]{32}$")]
 
@@ -192,6 +189,24 @@ class NewSubscriber(Body, frozen=True):
     identities: Annotated[tuple[str, ...], Meta(min_length=1, max_length=20)]
     password: Annotated[str, Meta(max_length=128)] = ""
     ha1: dict[Realm, Ha1] = {}
+
+
+class WholeSubscriber(Body, frozen=True):
+    """All of a subscriber but its id; without ``password`` and ``ha1`` it has none."""
+
+    account_id: AccountId
+    identities: Annotated[tuple[str, ...], Meta(min_length=1, max_length=20)]
+    password: Annotated[str, Meta(max_length=128)] = ""
+    ha1: dict[Realm, Ha1] = {}
+
+
+class SubscriberPatch(Body, frozen=True):
+    """What is left out stays as it is. ``identities`` is the whole list."""
+
+    account_id: AccountId | None = None
+    identities: Annotated[tuple[str, ...], Meta(min_length=1, max_length=20)] | None = None
+    password: Annotated[str, Meta(max_length=128)] | None = None
+    ha1: dict[Realm, Ha1] | None = None
 
 
 class Porting(Body, frozen=True):

@@ -27,7 +27,6 @@ from balance.money import Amount, Currency, format_amount
 from balance.store import Subscriber
 from ocs.api.schemas import CAP_UNITS, STATE_NAMES, CapUnit, DecimalString, Instant, StateName, instant
 from ocs.charging.life import blocks_of
-from ocs.charging.recharge import SessionView
 from ocs.rating.bundles import SOURCE_NAMES, SourceName
 from ocs.rating.periods import Every
 from ocs.rating.units import UnitKind
@@ -179,30 +178,6 @@ class SubscriberView(msgspec.Struct, frozen=True, kw_only=True):
     identities: tuple[str, ...]
     has_password: bool
     created_at: Instant
-
-
-class OpenSessionView(msgspec.Struct, frozen=True, kw_only=True):
-    session_key: str
-    protocol: str
-    service: str
-    destination: str
-    started_at: Instant
-    last_at: Instant
-    reserved: DecimalString
-    cost: DecimalString
-
-
-class SessionClosing(msgspec.Struct, frozen=True, kw_only=True):
-    """The network element has been, or is being, asked to end it."""
-
-    session_key: str
-
-
-class SessionList(msgspec.Struct, frozen=True, kw_only=True):
-    """``truncated``: there are more than were asked for."""
-
-    sessions: tuple[OpenSessionView, ...]
-    truncated: bool
 
 
 class BalancesView(msgspec.Struct, frozen=True, kw_only=True):
@@ -370,17 +345,4 @@ def subscriber_view(subscriber: Subscriber) -> SubscriberView:
         identities=subscriber.identities,
         has_password=bool(subscriber.password),
         created_at=instant(subscriber.created_at_ms),
-    )
-
-
-def session_view(session: SessionView, currency: Currency) -> OpenSessionView:
-    return OpenSessionView(
-        session_key=session.session_key,
-        protocol=session.protocol,
-        service=session.service,
-        destination=session.destination,
-        started_at=instant(session.started_at_ms),
-        last_at=instant(session.last_at_ms),
-        reserved=format_amount(session.reserved, currency.scale, currency.digits),
-        cost=format_amount(session.cost, currency.scale, currency.digits),
     )

@@ -6,7 +6,7 @@ operation under the same key happens once, and another one under it is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -36,7 +36,7 @@ from ocs.charging.decision import Decision, Rates
 from ocs.charging.dues import with_dues
 from ocs.charging.expiry_notices import due_timer
 from ocs.charging.giving_back import given_back
-from ocs.charging.life import ended, topped_up, with_block, without_block, zone_of
+from ocs.charging.life import blocks_of, ended, topped_up, with_block, without_block, zone_of
 from ocs.charging.low_balance import booked
 from ocs.charging.notices import CHANGE_OF_STATE, Change
 from ocs.charging.packages import Sale, can_pay, cancelled, sold, timer_key, timer_of
@@ -102,6 +102,8 @@ class AccountFault(Enum):
     CURRENCY_UNKNOWN = "currency_unknown"
     RATE_PLAN_UNKNOWN = "rate_plan_unknown"
     PARENT_UNKNOWN = "parent_unknown"
+    REPLAYED = "replayed"  # it was created under this key before
+    KEY_REUSED = "key_reused"
 
 
 class BucketOptions(NamedTuple):
@@ -152,7 +154,8 @@ class CapChoice(NamedTuple):
 class Limits(NamedTuple):
     """What an account may do from now on; None leaves that part as it is.
 
-    ``zone`` is the plan's time zone, ``scale`` that of the account's currency, for the words in the journal.
+    ``zone`` is the plan's time zone, ``scale`` that of the account's currency, for the words in the journal. ``low_balance`` is
+    the threshold below which the account's followers are told.
     """
 
     credit_limit: Amount | None = None
@@ -161,6 +164,11 @@ class Limits(NamedTuple):
     zone: str = ""
     scale: int = 0
     low_balance: Amount | None = None
+
+
+def record_key(account_id: str, key: str) -> str:
+    """Where the record of a key lives: with the account's sessions, under a name that no protocol uses."""
+    return f"op:{account_id}:{key}"
 
 
 class Operation(NamedTuple):
@@ -185,14 +193,15 @@ class Operation(NamedTuple):
     block: str = OPERATOR
     payee: str = ""
     takes_back: tuple[Hold, ...] = ()
-    expects: frozenset[str] = frozenset()  # the tags of its limits, or of its plan, that it is meant for; empty: any
+    expects: frozenset[str] = (
+        frozenset()
+    )  # the tags of its limits, state, plan, or of all, that it is meant for; empty: any
     plan: PlanOrder | None = None
     is_covered: bool = False
 
     @property
     def record_key(self) -> str:
-        """Where the key's record lives: with the account's sessions, under a name that no protocol uses."""
-        return f"op:{self.account_id}:{self.key}"
+        return record_key(self.account_id, self.key)
 
     @property
     def change(self) -> Change | None:
@@ -289,21 +298,62 @@ def limits_tag(account: Account) -> str:
     """Names what limits an account has, whatever it spends meanwhile."""
     extras = account.extras or NO_EXTRAS
     calls = [(each.service, each.at_once, each.per_second) for each in extras.calls]
-    caps = [(each.name, each.every, each.most, each.services, each.warn_percent) for each in extras.caps]
-    return f"{crc32(repr((account.credit_limit, calls, caps)).encode()):08x}"
+    caps = [structs.astuple(each) for each in extras.caps]
+    return _tag((account.credit_limit, account.low_balance, calls, caps))
+
+
+def state_tag(account: Account) -> str:
+    """Names what an account's state is made of: its blocks, and its stage with its end."""
+    life = (account.extras or NO_EXTRAS).life
+    return _tag((account.state, blocks_of(account), life.until_ms if life is not None else 0))
+
+
+def version_tag(account: Account) -> str:
+    """Names the account as a whole; a tag of it is as good as one of a part."""
+    return f"v{account.version}"
+
+
+def _tag(what: tuple[object, ...]) -> str:
+    return f"{crc32(repr(what).encode()):08x}"
+
+
+class Opening(NamedTuple):
+    """An account to be, who wants it, and under which key (empty: none)."""
+
+    account: Account
+    actor: str
+    key: str = ""
+    wanted: tuple[object, ...] = ()
+
+    @property
+    def record_keys(self) -> tuple[str, ...]:
+        return (record_key(self.account.account_id, self.key),) if self.key else ()
+
+    @property
+    def fingerprint(self) -> int:
+        return crc32(repr(self.wanted).encode())
 
 
 def open_account(
-    account: Account, existing: Account | None, actor: str, now_ms: int
+    opening: Opening, existing: Account | None, records: Mapping[str, Record | None], now_ms: int
 ) -> Decision[Account | AccountFault]:
     """Create the account with its first journal entry, unless there is one."""
+    account, keys = opening.account, opening.record_keys
     if existing is not None:
-        return Decision(AccountFault.EXISTS, existing)
+        done = records.get(keys[0]) if keys else None
+        if not isinstance(done, OperationRecord):
+            return Decision(AccountFault.EXISTS, existing)
+        same = done.fingerprint == opening.fingerprint
+        return Decision(AccountFault.REPLAYED if same else AccountFault.KEY_REUSED, existing, is_replay=True)
     opened: Account = structs.replace(account, version=0, entry_number=1, created_at_ms=now_ms)
-    entry = JournalEntry(account.account_id, 1, now_ms, "opened", account.currency, (), actor=actor)
+    entry = JournalEntry(account.account_id, 1, now_ms, "opened", account.currency, (), opening.key, opening.actor)
     timer = timer_of(opened, now_ms)
-    records = ((timer_key(account.account_id), timer),) if timer is not None else ()
-    return Decision(opened, opened, records, (entry,))
+    made: tuple[tuple[str, Record | None], ...] = tuple(
+        (key, OperationRecord(account.account_id, now_ms, opening.fingerprint, 1, 0)) for key in keys
+    )
+    return Decision(
+        opened, opened, ((timer_key(account.account_id), timer), *made) if timer is not None else made, (entry,)
+    )
 
 
 def _refusal(operation: Operation, account: Account, rates: Rates, now_ms: int) -> RechargeStatus | None:
@@ -311,8 +361,7 @@ def _refusal(operation: Operation, account: Account, rates: Rates, now_ms: int) 
         return RechargeStatus.ACCOUNT_CLOSED
     if account.state is AccountState.RECYCLED and operation.state is not AccountState.CLOSED:
         return RechargeStatus.ACCOUNT_CLOSED
-    tag = limits_tag if operation.plan is None else plan_tag
-    if operation.expects and tag(account) not in operation.expects:
+    if operation.expects and not operation.expects & {_part_tag(operation, account), version_tag(account)}:
         return RechargeStatus.CHANGED_MEANWHILE
     if operation.plan is not None:
         return _refusal_to_change(operation.plan, account, rates, now_ms)
@@ -331,6 +380,12 @@ def _refusal(operation: Operation, account: Account, rates: Rates, now_ms: int) 
     if booked + abs(operation.amount) > BALANCE_MAX:
         return RechargeStatus.AMOUNT_TOO_LARGE
     return None
+
+
+def _part_tag(operation: Operation, account: Account) -> str:
+    if operation.plan is not None:
+        return plan_tag(account)
+    return state_tag(account) if operation.state is not None else limits_tag(account)
 
 
 def _refusal_to_change(order: PlanOrder, account: Account, rates: Rates, now_ms: int) -> RechargeStatus | None:

@@ -1,19 +1,19 @@
-"""The desk: accounts and subscribers as the HTTP API and the tools see them. Same lanes, same posting as a call."""
+"""The desk: accounts as the HTTP API and the tools see them, subscribers with them. Same lanes, same posting as a call."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from enum import Enum
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from msgspec import structs
 
 from balance.account import MAIN_BUCKET, OPERATOR, Account, AccountState, Bucket, Extras, with_extras
-from balance.burn import total_of
 from balance.levels import parent_of
 from balance.money import Amount
-from balance.store import BackendUnavailable, Snapshot, Store, Subscriber
+from balance.store import BackendUnavailable, Snapshot
+from ocs.charging.answers import asked
 from ocs.charging.caps import capped
 from ocs.charging.decision import Decision
 from ocs.charging.lanes import Lanes
@@ -23,6 +23,7 @@ from ocs.charging.operations import (
     AccountFault,
     BucketOptions,
     Limits,
+    Opening,
     Operation,
     OperationKind,
     RechargeResult,
@@ -33,16 +34,14 @@ from ocs.charging.operations import (
 from ocs.charging.plans import PlanOrder
 from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession, Record, decode_session
+from ocs.charging.session_search import Position, SessionPage, SessionQuery, SessionView, view_of
+from ocs.charging.subscribers import SubscriberDesk, SubscriberStore
 
 ResultT = TypeVar("ResultT")
 
-
-class SubscriberFault(Enum):
-    """Why a subscriber was not created."""
-
-    EXISTS = "exists"
-    ACCOUNT_UNKNOWN = "account_unknown"
-    IDENTITY_TAKEN = "identity_taken"
+SCAN_BATCH: Final = 500
+SCANS_MAX: Final = 10
+"""So many batches are looked through for one page; the next page goes on from there."""
 
 
 class PackageUnknown(NamedTuple):
@@ -51,29 +50,12 @@ class PackageUnknown(NamedTuple):
     rate_plan: str
 
 
-class SessionView(NamedTuple):
-    """One open session, for people."""
-
-    session_key: str
-    protocol: str
-    started_at_ms: int
-    service: str
-    destination: str
-    reserved: Amount
-    cost: Amount
-    last_at_ms: int
-
-
-class DeskStore(Store, Protocol):
+class DeskStore(SubscriberStore, Protocol):
     """What the desk needs of the store beyond the hot path."""
 
-    async def put_subscriber(self, subscriber: Subscriber) -> str | None: ...
-
-    async def port(self, identity: str, giver_id: str, taker_id: str) -> bool: ...
-
-    async def subscriber(self, subscriber_id: str) -> Subscriber | None: ...
-
-    async def open_sessions(self, account_id: str) -> list[bytes]: ...
+    async def sessions_after(
+        self, account_id: str, prefix: str, partition: int, member: str, limit: int
+    ) -> list[tuple[int, str, bytes | None]]: ...
 
 
 class AccountDesk:
@@ -92,6 +74,7 @@ class AccountDesk:
         self._clock = clock
         self._currencies = currencies
         self._notifier = notifier
+        self.subscribers = SubscriberDesk(store, self.account, charging.forget_subscribers, clock)
 
     async def create_account(
         self,
@@ -104,8 +87,9 @@ class AccountDesk:
         actor: str,
         time_zone: str = "",
         cycle_day: int = 0,
+        key: str = "",
     ) -> Account | AccountFault:
-        """``time_zone`` empty: that of the plan; ``cycle_day`` 0: its billing cycle is the month.
+        """``time_zone`` empty: that of the plan; ``cycle_day`` 0: its billing cycle is the month; ``key`` empty: it has none.
 
         An account in levels, ``acme~alice``, is charged along with the one above it, which has to be there.
         """
@@ -134,24 +118,12 @@ class AccountDesk:
         if caps:
             account = with_extras(account, structs.replace(account.extras or Extras(), caps=caps))
         account = born(account, self._charging.policy.rules.lifecycle_of(rate_plan), zone, self._clock())
-        return await self.do(
-            account_id, (), lambda there, _, now_ms: open_account(account, there, actor, now_ms), AccountFault.EXISTS
-        )
+        wanted = (currency, rate_plan, credit_limit, low_balance, time_zone, cycle_day)
+        opening = Opening(account, actor, key, wanted)
+        return await self.do(account_id, opening.record_keys, partial(open_account, opening), AccountFault.EXISTS)
 
     async def account(self, account_id: str) -> Account | None:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Account | None] = loop.create_future()
-
-        def loaded(snapshot: Snapshot | BackendUnavailable) -> None:
-            if future.done():
-                return
-            if isinstance(snapshot, BackendUnavailable):
-                future.set_exception(snapshot)
-            else:
-                future.set_result(snapshot.account)
-
-        self._store.load(account_id, (), loaded)
-        return await future
+        return (await self._load(account_id)).account
 
     async def top_up(
         self,
@@ -194,10 +166,23 @@ class AccountDesk:
         return await self._operate(operation)
 
     async def set_state(
-        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str, block: str = OPERATOR
+        self,
+        account_id: str,
+        state: AccountState,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        block: str = OPERATOR,
+        expects: frozenset[str] = frozenset(),
     ) -> RechargeResult:
-        """Suspend (SUSPENDED) by a block of a name, lift that one (ACTIVE), or close; other blocks hold on."""
-        operation = Operation(OperationKind.STATE, account_id, key, actor, reason, state=state, block=block)
+        """Suspend (SUSPENDED) by a block of a name, lift that one (ACTIVE), or close; other blocks hold on.
+
+        ``expects``: only if its state is tagged so now.
+        """
+        operation = Operation(
+            OperationKind.STATE, account_id, key, actor, reason, state=state, block=block, expects=expects
+        )
         return await self._operate(operation)
 
     async def buy(
@@ -253,55 +238,22 @@ class AccountDesk:
         operation = Operation(OperationKind.LIMITS, account_id, key, actor, reason, limits=limits, expects=expects)
         return await self._operate(operation)
 
-    async def create_subscriber(
-        self, subscriber_id: str, account_id: str, identities: tuple[str, ...], password: str
-    ) -> Subscriber | SubscriberFault:
-        assert identities, "a subscriber has at least one identity"
-        if await self._store.subscriber(subscriber_id) is not None:
-            return SubscriberFault.EXISTS
-        if await self.account(account_id) is None:
-            return SubscriberFault.ACCOUNT_UNKNOWN
-        subscriber = Subscriber(subscriber_id, account_id, identities, password, self._clock())
-        if await self._store.put_subscriber(subscriber) is not None:
-            return SubscriberFault.IDENTITY_TAKEN
-        self._charging.forget_subscribers()
-        return subscriber
-
-    async def port(self, identity: str, giver_id: str, taker_id: str) -> Subscriber | None:
-        """Move an identity to another subscriber, who is the answer; None: it is not the giver's. A repeat is told the same.
-
-        Open sessions stay with the account that they began with. Other processes find the old owner until they forget him.
-        """
-        is_moved = await self._store.port(identity, giver_id, taker_id)
-        taker = await self._store.subscriber(taker_id)
-        if is_moved:
-            self._charging.forget_subscribers()
-        return taker if taker is not None and identity in taker.identities else None
-
-    async def subscriber(self, subscriber_id: str) -> Subscriber | None:
-        return await self._store.subscriber(subscriber_id)
-
-    async def find(self, identity: str) -> Subscriber | None:
-        future: asyncio.Future[Subscriber | None] = asyncio.get_running_loop().create_future()
-
-        def found(subscriber: Subscriber | BackendUnavailable | None) -> None:
-            if future.done():
-                return
-            if isinstance(subscriber, BackendUnavailable):
-                future.set_exception(subscriber)
-            else:
-                future.set_result(subscriber)
-
-        self._store.resolve(identity, found)
-        return await future
-
-    async def open_sessions(self, account_id: str, limit: int) -> list[SessionView]:
-        sessions = [decode_session(value) for value in await self._store.open_sessions(account_id)]
-        return [
-            _view(session)
-            for session in sessions
-            if isinstance(session, CreditSession) and session.account_id == account_id
-        ][:limit]
+    async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage:
+        """Open sessions in the order of the store; a page may be short, even empty, where few of many are asked for."""
+        found: list[SessionView] = []
+        size = max(limit, SCAN_BATCH) if query.is_filtered else limit
+        for _ in range(SCANS_MAX):
+            chunk = await self._store.sessions_after(query.account_id, query.tenant, *after, size)
+            for partition, member, value in chunk:
+                after = Position(partition, member)
+                session = decode_session(value) if value is not None else None
+                if isinstance(session, CreditSession) and query.fits(session):
+                    found.append(view_of(session))
+                if len(found) == limit:
+                    return SessionPage(found, after)
+            if len(chunk) < size:
+                return SessionPage(found, None)
+        return SessionPage(found, after)
 
     async def abort_session(self, account_id: str, session_key: str, *, actor: str, reason: str) -> bool:
         """Ask the client to end a session of the account; False when it has none open under that key.
@@ -309,17 +261,17 @@ class AccountDesk:
         The session ends with the client's last report, or by its supervision if none comes (statement 80).
         """
         assert self._notifier is not None, "the daemon gives one"
-        for value in await self._store.open_sessions(account_id):
-            session = decode_session(value)
-            if isinstance(session, CreditSession) and (session.account_id, session.session_key) == (
-                account_id,
-                session_key,
-            ):
-                await self._notifier.abort(session, f"{actor}: {reason}".rstrip(": "))
-                return True
-        return False
+        value = (await self._load(account_id, session_key)).sessions[session_key]
+        session = decode_session(value) if value is not None else None
+        if not isinstance(session, CreditSession) or session.account_id != account_id:
+            return False
+        await self._notifier.abort(session, f"{actor}: {reason}".rstrip(": "))
+        return True
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _load(self, account_id: str, *session_keys: str) -> Snapshot:
+        return await asked(partial(self._store.load, account_id, session_keys))
 
     async def _operate(self, operation: Operation) -> RechargeResult:
         key = operation.record_key
@@ -396,17 +348,3 @@ class _Errand(Generic[ResultT]):
     def failed(self, error: Exception) -> None:
         if not self._future.done():
             self._future.set_exception(error)
-
-
-def _view(session: CreditSession) -> SessionView:
-    protocol, _, _ = session.session_key.partition(":")
-    return SessionView(
-        session.session_key,
-        protocol,
-        session.opened_at_ms,
-        session.service,
-        session.destination,
-        total_of(session.reservation),
-        session.cost,
-        session.heard_at_ms,
-    )

@@ -61,7 +61,10 @@ def check(
     switches = load_switches(folder)
     book = loaded.book
     plans = {name: book.currency_of(name) or "" for name in book.plans()} if book is not None else None
-    found = (issuers, switches, load_account_rules(folder, plans), load_feeds(folder), load_payments(folder))
+    wares = {name: book.packages_of(name, at_ms) for name in book.plans()} if book is not None else None
+    found = (
+        issuers, switches, load_account_rules(folder, plans, wares), load_feeds(folder), load_payments(folder),
+    )  # fmt: skip
     billing = [fault for each in found if isinstance(each, list) for fault in each]
     faults += [
         f"{folder}/{fault}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
@@ -43,7 +44,7 @@ def register(app: typer.Typer) -> None:
     session = typer.Typer(no_args_is_help=True, help="Credit-control sessions in Valkey.", rich_markup_mode="markdown")
     session.command("show")(show_session)
     session.command("list")(list_sessions)
-    session.command("close")(close_session)
+    session.command("close")(close_sessions)
     app.add_typer(session, name="session", rich_help_panel="Operation")
 
 
@@ -143,18 +144,34 @@ def list_sessions(
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
     account: OfAccountOption = "",
+    service: Annotated[str, typer.Option(metavar="NAME", help="Of this service alone, such as voice.")] = "",
+    protocol: Annotated[str, typer.Option(metavar="NAME", help="gy, rf or ra (RADIUS).")] = "",
+    peer: Annotated[str, typer.Option(metavar="NAME", help="Of this Diameter peer or RADIUS client alone.")] = "",
+    subscriber: Annotated[str, typer.Option(metavar="ID", help="Of this subscriber alone.")] = "",
+    older_than_s: Annotated[
+        int, typer.Option("--older-than-s", metavar="SECONDS", min=0, help="Those that began so long ago.")
+    ] = 0,
+    silent_s: Annotated[
+        int, typer.Option("--silent-s", metavar="SECONDS", min=0, help="Those of which nothing was heard for so long.")
+    ] = 0,
     limit: LimitOption = 100,
     as_json: JsonOption = False,
 ) -> None:
     """List the open sessions, those first whose time runs out first.
 
     Example: `ocs session list --account alice`
+
+    Example: `ocs session list --peer pgw2.example.net --silent-s 600 --limit 1000`
     """
     with refusals():
+        from ocs.charging.session_search import SessionQuery
         from ocs.cli.inspect_view import print_json, print_sessions, session_summary
+        from ocs.clock import now_ms
         from ocs.inspection import open_sessions
 
-        found = _read(config, data, lambda redis: open_sessions(redis, account, limit))
+        opened_ms, heard_ms = (now_ms() - 1000 * each if each else 0 for each in (older_than_s, silent_s))
+        query = SessionQuery(account, "", service, protocol, peer, subscriber, opened_ms, heard_ms)
+        found = _read(config, data, lambda redis: open_sessions(redis, query, limit))
         currencies = _currencies(config)
         rows = [session_summary(session, currencies) for session in found.sessions]
         if as_json:
@@ -163,25 +180,35 @@ def list_sessions(
             print_sessions(rows, truncated=found.truncated)
 
 
-def close_session(
-    key: KeyArgument,
+def close_sessions(
+    keys: Annotated[
+        list[str], typer.Argument(metavar="KEY...", help="As `ocs session list` says, or Diameter Session-Ids.")
+    ],
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
     reason: ReasonOption = "",
 ) -> None:
-    """Ask the network element to end a session (Diameter: Abort-Session-Request, RADIUS: Disconnect-Request).
+    """Ask the network elements to end sessions (Diameter: Abort-Session-Request, RADIUS: Disconnect-Request).
 
-    The session ends with its last report, which is charged; if none comes, by supervision.
+    A session ends with its last report, which is charged; if none comes, by supervision. Exit status: 66 one of them is not open.
 
     Example: `ocs session close "gy:pgw.example.net;1;42" --reason fraud`
+
+    Example: `ocs session list --peer pgw2 --json | jq -r ".sessions[].session_key" | xargs -d "\\n" ocs session close`
     """
     with refusals():
         from ocs.inspection import ask_to_end
 
-        session = _read(config, data, lambda redis: ask_to_end(redis, key, f"operator: {reason}".rstrip(": ")))
-        if session is None:
-            raise StartRefusedError(f"there is no open session {key!r}: see `ocs session list`", EXIT_UNKNOWN)
-        print(f"asked {session.peer} to end {session.session_key}")
+        cause, unknown = f"operator: {reason}".rstrip(": "), []
+        for key in keys:
+            session = _read(config, data, partial(ask_to_end, session_key=key, cause=cause))
+            if session is None:
+                unknown.append(key)
+            else:
+                print(f"asked {session.peer} to end {session.session_key}")
+        if unknown:
+            names = ", ".join(map(repr, unknown))
+            raise StartRefusedError(f"there is no open session {names}: see `ocs session list`", EXIT_UNKNOWN)
 
 
 def _currencies(config: Path) -> dict[str, Currency]:

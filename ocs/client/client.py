@@ -11,6 +11,7 @@ from ocs.client.calls.events import EventsCalls
 from ocs.client.calls.history import HistoryCalls
 from ocs.client.calls.mediation import MediationCalls
 from ocs.client.calls.rates import RatesCalls
+from ocs.client.calls.sessions import SessionsCalls
 from ocs.client.calls.subscribers import SubscribersCalls
 from ocs.client.calls.tmf654 import Tmf654Calls
 
@@ -18,6 +19,7 @@ from ocs.client.calls.tmf654 import Tmf654Calls
 class Client(
     AccountsCalls,
     SubscribersCalls,
+    SessionsCalls,
     HistoryCalls,
     EventsCalls,
     RatesCalls,

@@ -25,7 +25,7 @@ from ocs.delivery.attempts import Attempt, Outcome
 from ocs.delivery.queue import Channel, Message
 from ocs.delivery.routing import BATCH_MAX, HOUR_MS, route
 from ocs.delivery.settings import TIMEOUT_S_MAX, Delivery, Webhook
-from ocs.delivery.timing import out_of_quiet_ms, wait_ms
+from ocs.delivery.timing import out_of_quiet_ms, quiet_of, wait_ms
 from ocs.delivery.words import Dictionary, WordsError
 
 log = structlog.get_logger()
@@ -151,7 +151,8 @@ class Deliverer:
         until_ms = now_ms
         if lane.is_quiet and not letter.is_urgent:
             zone = letter.time_zone or self._delivery.file.quiet.time_zone
-            until_ms = out_of_quiet_ms(now_ms, self._delivery.quiet, zone)
+            quiet = quiet_of(letter.quiet_begins, letter.quiet_ends, self._delivery.quiet)
+            until_ms = out_of_quiet_ms(now_ms, quiet, zone)
         if until_ms > now_ms:
             async with self._pool.acquire() as connection:
                 await queue.postpone(connection, message, until_ms)

@@ -41,7 +41,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
     ``receiver`` is a mail address, a number (digits with +), or a webhook's name. ``kind`` chooses the words, in
     ``language``; ``values`` are what they show (amounts as decimal strings, dates and instants in ISO 8601). A webhook's
-    values are its body.
+    values are its body. ``quiet_begins`` and ``quiet_ends`` are the receiver's own quiet hours; empty: those for all.
     """
 
     message_id: str
@@ -53,6 +53,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     language: str = ""
     time_zone: str = ""
     is_urgent: bool = False
+    quiet_begins: str = ""
+    quiet_ends: str = ""
     attachments: tuple[Attachment, ...] = ()
 
 
@@ -70,6 +72,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 _COLUMNS: Final = (
     "message_id", "channel", "receiver", "account_id", "kind", "language", "time_zone", "is_urgent",
+    "quiet_begins", "quiet_ends",
 )  # fmt: skip
 _POST: Final = f"""
     INSERT INTO message (payload, due_at, made_at, {", ".join(_COLUMNS)})

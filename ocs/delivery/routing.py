@@ -117,6 +117,8 @@ def _letter(body: dict[str, Any], contact: Contact, tell: Tell, way: Any, addres
         language=contact.language,
         time_zone=contact.time_zone,
         is_urgent=tell.urgent,
+        quiet_begins=contact.quiet_begins,
+        quiet_ends=contact.quiet_ends,
     )
 
 

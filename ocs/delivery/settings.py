@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ocs.charging.account_events import EVENT_TYPES
-from ocs.delivery.timing import Patience, Quiet
+from ocs.delivery.timing import Patience, Quiet, clock_of
 from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
 from ocs.rating.periods import is_zone
 from ocs.rating.tomlfile import TomlFile
@@ -235,11 +235,10 @@ def _check_events(file: TomlFile, path: tuple[str | int, ...], names: Iterable[s
 
 
 def _clock(file: TomlFile, name: str, text: str) -> time:
-    try:
-        return time.fromisoformat(text)
-    except ValueError:
+    clock = clock_of(text)
+    if clock is None:
         file.fault(("quiet", name), f"{text!r} is no time of day", 'such as "21:00"')
-        return time(0)
+    return clock or time(0)
 
 
 def _is_json(text: str) -> bool:

@@ -46,6 +46,17 @@ contact = Table(
     Column("language", Text, nullable=False, server_default=""),
     Column("time_zone", Text, nullable=False, server_default=""),
     Column("muted", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("quiet_begins", Text, nullable=False, server_default=""),
+    Column("quiet_ends", Text, nullable=False, server_default=""),
+)
+
+contact_key = Table(
+    "contact_key",
+    metadata,
+    Column("account_id", AccountId, primary_key=True),
+    Column("key", Text(collation="C"), primary_key=True),
+    Column("fingerprint", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False),
 )
 
 message = Table(
@@ -66,6 +77,8 @@ message = Table(
     Column("made_at", Moment, nullable=False),
     Column("finished_at", Moment),
     Column("error", Text, nullable=False, server_default=""),
+    Column("quiet_begins", Text, nullable=False, server_default=""),
+    Column("quiet_ends", Text, nullable=False, server_default=""),
     CheckConstraint("state IN ('waiting', 'arrived', 'dead')", name="message_state_known"),
     CheckConstraint("channel IN ('webhook', 'mail', 'sms')", name="message_channel_known"),
     Index("message_due", "channel", "due_at", postgresql_where=text("state = 'waiting'")),

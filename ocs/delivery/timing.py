@@ -20,6 +20,20 @@ class Quiet(NamedTuple):
     ends: time
 
 
+def clock_of(text: str) -> time | None:
+    """A time of day such as ``21:00``; None: it is none."""
+    try:
+        return time.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def quiet_of(begins: str, ends: str, others: Quiet) -> Quiet:
+    """Somebody's own quiet hours; both empty: the others."""
+    own_begins, own_ends = clock_of(begins), clock_of(ends)
+    return others if own_begins is None or own_ends is None else Quiet(own_begins, own_ends)
+
+
 class Patience(NamedTuple):
     """How often a message is tried, and how long it waits in between: ``first_s``, twice that, ... up to ``longest_s``."""
 

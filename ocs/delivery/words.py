@@ -60,9 +60,13 @@ class Dictionary:
     def languages(self) -> frozenset[str]:
         return frozenset(self._words)
 
+    def has(self, kind: str, language: str) -> bool:
+        """Whether a language has words of its own for a kind."""
+        return kind in self._words.get(language, {})
+
     def knows(self, kind: str) -> bool:
         """Whether there are words for a kind where all others fail: in the fallback language."""
-        return any(kind in self._words.get(language, {}) for language in (self._fallback, LAST_RESORT))
+        return any(self.has(kind, language) for language in (self._fallback, LAST_RESORT))
 
     def mail(self, kind: str, language: str, values: Mapping[str, Any], zone: str = "UTC") -> Said:
         """Say it as a mail. Raises WordsError."""

@@ -163,6 +163,11 @@ class RateBook:
         rates = self._plans.get(plan)
         return rates.wares_at(at_ms).packages.get(name) if rates is not None else None
 
+    def packages_of(self, plan: str, at_ms: int) -> Mapping[str, Package]:
+        """Give all that a plan sells as packages at an instant, by name."""
+        rates = self._plans.get(plan)
+        return rates.wares_at(at_ms).packages if rates is not None else {}
+
     def time_zone_of(self, plan: str) -> str:
         """Say by whose clocks a plan's periods end; empty where it does not say."""
         rates = self._plans.get(plan)

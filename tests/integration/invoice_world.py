@@ -101,7 +101,7 @@ class World:
                 name, customer.currency, PLAN_OF[customer.currency], LIMIT, 0, actor="test"
             )
             assert isinstance(created, Account)
-            await self.desk.create_subscriber(name, name, (f"name:{name}",), "")
+            await self.desk.subscribers.create(name, name, (f"name:{name}",), "")
         assert await add_customer(self.connection, customer) is None
 
     async def fee(self, customer: Customer, text: str, amount: int, first: date, months: int = 1) -> None:

@@ -38,7 +38,7 @@ async def charging(sample_config: Path, valkey_url: str, billing_dsn: str) -> As
     world = await open_charging(sample_config, valkey_url, billing_dsn)
     created = await world.desk.create_account("alice", "EUR", "test-eur", 0, 500_000_000, actor="test")
     assert isinstance(created, Account)
-    await world.desk.create_subscriber("alice", "alice", ("name:alice",), "")
+    await world.desk.subscribers.create("alice", "alice", ("name:alice",), "")
     await world.desk.top_up("alice", 10**9, "EUR", key="1", actor="test", reason="cash")
     await put_contact(
         world.connection,

@@ -22,7 +22,7 @@ OF_ANOTHER_WORLD = {
     "/packages": (422, "package-unknown"),
     "/redemptions": (404, "voucher-unknown"),
     "/reversals": (404, "entry-unknown"),
-    "/session-closures": (404, "session-unknown"),
+    "/accounts/alice/session-closures": (404, "session-unknown"),
     "/subscription-ends": (404, "subscription-unknown"),
     "/cdrs/17": (404, "cdr-unknown"),
     "/activations": (409, "rates-refused"),

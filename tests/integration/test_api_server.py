@@ -140,6 +140,7 @@ async def running(valkey_url: str, billing_dsn: str, project_root: Path) -> Asyn
     desk = AccountDesk(online, store, now_ms, result.currencies, notifier)
     context = Context(
         accounts=desk,
+        subscribers=desk.subscribers,
         history=history,
         deliveries=PostgresDeliveries(history.pool, now_ms),
         money=MoneyDesk(desk, now_ms),
@@ -298,6 +299,7 @@ async def test_history_without_postgres_is_503(world: World, free_port: Any) -> 
     desk = AccountDesk(world.online, world.store, now_ms, {})
     context = Context(
         accounts=desk,
+        subscribers=desk.subscribers,
         history=away,
         deliveries=PostgresDeliveries(away.pool, now_ms),
         money=MoneyDesk(desk, now_ms),

@@ -39,7 +39,7 @@ async def world(sample_config: Path, valkey_url: str, billing_dsn: str) -> Async
     """An account with two calls; a session of the tools finds its servers by the environment."""
     world = await open_world(sample_config, valkey_url, billing_dsn)
     assert isinstance(await world.desk.create_account("bakery", "EUR", "test-eur", LIMIT, 0, actor="test"), Account)
-    await world.desk.create_subscriber("bakery", "bakery", ("name:bakery",), "")
+    await world.desk.subscribers.create("bakery", "bakery", ("name:bakery",), "")
     await world.call("bakery", "2026-09-10T10:00", BERLIN, 100)
     await world.call("bakery", "2026-09-11T10:00", BERLIN, 61, "200123")
     await world.flush()

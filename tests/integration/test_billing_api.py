@@ -74,7 +74,7 @@ async def api(sample_config: Path, tmp_path: Path, valkey_url: str, billing_dsn:
         raise NotImplementedError
 
     context = Context(
-        accounts=world.desk, history=history, deliveries=PostgresDeliveries(history.pool, now_ms), trail=ApiTrail(world.store.client, history.pool),
+        accounts=world.desk, subscribers=world.desk.subscribers, history=history, deliveries=PostgresDeliveries(history.pool, now_ms), trail=ApiTrail(world.store.client, history.pool),
         money=MoneyDesk(world.desk, now_ms), vouchers=VoucherDesk(world.store.client, world.desk, now_ms), keys=KeyRing(world.store.client, now_ms),
         metrics=Metrics(Counters(), world.store.client, now_ms), currencies=world.currencies,
         rates=RateDesk(sample_config.parent, world.online, now_ms, load), billing=billing, clock=now_ms, checks={},
@@ -96,7 +96,7 @@ async def _billed(api: Api) -> dict[str, Any]:
     customer = msgspec.structs.replace(BAKERY, since=date(2026, 9, 1))
     for name in customer.accounts:
         await api.world.desk.create_account(name, "EUR", "test-eur", 10**15, 0, actor="test")
-        await api.world.desk.create_subscriber(name, name, (f"name:{name}",), "")
+        await api.world.desk.subscribers.create(name, name, (f"name:{name}",), "")
     body = msgspec.to_builtins(customer)
     assert (await api.post("/customers", body))["customer_id"] == "bakery"
     await api.world.call("bakery", "2026-09-10T10:00", "Europe/Berlin", 1000)

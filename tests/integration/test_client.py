@@ -33,7 +33,7 @@ async def test_the_client_speaks_to_a_running_api(world: World) -> None:
             again = ocs.top_up("alice", TopUp(amount="10.00", currency="EUR"), idempotency_key="k")
             assert (paid.replayed, again.replayed, again.account.balance) == (False, True, "10.00")
             ocs.create_subscriber(NewSubscriber(subscriber_id="s1", account_id="alice", identities=("e164:49151",)))
-            assert ocs.find_subscriber(identity="e164:49151").subscriber_id == "s1"
+            assert [each.subscriber_id for each in ocs.list_subscribers(identity="e164:49151").subscribers] == ["s1"]
             account = ocs.read_account("alice")
             assert account is not None
             assert ocs.read_account("alice", if_none_match=ocs.etag) is None

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from msgspec import structs
 
 from ocs.delivery import queue
+from ocs.delivery.contacts import Contact, change_contact, contact_tag, find_contact
 from ocs.delivery.deliverer import Deliverer
 from ocs.delivery.queue import Attachment, Letter
 from ocs.delivery.webhooks import verified
@@ -158,6 +160,43 @@ async def test_quiet_hours_are_those_of_the_receiver(world: World) -> None:
     world.now_ms += 7 * HOUR_MS
     await world.settle()
     assert world.web.calls[-1].json["id"] == "night"
+
+
+async def test_a_contact_may_have_quiet_hours_of_its_own(world: World) -> None:
+    """00:00 UTC is 09:00 in Tokyo: who sleeps there until 11:00 is told then, whatever the hours for all; who wants none is told now."""
+    sms = [
+        structs.replace(SMS, message_id=name, time_zone=zone, is_urgent=False, quiet_begins=begins, quiet_ends=ends)
+        for name, zone, begins, ends in (
+            ("late riser", "Asia/Tokyo", "23:00", "11:00"),
+            ("owl", "Europe/Berlin", "00:00", "00:00"),
+        )
+    ]
+    await post(world, *sms)
+    await world.settle()
+    assert [call.json["id"] for call in world.web.calls] == ["owl"]
+    (waiting,) = await world.messages("waiting")
+    assert waiting.due_at_ms - NOW_MS == 2 * HOUR_MS
+
+
+async def test_a_contact_is_changed_once_for_a_key(billing_dsn: str) -> None:
+    """On PostgreSQL: at the same moment, too; a key is forgotten after a week; a tag that is no longer right changes nothing."""
+    one, two = (Contact(account_id="alice", mail=f"{name}@example.net", quiet_begins="22:00", quiet_ends="07:00")
+                for name in ("one", "two"))  # fmt: skip
+    async with asyncpg.create_pool(billing_dsn, min_size=0, max_size=4) as pool:
+
+        async def change(contact: Contact, key: str, at_ms: int = NOW_MS, *tags: str) -> str:
+            async with pool.acquire() as connection:
+                done = await change_contact(connection, contact, frozenset(tags), key, at_ms)
+                return done.status.value
+
+        both = await asyncio.gather(*(change(one, "k1") for _ in range(4)))
+        assert sorted(both) == ["changed", "replayed", "replayed", "replayed"]
+        assert await change(two, "k1") == "key_reused"
+        assert await change(two, "k2", NOW_MS, "00000000") == "changed_meanwhile"
+        assert await change(two, "k2", NOW_MS, contact_tag(one)) == "changed"
+        assert await change(one, "k1") == "replayed"
+        assert await find_contact(pool, "alice") == two
+        assert await change(one, "k1", NOW_MS + 8 * 24 * HOUR_MS) == "changed"
 
 
 async def test_words_that_are_missing_make_a_dead_letter(world: World) -> None:

@@ -96,7 +96,7 @@ class Play:
         self._accounts.append(name)
         desk = self._world.desk
         await desk.create_account(name, "EUR", PLAN, 0, 0, actor="test")
-        await desk.create_subscriber(name, name, identities, "")
+        await desk.subscribers.create(name, name, identities, "")
         await desk.top_up(name, amount(balance), "EUR", key="k", actor="test", reason="")
 
     async def _check_money(self, balance: str, reserved: str) -> None:

@@ -158,6 +158,13 @@ async def test_list_of_sessions(table: Table) -> None:
     assert [session["reserved"] for session in found["sessions"]] == ["0.30", "0.30", "0.08"]
     assert found["truncated"] is False
     assert (await fields_of("session", "list", "-a", "nobody"))["sessions"] == []
+    for filters, keys in (
+        (("--service", "sms"), ["gy:s3"]),
+        (("--protocol", "ra"), []),
+        (("--older-than-s", "15"), ["gy:s1", "gy:s2", "gy:s3"]),  # the calls are of a day long ago
+    ):
+        listed = await fields_of("session", "list", *filters)
+        assert [session["session_key"] for session in listed["sessions"]] == keys
     shown = await run("session", "list", "--limit", "2")
     assert "gy:s2" in shown.stdout
     assert "gy:s3" not in shown.stdout

@@ -59,7 +59,7 @@ async def set_stage(line: str, gateway: Gateway) -> None:
         case ["clock", moment]:
             gateway.world.clock.now_ms = int(datetime.fromisoformat(moment).timestamp() * 1000)
         case ["subscriber", identity, *password]:
-            await gateway.world.desk.create_subscriber(identity, "A", (identity,), "".join(password))
+            await gateway.world.desk.subscribers.create(identity, "A", (identity,), "".join(password))
         case _:
             raise AssertionError(line)
 

@@ -60,7 +60,7 @@ class World:
             created = await self.desk.create_account(name, "EUR", "test-eur", 0, 0, actor="test")
             assert isinstance(created, Account)
             await self.desk.top_up(name, 10 * EUR, "EUR", key="t", actor="test", reason="")
-            await self.desk.create_subscriber(name, name, (f"name:{name}",), "")
+            await self.desk.subscribers.create(name, name, (f"name:{name}",), "")
         for name, seconds in (("alice", 100), ("alice", 50), ("bob", 10)):
             await self.call(name, seconds)
         await self.flush()

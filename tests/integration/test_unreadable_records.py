@@ -39,7 +39,7 @@ async def test_a_record_that_cannot_be_read_costs_its_own_requests_only(store: V
     world = World(store, Clock())
     await world.open("5.00")
     await world.desk.create_account("A2", "EUR", "test-eur", 0, 0, actor="test")
-    await world.desk.create_subscriber("S2", "A2", (OTHER,), "")
+    await world.desk.subscribers.create("S2", "A2", (OTHER,), "")
     await world.desk.top_up("A2", amount("5.00"), "EUR", key="k", actor="test", reason="")
     await store.client.set(key, GARBAGE)
     for attempt in range(3):

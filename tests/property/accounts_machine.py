@@ -17,7 +17,6 @@ from msgspec import structs
 
 from balance.account import Account
 from balance.levels import levels_of
-from balance.store import Subscriber
 from balance.valkey.keys import PARTITIONS_KEY
 from balance.valkey.store import ValkeyStore, open_store
 from ocs.charging.operations import BucketOptions, RechargeStatus
@@ -32,6 +31,7 @@ from ocs.charging.rules import (
     VelocityRule,
 )
 from ocs.charging.session import CreditSession, decode_session
+from ocs.charging.subscribers import SubscriberStatus
 from tests.property.sides import (
     PARTITIONS,
     Sides,
@@ -185,8 +185,8 @@ class AccountsMachine(RuleBasedStateMachine):
         assert isinstance(self.both(create), Account)
 
     def _add_subscriber(self, name: str, account_id: str, identity: str) -> None:
-        create = lambda each: each.desk.create_subscriber(name, account_id, (identity,), "")  # noqa: E731
-        assert isinstance(self.both(create), Subscriber)
+        create = lambda each: each.desk.subscribers.create(name, account_id, (identity,), "")  # noqa: E731
+        assert self.both(create).status is SubscriberStatus.DONE
 
     def pay_in(
         self, name: str, nano: int, bucket: BucketOptions | None = None, turn: int = 0, currency: str = "EUR"
@@ -234,10 +234,10 @@ class AccountsMachine(RuleBasedStateMachine):
         return answer
 
     def identity_of(self, who: str) -> str:
-        return self.sides.store.subscribers[who].identities[0]
+        return self.sides.subscriber(who).identities[0]
 
     def account_of(self, who: str) -> str:
-        return self.sides.store.subscribers[who].account_id
+        return self.sides.subscriber(who).account_id
 
     def loosen(self, call: Call) -> None:
         """More is used than was granted: its accounts may go below zero, at every level."""

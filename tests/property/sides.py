@@ -12,7 +12,7 @@ from msgspec import structs
 
 from balance.account import MAIN_BUCKET, NO_EXTRAS, Account
 from balance.memory import MemoryStore
-from balance.store import Due
+from balance.store import Due, Subscriber
 from balance.valkey import keys
 from balance.valkey.store import ValkeyStore
 from ocs.audit import audit_account
@@ -117,6 +117,10 @@ class Sides:
         self.fresh: list[JournalEntry] = []
         self._read = ["-"] * PARTITIONS
         self._known = 0
+
+    def subscriber(self, subscriber_id: str) -> Subscriber:
+        """One as both sides have him."""
+        return self.store.directory.known[subscriber_id]
 
     async def print_codes(self, count: int) -> None:
         """A batch of vouchers on each side; its codes are chance."""

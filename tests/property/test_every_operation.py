@@ -281,10 +281,10 @@ class Everything(AccountsMachine):
     @rule(giver=st.sampled_from(sorted(SUBSCRIBERS)), taker=st.sampled_from(sorted(SUBSCRIBERS)), at=chosen, turn=turns)
     def port(self, giver: str, taker: str, at: int, turn: int) -> None:
         """A number moves to another subscriber; a giver keeps one, so that everybody can call."""
-        there = self.sides.store.subscribers[giver]
+        there = self.sides.subscriber(giver)
         if len(there.identities) > 1:
             identity = self.pick(there.identities, at)
-            self.both(lambda each: each.desk.port(identity, giver, taker), turn)
+            self.both(lambda each: each.desk.subscribers.port(identity, giver, taker), turn)
             self.sides.forget()
 
     # --- time -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
 from balance.memory import MemoryStore
-from balance.store import Posting, PostingResult, SessionWrite, Snapshot, Store, Subscriber
+from balance.store import Mark, Posting, PostingResult, SessionWrite, Snapshot, Store, Subscriber
 from balance.valkey.keys import partition_of
 from balance.valkey.store import ValkeyStore, open_store
 
@@ -124,14 +124,22 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(
         subscriber_id=st.sampled_from(["s1", "s2"]),
-        identities=st.lists(st.sampled_from(["e164:1", "e164:2", "sip:a"]), min_size=1, unique=True),
+        identities=st.lists(st.sampled_from(["e164:1", "e164:2", "sip:a"]), unique=True),
+        key=st.sampled_from(["", "", "k"]),
+        account_id=st.sampled_from(["", "A", "B"]),
+        after=st.sampled_from(["", "s1"]),
     )
-    def put_subscriber(self, subscriber_id: str, identities: list[str]) -> None:
-        subscriber = Subscriber(subscriber_id, "A", tuple(identities))
-        one = self.run(self.memory.put_subscriber(subscriber))
-        two = self.run(self.valkey.put_subscriber(subscriber))
-        assert (one is None) == (two is None)
-        assert self.run(self.memory.subscriber(subscriber_id)) == self.run(self.valkey.subscriber(subscriber_id))
+    def put_subscriber(self, subscriber_id: str, identities: list[str], key: str, account_id: str, after: str) -> None:
+        subscriber = Subscriber(subscriber_id, account_id or "A", tuple(identities))
+        directories = (self.memory.directory, self.valkey.directory)
+        wanted = subscriber if identities else None
+        mark = Mark(subscriber_id, key, len(identities), 60_000) if key else None
+        one, two = (
+            self.run(each.write((subscriber_id,), lambda _: {subscriber_id: wanted}, mark)) for each in directories
+        )
+        assert one == two
+        one, two = (self.run(each.page(account_id, "", after, 2)) for each in directories)
+        assert one == two
 
     @rule(until_ms=st.sampled_from([500, 1500, 2500]))
     def due(self, until_ms: int) -> None:

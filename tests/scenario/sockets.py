@@ -92,12 +92,17 @@ class WallClock(Clock):
 
 
 class ServedOcs:
-    """``ocs serve`` on free ports, over the Valkey of the tests; PostgreSQL is not asked for anything here."""
+    """``ocs serve`` on free ports, over the Valkey of the tests."""
 
     def __init__(
-        self, folder: Path, project_root: Path, valkey_url: str, changes: Mapping[str, str] = MappingProxyType({})
+        self,
+        folder: Path,
+        project_root: Path,
+        valkey_url: str,
+        changes: Mapping[str, str] = MappingProxyType({}),
+        postgres_dsn: str = "",
     ) -> None:
-        """``changes`` are texts of the sample's settings and what stands there instead."""
+        """``changes`` are texts of the sample's settings and what stands there instead; without a DSN PostgreSQL is away."""
         self.valkey_url = valkey_url
         self.config = folder / "config"
         self.ports = {port: find_free_port() for port in (3868, 1812, 1813, 8080)}
@@ -106,7 +111,8 @@ class ServedOcs:
         shutil.copytree(project_root / "config", folder / "config")
         settings = folder / "config" / "ocs.toml"
         settings.write_text(_settings(settings.read_text(encoding="utf-8"), self.ports, changes), encoding="utf-8")
-        servers = {"OCS_VALKEY_URL": valkey_url, "OCS_POSTGRES_DSN": f"postgresql://ocs@/ocs?host={folder}"}
+        dsn = postgres_dsn or f"postgresql://ocs@/ocs?host={folder}"
+        servers = {"OCS_VALKEY_URL": valkey_url, "OCS_POSTGRES_DSN": dsn}
         self._output = folder / "out"
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
@@ -137,6 +143,11 @@ class ServedOcs:
             assert self._process.wait(60) == 0, self._output.read_text(encoding="utf-8")
         finally:
             self._process.kill()
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it was the one that made the first key of an empty store."""
+        return (self._data / "admin.key").exists()
 
     def api(self) -> httpx.AsyncClient:
         token = (self._data / "admin.key").read_text(encoding="ascii").strip()

@@ -131,6 +131,40 @@ async def test_each_reason_of_a_refusal_is_told(world: World) -> None:
     ]
 
 
+async def test_a_cap_is_a_reason_of_its_own(world: World) -> None:
+    """There is money, and the cap does not let it go; without money it is the money, however the cap stands."""
+    await world.open("1.00")
+    await world.set_limits(Limits(caps=(CapChoice("calls", "month", amount("0.30")),)))
+    await world.charge(diameter(world, INITIAL, "s", 0, group(ask=30)))
+    await world.charge(diameter(world, INITIAL, "t", 0, group(ask=30)))
+    await world.charge(diameter(world, TERMINATION, "s", 1, group(30)))
+    await world.charge(diameter(world, INITIAL, "u", 0, group(ask=30)))
+    asked = group(ask=1, unit=UnitKind.EVENTS)
+    await world.charge(diameter(world, RequestKind.EVENT, "m", 0, asked, service="sms"))
+    await world.change("-0.70")
+    await world.charge(diameter(world, INITIAL, "v", 0, group(ask=30)))
+    assert await told(world, "session_refused") == ["session_refused cap_reached", "session_refused no_money"]
+
+
+async def test_a_destination_without_a_price_or_barred_is_told(world: World) -> None:
+    """Each once; a session of which one group has a price has begun."""
+    await world.open("1.00")
+    for name in ("a", "b"):
+        await world.charge(diameter(world, INITIAL, name, 0, group(ask=30), destination="777"))
+    await world.charge(diameter(world, INITIAL, "c", 0, group(ask=30), destination="900"))
+    wanted = [group(ask=1, unit=UnitKind.OCTETS, rating_group=each) for each in (77, 10)]
+    await world.charge(diameter(world, INITIAL, "d", 0, *wanted, service="data"))
+    assert await told(world, "session_refused") == ["session_refused no_price", "session_refused barred"]
+
+
+async def test_who_is_blocked_for_fraud_is_told_so(world: World) -> None:
+    """The block of the rules against fraud is a reason of its own."""
+    await world.open("1.00")
+    await world.set_state(AccountState.SUSPENDED, block="fraud")
+    await world.charge(diameter(world, INITIAL, "a", 0, group(ask=30)))
+    assert await told(world, "session_refused") == ["session_refused fraud"]
+
+
 async def test_two_workers_tell_one_refusal(open_world: OpensWorld) -> None:
     """Calls at two processes at the same moment: the posting says who was first."""
     one, two = await open_world(), await open_world()

@@ -197,7 +197,7 @@ async def test_54_use_far_beyond_the_grant_is_flagged(world: World) -> None:
 async def test_70_a_balance_of_several_subscribers_is_one(world: World) -> None:
     """Two numbers, one account: the second finds what the first left."""
     await world.open("0.45")
-    await world.desk.create_subscriber("S2", "A", ("e164:4915100000002",), "")
+    await world.desk.subscribers.create("S2", "A", ("e164:4915100000002",), "")
     assert granted(await world.charge(diameter(world, INITIAL, "s", 0, group(ask=0)))) == 30
     second = await world.charge(diameter(world, INITIAL, "t", 0, group(ask=0), identity="e164:4915100000002"))
     assert (second.groups[0].granted, second.groups[0].final) == (15, FinalUnitAction.TERMINATE)

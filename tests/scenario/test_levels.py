@@ -104,7 +104,7 @@ async def test_three_levels_are_charged_in_one_posting(world: World) -> None:
     for name, plan in (("P", "test-resale-eur"), ("P~R", "test-eur"), ("P~R~C", "test-eur")):
         assert isinstance(await world.desk.create_account(name, "EUR", plan, 0, 0, actor="test"), Account)
         await world.desk.top_up(name, amount("1.00"), "EUR", key="k", actor="test", reason="")
-    await world.desk.create_subscriber("S", "P~R~C", (IDENTITY,), "")
+    await world.desk.subscribers.create("S", "P~R~C", (IDENTITY,), "")
     world.account_id = "P~R~C"
     assert granted(await world.charge(diameter(world, INITIAL, "s", 0, group(ask=0)))) == 30
     versions = {name: (await world.account(name)).version for name in ("P", "P~R", "P~R~C")}
@@ -163,7 +163,7 @@ async def test_69_customers_of_one_reseller_at_two_workers_share_its_money(open_
     for number in range(4):
         name, identity = f"R~{number}", f"e164:49151000003{number}"
         await one.desk.create_account(name, "EUR", "test-eur", 0, 0, actor="test")
-        await one.desk.create_subscriber(f"S{number}", name, (identity,), "")
+        await one.desk.subscribers.create(f"S{number}", name, (identity,), "")
         await one.desk.top_up(name, amount("5.00"), "EUR", key="k", actor="test", reason="")
     asked = [
         diameter(w, INITIAL, f"{at}.{n}", 0, group(ask=10), identity=f"e164:49151000003{at % 4}")

@@ -104,6 +104,6 @@ async def test_98_refund_of_another_accounts_debit_is_refused(world: World) -> N
     await world.open("1.00")
     await world.charge(event("d", "0.08"))
     await world.desk.create_account("B", "EUR", "test-eur", 0, 0, actor="test")
-    await world.desk.create_subscriber("T", "B", ("e164:4999",), "")
+    await world.desk.subscribers.create("T", "B", ("e164:4999",), "")
     other = structs.replace(event("r", "0.08", refund_of="d"), identities=("e164:4999",))
     assert (await world.charge(other)).status is DENIED

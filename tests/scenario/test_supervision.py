@@ -19,7 +19,7 @@ TCC_MS = 600_000
 async def _open_account(world: World, name: str) -> str:
     identity = f"e164:49151{ord(name):08d}"
     await world.desk.create_account(name, "EUR", "test-eur", 0, 0, actor="test")
-    await world.desk.create_subscriber(f"S{name}", name, (identity,), "")
+    await world.desk.subscribers.create(f"S{name}", name, (identity,), "")
     await world.desk.top_up(name, amount("5.00"), "EUR", key="k", actor="test", reason="")
     return identity
 

@@ -166,7 +166,7 @@ async def test_24_a_session_name_that_another_account_has_open_is_refused(worker
     for position, name in enumerate("BCDEFGHJ"):  # some of them share A's partition
         identity = f"e164:49151000001{position}"
         await one.desk.create_account(name, "EUR", "test-eur", 0, 0, actor="test")
-        await one.desk.create_subscriber(f"S{name}", name, (identity,), "")
+        await one.desk.subscribers.create(f"S{name}", name, (identity,), "")
         await one.desk.top_up(name, amount("5.00"), "EUR", key="k", actor="test", reason="")
         await two.charge(diameter(two, INITIAL, f"own {name}", 0, group(ask=30), identity=identity))
         await two.charge(diameter(two, INITIAL, "s", 0, group(ask=10), destination="200", identity=identity))
@@ -237,7 +237,7 @@ async def test_120_a_defect_in_one_account_costs_the_others_of_its_turn_nothing(
     for position, name in enumerate("BC"):
         identities[name] = f"e164:49151000002{position}"
         await one.desk.create_account(name, "EUR", "test-eur", 0, 0, actor="test")
-        await one.desk.create_subscriber(f"S{name}", name, (identities[name],), "")
+        await one.desk.subscribers.create(f"S{name}", name, (identities[name],), "")
         await one.desk.top_up(name, amount("5.00"), "EUR", key="k", actor="test", reason="")
     failing = FailsFor(clock)
     failing.__dict__.update(vars(store))

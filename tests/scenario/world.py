@@ -13,7 +13,6 @@ from balance.account import MAIN_BUCKET, Account, AccountState, Bucket, Hold
 from balance.burn import available
 from balance.levels import levels_of
 from balance.memory import MemoryStore
-from balance.store import Subscriber
 from balance.valkey.store import ValkeyStore
 from ocs.charging.cdr import JournalEntry, decode_entry
 from ocs.charging.life import blocks_of
@@ -85,8 +84,8 @@ class World:
             time_zone=time_zone,
         )
         assert isinstance(account, Account)
-        subscriber = await self.desk.create_subscriber("S", self.account_id, (IDENTITY,), "")
-        assert isinstance(subscriber, Subscriber)
+        made = await self.desk.subscribers.create("S", self.account_id, (IDENTITY,), "")
+        assert made.subscriber is not None
         if amount(balance):
             await self.change(balance)
 
@@ -145,7 +144,7 @@ class World:
     async def add_member(self, name: str) -> str:
         """A further subscriber of the account; its identity."""
         identity = f"e164:4915200{crc32(name.encode()):010d}"
-        assert isinstance(await self.desk.create_subscriber(name, self.account_id, (identity,), ""), Subscriber)
+        assert (await self.desk.subscribers.create(name, self.account_id, (identity,), "")).subscriber is not None
         return identity
 
     async def buy(self, package: str) -> None:

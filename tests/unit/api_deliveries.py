@@ -9,7 +9,7 @@ import msgspec
 
 from ocs.billing.trail import TrailEntry
 from ocs.charging.account_events import AccountEvent
-from ocs.delivery.contacts import Contact, contact_tag
+from ocs.delivery.contacts import Contact, ContactChanged, ContactStatus, contact_tag
 from ocs.delivery.queue import Message
 
 
@@ -18,18 +18,23 @@ class MemoryDeliveries:
     """Contacts by account; events and messages as a test puts them, newest first."""
 
     contacts: dict[str, Contact] = field(default_factory=dict)
+    keys: dict[tuple[str, str], Contact] = field(default_factory=dict)
     happened: list[AccountEvent] = field(default_factory=list)
     queue: list[Message] = field(default_factory=list)
 
     async def contact(self, account_id: str) -> Contact | None:
         return self.contacts.get(account_id)
 
-    async def put_contact(self, contact: Contact, expects: frozenset[str]) -> Contact | None:
+    async def put_contact(self, contact: Contact, expects: frozenset[str], key: str) -> ContactChanged:
         before = self.contacts.get(contact.account_id) or Contact(account_id=contact.account_id)
+        known = self.keys.setdefault((contact.account_id, key), contact) if key else None
+        if known is not None and known is not contact:
+            status = ContactStatus.REPLAYED if known == contact else ContactStatus.KEY_REUSED
+            return ContactChanged(status, before, before)
         if expects and contact_tag(before) not in expects:
-            return None
+            return ContactChanged(ContactStatus.CHANGED_MEANWHILE, before, before)
         self.contacts[contact.account_id] = contact
-        return before
+        return ContactChanged(ContactStatus.CHANGED, before, contact)
 
     async def events(
         self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int, tenant: str = ""

@@ -15,8 +15,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from balance.account import Account, AccountState, Bucket, CallLimit, Cap, Extras, PlanChange, UnitBucket, with_extras
 from balance.allowances import with_units
+from balance.memory import MemoryStore
 from balance.money import AMOUNT_MAX, Currency
-from balance.store import BackendUnavailable, Subscriber, ported
+from balance.store import BackendUnavailable
 from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
@@ -24,9 +25,19 @@ from ocs.api.ports import PeerView
 from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.search import CdrQuery, CursorError
-from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult, RechargeStatus, limits_tag
+from ocs.charging.operations import (
+    AccountFault,
+    BucketOptions,
+    Limits,
+    RechargeResult,
+    RechargeStatus,
+    limits_tag,
+    state_tag,
+)
 from ocs.charging.plans import PlanOrder, plan_tag
-from ocs.charging.recharge import PackageUnknown, SessionView, SubscriberFault
+from ocs.charging.recharge import PackageUnknown
+from ocs.charging.session_search import Position, SessionPage, SessionQuery, SessionView
+from ocs.charging.subscribers import SubscriberDesk
 from ocs.observe.metrics import Counters, Metrics
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
@@ -45,13 +56,20 @@ CURRENCIES = {
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
 
+def open_session(key: str, account_id: str = "alice") -> SessionView:
+    """A call that has cost 0.50 and holds 1.00."""
+    return SessionView(
+        key, "gy", NOW_MS, "voice", "4930", 10**9, 5 * 10**8, NOW_MS + 1500, account_id, "EUR", "s1", "pgw", "49151"
+    )
+
+
 @dataclass
 class MemoryAccounts:
     """Follows the protocol of ocs.api.ports to the letter, without a store."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
-    subscribers: dict[str, Subscriber] = field(default_factory=dict)
     sessions: list[SessionView] = field(default_factory=list)
+    asked: list[SessionQuery] = field(default_factory=list)
     done: dict[tuple[str, str], tuple[object, int]] = field(default_factory=dict)
     actors: list[str] = field(default_factory=list)
     is_away: bool = False
@@ -71,10 +89,16 @@ class MemoryAccounts:
         actor: str,
         time_zone: str = "",
         cycle_day: int = 0,
+        key: str = "",
     ) -> Account | AccountFault:
         self._touch()
+        content = (currency, rate_plan, credit_limit, low_balance)
         if account_id in self.accounts:
-            return AccountFault.EXISTS
+            known = self.done.get((account_id, key))
+            if known is None:
+                return AccountFault.EXISTS
+            return AccountFault.REPLAYED if known[0] == content else AccountFault.KEY_REUSED
+        self.done |= {(account_id, key): (content, 1)} if key else {}
         if rate_plan != "retail-eur":
             return AccountFault.RATE_PLAN_UNKNOWN
         self.actors.append(actor)
@@ -190,15 +214,22 @@ class MemoryAccounts:
         return self._change(account_id, key, (limits, reason), actor, limited)
 
     async def set_state(
-        self, account_id: str, state: AccountState, *, key: str, actor: str, reason: str, block: str = "operator"
+        self,
+        account_id: str,
+        state: AccountState,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        block: str = "operator",
+        expects: frozenset[str] = frozenset(),
     ) -> RechargeResult:
-        return self._change(
-            account_id,
-            key,
-            (state, reason, block),
-            actor,
-            lambda account: msgspec.structs.replace(account, state=state),
-        )
+        def moved(account: Account) -> Account | RechargeStatus:
+            if expects and state_tag(account) not in expects:
+                return RechargeStatus.CHANGED_MEANWHILE
+            return msgspec.structs.replace(account, state=state)
+
+        return self._change(account_id, key, (state, reason, block), actor, moved)
 
     def _change(
         self,
@@ -228,39 +259,12 @@ class MemoryAccounts:
         self.done[account_id, key] = (content, after.entry_number)
         return RechargeResult(RechargeStatus.APPLIED, after, after.entry_number, account)
 
-    async def create_subscriber(
-        self, subscriber_id: str, account_id: str, identities: tuple[str, ...], password: str
-    ) -> Subscriber | SubscriberFault:
+    async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage:
         self._touch()
-        if subscriber_id in self.subscribers:
-            return SubscriberFault.EXISTS
-        if account_id not in self.accounts:
-            return SubscriberFault.ACCOUNT_UNKNOWN
-        if any(identity in one.identities for one in self.subscribers.values() for identity in identities):
-            return SubscriberFault.IDENTITY_TAKEN
-        subscriber = Subscriber(subscriber_id, account_id, identities, password, NOW_MS)
-        self.subscribers[subscriber_id] = subscriber
-        return subscriber
-
-    async def port(self, identity: str, giver_id: str, taker_id: str) -> Subscriber | None:
-        self._touch()
-        giver, taker = self.subscribers.get(giver_id), self.subscribers[taker_id]
-        if giver is not None and identity in giver.identities:
-            self.subscribers[giver_id], self.subscribers[taker_id] = ported(identity, giver, taker)
-        taker = self.subscribers[taker_id]
-        return taker if identity in taker.identities else None
-
-    async def subscriber(self, subscriber_id: str) -> Subscriber | None:
-        self._touch()
-        return self.subscribers.get(subscriber_id)
-
-    async def find(self, identity: str) -> Subscriber | None:
-        self._touch()
-        return next((one for one in self.subscribers.values() if identity in one.identities), None)
-
-    async def open_sessions(self, account_id: str, limit: int) -> list[SessionView]:
-        self._touch()
-        return self.sessions[:limit]
+        self.asked.append(query)
+        page = [each for each in self.sessions if each.session_key > after.member][: limit + 1]
+        more = Position(0, page[limit - 1].session_key) if len(page) > limit else None
+        return SessionPage(page[:limit], more)
 
     async def abort_session(self, account_id: str, session_key: str, *, actor: str, reason: str) -> bool:
         self._touch()
@@ -443,6 +447,7 @@ def make_world(requests_per_minute: int = 60_000) -> World:
     client_redis = cast(Redis, redis)
     context = Context(
         accounts=accounts,
+        subscribers=SubscriberDesk(MemoryStore(clock), accounts.account, lambda: None, clock),
         history=history,
         deliveries=deliveries,
         money=MemoryMoney(accounts),

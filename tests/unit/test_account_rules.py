@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ocs.accountfile import load_account_rules
 from ocs.charging.rules import AccountRules, Lifecycle
+from ocs.rating.bundles import Package
 
 PLANS = {"retail-eur": "EUR", "test-eur": "EUR"}
 
@@ -29,6 +30,35 @@ def test_the_comments_of_the_sample_are_right(project_root: Path, tmp_path: Path
     rules = load_account_rules(tmp_path, PLANS)
     assert isinstance(rules, AccountRules)
     assert rules.lifecycles[0].valid_days == 90
+
+
+def test_what_comes_with_a_plan_is_sold_by_it(tmp_path: Path) -> None:
+    """The packages of [[plan_changes]]: known to each plan that is named, and bought anew; with line and cure."""
+    monthly, once = Package("Monthly", 1, (), "UTC", "month"), Package("Once", 1, (), "UTC")
+    wares = {"retail-eur": {"Monthly": monthly, "Once": once}, "test-eur": {}}
+    (tmp_path / "accounts.toml").write_text(
+        """
+[[plan_changes]]
+plans = ["retail-eur"]
+packages = ["Monthly", "Montly"]
+
+[[plan_changes]]
+plans = ["test-eur"]
+packages = ["Monthly"]
+
+[[plan_changes]]
+packages = ["Once", "Twice"]
+""",
+        encoding="utf-8",
+    )
+    faults = load_account_rules(tmp_path, PLANS, wares)
+    assert isinstance(faults, list)
+    assert [str(fault) for fault in faults] == [
+        "accounts.toml:4: plan_changes.packages: retail-eur sells no package 'Montly' (did you mean Monthly?)",
+        "accounts.toml:8: plan_changes.packages: test-eur sells no package 'Monthly' (none is known)",
+        "accounts.toml:11: plan_changes.packages: 'Once' has no period (name one that is bought anew, or give it `every`)",
+        "accounts.toml:11: plan_changes.packages: no plan sells a package 'Twice' (see [[packages]] in config/rateplans)",
+    ]
 
 
 def test_no_file_is_no_rule(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from balance.account import NO_LIMIT, Bucket, Counter, Places
 from balance.money import AMOUNT_MAX
 from ocs.api.idempotency import REPLAYED_HEADER
 from ocs.api.keys import Scope
-from ocs.charging.recharge import SessionView
 from tests.unit.api_world import NOW_MS, World, make_world
 
 ALICE = {"account_id": "alice", "currency": "EUR", "rate_plan": "retail-eur"}
@@ -296,6 +295,35 @@ async def test_a_package_is_bought_and_shown(world: World) -> None:
     ]
 
 
+async def test_an_account_is_created_once_for_a_key(world: World) -> None:
+    """The repeat is told what is there now; another account under the key, and another key, are refused."""
+    body = {"account_id": "bob", "currency": "EUR", "rate_plan": "retail-eur"}
+    first, again = [await world.post("/v1/accounts", body, "k1") for _ in range(2)]
+    other = await world.post("/v1/accounts", {**body, "low_balance": "1.00"}, "k1")
+    late = await world.post("/v1/accounts", body, "k2")
+    assert (first.status_code, again.status_code, again.headers["Idempotency-Replayed"]) == (201, 201, "true")
+    assert (first.json(), first.headers["Location"]) == (again.json(), again.headers["Location"])
+    assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-key-reused")
+    assert (late.status_code, late.json()["type"]) == (409, "/problems/account-exists")
+
+
+async def test_a_state_is_changed_if_it_is_still_so(world: World) -> None:
+    """412 with the tag of before; the tag of the state does not change with what is paid in."""
+    path = "/v1/accounts/alice/state"
+    read = await world.client.get(path)
+    assert read.json() == {"state": "active", "blocks": [], "stage": None, "stage_ends_at": None}
+    await world.post("/v1/accounts/alice/top-ups", {"amount": "1", "currency": "EUR"}, "k1")
+
+    async def suspend(key: str, tag: str) -> int:
+        headers = {"Idempotency-Key": key, "If-Match": tag}
+        return (await world.client.put(path, json={"state": "suspended"}, headers=headers)).status_code
+
+    assert await suspend("k2", '"00000000"') == 412
+    assert await suspend("k3", read.headers["ETag"]) == 200
+    assert await suspend("k4", read.headers["ETag"]) == 412
+    assert (await world.client.get(path)).json()["state"] == "suspended"
+
+
 async def test_limits_are_set_and_shown(world: World) -> None:
     """Credit limit, calls and caps in one request; what is wrong is named."""
     path = "/v1/accounts/alice/limits"
@@ -387,45 +415,6 @@ async def test_an_unknown_account_is_404(world: World, method: str, path: str, b
     )
 
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/account-unknown")
-
-
-async def test_open_sessions_are_listed_up_to_a_limit(world: World) -> None:
-    """Each with what it has reserved and cost; and the answer says if there are more."""
-    world.accounts.sessions = [
-        SessionView(f"gy:s{number}", "gy", NOW_MS, "voice", "4930", 10**9, 5 * 10**8, NOW_MS + 1500)
-        for number in range(3)
-    ]
-
-    some = (await world.client.get("/v1/accounts/alice/sessions?limit=2")).json()
-    every = (await world.client.get("/v1/accounts/alice/sessions")).json()
-    none = await world.client.get("/v1/accounts/alice/sessions?limit=0")
-
-    assert (len(some["sessions"]), some["truncated"]) == (2, True)
-    assert (len(every["sessions"]), every["truncated"]) == (3, False)
-    assert every["sessions"][0] == {
-        "session_key": "gy:s0",
-        "protocol": "gy",
-        "service": "voice",
-        "destination": "4930",
-        "started_at": "2026-01-01T00:00:00.000Z",
-        "last_at": "2026-01-01T00:00:01.500Z",
-        "reserved": "1.00",
-        "cost": "0.50",
-    }
-    assert none.status_code == 422
-
-
-async def test_g103_operator_closes_a_session(world: World) -> None:
-    """202: the network element is being asked; 404 for a session that is not there."""
-    world.accounts.sessions = [SessionView("gy:s0", "gy", NOW_MS, "voice", "", 0, 0, NOW_MS)]
-
-    asked = await world.client.post("/v1/accounts/alice/session-closures", json={"session_key": "gy:s0"})
-    none = await world.client.post("/v1/accounts/alice/session-closures", json={"session_key": "gy:s9"})
-    nobody = await world.client.post("/v1/accounts/bob/session-closures", json={"session_key": "gy:s0"})
-
-    assert (asked.status_code, asked.json()) == (202, {"session_key": "gy:s0"})
-    assert (none.status_code, none.json()["type"]) == (404, "/problems/session-unknown")
-    assert (nobody.status_code, nobody.json()["type"]) == (404, "/problems/account-unknown")
 
 
 async def test_the_journal_names_the_key_that_asked(world: World) -> None:

@@ -13,8 +13,7 @@ from ocs.api.app import BODY_OCTETS_MAX, create_litestar
 from ocs.api.keys import Scope
 from ocs.api.problems import Kind
 from ocs.billing.cdrs import JournalRow
-from ocs.charging.recharge import SessionView
-from tests.unit.api_world import NOW_MS, make_world
+from tests.unit.api_world import NOW_MS, make_world, open_session
 
 _EXAMPLES = {
     "account_id": "alice", "subscriber_id": "s1", "entry_number": "17", "deck": "acme-usd", "customer_id": "bakery",
@@ -57,7 +56,7 @@ async def test_the_examples_are_accepted(page: str) -> None:
     """Each body on the page, sent in order to the address before it, is answered with success."""
     world = make_world()
     await world.login(Scope.ADMIN)
-    world.accounts.sessions = [SessionView("gy:pgw.example.net;1;42", "gy", NOW_MS, "voice", "", 0, 0, NOW_MS)]
+    world.accounts.sessions = [open_session("gy:pgw.example.net;1;42")]
     world.history.journal.append(
         JournalRow(
             account_id="alice", entry_number=17, at_ms=NOW_MS, kind="session", currency="EUR", amount=-(10**9),
@@ -66,14 +65,16 @@ async def test_the_examples_are_accepted(page: str) -> None:
     )  # fmt: skip
     calls = re.findall(r"curl ((?:[^\n]|\\\n)*?)\$OCS(/v1/\S+) --json \\\n\s+'(\{.*\})'", page)
 
-    statuses = []
+    refused = []
     for number, (options, path, body) in enumerate(calls):
-        method = "PUT" if "-X PUT" in options else "POST"
+        method = named[1] if (named := re.search(r"-X (\w+)", options)) else "POST"
         headers = {"Idempotency-Key": f"k{number}"} if "Idempotency-Key" in options else {}
         answer = await world.client.request(method, path, json=json.loads(body), headers=headers)
-        statuses.append(answer.status_code)
+        if not answer.is_success:
+            refused.append((method, path, answer.text))
 
-    assert statuses == [201, *[200] * 8, 201, 201, *[200] * 6, 202, 201, 201, 200, 200, 202, 200]
+    assert len(calls) > 20
+    assert refused == []
 
 
 def test_the_page_names_the_limits(page: str) -> None:

@@ -27,22 +27,46 @@ async def world() -> World:
 async def test_a_contact_is_put_and_read(world: World) -> None:
     """Empty until somebody says; put as a whole."""
     empty = (await world.client.get("/v1/accounts/alice/contact")).json()
-    assert empty == {"account_id": "alice", "mail": "", "phone": "", "language": "", "time_zone": "", "muted": []}
+    texts = dict.fromkeys(("mail", "phone", "language", "time_zone", "quiet_begins", "quiet_ends"), "")
+    assert empty == {"account_id": "alice", "muted": [], **texts}
     put = await world.client.put("/v1/accounts/alice/contact", json={**CONTACT, "muted": ["top_up"]})
-    assert put.json() == {"account_id": "alice", **CONTACT, "muted": ["top_up"]}
+    assert put.json() == empty | CONTACT | {"muted": ["top_up"]}
     await world.client.put("/v1/accounts/alice/contact", json=CONTACT)
     assert (await world.client.get("/v1/accounts/alice/contact")).json()["muted"] == []
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("mail", "alice"), ("phone", "0151"), ("language", "German"), ("time_zone", "Mars"), ("muted", ["rain"])],
+    [
+        ("mail", "alice"),
+        ("phone", "0151"),
+        ("language", "German"),
+        ("time_zone", "Mars"),
+        ("muted", ["rain"]),
+        ("quiet_begins", "late"),
+        ("quiet_ends", "07:00"),
+    ],
 )
 async def test_a_wrong_contact_is_refused(world: World, field: str, value: Any) -> None:
     """422, and the field is named."""
     answer = await world.client.put("/v1/accounts/alice/contact", json={**CONTACT, field: value})
     assert (answer.status_code, answer.json()["errors"][0]["field"].strip(".")) == (422, field)
     assert world.deliveries.contacts == {}
+
+
+async def test_a_contact_is_put_once_for_a_key(world: World) -> None:
+    """A late repeat of an old change does not undo a newer one, and another change under the key is refused."""
+
+    async def put(key: str, **fields: str) -> tuple[int, str, str]:
+        headers = {"Idempotency-Key": key}
+        answer = await world.client.put("/v1/accounts/alice/contact", json=CONTACT | fields, headers=headers)
+        return answer.status_code, answer.json().get("mail", ""), answer.headers.get("Idempotency-Replayed", "")
+
+    assert await put("one", mail="one@example.net") == (200, "one@example.net", "")
+    assert await put("two", mail="two@example.net") == (200, "two@example.net", "")
+    assert await put("one", mail="one@example.net") == (200, "two@example.net", "true")
+    assert (await put("one", mail="three@example.net"))[0] == 422
+    assert world.deliveries.contacts["alice"].mail == "two@example.net"
 
 
 async def test_a_contact_needs_an_account(world: World) -> None:

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from ocs.api.app import create_litestar
-from ocs.api.schemas import NewAccount, TopUp
+from ocs.api.schemas import TopUp
+from ocs.api.sessions import SessionClosure
 from ocs.client.client import Client
 from ocs.client.transport import ProblemError, pages
 from tests.unit.api_world import make_world
@@ -94,13 +95,13 @@ def test_two_intents_have_two_keys(client: Client) -> None:
 
 def test_a_change_without_key_is_not_repeated_blindly(client: Client) -> None:
     """After 503 its outcome is not known; after 429 it has not begun."""
-    account = NewAccount(account_id="a", currency="EUR", rate_plan="p")
+    closure = SessionClosure(session_key="gy:1")
     peer = Peer(client, httpx.Response(503, json=PROBLEM))
     with pytest.raises(ProblemError):
-        client.create_account(account)
+        client.close_session("alice", closure)
     peer = Peer(client, httpx.Response(429, json=PROBLEM), httpx.Response(400, content=b"<html>"))
     with pytest.raises(ProblemError) as raised:
-        client.create_account(account)
+        client.close_session("alice", closure)
     assert (len(peer.asked), raised.value.details.status, raised.value.details.type) == (2, 400, "about:blank")
 
 

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocs.charging.account_events import EVENT_TYPES
+from ocs.charging.refused import ALL_REASONS
 from ocs.delivery.attempts import retry_after_s
 from ocs.delivery.check import check_delivery, read_delivery
 from ocs.delivery.contacts import Contact, faults_of
 from ocs.delivery.settings import Delivery, Sms, load_delivery
 from ocs.delivery.sms import body_of
-from ocs.delivery.timing import Patience, Quiet, out_of_quiet_ms, wait_ms
+from ocs.delivery.timing import Patience, Quiet, out_of_quiet_ms, quiet_of, wait_ms
 from ocs.delivery.webhooks import signature, verified
 from ocs.delivery.words import Dictionary, WordsError, load_words
 
@@ -44,6 +46,15 @@ def ms(text: str, zone: str = "UTC") -> int:
 def test_quiet_hours_end_by_the_receivers_clock(at: str, zone: str, until: str) -> None:
     """Half-open, over midnight, through changes of the clock."""
     assert out_of_quiet_ms(ms(at, zone), NIGHT, zone) == ms(until, zone)
+
+
+def test_a_contact_has_quiet_hours_of_its_own() -> None:
+    """Its own go before those for all; the same time twice is none; nothing said is those for all."""
+    noon = ms("2026-06-01T13:00")
+    assert out_of_quiet_ms(noon, quiet_of("12:00", "14:30", NIGHT), "UTC") == ms("2026-06-01T14:30")
+    night = ms("2026-06-01T23:00")
+    assert out_of_quiet_ms(night, quiet_of("00:00", "00:00", NIGHT), "UTC") == night
+    assert quiet_of("", "", NIGHT) is NIGHT
 
 
 def test_quiet_hours_by_day() -> None:
@@ -136,17 +147,58 @@ def test_words_are_in_the_receivers_language(language: str, said: str) -> None:
     assert dictionary().sms("low_balance", language, {"balance": "0.45", "currency": "EUR"}).text == said
 
 
+ALWAYS = {"account_id": "alice", "at": "2026-01-31T12:00:00.000Z", "currency": "EUR", "amount": "-2.50"}
+FACTS: dict[str, dict[str, str]] = {
+    "account_opened": {"actor": "api:1"},
+    "state_changed": {"reason": "active -> suspended"},
+    "top_up": {"reference": "order-1", "balance": "3.00"},
+    "payment": {"reference": "camt-1"},
+    "adjustment": {},
+    "refund": {},
+    "transfer": {"reason": "to bob: gift"},
+    "reversal": {"reference": "reversal:1"},
+    "expired": {},
+    "low_balance": {"balance": "0.45", "threshold": "0.50"},
+    "fraud_suspected": {"why": "5.10 are spent in a minute", "action": "block"},
+    "cap_warning": {"cap": "roaming", "percent": "80", "most": "50.00"},
+    "cap_reached": {"cap": "kid", "percent": "100", "units": "2 GB"},
+    "tier_reached": {"counter": "data", "tier": "2", "used": "10", "status": "slow", "ends_at_ms": "1"},
+    "bundle_warning": {"bundle": "Minutes", "percent": "80"},
+    "bundle_used": {"bundle": "Minutes", "percent": "100"},
+    "package_bought": {"package": "Starter", "price": "5.00"},
+    "renewed": {"package": "Starter", "price": "5.00"},
+    "renewal_failed": {"package": "Starter", "price": "5.00", "balance": "1.00"},
+    "subscription_ended": {"package": "Starter", "reason": "Starter: as cancelled"},
+    "expiry_near": {"what": "money", "ends_on": "2026-02-01", "ends_at_ms": "1", "balance": "1.00"},
+    "plan_changed": {"plan_before": "a", "plan": "b"},
+    "session_refused": {"why": "no_money", "service": "voice", "destination": "4930"},
+}
+"""The least that each event brings beside ``ALWAYS``, as docs/events.md lists it."""
+
+
+@pytest.mark.parametrize("language", sorted(path.stem for path in (CONFIG / "messages").glob("*.toml")))
+def test_each_event_has_words_in_each_language(language: str) -> None:
+    """None of them falls back to another language, and nothing that the event does not bring is asked for."""
+    assert FACTS.keys() == EVENT_TYPES
+    words = load_words(CONFIG, language)
+    assert isinstance(words, Dictionary)
+    for kind, facts in FACTS.items():
+        assert words.has(kind, language), f"messages/{language}.toml lacks [{kind}]"
+        values = ALWAYS | facts
+        mail = words.mail(kind, language, values)
+        assert {"en": "Account", "de": "Konto", "fr": "Compte"}[language] + " alice" in mail.text
+        assert words.sms(kind, language, values).text
+
+
 @pytest.mark.parametrize("language", ["en", "de", "fr"])
-@pytest.mark.parametrize("kind", ["fraud_suspected", "transfer", "reversal"])
-def test_each_language_has_words_of_its_own(language: str, kind: str) -> None:
-    """None of them falls back, and nothing that the event does not bring is asked for."""
-    values = {
-        "account_id": "alice", "at": "2026-01-31T12:00:00.000Z", "currency": "EUR", "amount": "-2.50",
-        "why": "spend", "reason": "to bob: gift",
-    }  # fmt: skip
-    mail = dictionary().mail(kind, language, values)
-    assert {"en": "Account", "de": "Konto", "fr": "Compte"}[language] + " alice" in mail.text
-    assert dictionary().sms(kind, language, values).text
+def test_each_reason_of_a_refusal_is_said_in_words(language: str) -> None:
+    """No customer reads the name of a reason."""
+    said = {
+        dictionary().sms("session_refused", language, ALWAYS | {"service": "voice", "why": why}).text
+        for why in ALL_REASONS
+    }
+    assert len(said) == len(ALL_REASONS)
+    assert not any(why in text for why in ALL_REASONS - {"expired"} for text in said if "_" in why)
 
 
 def test_words_cannot_reach_out() -> None:

@@ -11,9 +11,15 @@ from ocs.client.transport import Transport, new_key, segment
 class AccountsCalls(Transport):
     """What the API has under the tag accounts."""
 
-    def create_account(self, data: schemas.NewAccount) -> views.AccountView:
+    def create_account(self, data: schemas.NewAccount, *, idempotency_key: str | None = None) -> views.AccountView:
         """Open an account with no money in it. One with a `~` in its name is charged along with the one before the last `~`."""
-        answer: views.AccountView = self._call("POST", "/v1/accounts", views.AccountView, content=data)
+        answer: views.AccountView = self._call(
+            "POST",
+            "/v1/accounts",
+            views.AccountView,
+            headers={"Idempotency-Key": idempotency_key or new_key()},
+            content=data,
+        )
         return answer
 
     def read_account(self, account_id: str, *, if_none_match: str | None = None) -> views.AccountView | None:
@@ -109,7 +115,7 @@ class AccountsCalls(Transport):
         idempotency_key: str | None = None,
         if_match: str | None = None,
     ) -> views.RechargeView:
-        """Change the credit limit, the limits of calls, the spending caps. Grants that are out stay; new ones keep to it."""
+        """Change the credit limit, the threshold, the limits of calls, the spending caps. Grants that are out stay; new ones keep to it."""
         answer: views.RechargeView = self._call(
             "PUT",
             f"/v1/accounts/{segment(account_id)}/limits",
@@ -120,29 +126,20 @@ class AccountsCalls(Transport):
         return answer
 
     def set_state(
-        self, account_id: str, data: schemas.StateChange, *, idempotency_key: str | None = None
+        self,
+        account_id: str,
+        data: schemas.StateChange,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
     ) -> views.RechargeView:
         """Suspend, activate or close. The key keeps a late repeat of an old change from undoing a newer one."""
         answer: views.RechargeView = self._call(
             "PUT",
             f"/v1/accounts/{segment(account_id)}/state",
             views.RechargeView,
-            headers={"Idempotency-Key": idempotency_key or new_key()},
+            headers={"Idempotency-Key": idempotency_key or new_key(), "If-Match": if_match},
             content=data,
-        )
-        return answer
-
-    def list_sessions(self, account_id: str, *, limit: int = 100) -> views.SessionList:
-        """The account's open credit-control sessions, with what each has reserved and cost so far."""
-        answer: views.SessionList = self._call(
-            "GET", f"/v1/accounts/{segment(account_id)}/sessions", views.SessionList, query={"limit": limit}
-        )
-        return answer
-
-    def close_session(self, account_id: str, data: schemas.SessionClosure) -> views.SessionClosing:
-        """Ask the network element to end a session (Diameter: Abort-Session-Request)."""
-        answer: views.SessionClosing = self._call(
-            "POST", f"/v1/accounts/{segment(account_id)}/session-closures", views.SessionClosing, content=data
         )
         return answer
 
@@ -190,6 +187,11 @@ class AccountsCalls(Transport):
     def read_plan(self, account_id: str) -> parts.PlanView:
         """The plan, and the one to come. Its ETag changes with them alone."""
         answer: parts.PlanView = self._call("GET", f"/v1/accounts/{segment(account_id)}/plan", parts.PlanView)
+        return answer
+
+    def read_state(self, account_id: str) -> parts.StateView:
+        """Its state, and what it is made of. Its ETag changes with them alone."""
+        answer: parts.StateView = self._call("GET", f"/v1/accounts/{segment(account_id)}/state", parts.StateView)
         return answer
 
     def list_buckets(self, account_id: str) -> parts.BucketList:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ocs.api import events
-from ocs.client.transport import Transport, segment
+from ocs.client.transport import Transport, new_key, segment
 
 
 class EventsCalls(Transport):
@@ -19,14 +19,19 @@ class EventsCalls(Transport):
         return answer
 
     def set_contact(
-        self, account_id: str, data: events.ContactChange, *, if_match: str | None = None
+        self,
+        account_id: str,
+        data: events.ContactChange,
+        *,
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
     ) -> events.ContactView:
-        """Say where the account's subscriber is told of events, in which language and by which clock."""
+        """Say where the account's subscriber is told of events, in which language, by which clock and at which hours not."""
         answer: events.ContactView = self._call(
             "PUT",
             f"/v1/accounts/{segment(account_id)}/contact",
             events.ContactView,
-            headers={"If-Match": if_match},
+            headers={"If-Match": if_match, "Idempotency-Key": idempotency_key or new_key()},
             content=data,
         )
         return answer
