@@ -171,6 +171,10 @@ FACTS: dict[str, dict[str, str]] = {
     "subscription_ended": {"package": "Starter", "reason": "Starter: as cancelled"},
     "expiry_near": {"what": "money", "ends_on": "2026-02-01", "ends_at_ms": "1", "balance": "1.00"},
     "plan_changed": {"plan_before": "a", "plan": "b"},
+    "automatic_top_up": {"reference": "pi_1", "balance": "12.00"},
+    "automatic_top_up_failed": {"threshold": "2.00", "why": "card_declined"},
+    "automatic_top_up_stopped": {"threshold": "2.00", "why": "card_declined"},
+    "chargeback": {"reference": "pi_1", "reason": "disputed", "balance": "-3.00"},
     "session_refused": {"why": "no_money", "service": "voice", "destination": "4930"},
 }
 """The least that each event brings beside ``ALWAYS``, as docs/events.md lists it."""
