@@ -6,6 +6,7 @@ file, or a copy of it in the next one, books nothing twice, and an interruption 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
@@ -45,7 +46,7 @@ class BankDesk:
     async def load(self, octets: bytes, today: date) -> Loaded:
         """Keep all entries of a file, and book what is certain. Raises BankFileError."""
         loaded = Loaded()
-        for entry in read_camt(octets, self._currencies):
+        for entry in await asyncio.to_thread(read_camt, octets, self._currencies):
             if await entries.keep(self._connection, entry) is None:
                 loaded.repeated += 1
         for kept in await entries.entries_in(self._connection, EntryState.OPEN, 1_000_000):

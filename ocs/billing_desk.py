@@ -15,7 +15,7 @@ from ocs.billing.invoices import run as bill_run
 from ocs.billing.invoices.annex import annex_csv, records_of
 from ocs.billing.invoices.bill_runs import begin_run, end_run, note_progress
 from ocs.billing.invoices.book import Invoice, InvoiceRefusedError, InvoiceState, Parties
-from ocs.billing.invoices.bookkeeping import Entry, entries
+from ocs.billing.invoices.bookkeeping import Entry, Form, entries, written
 from ocs.billing.invoices.calculation import ChargeKind, minor_unit
 from ocs.billing.invoices.customers import Agreed, Customer, add_customer, faults_of, find_customer, payer_faults
 from ocs.billing.invoices.drafting import Draft, Due, drafts_of, next_dues
@@ -226,10 +226,13 @@ class BillingDesk:
             await book.set_sent(self.connection, invoice.invoice_id, today)
         return ""
 
-    async def entries(self, first: date, after: date) -> list[Entry]:
+    def entries(self, first: date, after: date) -> AsyncGenerator[Entry, None]:
         """The double entries of these days."""
-        kept = self.issuers.bookkeeping
-        return [entry async for entry in entries(self.connection, first, after, kept, self._exchange_difference)]
+        return entries(self.connection, first, after, self.issuers.bookkeeping, self._exchange_difference)
+
+    def bookkeeping(self, first: date, after: date, form: Form) -> AsyncGenerator[str, None]:
+        """The same as text, piece by piece."""
+        return written(self.entries(first, after), self.currencies, form)
 
     def _exchange_difference(
         self, entity: str, amount: Amount, currency: str, issued_on: date, paid_on: date

@@ -27,6 +27,7 @@ from ocs.billing_desk import BillingDesk
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.service import OnlineCharging
 from ocs.delivery.settings import Delivery, load_delivery
+from ocs.feeds.settings import Feed, load_feeds
 from ocs.gateways.numbering import Numbering
 from ocs.gateways.switch_files import Switch
 from ocs.invoicing import Invoicing
@@ -71,6 +72,7 @@ class BillingService:
         self.issuers = Issuers({}, {}, {}, {})
         self.switches: dict[str, Switch] = {}
         self.ways: frozenset[str] = frozenset()
+        self.feeds: dict[str, Feed] = {}
         self.reload()
 
     @classmethod
@@ -82,8 +84,13 @@ class BillingService:
         return cls(pool, **named)
 
     def reload(self) -> None:
-        """Read billing.toml, mediation.toml and delivery.toml anew; a file with faults leaves what there is."""
+        """Read billing.toml, mediation.toml, delivery.toml and feeds.toml anew; a file with faults leaves what there is."""
         folder = self._config.parent
+        feeds = load_feeds(folder)
+        if isinstance(feeds, list):
+            log.error("billing_files_kept", faults=[str(fault) for fault in feeds])
+        else:
+            self.feeds = feeds
         for loaded in (load_issuers(folder), load_switches(folder), load_delivery(folder)):
             if isinstance(loaded, list):
                 log.error("billing_files_kept", faults=[str(fault) for fault in loaded])

@@ -17,7 +17,7 @@ from balance.account import AccountState
 from balance.money import Currency, parse_amount
 from ocs.billing.invoices.calculation import ChargeKind
 from ocs.billing.invoices.customers import Agreed, Customer, add_agreed, all_accounts, list_customers
-from ocs.billing.invoices.dunning import Debt, Flags, Policy, Task, Verdict, judge
+from ocs.billing.invoices.dunning import BLOCKS, Debt, Flags, Policy, Task, Verdict, judge
 from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.moments import moment
 from ocs.billing_letters import dunning_letters
@@ -116,6 +116,13 @@ class Dunning:
         await self._carry_out(customer)
         return finding
 
+    async def relent(self, customer: Customer, today: date) -> None:
+        """Give back what was paid for, at whatever hour; nothing becomes harder, and no step is taken."""
+        finding = await self.look(customer, today)
+        if BLOCKS.index(finding.verdict.block) < BLOCKS.index(finding.was):
+            await self._connection.execute(NOTE_BLOCK, customer.customer_id, finding.verdict.block)
+        await self._carry_out(customer)
+
     async def run(self, today: date, *, is_dry: bool, now: int | None = None) -> list[Finding]:
         """Every customer; those of whom there is something to say."""
         found: list[Finding] = []
@@ -128,8 +135,9 @@ class Dunning:
             last = page[-1].customer_id
         return found
 
-    async def promise(self, customer: Customer, until: date | None, *, is_exempt: bool) -> None:
-        """Let a customer be until a day, or for good."""
+    async def promise(self, customer: Customer, until: date | None, *, is_exempt: bool) -> Standing:
+        """Let a customer be until a day, or for good; how he stood before."""
+        was = await self._standing(customer.customer_id)
         await self._connection.execute(
             "INSERT INTO dunning_standing (customer_id, promised_until, is_exempt) VALUES ($1, $2, $3) "
             "ON CONFLICT (customer_id) DO UPDATE SET promised_until = $2, is_exempt = $3",
@@ -137,6 +145,7 @@ class Dunning:
             until,
             is_exempt,
         )
+        return was
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ class Invoicing:
             raise BookingRefusedError(why)
         (invoice,) = issued.invoices
         if invoice.kind is InvoiceKind.CREDIT_NOTE:
-            await self.dunning.act(await self._customer(invoice.customer_id), today)
+            await self.dunning.relent(await self._customer(invoice.customer_id), today)
         return invoice
 
     async def void(self, invoice: Invoice, reason: str, today: date) -> list[Invoice]:
@@ -121,7 +121,7 @@ class Invoicing:
         if not payment.is_booked:
             await self._book_payment(payment, customer, is_resumed=not is_new)
         await payments.allocate(self._connection, customer.customer_id, customer.currency, chosen)
-        await self.dunning.act(customer, today)
+        await self.dunning.relent(customer, today)
         return await payments.find_payment(self._connection, payment.payment_id) or payment, is_new
 
     async def reverse(self, payment_id: int, reversed_on: date) -> Payment:

@@ -25,11 +25,13 @@ from litestar.response import Stream
 from ocs.api import (
     accounts,
     automatic_top_ups,
+    bank,
     billing,
     cards,
     collections,
     diameter,
     events,
+    feeds,
     history,
     mediation,
     money,
@@ -46,9 +48,9 @@ from ocs.api import (
 FOLDER: Final = Path(__file__).parents[1] / "ocs" / "client" / "calls"
 ROOMS: Final = (
     accounts, money, cards, payment_methods, automatic_top_ups, parts, sessions, subscribers, history, rates, diameter, events,
-    billing, papers, collections, mediation, trail, tmf654,
+    billing, papers, collections, bank, feeds, mediation, trail, tmf654,
 )  # fmt: skip
-RAW: Final = {"upload_cdr_file"}
+RAW: Final = {"load_bank_statement", "upload_cdr_file"}
 """They read the request's octets themselves."""
 _LATER: Final = {"idempotency_key": "str | None"}
 _HEAD: Final = '''"""Calls of the API, tag {tag}. Written by scripts/client.py from its routes: change those."""

@@ -43,6 +43,7 @@ from ocs.api.idempotency import IdempotencyKey, usable_key
 from ocs.api.keys import ApiKey, Scope
 from ocs.api.operations import noted, operation
 from ocs.api.problems import Kind, Problem, invalid
+from ocs.api.trail import note
 from ocs.billing.invoices import book
 from ocs.billing.invoices.bill_runs import BillRun, find_run, list_runs
 from ocs.billing.invoices.book import Invoice
@@ -55,18 +56,20 @@ from ocs.billing.invoices.customers import (
     list_customers,
 )
 from ocs.billing.invoices.notes import Note, add_note, notes_of
-from ocs.billing.invoices.payments import payments_of
+from ocs.billing.invoices.payments import find_payment, payments_of
 from ocs.billing_desk import BillingDesk
 from ocs.clock import local_date
+from ocs.dunning import Finding
 
 Actor: TypeAlias = Request[Any, ApiKey, Any]
 READ, WRITE = Scope.BILLING_READ, Scope.BILLING_WRITE
 RUNS_SHOWN: Final = 50
 
 
-def how(name: str, scope: Scope) -> dict[str, Any]:
-    """What the routes of billing declare."""
-    return {"tags": ["billing"], **noted(operation(name, scope, Kind.BILLING_UNKNOWN, Kind.BILLING_REFUSED))}
+def how(name: str, scope: Scope, *kinds: Kind, noted_here: bool = False) -> dict[str, Any]:
+    """What the routes of billing declare. ``noted_here``: the handler notes what it changed, with before and after."""
+    route = operation(name, scope, Kind.BILLING_UNKNOWN, Kind.BILLING_REFUSED, *kinds)
+    return {"tags": ["billing"], **(route if noted_here else noted(route))}
 
 
 # --- customers ------------------------------------------------------------------------------------------------------
@@ -115,15 +118,22 @@ async def create_charge(customer_id: FromPath[str], data: JSONBody[NewCharge], c
     return charge_view(agreed, context.currencies[customer.currency])
 
 
-@post("/customers/{customer_id:str}/charges/{charge_id:str}/end", status_code=204, **how("end_charge", WRITE))
+@post(
+    "/customers/{customer_id:str}/charges/{charge_id:str}/end",
+    status_code=204,
+    **how("end_charge", WRITE, noted_here=True),
+)
 async def end_charge(
-    customer_id: FromPath[str], charge_id: FromPath[str], data: JSONBody[ChargeEnd], context: Given
+    customer_id: FromPath[str], charge_id: FromPath[str], data: JSONBody[ChargeEnd], request: Actor, context: Given
 ) -> None:
     """Let a charge end; what was billed in advance for later days comes back with the next invoice."""
     async with context.billing.desk() as desk:
-        theirs = {each.charge_id for each in await agreed_charges(desk.connection, customer_id)}
+        theirs = {each.charge_id: each for each in await agreed_charges(desk.connection, customer_id)}
         if charge_id not in theirs or not await end_agreed(desk.connection, charge_id, data.after):
             raise Problem(Kind.BILLING_UNKNOWN, f"{customer_id} has no charge {charge_id}")
+    ended = theirs[charge_id].after
+    before = ChargeEnd(after=ended) if ended is not None else None
+    await note(context, request, f"charge {charge_id}", before, data)
 
 
 @get("/customers/{customer_id:str}/notes", **how("list_notes", READ))
@@ -181,12 +191,14 @@ async def read_invoice(invoice: FromPath[str], context: Given) -> InvoiceView:
         return await _whole(desk, await desk.invoice(invoice), context)
 
 
-@post("/invoices/{invoice:str}/issue", status_code=200, **how("issue_invoice", WRITE))
-async def issue_invoice(invoice: FromPath[str], context: Given) -> InvoiceView:
+@post("/invoices/{invoice:str}/issue", status_code=200, **how("issue_invoice", WRITE, noted_here=True))
+async def issue_invoice(invoice: FromPath[str], request: Actor, context: Given) -> InvoiceView:
     """Give a draft its number and book it. It stands for ever; issuing it again changes nothing."""
     async with context.billing.desk() as desk:
         found = await desk.invoice(invoice)
-        return await _whole(desk, await desk.invoicing.issue(found.invoice_id, local_date()), context)
+        issued = await desk.invoicing.issue(found.invoice_id, local_date())
+        await _note(context, request, found, issued)
+        return await _whole(desk, issued, context)
 
 
 @post("/invoices/{invoice:str}/send", status_code=202, **how("send_invoice", WRITE))
@@ -199,11 +211,13 @@ async def send_invoice(invoice: FromPath[str], data: JSONBody[Sending], context:
         raise Problem(Kind.BILLING_REFUSED, why)
 
 
-@delete("/invoices/{invoice:str}", **how("discard_invoice", WRITE))
-async def discard_invoice(invoice: FromPath[str], context: Given) -> None:
+@delete("/invoices/{invoice:str}", **how("discard_invoice", WRITE, noted_here=True))
+async def discard_invoice(invoice: FromPath[str], request: Actor, context: Given) -> None:
     """Take a draft back: its records are free again. Of several drafts of a customer, the last one first."""
     async with context.billing.desk() as desk:
-        await book.discard(desk.connection, (await desk.invoice(invoice)).invoice_id)
+        found = await desk.invoice(invoice)
+        await book.discard(desk.connection, found.invoice_id)
+    await _note(context, request, found, None)
 
 
 @post("/invoices/{invoice:str}/credit-notes", **how("create_credit_note", WRITE))
@@ -219,8 +233,8 @@ async def create_credit_note(
         return await _whole(desk, await desk.invoicing.issue(note_id, local_date()), context)
 
 
-@post("/invoices/{invoice:str}/void", status_code=200, **how("void_invoice", WRITE))
-async def void_invoice(invoice: FromPath[str], data: JSONBody[Voiding], context: Given) -> VoidView:
+@post("/invoices/{invoice:str}/void", status_code=200, **how("void_invoice", WRITE, noted_here=True))
+async def void_invoice(invoice: FromPath[str], data: JSONBody[Voiding], request: Actor, context: Given) -> VoidView:
     """Take a whole invoice back: a draft goes, an issued one stays as void, with a credit note. Again changes nothing.
 
     Its records are free again and are billed by the next run; what was paid is the customer's credit.
@@ -228,16 +242,19 @@ async def void_invoice(invoice: FromPath[str], data: JSONBody[Voiding], context:
     async with context.billing.desk() as desk:
         found = await desk.invoice(invoice)
         notes = await desk.void(found, data.reason, local_date())
+        await _note(context, request, found, await book.find_invoice(desk.connection, str(found.invoice_id)))
     return VoidView(
         invoice_id=found.invoice_id, number=found.number or "", credit_notes=tuple(each.name for each in notes)
     )
 
 
-@put("/invoices/{invoice:str}/dispute", status_code=204, **how("dispute_invoice", WRITE))
-async def dispute_invoice(invoice: FromPath[str], data: JSONBody[Dispute], context: Given) -> None:
+@put("/invoices/{invoice:str}/dispute", status_code=204, **how("dispute_invoice", WRITE, noted_here=True))
+async def dispute_invoice(invoice: FromPath[str], data: JSONBody[Dispute], request: Actor, context: Given) -> None:
     """Let a disputed invoice not count for dunning, until that is settled."""
     async with context.billing.desk() as desk:
-        await book.set_disputed(desk.connection, (await desk.invoice(invoice)).invoice_id, data.is_disputed)
+        found = await desk.invoice(invoice)
+        was = await book.set_disputed(desk.connection, found.invoice_id, data.is_disputed)
+    await note(context, request, f"invoice {found.name}", Dispute(is_disputed=was), data)
 
 
 # --- bill runs ------------------------------------------------------------------------------------------------------
@@ -296,12 +313,16 @@ async def create_payment(customer_id: FromPath[str], data: JSONBody[NewPayment],
     return payment_view(payment, context.currencies[payment.currency], is_new=is_new)
 
 
-@post("/payments/{payment_id:int}/reverse", status_code=200, **how("reverse_payment", WRITE))
-async def reverse_payment(payment_id: FromPath[int], context: Given) -> PaymentView:
+@post("/payments/{payment_id:int}/reverse", status_code=200, **how("reverse_payment", WRITE, noted_here=True))
+async def reverse_payment(payment_id: FromPath[int], request: Actor, context: Given) -> PaymentView:
     """Take back a payment that the bank has called back: what it paid is open again."""
     async with context.billing.desk() as desk:
+        before = await find_payment(desk.connection, payment_id)
         payment = await desk.invoicing.reverse(payment_id, local_date())
-    return payment_view(payment, context.currencies[payment.currency])
+    currency = context.currencies[payment.currency]
+    view = payment_view(payment, currency)
+    await note(context, request, f"payment {payment_id}", before and payment_view(before, currency), view)
+    return view
 
 
 @post("/customers/{customer_id:str}/refunds", status_code=200, **how("create_refund", WRITE))
@@ -332,18 +353,44 @@ async def preview_dunning(
     async with context.billing.desk() as desk:
         customers = await list_customers(desk.connection, cursor, limit)
         found = [await desk.invoicing.dunning.look(each, on or local_date()) for each in customers]
+    return _standings(context, found, customers, limit)
+
+
+@post("/dunning/runs", status_code=200, **how("run_dunning", WRITE))
+async def run_dunning(context: Given, limit: Limit = 100, cursor: Cursor = "") -> StandingList:
+    """Take every step that is due, each once, for ``limit`` customers a page; go on with `next_cursor` until it is empty.
+
+    Said again, also after an interruption, it does nothing twice. `GET /v1/dunning` says before what would happen.
+    """
+    async with context.billing.desk() as desk:
+        customers = await list_customers(desk.connection, cursor, limit)
+        dunning, today = desk.invoicing.dunning, local_date()
+        found = [await dunning.act(each, today, context.clock()) for each in customers]
+    return _standings(context, found, customers, limit)
+
+
+@put("/customers/{customer_id:str}/leniency", status_code=204, **how("set_leniency", WRITE, noted_here=True))
+async def set_leniency(customer_id: FromPath[str], data: JSONBody[Leniency], request: Actor, context: Given) -> None:
+    """Leave a customer in peace until a day, because he has promised to pay, or for good."""
+    async with context.billing.desk() as desk:
+        customer = await desk.customer(customer_id)
+        was = await desk.invoicing.dunning.promise(customer, data.promised_until, is_exempt=data.is_exempt)
+    before = Leniency(promised_until=was.promised_until, is_exempt=was.is_exempt)
+    await note(context, request, f"customer {customer_id}", before, data)
+
+
+def _standings(context: Given, found: list[Finding], customers: list[Customer], limit: int) -> StandingList:
     return StandingList(
         standings=tuple(standing_view(each, context.currencies) for each in found if each.is_something),
         next_cursor=customers[-1].customer_id if len(customers) == limit else "",
     )
 
 
-@put("/customers/{customer_id:str}/leniency", status_code=204, **how("set_leniency", WRITE))
-async def set_leniency(customer_id: FromPath[str], data: JSONBody[Leniency], context: Given) -> None:
-    """Leave a customer in peace until a day, because he has promised to pay, or for good."""
-    async with context.billing.desk() as desk:
-        customer = await desk.customer(customer_id)
-        await desk.invoicing.dunning.promise(customer, data.promised_until, is_exempt=data.is_exempt)
+async def _note(context: Given, request: Actor, before: Invoice, after: Invoice | None) -> None:
+    """What has become of an invoice."""
+    currency = context.currencies[before.currency]
+    views = invoice_view(before, currency), invoice_view(after, currency) if after is not None else None
+    await note(context, request, f"invoice {before.invoice_id}", *views)
 
 
 async def _whole(desk: BillingDesk, found: Invoice, context: Given) -> InvoiceView:
@@ -354,6 +401,6 @@ async def _whole(desk: BillingDesk, found: Invoice, context: Given) -> InvoiceVi
 ROUTES: Final = (
     create_customer, list_all_customers, read_customer, list_charges, create_charge, end_charge, list_notes, create_note, preview_invoice,
     list_invoices, read_invoice, send_invoice, issue_invoice, discard_invoice, create_credit_note, void_invoice, dispute_invoice,
-    start_bill_run, list_bill_runs, read_bill_run, list_payments, create_payment, create_refund, reverse_payment, preview_dunning,
+    start_bill_run, list_bill_runs, read_bill_run, list_payments, create_payment, create_refund, reverse_payment, preview_dunning, run_dunning,
     set_leniency,
 )  # fmt: skip

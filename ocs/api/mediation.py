@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 from litestar import Request, get, post
@@ -17,18 +17,20 @@ from ocs.api.keys import Scope
 from ocs.api.operations import noted, operation
 from ocs.api.problems import Kind, Problem
 from ocs.api.schemas import Reason
+from ocs.api.trail import note
 from ocs.billing.mediated import Fault, FaultState, faults_of, files_of, find_fault, mend, set_state
 from ocs.gateways.switch_files import Switch
 from ocs.mediation import Report
 from ocs.mediation_files import folder_of
 
+Actor: TypeAlias = Request[Any, Any, Any]
 READ, WRITE = Scope.BILLING_READ, Scope.BILLING_WRITE
 UPLOAD_OCTETS_MAX: Final = 64 << 20
 
 
-def _how(name: str, scope: Scope) -> dict[str, Any]:
-    kinds = (Kind.BILLING_UNKNOWN, Kind.BILLING_REFUSED, Kind.TOO_LARGE)
-    return {"tags": ["mediation"], **noted(operation(name, scope, *kinds))}
+def _how(name: str, scope: Scope, *, noted_here: bool = False) -> dict[str, Any]:
+    route = operation(name, scope, Kind.BILLING_UNKNOWN, Kind.BILLING_REFUSED, Kind.TOO_LARGE)
+    return {"tags": ["mediation"], **(route if noted_here else noted(route))}
 
 
 class UploadView(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,8 +111,8 @@ async def list_cdr_faults(
         return await faults_of(connection, switch, in_state, limit)
 
 
-@post("/mediation/faults/{fault_id:int}/replay", status_code=200, **_how("replay_cdr_fault", WRITE))
-async def replay_cdr_fault(fault_id: FromPath[int], data: JSONBody[Replay], context: Given) -> Report:
+@post("/mediation/faults/{fault_id:int}/replay", status_code=200, **_how("replay_cdr_fault", WRITE, noted_here=True))
+async def replay_cdr_fault(fault_id: FromPath[int], data: JSONBody[Replay], request: Actor, context: Given) -> Report:
     """Charge a row of the queue, with its cells mended or after what it lacked has been made."""
     async with context.billing.mediation() as (connection, mediation):
         fault = await _open_fault(connection, fault_id)
@@ -122,15 +124,17 @@ async def replay_cdr_fault(fault_id: FromPath[int], data: JSONBody[Replay], cont
         report: Report = await mediation.replay(
             _switch(context, fault.switch), [await _open_fault(connection, fault_id)]
         )
+        await note(context, request, f"fault {fault_id}", fault, await find_fault(connection, fault_id))
     return report
 
 
-@post("/mediation/faults/{fault_id:int}/dismiss", status_code=204, **_how("dismiss_cdr_fault", WRITE))
-async def dismiss_cdr_fault(fault_id: FromPath[int], data: JSONBody[Dismissal], context: Given) -> None:
+@post("/mediation/faults/{fault_id:int}/dismiss", status_code=204, **_how("dismiss_cdr_fault", WRITE, noted_here=True))
+async def dismiss_cdr_fault(fault_id: FromPath[int], data: JSONBody[Dismissal], request: Actor, context: Given) -> None:
     """Leave a row uncharged for good."""
     async with context.billing.mediation() as (connection, _):
         fault = await _open_fault(connection, fault_id)
         await set_state(connection, fault_id, FaultState.DISMISSED, f"{fault.why}; dismissed: {data.reason}")
+        await note(context, request, f"fault {fault_id}", fault, await find_fault(connection, fault_id))
 
 
 def _switch(context: Context, name: str) -> Switch:

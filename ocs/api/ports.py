@@ -29,6 +29,7 @@ from ocs.charging.session_search import Position, SessionPage, SessionQuery
 from ocs.charging.subscribers import SubscriberChange, SubscriberResult
 from ocs.delivery.contacts import Contact, ContactChanged
 from ocs.delivery.queue import Message
+from ocs.feeds.settings import Feed
 from ocs.gateways.switch_files import Switch
 from ocs.mediation import Mediation
 from ocs.rating.faults import ConfigFault
@@ -260,6 +261,10 @@ class Billing(Protocol):
     @property
     def switches(self) -> dict[str, Switch]:
         """Those of mediation.toml."""
+
+    @property
+    def feeds(self) -> dict[str, Feed]:
+        """Those of feeds.toml."""
 
     @property
     def data_dir(self) -> Path:

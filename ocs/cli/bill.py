@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import date
 from pathlib import Path
@@ -424,10 +426,12 @@ def export(
 
     Example: `ocs bill export --from 2026-10-01 --until 2026-11-01 --out october.csv`
     """
-    from ocs.cli.bill_view import write_entries
 
     async def work(world: BillWorld) -> None:
-        found = await world.entries(day_of(first, "--from"), day_of(after, "--until"))
-        write_entries(found, world, out, as_json=as_json)
+        days = day_of(first, "--from"), day_of(after, "--until")
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(out.open("w", encoding="utf-8", newline="")) if out else sys.stdout
+            async for piece in world.bookkeeping(*days, "jsonl" if as_json else "csv"):
+                file.write(piece)
 
     with_world(config, data, work)

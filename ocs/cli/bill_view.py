@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from balance.money import format_amount
 from ocs.billing.invoices.bill_runs import BillRun
 from ocs.billing.invoices.book import Invoice, InvoiceLine
-from ocs.billing.invoices.bookkeeping import Entry
 from ocs.billing.invoices.calculation import RATE_UNIT
 from ocs.billing.invoices.customers import Agreed, Customer
 from ocs.billing.invoices.drafting import Draft
@@ -165,29 +159,6 @@ def dunning_row(finding: Finding, world: BillWorld) -> Row:
         "actions": ", ".join(f"{task.step.name} {task.debt.number}" for task in verdict.tasks),
         "accounts": change,
     }
-
-
-def write_entries(entries: Sequence[Entry], world: BillWorld, out: Path | None, *, as_json: bool) -> None:
-    """Double entries with a column for each side, as CSV or as a JSON object a line."""
-    rows = [_entry_row(entry, world) for entry in entries]
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(out.open("w", encoding="utf-8", newline="")) if out else sys.stdout
-        if as_json:
-            file.writelines(msgspec.json.encode(row).decode() + "\n" for row in rows)
-            return
-        writer = csv.DictWriter(file, ENTRY_FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-ENTRY_FIELDS: Final = ("day", "document", "issuer", "customer", "account", "debit", "credit", "currency", "text")
-
-
-def _entry_row(entry: Entry, world: BillWorld) -> Row:
-    amount = _minor(abs(entry.amount_minor), entry.currency, world)
-    sides = (amount, "") if entry.amount_minor > 0 else ("", amount)
-    values = (entry.day.isoformat(), entry.document, entry.legal_entity, entry.customer_id, entry.account, *sides)
-    return dict(zip(ENTRY_FIELDS, (*values, entry.currency, entry.text), strict=True))
 
 
 def print_rows(name: str, rows: Sequence[Row], *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from balance.money import Currency
     from ocs.api.history import ExplainedCdr
     from ocs.billing.cdrs import CdrRow, JournalRow
+    from ocs.feeds.settings import Feed
 
 ResultT = TypeVar("ResultT")
 
@@ -131,19 +132,63 @@ def feed(config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None) -> None
     Example: `ocs cdr feed --config /etc/ocs/ocs.toml`
     """
     from ocs.feeds.feeder import serve
-    from ocs.feeds.settings import load_feeds
     from ocs.observe.logging import configure_logging
 
     with refusals():
-        settings, feeds = read_settings(config, data), load_feeds(config.absolute().parent)
-        if isinstance(feeds, list):
-            raise StartRefusedError("feeds.toml has faults:\n" + "\n".join(map(str, feeds)), EXIT_CONFIG)
+        settings, found = read_settings(config, data), _feeds(config)
         configure_logging("feeder")
         dsn = find_servers(settings).postgres_dsn
         try:
-            asyncio.run(serve(dsn, feeds, Path(settings.node.data_dir), _currencies(config)))
+            asyncio.run(serve(dsn, found, Path(settings.node.data_dir), _currencies(config)))
         except ImportError as error:
             raise StartRefusedError("a Kafka feed needs its library: pip install 'ocs[kafka]'", EXIT_CONFIG) from error
+
+
+@group.command()
+def feeds(
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON instead of a table.")] = False,
+) -> None:
+    """Show the receivers of `feeds.toml`, and how many records each of them has not been given yet.
+
+    Example: `ocs cdr feeds`
+    """
+    import msgspec
+
+    from ocs.cli.bill_view import print_rows
+    from ocs.feeds.queue import state_of
+
+    async def states(pool: Any) -> list[dict[str, Any]]:
+        return [msgspec.structs.asdict(await state_of(pool, each)) for each in found.values()]
+
+    with refusals():
+        found = _feeds(config)
+        dsn = find_servers(read_settings(config, data)).postgres_dsn
+        print_rows("feeds", _ask(dsn, states), as_json=as_json)
+
+
+@group.command()
+def replay(
+    name: Annotated[str, typer.Argument(metavar="FEED", help="Its name in `feeds.toml`.")],
+    span: Annotated[str, typer.Option(metavar="SPAN", help="When the use began: 2026-10, or 2026-10-01..2026-10-08.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+) -> None:
+    """Give records to a receiver again, under the same ids: what he has already he knows by them.
+
+    Example: `ocs cdr replay warehouse --span 2026-10`
+    """
+    from ocs.cli.rates_simulate import span as read_span
+    from ocs.feeds.queue import replay as give_again
+
+    with refusals():
+        if name not in _feeds(config):
+            raise StartRefusedError(f"feeds.toml has no feed {name!r}", EXIT_CONFIG)
+        since_ms, until_ms = read_span(span)
+        dsn = find_servers(read_settings(config, data)).postgres_dsn
+        count = _ask(dsn, lambda pool: give_again(pool, name, since_ms, until_ms))
+        print(f"{count:,} records are given to {name} again")
 
 
 @group.command()
@@ -167,6 +212,15 @@ def months(
 
 
 # --- inside ---------------------------------------------------------------------------------------------------------
+
+
+def _feeds(config: Path) -> dict[str, Feed]:
+    from ocs.feeds.settings import load_feeds
+
+    found = load_feeds(config.absolute().parent)
+    if isinstance(found, list):
+        raise StartRefusedError("feeds.toml has faults:\n" + "\n".join(map(str, found)), EXIT_CONFIG)
+    return found
 
 
 def _currencies(config: Path) -> dict[str, Currency]:

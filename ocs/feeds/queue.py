@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from ocs.billing.cdrs import CdrRow, cdr_from_row
+from ocs.billing.moments import moment
+from ocs.feeds.settings import Feed
 
 # Whoever takes them holds them until his transaction ends: other workers pass over them.
 TAKE: Final = """
@@ -26,6 +30,36 @@ FORGET: Final = """
     DELETE FROM cdr_feed f USING unnest($2::text[], $3::bigint[]) AS d(account_id, entry_number)
     WHERE f.feed = $1 AND f.account_id = d.account_id AND f.entry_number = d.entry_number
 """
+
+
+STATE: Final = """
+    SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(queued_at)), 0)::int AS age_s FROM cdr_feed WHERE feed = $1
+"""
+REPLAY: Final = """
+    INSERT INTO cdr_feed (feed, account_id, entry_number, started_at)
+    SELECT $1, account_id, entry_number, started_at FROM cdr WHERE started_at >= $2 AND started_at < $3
+    ON CONFLICT DO NOTHING
+"""
+
+
+class FeedState(msgspec.Struct, frozen=True, kw_only=True):
+    """A receiver, how many records he has not been given yet, and how long the oldest of them has waited."""
+
+    feed: str
+    to: str
+    waiting: int
+    oldest_s: int
+
+
+async def state_of(connection: Any, feed: Feed) -> FeedState:
+    row = await connection.fetchrow(STATE, feed.name)
+    return FeedState(feed=feed.name, to=feed.to, waiting=row["waiting"], oldest_s=row["age_s"])
+
+
+async def replay(connection: Any, feed: str, since_ms: int, until_ms: int) -> int:
+    """Have a feed given again what began in ``[since_ms, until_ms)``; how many records, without those that wait for it already."""
+    status: str = await connection.execute(REPLAY, feed, moment(since_ms), moment(until_ms))
+    return int(status.rpartition(" ")[2])
 
 
 async def waiting(connection: Any, feed: str, batch_max: int) -> tuple[int, int]:

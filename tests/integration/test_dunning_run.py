@@ -77,6 +77,14 @@ async def test_a_payment_leaves_what_the_operator_has_blocked(world: World) -> N
     assert await world.is_clean()
 
 
+async def test_a_payment_takes_no_step(world: World) -> None:
+    """Money that comes, at whatever hour, gives back what was blocked; it never reminds, charges or blocks."""
+    await world.invoicing.pay(BAKERY, 10, SUSPENDED, today=SUSPENDED, method="bank", reference="1")
+    assert await states(world) == [AccountState.ACTIVE] * 2
+    assert await actions(world, SUSPENDED) == ["remind-3", "late_fee-14", "warn-21"]
+    assert await states(world) == [AccountState.SUSPENDED] * 2
+
+
 async def test_a_promise_and_a_dispute_hold_it(world: World) -> None:
     """Nothing is done up to the promised day, nor about an invoice that is disputed."""
     dunning = world.invoicing.dunning

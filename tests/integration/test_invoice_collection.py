@@ -201,7 +201,7 @@ async def test_a_direct_debit_that_is_returned_after_it_was_paid(collected: Coll
     assert await collected.is_clean()
 
     async with collected.payments.desks() as desk:
-        entries = await desk.entries(date(2000, 1, 1), date(2100, 1, 1))
+        entries = [each async for each in desk.entries(date(2000, 1, 1), date(2100, 1, 1))]
     paid = [entry.amount_minor for entry in entries if entry.text.startswith("direct_debit")]
     assert (sorted(paid), sum(entry.amount_minor for entry in entries)) == ([-1190, -1190, 1190, 1190], 0)
 

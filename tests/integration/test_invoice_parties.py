@@ -206,7 +206,7 @@ async def test_what_exchange_makes_of_a_payment_is_exported(world: World, day: s
     paid_on = date.fromisoformat(day)
     await world.invoicing.pay(CARRIER, 4516, paid_on, today=paid_on, method="bank", reference="wire")
     desk = BillingDesk(world.dsn, world.connection, world.invoicing, world.issuers, world.currencies)
-    found = [each for each in await desk.entries(date(2026, 9, 16), NOVEMBER) if each.currency == "EUR"]
+    found = [each async for each in desk.entries(date(2026, 9, 16), NOVEMBER) if each.currency == "EUR"]
     expected = [("1400", part), ("2150", -part)] if part else []
     assert [(each.account, each.amount_minor) for each in found] == expected
     assert sum(each.amount_minor for each in found) == 0

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from balance.store import BackendUnavailable
 from ocs.billing_desk import BillingDesk
+from ocs.feeds.settings import Feed
 from ocs.gateways.switch_files import Switch
 from ocs.mediation import Mediation
 
@@ -17,6 +18,7 @@ class AwayBilling:
     """PostgreSQL is away: what billing does is tested on a real one (tests/integration/test_billing_api.py)."""
 
     switches: ClassVar[dict[str, Switch]] = {}
+    feeds: ClassVar[dict[str, Feed]] = {}
     data_dir = Path()
 
     def desk(self) -> AbstractAsyncContextManager[BillingDesk]:

@@ -18,7 +18,7 @@ from tests.unit.api_world import NOW_MS, make_world, open_session
 _EXAMPLES = {
     "account_id": "alice", "subscriber_id": "s1", "entry_number": "17", "deck": "acme-usd", "customer_id": "bakery",
     "charge_id": "bakery-line", "invoice": "R-2026-000001", "run_id": "1", "payment_id": "12", "switch": "softswitch1",
-    "fault_id": "17", "method_id": "pm_1",
+    "fault_id": "17", "method_id": "pm_1", "entry_id": "17", "feed": "warehouse",
 }  # fmt: skip
 
 

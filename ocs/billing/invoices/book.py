@@ -212,9 +212,15 @@ def _issue_of(draft: Invoice, number: str, entity: LegalEntity, customer: Custom
     return _Issue(draft.invoice_id, number, today, due_on, as_json(Parties(entity, customer)))
 
 
-async def set_disputed(connection: Any, invoice_id: int, is_disputed: bool) -> None:
-    """Let an invoice not count for dunning, or count again."""
-    await connection.execute("UPDATE invoice SET is_disputed = $2 WHERE invoice_id = $1", invoice_id, is_disputed)
+async def set_disputed(connection: Any, invoice_id: int, is_disputed: bool) -> bool:
+    """Let an invoice not count for dunning, or count again; how it was before."""
+    was: bool = await connection.fetchval(
+        "UPDATE invoice i SET is_disputed = $2 FROM invoice o "
+        "WHERE i.invoice_id = $1 AND o.invoice_id = $1 RETURNING o.is_disputed",
+        invoice_id,
+        is_disputed,
+    )
+    return was
 
 
 async def set_sent(connection: Any, invoice_id: int, day: date) -> None:

@@ -8,13 +8,16 @@ exchange      receivable  to  gain, or loss to receivable: what a paid part is w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+import csv
+import io
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
 from datetime import date
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from balance.money import Amount
+from balance.money import Amount, Currency, format_amount
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.invoices.calculation import TaxLine
 from ocs.billing.invoices.payments import CREDIT_NOTE_METHOD
@@ -77,9 +80,45 @@ class Entry(msgspec.Struct, frozen=True):
     text: str
 
 
+FIELDS: Final = ("day", "document", "issuer", "customer", "account", "debit", "credit", "currency", "text")
+CHUNK: Final = 500
+Form: TypeAlias = Literal["csv", "jsonl"]
+
+
+async def written(
+    found: AsyncGenerator[Entry, None], currencies: Mapping[str, Currency], form: Form
+) -> AsyncGenerator[str, None]:
+    """Double entries with a column for each side, as CSV or as a JSON object a line, some hundred lines at a time."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    if form == "csv":
+        writer.writeheader()
+    lines = 1
+    async with aclosing(found) as entries_found:
+        async for entry in entries_found:
+            row = _row(entry, currencies[entry.currency].digits)
+            if form == "csv":
+                writer.writerow(row)
+            else:
+                text.write(msgspec.json.encode(row).decode() + "\n")
+            lines += 1
+            if not lines % CHUNK:
+                yield text.getvalue()
+                text.seek(0)
+                text.truncate()
+    yield text.getvalue()
+
+
+def _row(entry: Entry, digits: int) -> dict[str, str]:
+    amount = format_amount(abs(entry.amount_minor), digits, digits)
+    sides = (amount, "") if entry.amount_minor > 0 else ("", amount)
+    values = (entry.day.isoformat(), entry.document, entry.legal_entity, entry.customer_id, entry.account, *sides)
+    return dict(zip(FIELDS, (*values, entry.currency, entry.text), strict=True))
+
+
 async def entries(
     connection: Any, first: date, after: date, accounts: Bookkeeping, exchange_of: ExchangeOf = lambda *_: None
-) -> AsyncIterator[Entry]:
+) -> AsyncGenerator[Entry, None]:
     """What was issued, paid and called back on the days ``[first, after)``. Raises BackendUnavailable."""
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import Literal
 
-from ocs.api import automatic_top_ups, billing_views, collections
+from ocs import bank_desk as ocs_bank_desk
+from ocs.api import automatic_top_ups, bank, billing_views, collections, feeds
 from ocs.billing.invoices import bill_runs as ocs_billing_invoices_bill_runs
 from ocs.billing.invoices import customers as ocs_billing_invoices_customers
 from ocs.billing.invoices import notes as ocs_billing_invoices_notes
 from ocs.client.transport import Transport, new_key, segment
+from ocs.feeds import queue as ocs_feeds_queue
 
 
 class BillingCalls(Transport):
@@ -198,6 +200,13 @@ class BillingCalls(Transport):
         )
         return answer
 
+    def run_dunning(self, *, limit: int = 100, cursor: str = "") -> billing_views.StandingList:
+        """Take every step that is due, each once, for ``limit`` customers a page; go on with `next_cursor` until it is empty."""
+        answer: billing_views.StandingList = self._call(
+            "POST", "/v1/dunning/runs", billing_views.StandingList, query={"limit": limit, "cursor": cursor}
+        )
+        return answer
+
     def set_leniency(self, customer_id: str, data: billing_views.Leniency) -> None:
         """Leave a customer in peace until a day, because he has promised to pay, or for good."""
         answer: None = self._call("PUT", f"/v1/customers/{segment(customer_id)}/leniency", None, content=data)
@@ -237,4 +246,45 @@ class BillingCalls(Transport):
         answer: automatic_top_ups.ChargeList = self._call(
             "GET", f"/v1/invoices/{segment(invoice)}/collections", automatic_top_ups.ChargeList
         )
+        return answer
+
+    def load_bank_statement(self, content: bytes) -> ocs_bank_desk.Loaded:
+        """Take a statement (camt.053, .052 or .054; the body, as it is): what is certain is booked, the rest waits."""
+        answer: ocs_bank_desk.Loaded = self._call("POST", "/v1/bank/statements", ocs_bank_desk.Loaded, content=content)
+        return answer
+
+    def list_bank_entries(self, *, limit: int = 100) -> list[bank.EntryView]:
+        """Entries that wait for somebody, the oldest first, with what they may be, the surest first."""
+        answer: list[bank.EntryView] = self._call(
+            "GET", "/v1/bank/entries", list[bank.EntryView], query={"limit": limit}
+        )
+        return answer
+
+    def assign_bank_entry(self, entry_id: int, data: bank.Assignment) -> bank.EntryView:
+        """Say what an entry is: a customer's payment, or the return of one."""
+        answer: bank.EntryView = self._call(
+            "POST", f"/v1/bank/entries/{segment(entry_id)}/assign", bank.EntryView, content=data
+        )
+        return answer
+
+    def ignore_bank_entry(self, entry_id: int, data: bank.Ignoring) -> bank.EntryView:
+        """Leave an entry out."""
+        answer: bank.EntryView = self._call(
+            "POST", f"/v1/bank/entries/{segment(entry_id)}/ignore", bank.EntryView, content=data
+        )
+        return answer
+
+    def export_bookkeeping(self, *, first: dt.date, after: dt.date, form: Literal["csv", "jsonl"] = "csv") -> bytes:
+        """What was issued and paid as double entries, by the accounts of `billing.toml`, as they are read from the books."""
+        answer: bytes = self._call("GET", "/v1/bookkeeping", bytes, query={"from": first, "until": after, "form": form})
+        return answer
+
+    def list_feeds(self) -> list[ocs_feeds_queue.FeedState]:
+        """The receivers of `feeds.toml`, and what each of them has not been given yet."""
+        answer: list[ocs_feeds_queue.FeedState] = self._call("GET", "/v1/feeds", list[ocs_feeds_queue.FeedState])
+        return answer
+
+    def replay_feed(self, feed: str, data: feeds.ReplayOrder) -> feeds.Replayed:
+        """Give records to a receiver again, under the same ids: what he has already he knows by them."""
+        answer: feeds.Replayed = self._call("POST", f"/v1/feeds/{segment(feed)}/replays", feeds.Replayed, content=data)
         return answer
