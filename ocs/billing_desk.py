@@ -22,7 +22,7 @@ from ocs.billing.invoices.drafting import Draft, Due, drafts_of, next_dues
 from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.invoices.payments import Payment
 from ocs.billing.invoices.periods import Period
-from ocs.billing.invoices.printing.pdf import pdf_of
+from ocs.billing.invoices.printing.pdf import TemplateError, pdf_of
 from ocs.billing.invoices.rounding import quotient
 from ocs.billing.invoices.run import RunReport
 from ocs.billing.invoices.ubl import ubl_of
@@ -215,7 +215,7 @@ class BillingDesk:
         if not invoice.parties.customer.email:
             return "the customer has no email"
         _, paper = await self.paper(str(invoice.invoice_id), has_annex=has_annex)
-        octets = await asyncio.to_thread(pdf_of, paper)
+        octets = await self.set_in_type(invoice, paper)
         files = [Attachment(f"{invoice.number}.pdf", "application/pdf", octets)]
         if has_ubl:
             files.append(Attachment(f"{invoice.number}.xml", "application/xml", await self.ubl(invoice)))
@@ -250,6 +250,14 @@ class BillingDesk:
             return parse_amount(text, self.currencies[currency].digits)
         except AmountError as error:
             raise InvoiceRefusedError(f"{error} ({currency})") from error
+
+    async def set_in_type(self, invoice: Invoice, paper: dict[str, Any]) -> bytes:
+        """The paper as PDF, by the template of who issues it. Raises InvoiceRefusedError for one that cannot be set."""
+        template = self.issuers.template_of(invoice.legal_entity)
+        try:
+            return await asyncio.to_thread(pdf_of, paper, template)
+        except TemplateError as error:
+            raise InvoiceRefusedError(f"the template {template} cannot be set: {error}") from error
 
     async def annex(self, invoice: Invoice, *, in_words: bool) -> AsyncGenerator[str, None]:
         """An invoice's records as CSV, piece by piece."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, Final, Literal
@@ -14,7 +13,6 @@ from litestar.response import Stream
 from ocs.api.billing import READ, how
 from ocs.api.context import Context, Given
 from ocs.billing.invoices.book import Invoice
-from ocs.billing.invoices.printing.pdf import pdf_of
 
 PDF: Final = "application/pdf"
 XML: Final = "application/xml"
@@ -30,7 +28,7 @@ async def print_invoice(
     """The invoice in the customer's language."""
     async with context.billing.desk() as desk:
         found, paper = await desk.paper(invoice, has_annex=annex)
-    octets = await asyncio.to_thread(pdf_of, paper)
+        octets = await desk.set_in_type(found, paper)
     return Response(octets, media_type=PDF, headers={"Content-Disposition": f'inline; filename="{found.name}.pdf"'})
 
 

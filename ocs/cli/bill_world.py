@@ -56,6 +56,8 @@ class BillWorld(BillingDesk):
         from ocs.billing.invoices.printing.pdf import TemplateError, pdf_of
 
         found, paper = await self.paper(name, has_annex=has_annex)
+        if template is None:
+            return out or Path(f"{found.name}.pdf"), await self.set_in_type(found, paper)
         try:
             octets = pdf_of(paper, template)
         except TemplateError as error:

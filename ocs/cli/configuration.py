@@ -40,7 +40,8 @@ def check(
     Example: `ocs config check /etc/ocs`
     """
     from ocs.accountfile import load_account_rules
-    from ocs.billing.invoices.issuers import load_issuers
+    from ocs.billing.invoices.issuers import Issuers, load_issuers
+    from ocs.billing.invoices.printing.samples import template_faults
     from ocs.clock import now_ms
     from ocs.delivery.check import check_delivery
     from ocs.feeds.settings import load_feeds
@@ -73,6 +74,9 @@ def check(
     if isinstance(settings, Settings):
         faults += check_products(folder, settings.radius)
         faults += _pem_faults(folder, settings)
+    if isinstance(issuers, Issuers):
+        faults += [f"{folder}/{fault}" for fault in template_faults(issuers)]
+    if isinstance(settings, Settings):
         fault = currency_fault(settings, loaded.currencies)
         faults += [f"{folder}/{DEFAULT_CONFIG.name}: {fault}"] if fault else []
     for fault in faults:

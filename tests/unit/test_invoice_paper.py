@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -11,11 +13,13 @@ from balance.money import Currency
 from ocs.billing.invoices.book import Invoice, InvoiceKind, InvoiceLine, InvoiceState, Parties
 from ocs.billing.invoices.calculation import TaxLine
 from ocs.billing.invoices.customers import Customer
-from ocs.billing.invoices.issuers import LegalEntity
+from ocs.billing.invoices.issuers import Issuers, LegalEntity, load_issuers
 from ocs.billing.invoices.printing.paper import paper_of
 from ocs.billing.invoices.printing.pdf import pdf_of
+from ocs.billing.invoices.printing.samples import template_faults
 from ocs.billing.invoices.printing.words import words_of
 from ocs.billing.invoices.usage import Detail
+from ocs.rating.faults import ConfigFault
 
 EUR, JPY = Currency("EUR", 978, 9, 2), Currency("JPY", 392, 6, 0)
 ISSUER = LegalEntity(id="e", name="Example", address=("Here",), country="DE", tax_id="DE1", usage_tax="vat")
@@ -107,3 +111,29 @@ def test_it_is_set(state: InvoiceState) -> None:
     pdf = pdf_of(paper_of(invoice, Parties(ISSUER, CUSTOMER), [LINE], EUR, "", details))
     assert pdf.startswith(b"%PDF-")
     assert b"/Type/Pages/Count 3" in pdf
+
+
+def test_each_legal_entity_has_a_template_of_its_own(sample_config: Path) -> None:
+    """With what lies beside it, such as a logo; a template that cannot be set is told before the first invoice."""
+    folder = sample_config.parent
+    billing = folder / "billing.toml"
+    text = billing.read_text(encoding="utf-8")
+    billing.write_text(text.replace('id = "example"', 'id = "example"\ntemplates = "letters"', 1), encoding="utf-8")
+    (fault,) = cast(list[ConfigFault], load_issuers(folder))
+    assert (fault.field, fault.message) == ("legal_entity.templates", "there is no letters/invoice.typ")
+
+    letters = folder / "letters"
+    letters.mkdir()
+    (letters / "logo.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', encoding="utf-8"
+    )
+    template = letters / "invoice.typ"
+    template.write_text('#image("logo.svg")\n#json(bytes(sys.inputs.data)).title', encoding="utf-8")
+    issuers = load_issuers(folder)
+    assert isinstance(issuers, Issuers)
+    assert (issuers.template_of("example"), issuers.template_of("other")) == (template, None)
+    assert template_faults(issuers) == []
+    template.write_text("#json(bytes(sys.inputs.data)).no_such_field", encoding="utf-8")
+    (why,) = template_faults(issuers)
+    assert why.startswith("billing.toml: legal_entity example: ")
+    assert "no_such_field" in why

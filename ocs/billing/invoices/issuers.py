@@ -21,6 +21,7 @@ from ocs.rating.load import load_currencies
 from ocs.rating.tomlfile import TomlFile
 
 BILLING_FILE: Final = "billing.toml"
+TEMPLATE: Final = "invoice.typ"
 PERCENT_DECIMALS_MAX: Final = 4
 STANDARD, REVERSE_CHARGE, EXEMPT = "standard", "reverse_charge", "exempt"
 _TABLES: Final = ("legal_entity", "tax", "dunning", "bookkeeping")
@@ -52,6 +53,7 @@ class LegalEntity(_Section, frozen=True):
     currency: str = (
         ""  # of its books: the difference of exchange of what is billed in others is exported; empty: none is
     )
+    templates: str = ""  # a folder beside the file, with an invoice.typ of the entity's own; empty: ours
     dunning: str = ""  # the policy of its customers; empty: nobody is chased
     # Records that come after their period has been billed: on the next invoice, on one of their own, or not billed at all.
     late_records: Literal["next_invoice", "supplementary_invoice", "write_off"] = "next_invoice"
@@ -97,6 +99,12 @@ class Issuers(msgspec.Struct, frozen=True):
     dunning: dict[str, Policy]
     bookkeeping: Bookkeeping = Bookkeeping()
     exchange: Rates = {}
+    folder: Path = Path()  # where the file lies, and the templates
+
+    def template_of(self, entity_id: str) -> Path | None:
+        """The entity's own template; None: ours."""
+        entity = self.entities.get(entity_id)
+        return self.folder / entity.templates / TEMPLATE if entity is not None and entity.templates else None
 
     def exchanged(self, amount: Amount, source: str, target: str, day: date) -> tuple[Amount, str]:
         """An exact amount in another currency, at the rate of a day, half away from zero; and the rate in words.
@@ -137,7 +145,7 @@ def load_issuers(config_dir: Path) -> Issuers | list[ConfigFault]:
     except (OSError, UnicodeDecodeError) as error:
         faults.add(1, "file", f"cannot be read: {error}", "save it as UTF-8, readable for us")
         return faults.sorted()
-    issuers = parse_issuers(text, faults)
+    issuers = parse_issuers(text, faults, config_dir)
     found = faults.sorted()
     exchange = _load_exchange(config_dir)
     return found or msgspec.structs.replace(issuers, exchange=exchange)
@@ -153,7 +161,7 @@ def _load_exchange(config_dir: Path) -> Rates:
     return parse_exchange(text, FaultList(EXCHANGE_FILE), currencies)
 
 
-def parse_issuers(text: str, faults: FaultList) -> Issuers:
+def parse_issuers(text: str, faults: FaultList, folder: Path = Path()) -> Issuers:
     """Read ``[[legal_entity]]`` and ``[[tax]]`` tables; what has a fault is left out."""
     file = TomlFile(text, faults)
     for name in file.table.keys() - set(_TABLES):
@@ -182,9 +190,11 @@ def parse_issuers(text: str, faults: FaultList) -> Issuers:
         if entity.dunning and entity.dunning not in policies:
             cure = did_you_mean(entity.dunning, policies)
             file.fault((*path, "dunning"), f"no [[dunning]] has the name {entity.dunning!r}", cure)
+        if entity.templates and not (folder / entity.templates / TEMPLATE).is_file():
+            file.fault((*path, "templates"), f"there is no {entity.templates}/{TEMPLATE}", "beside billing.toml")
         entities[entity.id] = entity
     accounts = file.decode(file.table.get("bookkeeping", {}), Bookkeeping, ("bookkeeping",))
-    return Issuers(entities, taxes, steps, policies, accounts or Bookkeeping())
+    return Issuers(entities, taxes, steps, policies, accounts or Bookkeeping(), folder=folder)
 
 
 def _taxes(file: TomlFile) -> tuple[dict[str, Tax], dict[str, tuple[_Step, ...]]]:

@@ -15,11 +15,17 @@ class TemplateError(Exception):
 
 
 def pdf_of(paper: dict[str, Any], template: Path | None = None) -> bytes:
-    """Set a paper (``paper.paper_of``). ``template`` is the operator's; None: ours. Raises TemplateError."""
+    """Set a paper (``paper.paper_of``). ``template`` is the operator's, with what lies beside it, fonts, too; None: ours.
+
+    Raises TemplateError.
+    """
     data = msgspec.json.encode(paper).decode()
     with as_file(files("ocs.billing.invoices.printing").joinpath("invoice.typ")) as ours:
         try:
-            pdf: bytes = typst.compile(str(template or ours), sys_inputs={"data": data})
+            source = template or ours
+            pdf: bytes = typst.compile(
+                str(source), root=str(source.parent), font_paths=[str(source.parent)], sys_inputs={"data": data}
+            )
         except RuntimeError as error:  # typst's errors are these
             raise TemplateError(str(error)) from error
     return pdf
