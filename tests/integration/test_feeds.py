@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +110,49 @@ async def test_http_is_given_them_again_until_it_says_yes(
     with pytest.raises(ReceiverAwayError):
         await nobody.give_once(connection, feed)
     await nobody._receivers["web"].close()
+
+
+WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'cdr_feed'::regclass)"
+
+
+def _feeder_process(config: Path, dsn: str, valkey_url: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "ocs", "cdr", "feed", "--config", str(config)]
+    environment = os.environ | {"OCS_POSTGRES_DSN": dsn, "OCS_VALKEY_URL": valkey_url}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+async def test_a_feeder_that_is_killed_gives_the_same_again(
+    connection: Any, billing_dsn: str, valkey_url: str, sample_config: Path
+) -> None:
+    """kill -9 of the process after the receiver has said yes and before that is noted: nothing is lost, the ids tell."""
+    web = WebServer()
+    server = await asyncio.start_server(web.serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/cdrs"
+    text = f'[[feed]]\nname = "web"\nto = "http"\nurl = "{url}"\nwait_s = 0\n'
+    (sample_config.parent / "feeds.toml").write_text(text, encoding="utf-8")
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE cdr_feed IN SHARE MODE")  # records may be taken, not forgotten
+        killed = _feeder_process(sample_config, billing_dsn, valkey_url)
+        try:
+            async with asyncio.timeout(60):
+                while not await connection.fetchval(WAITS):  # noqa: ASYNC110 - another process works
+                    await asyncio.sleep(0.05)
+        finally:
+            killed.kill()
+            killed.wait()
+    assert len(web.calls) == 1
+    again = _feeder_process(sample_config, billing_dsn, valkey_url)
+    try:
+        async with asyncio.timeout(60):
+            while await waiting(connection, "web"):  # noqa: ASYNC110 - another process works
+                await asyncio.sleep(0.05)
+    finally:
+        again.terminate()
+        again.wait()
+    first, second = web.calls
+    assert first.body == second.body
+    assert [json.loads(line)["id"] for line in second.body.splitlines()] == ["a/1", "a/2", "a/3"]
+    server.close()
 
 
 async def test_kafka_has_them_keyed_and_named(connection: Any, billing_dsn: str, project_root: Path) -> None:
