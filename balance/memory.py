@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 
 from balance.account import Account
+from balance.levels import LEVEL_MARK
 from balance.store import (
     Due,
     LoadDone,
@@ -141,6 +142,10 @@ class MemoryStore:
         wanted = f"{account_id}\0" if account_id else prefix
         after = [each for each in members if each > member and each.startswith(wanted)] if not partition else []
         return [(0, each, self._session(each.partition("\0")[2])) for each in after[:limit]]
+
+    async def has_below(self, account_id: str) -> bool:
+        """Whether there are accounts in levels below this one."""
+        return any(name.startswith(f"{account_id}{LEVEL_MARK}") for name in self.accounts)
 
     async def due(self, until_ms: int, limit: int) -> list[Due]:
         """The sessions whose deadline has come, oldest first."""

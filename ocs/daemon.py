@@ -166,7 +166,7 @@ class Daemon:
         billing = self.billing = await self._open_billing(desk)
         self._on_reload += [diameter.reload_certificates, radius.reload, billing.reload, self._reload_rules]
         money = MoneyDesk(desk, now_ms)
-        self._supervision.on_transfer = money.finish
+        self._supervision.on_transfer, self._supervision.on_merger = money.finish, money.finish_merger
         context = self._context(history, currencies, desk, money, billing, gateway)
         http = HttpServer(self._settings.http, create_app(context))
         _watch(context.metrics, diameter, radius, http)

@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from balance.account import Account
+from balance.levels import LEVEL_MARK
 from balance.store import (
     BackendUnavailable,
     Due,
@@ -308,6 +309,14 @@ class ValkeyStore:
                     names = []
             if names:
                 yield [value for value in await self.client.mget(names) if value is not None]
+
+    async def has_below(self, account_id: str) -> bool:
+        """Whether there are accounts in levels below this one; walks over all keys."""
+        partition = self._partition_of(account_id)
+        pattern = _escaped(keys.account_key(partition, account_id)) + LEVEL_MARK + "*"
+        async for _ in self.client.scan_iter(match=pattern, count=5000):
+            return True
+        return False
 
     async def accounts(self) -> AsyncIterator[Account]:
         """Every account, partition by partition, in no order; an account that is added meanwhile may be left out."""

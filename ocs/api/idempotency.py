@@ -50,6 +50,8 @@ _PROBLEMS: Final = {
     RechargeStatus.NOT_REVERSIBLE: Kind.NOT_REVERSIBLE,
     RechargeStatus.RATE_PLAN_UNKNOWN: Kind.RATE_PLAN_UNKNOWN,
     RechargeStatus.COMMITTED: Kind.COMMITTED,
+    RechargeStatus.IN_USE: Kind.ACCOUNT_IN_USE,
+    RechargeStatus.IN_LEVELS: Kind.ACCOUNT_IN_LEVELS,
 }
 assert _PROBLEMS.keys() | {RechargeStatus.APPLIED, RechargeStatus.REPLAYED} == set(RechargeStatus)
 

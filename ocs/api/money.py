@@ -6,11 +6,11 @@ from typing import Annotated, Any, Final
 
 from litestar import Request, Response, post
 from litestar.params import FromPath, JSONBody
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from balance.money import Amount
 from ocs.api.context import Given, actor_of, check_own
-from ocs.api.idempotency import IdempotencyKey, respond, usable_key
+from ocs.api.idempotency import IdempotencyKey, check_done, respond, usable_key
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
@@ -38,6 +38,13 @@ class NewTransfer(Body, frozen=True):
     amount: DecimalString
     currency: CurrencyCode
     reason: Reason = ""
+
+
+class NewMerger(Body, frozen=True):
+    """``into`` is the account that has all of it afterwards."""
+
+    into: AccountId
+    reason: Annotated[Reason, Meta(min_length=1)]
 
 
 class Redemption(Body, frozen=True):
@@ -97,6 +104,48 @@ async def transfer(
         actor=actor_of(request.auth),
         reason=data.reason,
     )
+    return await respond(context, request, result)
+
+
+@post(
+    "/accounts/{account_id:str}/mergers",
+    tags=["accounts"],
+    status_code=200,
+    **operation(
+        "merge_account",
+        Scope.ACCOUNTS_WRITE,
+        *_RECHARGE,
+        Kind.CURRENCY_MISMATCH,
+        Kind.PAYEE_UNKNOWN,
+        Kind.PAYEE_CLOSED,
+        Kind.ACCOUNT_IN_USE,
+        Kind.ACCOUNT_IN_LEVELS,
+        Kind.INVOICES_OPEN,
+    ),
+)
+async def merge(
+    account_id: FromPath[str],
+    data: JSONBody[NewMerger],
+    idempotency_key: IdempotencyKey,
+    context: Given,
+    request: Request[Any, Any, Any],
+) -> Response[RechargeView]:
+    """Move all that this account has into another one and close it: money, units, counters, subscriptions, its contact if
+    the other has none. Its subscribers are charged to the other account from then on. The answer shows this account.
+    """
+    check_own(request.auth, "into", data.into)
+    if data.into == account_id:
+        raise invalid("into", "is the account itself")
+    invoiced = await context.history.invoiced(account_id)
+    if invoiced is not None and invoiced.owed:
+        raise Problem(Kind.INVOICES_OPEN)
+    result = await context.money.merge(
+        account_id, data.into, key=usable_key(idempotency_key), actor=actor_of(request.auth), reason=data.reason
+    )
+    check_done(result)
+    contact = await context.deliveries.contact(account_id)
+    if contact is not None and await context.deliveries.contact(data.into) is None:
+        await context.deliveries.put_contact(structs.replace(contact, account_id=data.into), frozenset(), "")
     return await respond(context, request, result)
 
 
@@ -173,4 +222,4 @@ async def reverse(
 _KEYS_LAST_MS: Final = 6 * 86_400_000
 """For so long the store itself knows a repeat; then the journal does."""
 
-ROUTES: Final = (transfer, redeem, reverse)
+ROUTES: Final = (transfer, merge, redeem, reverse)

@@ -110,6 +110,15 @@ class Kind(Enum):
     COMMITTED = KindFacts(
         "committed", 409, "A subscription binds the account to its plan", "Change it at its `committed_until` or later."
     )
+    ACCOUNT_IN_USE = KindFacts(
+        "account-in-use", 409, "The account has open sessions", "End them, or wait until they have ended; then repeat."
+    )
+    ACCOUNT_IN_LEVELS = KindFacts(
+        "account-in-levels", 409, "The account is charged along with others", "A reseller's accounts are not merged."
+    )
+    INVOICES_OPEN = KindFacts(
+        "invoices-open", 409, "The account has open invoices", "Have them paid or credited first; then repeat."
+    )
     RATES_REFUSED = KindFacts(
         "rates-refused",
         409,

@@ -16,7 +16,7 @@ from ocs.rating.price import Price
 KINDS = (
     "opened", "top_up", "adjustment", "invoice", "payment", "expiry", "session", "event", "refund", "state",
     "package", "limits", "cap", "low_balance", "bundle", "refused", "tier", "transfer", "reversal",
-    "fraud", "plan", "expiring", "automatic_top_up", "chargeback",
+    "fraud", "plan", "expiring", "automatic_top_up", "chargeback", "merge",
 )  # fmt: skip
 
 

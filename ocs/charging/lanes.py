@@ -21,7 +21,16 @@ from balance.store import BackendUnavailable, Posting, PostingResult, PostingSta
 from ocs.charging.cdr import JournalEntry, encode_entry
 from ocs.charging.decision import Decision
 from ocs.charging.levels import OfMember, account_key, account_of_key
-from ocs.charging.session import CreditSession, Record, Timer, Tombstone, Transfer, decode_session, encode_session
+from ocs.charging.session import (
+    CreditSession,
+    Merger,
+    Record,
+    Timer,
+    Tombstone,
+    Transfer,
+    decode_session,
+    encode_session,
+)
 
 log = structlog.get_logger()
 
@@ -347,7 +356,7 @@ class Lanes:
         if record is None:
             return SessionWrite(key, None, 0, 0, False)
         deadline_ms = 0 if type(before) is CreditSession else -1
-        if isinstance(record, Timer | Transfer):
+        if isinstance(record, Timer | Transfer | Merger):
             return SessionWrite(key, encode_session(record), 0, record.due_at_ms, False)
         keep_ms = OPERATION_KEEP_MS
         if type(record) is Tombstone:

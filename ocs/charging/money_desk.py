@@ -1,4 +1,4 @@
-"""The desk for money that moves beside calls: transfers between accounts, and what takes earlier entries back."""
+"""The desk for money that moves beside calls: between accounts, whole accounts into others, and what takes entries back."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import structlog
 from balance.account import Account, Hold
 from balance.money import Amount
 from ocs.charging.decision import Decision
+from ocs.charging.merging import arrived, finished, left, merger_key
 from ocs.charging.operations import Operation, OperationKind, RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
-from ocs.charging.session import Record, Transfer
+from ocs.charging.session import Merger, Record, Transfer
+from ocs.charging.session_search import FIRST, SessionQuery
+from ocs.charging.subscribers import SubscriberChange
 from ocs.charging.transfers import STUCK_MS, ended, filed_later, sent, transfer_key
 
 log = structlog.get_logger()
 
 LOOK_AGAIN_MS: Final = 3_600_000
+MOVED_AT_ONCE: Final = 100
 _DONE: Final = frozenset({RechargeStatus.APPLIED, RechargeStatus.REPLAYED})
 _PAYEE: Final = {
     RechargeStatus.ACCOUNT_UNKNOWN: RechargeStatus.PAYEE_UNKNOWN,
@@ -97,6 +101,59 @@ class MoneyDesk:
             else ended(way, refusal, account, records.get(key), now_ms), False,
         )  # fmt: skip
         return refusal
+
+    async def merge(self, giver: str, taker: str, *, key: str, actor: str, reason: str) -> RechargeResult:
+        """Move all that an account has to another one, and close it; the result is the giver's.
+
+        Refused while it has open sessions: they hold what would move. A repeat with the same key brings it to its end.
+        """
+        assert giver != taker, "an account is not merged into itself"
+        operation = Operation(OperationKind.MERGE, giver, key, actor, reason, payee=taker)
+        into = await self._desk.account(taker)
+        page = await self._desk.find_sessions(SessionQuery(giver), FIRST, MOVED_AT_ONCE)
+        refusal = RechargeStatus.IN_USE if page.sessions else None
+        refusal = RechargeStatus.IN_LEVELS if await self._desk.has_below(giver) else refusal
+        way_key = merger_key(giver, key)
+
+        def decide(
+            account: Account | None, records: Mapping[str, Record | None], now_ms: int
+        ) -> Decision[tuple[RechargeResult, Merger | None]] | None:
+            if account is None:
+                return None
+            record = records.get(operation.record_key)
+            if record is None and refusal is not None:
+                return Decision((RechargeResult(refusal, account), None), account)
+            decision = left(operation, into, account, record, now_ms)
+            there = dict(decision.records).get(way_key) or records.get(way_key)
+            way = there if isinstance(there, Merger) else None
+            return Decision(
+                (decision.answer, way), decision.account, decision.records, decision.entries, decision.is_replay
+            )
+
+        unknown: tuple[RechargeResult, Merger | None] = (RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN), None)
+        result, way = await self._desk.do(giver, (operation.record_key, way_key), decide, unknown)
+        if way is not None and result.status in _DONE:
+            await self.finish_merger(way)
+        return result
+
+    async def finish_merger(self, way: Merger) -> None:
+        """Bring a merger that is on its way to its end. Supervision calls it, too."""
+        key = merger_key(way.account_id, way.key)
+        done_key = f"op:{way.into}:{key}"
+        is_there = await self._desk.do(
+            way.into, (done_key,), lambda account, records, now_ms: None
+            if account is None
+            else arrived(way, account, records.get(done_key), self._desk.rules, now_ms), False,
+        )  # fmt: skip
+        assert is_there, "accounts are closed, never removed"
+        subscribers = self._desk.subscribers
+        while found := await subscribers.page(way.account_id, "", "", MOVED_AT_ONCE):
+            for each in found:
+                await subscribers.change(each.subscriber_id, SubscriberChange(account_id=way.into))
+        await self._desk.do(way.account_id, (key,), lambda account, records, _now_ms: None
+            if account is None
+            else finished(way, account, records.get(key)), False,
+        )  # fmt: skip
 
     async def take_back(
         self, account_id: str, entry_number: int, entry: Entry, amount: Amount, *, actor: str, reason: str

@@ -67,6 +67,7 @@ class OperationKind(Enum):
     LIMITS = "limits"
     CANCEL = "cancel"
     PLAN = "plan"
+    MERGE = "merge"
 
 
 _PAID_IN: Final = frozenset(
@@ -93,6 +94,8 @@ class RechargeStatus(Enum):
     CHANGED_MEANWHILE = "changed_meanwhile"
     RATE_PLAN_UNKNOWN = "rate_plan_unknown"
     COMMITTED = "committed"
+    IN_USE = "in_use"  # sessions are open
+    IN_LEVELS = "in_levels"  # it is charged along with others
 
 
 class AccountFault(Enum):

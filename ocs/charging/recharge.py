@@ -32,6 +32,7 @@ from ocs.charging.operations import (
     open_account,
 )
 from ocs.charging.plans import PlanOrder
+from ocs.charging.rules import AccountRules
 from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession, Record, decode_session
 from ocs.charging.session_search import Position, SessionPage, SessionQuery, SessionView, view_of
@@ -57,6 +58,8 @@ class DeskStore(SubscriberStore, Protocol):
         self, account_id: str, prefix: str, partition: int, member: str, limit: int
     ) -> list[tuple[int, str, bytes | None]]: ...
 
+    async def has_below(self, account_id: str) -> bool: ...
+
 
 class AccountDesk:
     """Every method raises BackendUnavailable when the store is away; then nothing of the call is known to be done."""
@@ -75,6 +78,15 @@ class AccountDesk:
         self._currencies = currencies
         self._notifier = notifier
         self.subscribers = SubscriberDesk(store, self.account, charging.forget_subscribers, clock)
+
+    @property
+    def rules(self) -> AccountRules:
+        """What holds for accounts by their plans, now."""
+        return self._charging.policy.rules
+
+    async def has_below(self, account_id: str) -> bool:
+        """Whether accounts are charged along with this one. Looks at all names of its partition: for what is done seldom."""
+        return await self._store.has_below(account_id)
 
     async def create_account(
         self,

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from balance.account import Hold, Reservation
+from balance.account import Account, Hold, Reservation
 from balance.burn import add_holds
 from balance.money import Amount
 from ocs.charging.cdr import CdrGroup, Taken
@@ -286,11 +286,27 @@ class Transfer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="x"):
         return False
 
 
-Record: TypeAlias = CreditSession | Tombstone | OperationRecord | Timer | Transfer
+class Merger(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="m"):
+    """An account, as it was, that has left its place and has not arrived at the one it goes ``into``: filed like a transfer."""
+
+    account_id: str
+    due_at_ms: int
+    into: str
+    key: str
+    actor: str
+    reason: str
+    account: Account
+
+    @property
+    def is_open(self) -> bool:
+        return False
+
+
+Record: TypeAlias = CreditSession | Tombstone | OperationRecord | Timer | Transfer | Merger
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(
-    CreditSession | Tombstone | OperationRecord | Timer | Transfer
+    CreditSession | Tombstone | OperationRecord | Timer | Transfer | Merger
 )
 
 

@@ -17,7 +17,7 @@ from balance.store import BackendUnavailable, Due, Store
 from ocs.charging.levels import is_above
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.service import OnlineCharging
-from ocs.charging.session import CreditSession, Timer, Transfer, decode_session
+from ocs.charging.session import CreditSession, Merger, Timer, Transfer, decode_session
 from ocs.charging.work import Dues
 
 log = structlog.get_logger()
@@ -39,8 +39,8 @@ class SupervisedStore(Store, Protocol):
     async def open_sessions(self, account_id: str) -> list[bytes]: ...
 
 
-async def _nobody(way: Transfer) -> None:
-    log.error("transfer_waits", payer=way.account_id, cure="the desk of transfers takes it up")
+async def _nobody(way: Transfer | Merger) -> None:
+    log.error("money_waits", account_id=way.account_id, cure="the desk for money takes it up")
 
 
 class Supervision:
@@ -61,6 +61,7 @@ class Supervision:
         self._grace_s = grace_s
         self.on_silent = on_silent
         self.on_transfer: Callable[[Transfer], Awaitable[object]] = _nobody
+        self.on_merger: Callable[[Merger], Awaitable[object]] = _nobody
         self.closed = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -95,6 +96,8 @@ class Supervision:
                 count += await self._look_at(session)
             elif isinstance(session, Transfer):
                 await self.on_transfer(session)
+            elif isinstance(session, Merger):
+                await self.on_merger(session)
             elif not isinstance(session, CreditSession):
                 await self._store.file_deadline(due, 0)
             elif session.deadline_ms > now_ms:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from balance.account import Account
+from balance.account import Account, AccountState
 from ocs.charging.decision import Case, Decision
 from ocs.charging.dues import with_dues
 from ocs.charging.events import decide_event
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _INITIAL: Final = RequestKind.INITIAL
 _TERMINATION: Final = RequestKind.TERMINATION
 _EVENT: Final = RequestKind.EVENT
+_CLOSED: Final = AccountState.CLOSED
 
 
 class Interrogation:
@@ -57,6 +58,9 @@ class Interrogation:
         if account is None:
             return None
         request = self._request
+        if account.state is _CLOSED and (into := _merged_into(account, records.get(self.keys[0]))):
+            self.answer = partial(self._go_on, into)
+            return Decision(ChargingAnswer(ChargingStatus.SERVICE_DENIED), account)
         case = self._case(request, account, self.keys, records, now_ms)
         if isinstance(case, ChargingAnswer):
             return Decision(case, account)
@@ -97,6 +101,9 @@ class Interrogation:
             self._charging.follow_since_ms,
         )
 
+    def _go_on(self, account_id: str, _answer: ChargingAnswer) -> None:
+        self._charging.submit_for(account_id, self._request, self._reply)
+
     def unknown_account(self) -> None:
         self.answer(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
 
@@ -108,6 +115,12 @@ class Interrogation:
 
     def failed(self, error: Exception) -> None:  # noqa: ARG002 - it is in the log already
         self.answer(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
+
+
+def _merged_into(account: Account, record: Record | None) -> str:
+    """The account that has what this one had, for whatever is not about a session that was this one's; empty for none."""
+    is_own = record is not None and record.account_id == account.account_id
+    return account.extras.merged_into if account.extras is not None and not is_own else ""
 
 
 def _others(

@@ -20,6 +20,7 @@ from ocs.charging.request import ChargingStatus, FinalUnitAction, GroupAnswer, G
 from ocs.charging.session import (
     CreditSession,
     GroupState,
+    Merger,
     OperationRecord,
     SessionKind,
     StoredAnswer,
@@ -96,6 +97,14 @@ def record_fields(found: FoundRecord, currencies: Currencies) -> Fields:
                 "state": "timer",
                 "account_id": record.account_id,
                 "due_at": instant(record.due_at_ms),
+                **place,
+            }
+        case Merger():
+            return {
+                "session_key": found.session_key,
+                "state": "on its way",
+                "account_id": record.account_id,
+                "into": record.into,
                 **place,
             }
         case Transfer():

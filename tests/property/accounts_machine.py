@@ -47,8 +47,15 @@ from tests.scenario.table import TARIFFS
 from tests.scenario.traffic import diameter, group
 from tests.scenario.world import POLICY, Clock, amount
 
-PLANS: Final = {"A": "test-eur", "B": "test-eur", "R": "test-resale-eur", "R~C": "test-eur", "U": "wholesale-usd"}
-SUBSCRIBERS: Final = {"anna": "A", "ben": "A", "carl": "B", "dora": "R~C", "rita": "R", "ulf": "U"}
+PLANS: Final = {
+    "A": "test-eur",
+    "B": "test-eur",
+    "D": "test-eur",
+    "R": "test-resale-eur",
+    "R~C": "test-eur",
+    "U": "wholesale-usd",
+}
+SUBSCRIBERS: Final = {"anna": "A", "ben": "A", "carl": "B", "dirk": "D", "dora": "R~C", "rita": "R", "ulf": "U"}
 LIVING: Final = AccountRules(
     lifecycles=(
         Lifecycle(
@@ -118,8 +125,8 @@ class AccountsMachine(RuleBasedStateMachine):
     def run(self, task: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(task)
 
-    def both(self, operation: Callable[[Worker], Awaitable[Any]], turn: int = 0) -> Any:
-        answer = self.run(self.sides.both(operation, turn))
+    def both(self, operation: Callable[[Worker], Awaitable[Any]], turn: int = 0, stored: Any = None) -> Any:
+        answer = self.run(self.sides.both(operation, turn, stored))
         self.look()
         return answer
 

@@ -20,7 +20,7 @@ from ocs.charging.account_events import TYPE_FACT
 from ocs.charging.cdr import JournalEntry, decode_entry
 from ocs.charging.money_desk import MoneyDesk
 from ocs.charging.policy import QuotaPolicy
-from ocs.charging.session import CreditSession, GroupState, Record, Transfer, decode_session
+from ocs.charging.session import CreditSession, GroupState, Merger, Record, Transfer, decode_session
 from ocs.rating.price import cost_of
 from ocs.rating.terms import Rounding
 from ocs.vouchers import Batch, VoucherDesk
@@ -88,6 +88,7 @@ class Worker:
         self.money = MoneyDesk(self.desk, clock)
         self.vouchers = VoucherDesk(codes, self.desk, clock)
         self.world.supervision.on_transfer = self.money.finish
+        self.world.supervision.on_merger = self.money.finish_merger
 
     async def supervise(self) -> None:
         """Until nothing is due any more."""
@@ -129,12 +130,20 @@ class Sides:
             self.codes[worker] = [each.code async for page in worker.vouchers.make(batch) for each in page]
         self.codes[self.workers[1]] = self.codes[self.workers[0]]
 
-    async def both(self, operation: Callable[[Worker], Awaitable[ResultT]], turn: int) -> ResultT:
-        """Do it on both sides: the same answer, the same state afterwards."""
+    async def both(
+        self, operation: Callable[[Worker], Awaitable[ResultT]], turn: int, stored: ResultT | None = None
+    ) -> ResultT:
+        """Do it on both sides: the same answer, the same state afterwards.
+
+        A process may remember the answer to an older request than the store does, and repeat it: ``stored``.
+        """
         self.clock.now_ms += 7
         await self._expire()
         expected = await operation(self.memory)
         found = await operation(self.workers[turn % 2])
+        if found == stored != expected:
+            await self._adopt()  # nothing was posted for it there
+            return found
         assert found == expected, (found, expected)
         await self.compare()
         return expected
@@ -179,8 +188,10 @@ class Sides:
 
     def on_the_way(self, currency: str) -> int:
         """Money that has left an account and not arrived."""
-        found = (_decoded(value) for value in self.state().records.values())
-        return sum(each.amount for each in found if isinstance(each, Transfer) and each.currency == currency)
+        found = [_decoded(value) for value in self.state().records.values()]
+        amounts = [each.amount for each in found if isinstance(each, Transfer) and each.currency == currency]
+        whole = [each.account for each in found if isinstance(each, Merger) and each.account.currency == currency]
+        return sum(amounts) + sum(bucket.balance for account in whole for bucket in account.buckets)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -218,6 +229,7 @@ class Sides:
 
     async def _adopt(self) -> None:
         before, there = self.store.expiries, await self._state()
+        del self.store.entries[self._known :]
         self.store.accounts = dict(there.accounts)
         self.store.sessions = dict(there.records)
         self.store.deadlines = dict(there.deadlines)

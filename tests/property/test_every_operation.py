@@ -103,7 +103,7 @@ class Everything(AccountsMachine):
         written = sum(map(len, self.sides.entries.values()))
         is_last = sent.number == sent.call.number and sent is self.last_of(sent.call)
         is_known = is_last and sent.answer.status is ChargingStatus.SUCCESS and self.is_known(sent.call)
-        answer = self.both(sent.operation, turn)
+        answer = self.both(sent.operation, turn, sent.answer)
         if is_known:
             assert answer.status is sent.answer.status
             assert sent.call.is_radius or answer.groups == sent.answer.groups, (
@@ -264,6 +264,24 @@ class Everything(AccountsMachine):
         """Block, or lift a block."""
         key = self.key()
         self.both(lambda each: each.desk.set_state(name, state, block=block, **key), turn)
+
+    @rule(
+        giver=st.sampled_from(["B", "D", "R~C"]),
+        taker=st.sampled_from(["A", "B", "U", "nobody"]),
+        at=chosen,
+        turn=turns,
+    )
+    def merge(self, giver: str, taker: str, at: int, turn: int) -> None:
+        """Seldom, and mostly refused: one account becomes another."""
+        if giver == taker or at % 3:
+            return
+        self.loose.add(taker)  # a debt comes along
+        key = self.key()
+        once = lambda each: each.money.merge(giver, taker, **key)  # noqa: E731
+        done = self.both(once, turn)
+        self.sides.forget()
+        if done.status is RechargeStatus.APPLIED:
+            assert self.both(once, turn + 1).status is RechargeStatus.REPLAYED
 
     @rule(name=st.sampled_from(["B", "R~C"]), at=st.integers(0, 9), turn=turns)
     def close(self, name: str, at: int, turn: int) -> None:

@@ -13,7 +13,8 @@ Kept for grants, and Units of bundles that are left with what is Held of them. O
 warning at 80 % (``cap 1.00 of kid``, ``cap 1.00 each``, ``cap 60-s each``; several with ``and``), ``reseller 5.00`` (an account above, by the plan test-resale-eur;
 ``reseller`` alone checks its figures), ``suspend``, ``activate`` (``suspend by dunning``: a block of that name), ``state grace`` (what it is, and its blocks),
 ``wait 600``, ``wait 30 days``,
-``close silent sessions``.
+``close silent sessions``, ``in 21407`` at the end of a request (the network where the user is), ``beside 1.00`` (another account;
+``beside`` alone checks its figures), ``send 0.40`` (to that one; what it comes to behind it, if it is not ``applied``).
 """
 
 from __future__ import annotations
@@ -106,6 +107,12 @@ class Playable(Protocol):
 
     async def change_plan(self, plan: str, *, at_cycle_end: bool) -> None: ...
 
+    beside: str
+
+    async def open_beside(self, balance: str) -> None: ...
+
+    async def send(self, text: str) -> str: ...
+
     async def check_books(self) -> None: ...
 
 
@@ -143,12 +150,15 @@ class Table:
         else:
             await self._other(words)
         if match["figures"]:
-            whose = top_of(self.world.account_id) if words == ["reseller"] else ""
+            whose = {"reseller": top_of(self.world.account_id), "beside": self.world.beside}.get(words[0], "")
             await self._check_figures(line, match["figures"].split(), whose)
 
     def request(self, words: list[str]) -> ChargingRequest:
         kind, name, rest = KINDS[words[0]], words[1], words[2:]
-        identity = IDENTITY
+        identity, network = IDENTITY, ""
+        if "in" in rest:
+            network = rest[-1]
+            rest = rest[:-2]
         if "by" in rest:
             identity = self.identities[rest[-1]]
             rest = rest[:-2]
@@ -173,6 +183,7 @@ class Table:
             fingerprint=crc32(repr((kind, rest)).encode()),
             action=EventAction.DIRECT_DEBITING,
             peer="pgw.example.net",
+            whereabouts=network,
         )
 
     async def _other(self, words: list[str]) -> None:
@@ -205,6 +216,12 @@ class Table:
                 await world.open_reseller(text)
             case ["reseller"]:
                 pass
+            case ["beside", text]:
+                await world.open_beside(text)
+            case ["beside"]:
+                pass
+            case ["send", text, *outcome]:
+                assert await world.send(text) == (outcome or ["applied"])[0], words
             case ["member", name]:
                 self.identities[name] = await world.add_member(name)
             case ["no", "cap"]:

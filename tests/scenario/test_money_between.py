@@ -19,11 +19,46 @@ from ocs.charging.money_desk import MoneyDesk
 from ocs.charging.operations import BucketOptions, RechargeStatus
 from ocs.charging.request import RequestKind
 from ocs.vouchers import MISSES_MAX, Batch, VoucherDesk, VoucherFault
+from tests.scenario.table import Table
 from tests.scenario.traffic import diameter, group
 from tests.scenario.world import OpensWorld, World, amount
 
 FAR = ("B", "C", "D", "E", "F")
 """Accounts that do not share all of their partitions."""
+
+
+GIVEN = {
+    "in mid-session what a call holds does not move, and the rest does": """
+        balance 1.00
+        beside 1.00
+        I s1 T1 ask             -> 30       | B 1.00 R 0.30
+        send 0.71 not_enough_money          | B 1.00
+        send 0.70                           | B 0.30 R 0.30 A 0
+        beside                              | B 1.70
+        U s1 used 30 ask        -> CREDIT_LIMIT_REACHED | B 0 R 0
+        top-up 0.10
+        U s1 used 0 ask         -> 10 final | R 0.10
+        send 0.01 not_enough_money
+        T s1 used 4             -> ok       | B 0.06 R 0
+        send 0.06                           | B 0
+        beside                              | B 1.76
+    """,
+    "a blocked account gives nothing": """
+        balance 1.00
+        beside 1.00
+        suspend by dunning
+        send 0.10 account_suspended         | B 1.00
+        activate by dunning
+        send 0.10                           | B 0.90
+        beside                              | B 1.10
+    """,
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+async def test_scenario(world: World, name: str) -> None:
+    """The table's every line comes true, and the books balance afterwards."""
+    await Table(world).play(GIVEN[name])
 
 
 async def _open(world: World, *names: str, balance: str = "1.00") -> MoneyDesk:

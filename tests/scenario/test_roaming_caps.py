@@ -15,12 +15,34 @@ from ocs.charging.operations import CapChoice, Limits
 from ocs.charging.request import ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.rules import AccountRules
 from ocs.rating.units import UnitKind
+from tests.scenario.table import Table
 from tests.scenario.traffic import diameter, granted, group
 from tests.scenario.world import POLICY, OpensWorld, World, amount
 
 INITIAL, UPDATE, TERMINATION = RequestKind.INITIAL, RequestKind.UPDATE, RequestKind.TERMINATION
 MIB = 1_048_576
 HOME, SPAIN = "26201", "21407"
+
+
+ABROAD = {
+    "the cap of the sample, here 0.15: cut off abroad, and at home it goes on": """
+        balance 10.00
+        I h1 D1 ask in 26201    -> 1048576
+        T h1 used 1048576 in 26201 -> ok    | B 9.95
+        I r1 D1 ask in 21407    -> 1048576
+        U r1 used 1048576 ask in 21407 -> 1048576
+        U r1 used 1048576 ask in 21407 -> 1048576 final | B 9.85 R 0.05
+        U r1 used 1048576 ask in 21407 -> CREDIT_LIMIT_REACHED | B 9.80 R 0
+        I r2 D1 ask in 21407    -> CREDIT_LIMIT_REACHED
+        I v1 T1 ask             -> 30       | R 0.30           #  calls are not data
+        I h2 D1 ask in 26201    -> 1048576  | R 0.35
+        T v1 used 0             -> ok
+        T h2 used 0 in 26201    -> ok       | R 0
+        no cap                                                #  the customer has chosen otherwise
+        U r1 used 0 ask in 21407 -> 1048576
+        T r1 used 0 in 21407    -> ok       | B 9.80 R 0
+    """,
+}
 
 
 def data(
@@ -33,16 +55,26 @@ def data(
     return request
 
 
-@pytest.fixture
-def sample(project_root: Path, tmp_path: Path) -> AccountRules:
+def sample_text(project_root: Path) -> str:
     """The sample's rules without their marks, for the plan of these tests."""
     lines = (project_root / "config" / "accounts.toml").read_text(encoding="utf-8").splitlines()
     fields = [line[2:] for line in lines if line.startswith("# ") and ("[[" in line or " = " in line)]
-    text = "\n".join(fields).replace("retail-eur", "test-eur").replace('most = "50.00"', 'most = "0.15"')
-    (tmp_path / "accounts.toml").write_text(text, encoding="utf-8")
+    return "\n".join(fields).replace("retail-eur", "test-eur").replace('most = "50.00"', 'most = "0.15"')
+
+
+@pytest.fixture
+def sample(project_root: Path, tmp_path: Path) -> AccountRules:
+    """The sample's caps alone."""
+    (tmp_path / "accounts.toml").write_text(sample_text(project_root), encoding="utf-8")
     rules = load_account_rules(tmp_path)
     assert isinstance(rules, AccountRules), rules
     return AccountRules(caps=rules.caps)
+
+
+@pytest.mark.parametrize("name", ABROAD)
+async def test_scenario(open_world: OpensWorld, sample: AccountRules, name: str) -> None:
+    """The table's every line comes true, and the books balance afterwards."""
+    await Table(await open_world(structs.replace(POLICY, rules=sample))).play(ABROAD[name])
 
 
 async def test_the_roaming_cap_of_the_sample_cuts_off_abroad_alone(

@@ -15,6 +15,42 @@ from tests.scenario.world import POLICY, OpensWorld, World
 INITIAL, UPDATE, TERMINATION = RequestKind.INITIAL, RequestKind.UPDATE, RequestKind.TERMINATION
 
 
+SPENDING = AccountRules(velocity=(VelocityRule(currency="EUR", spend_per_minute="0.50", plans=("test-eur",)),))
+SIGNS = {
+    "more than 0.50 in a minute blocks; the use is paid, and what comes then is denied": """
+        balance 9.00
+        I s1 T1 ask             -> 30
+        U s1 used 30 ask        -> 30       | B 8.70
+        U s1 used 20 ask        -> 30       | B 8.50
+        state active                                          #  0.50 is not more than 0.50
+        U s1 used 10 ask        -> 30       | B 8.40
+        state suspended fraud
+        U s1 used 30 ask        -> SERVICE_DENIED | B 8.10 R 0
+        I s2 T1 ask             -> SERVICE_DENIED
+        activate by fraud
+        wait 60
+        I s2 T1 ask #0          -> 30
+        T s2 used 30            -> ok       | B 7.80 R 0
+        state active
+    """,
+    "the same in two minutes is nothing": """
+        balance 9.00
+        I s1 T1 ask             -> 30
+        U s1 used 30 ask        -> 30
+        wait 60
+        U s1 used 30 ask        -> 30       | B 8.40
+        state active
+        T s1 used 0             -> ok       | R 0
+    """,
+}
+
+
+@pytest.mark.parametrize("name", SIGNS)
+async def test_scenario(open_world: OpensWorld, name: str) -> None:
+    """The table's every line comes true, and the books balance afterwards."""
+    await Table(await open_world(structs.replace(POLICY, rules=SPENDING, watches=True))).play(SIGNS[name])
+
+
 async def _world(open_world: OpensWorld, rule: VelocityRule) -> World:
     world = await open_world(structs.replace(POLICY, rules=AccountRules(velocity=(rule,)), watches=True))
     await world.open("100.00")

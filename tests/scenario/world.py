@@ -16,6 +16,7 @@ from balance.memory import MemoryStore
 from balance.valkey.store import ValkeyStore
 from ocs.charging.cdr import JournalEntry, decode_entry
 from ocs.charging.life import blocks_of
+from ocs.charging.money_desk import MoneyDesk
 from ocs.charging.operations import BucketOptions, Limits, RechargeResult, RechargeStatus
 from ocs.charging.plans import PlanOrder
 from ocs.charging.policy import COST_MAX, QuotaPolicy
@@ -62,8 +63,12 @@ class World:
         self.charging = OnlineCharging(store, result.book, policy, clock)
         self.desk = AccountDesk(self.charging, store, clock, load_currencies(CONFIG / "currencies.toml"))
         self.supervision = Supervision(self.charging, store, clock)
+        self.money = MoneyDesk(self.desk, clock)
+        self.supervision.on_transfer = self.money.finish
+        self.supervision.on_merger = self.money.finish_merger
         self.keys = 0
         self.account_id = "A"
+        self.beside = "B"
 
     async def open_reseller(self, balance: str) -> None:
         """An account above A, which is a customer of it from now on."""
@@ -164,6 +169,20 @@ class World:
         order = PlanOrder(plan, at_cycle_end)
         result = await self.desk.change_plan(self.account_id, order, key=f"k{self.keys}", actor="test", reason="")
         assert result.status is RechargeStatus.APPLIED, result
+
+    async def open_beside(self, balance: str) -> None:
+        """Another account, which may be in another partition."""
+        created = await self.desk.create_account(self.beside, "EUR", "test-eur", 0, 0, actor="test")
+        assert isinstance(created, Account)
+        await self.desk.top_up(self.beside, amount(balance), "EUR", key="first", actor="test", reason="")
+
+    async def send(self, text: str) -> str:
+        """Move money to that account; what it comes to."""
+        self.keys += 1
+        result = await self.money.transfer(
+            self.account_id, self.beside, amount(text), "EUR", key=f"k{self.keys}", actor="test", reason=""
+        )
+        return result.status.value
 
     async def set_limits(self, limits: Limits) -> None:
         self.keys += 1

@@ -328,6 +328,11 @@ class MemoryMoney:
             return RechargeResult(RechargeStatus.PAYEE_UNKNOWN, self.accounts.accounts.get(payer))
         return await self.accounts.adjust(payer, -amount, currency, key=key, actor=actor, reason=reason)
 
+    async def merge(self, giver: str, taker: str, *, key: str, actor: str, reason: str) -> RechargeResult:
+        if taker not in self.accounts.accounts:
+            return RechargeResult(RechargeStatus.PAYEE_UNKNOWN, self.accounts.accounts.get(giver))
+        return await self.accounts.set_state(giver, AccountState.CLOSED, key=key, actor=actor, reason=reason)
+
     async def take_back(
         self, account_id: str, entry_number: int, entry: JournalRow, amount: int, *, actor: str, reason: str
     ) -> RechargeResult:

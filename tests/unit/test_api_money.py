@@ -49,6 +49,22 @@ async def test_transfers(world: World, body: dict[str, str], status: int, slug: 
 
 
 @pytest.mark.parametrize(
+    ("giver", "into", "status", "slug"),
+    [
+        ("bob", "alice", 200, ""),
+        ("bob", "bob", 422, "invalid"),
+        ("bob", "carol", 422, "payee-unknown"),
+        ("alice", "bob", 409, "invoices-open"),
+    ],
+)
+async def test_mergers(world: World, giver: str, into: str, status: int, slug: str) -> None:
+    """Into another account, and not with open invoices."""
+    answer = await world.post(f"/v1/accounts/{giver}/mergers", {"into": into, "reason": "a wish"}, key="m1")
+    assert answer.status_code == status, answer.text
+    assert slug in answer.json().get("type", "")
+
+
+@pytest.mark.parametrize(
     ("code", "status", "slug"),
     [
         (GOOD_CODE, 200, ""),

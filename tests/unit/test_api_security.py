@@ -67,6 +67,7 @@ ROUTES = [
     ("GET", "/v1/subscribers?identity=e164:49", Scope.ACCOUNTS_READ),
     ("GET", "/v1/cdrs", Scope.CDRS_READ),
     ("POST", "/v1/accounts/alice/transfers", Scope.ACCOUNTS_WRITE),
+    ("POST", "/v1/accounts/alice/mergers", Scope.ACCOUNTS_WRITE),
     ("POST", "/v1/accounts/alice/redemptions", Scope.TOPUP),
     ("POST", "/v1/accounts/alice/reversals", Scope.ACCOUNTS_WRITE),
     ("POST", "/v1/accounts/alice/checkouts", Scope.TOPUP),

@@ -157,6 +157,7 @@ FACTS: dict[str, dict[str, str]] = {
     "refund": {},
     "transfer": {"reason": "to bob: gift"},
     "reversal": {"reference": "reversal:1"},
+    "merged": {"reference": "merge:bob:1", "reason": "from bob", "balance": "3.00"},
     "expired": {},
     "low_balance": {"balance": "0.45", "threshold": "0.50"},
     "fraud_suspected": {"why": "5.10 are spent in a minute", "action": "block"},

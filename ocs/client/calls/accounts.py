@@ -156,6 +156,19 @@ class AccountsCalls(Transport):
         )
         return answer
 
+    def merge_account(
+        self, account_id: str, data: money.NewMerger, *, idempotency_key: str | None = None
+    ) -> views.RechargeView:
+        """Move all that this account has into another one and close it: money, units, counters, subscriptions, its contact if"""
+        answer: views.RechargeView = self._call(
+            "POST",
+            f"/v1/accounts/{segment(account_id)}/mergers",
+            views.RechargeView,
+            headers={"Idempotency-Key": idempotency_key or new_key()},
+            content=data,
+        )
+        return answer
+
     def redeem_voucher(self, account_id: str, data: money.Redemption) -> views.RechargeView:
         """Pay a voucher in, once: the code is its own key, and a repeat by the same account is told the same."""
         answer: views.RechargeView = self._call(
