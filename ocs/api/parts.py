@@ -9,6 +9,8 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
+from balance.account import NO_EXTRAS, Account
+from balance.money import Currency, format_amount
 from ocs.api.accounts import existing
 from ocs.api.context import Given, prefix_of
 from ocs.api.cursors import Cursor, Limit, not_ours
@@ -17,7 +19,7 @@ from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind
 from ocs.api.rates import explained_rate
-from ocs.api.schemas import DecimalString, Instant, StateName, milliseconds
+from ocs.api.schemas import DecimalString, Instant, StateName, instant, milliseconds
 from ocs.api.views import (
     AccountView,
     BucketView,
@@ -28,10 +30,15 @@ from ocs.api.views import (
     UnitBucketView,
     account_view,
 )
+from ocs.charging.life import blocks_of
 from ocs.charging.operations import limits_tag, state_tag
 from ocs.charging.plans import plan_tag
+from ocs.charging.velocity import BLOCK, NO_PACE
 from ocs.rates.trace import Query
 from ocs.rating.ratebook import NO_GROUP
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
 
 
 class AccountList(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +72,22 @@ class StateView(msgspec.Struct, frozen=True, kw_only=True):
     blocks: tuple[str, ...]
     stage: StateName | None
     stage_ends_at: Instant | None
+
+
+class PaceView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules against fraud have counted, by the UTC clock: ``spent_in_minute`` of the running minute,
+    ``new_dear_destinations`` of the day (``known_destinations`` were called before), ended and short calls of the hour.
+
+    Quotas are small until ``shrunk_until``; ``is_blocked``: the block `fraud` is in force.
+    """
+
+    spent_in_minute: DecimalString
+    new_dear_destinations: int
+    known_destinations: tuple[str, ...]
+    calls_in_hour: int
+    short_calls_in_hour: int
+    shrunk_until: Instant | None
+    is_blocked: bool
 
 
 class BucketList(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,6 +222,34 @@ async def enquire_price(
     return explained_rate(context, query, used, None)
 
 
+@get(
+    "/accounts/{account_id:str}/velocity",
+    tags=["accounts"],
+    **operation("read_velocity", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
+)
+async def read_velocity(account_id: FromPath[str], context: Given) -> PaceView:
+    """What the rules against fraud have counted of it, and what they did."""
+    account = await existing(context, account_id)
+    return pace_view(account, context.currencies[account.currency], context.clock())
+
+
+def pace_view(account: Account, currency: Currency, now_ms: int) -> PaceView:
+    """What is of an earlier minute, day or hour counts no more."""
+    pace = (account.extras or NO_EXTRAS).pace or NO_PACE
+    is_minute, is_day, is_hour = (
+        then == now_ms // length for then, length in ((pace.minute, 60_000), (pace.day, DAY_MS), (pace.hour, HOUR_MS))
+    )
+    return PaceView(
+        spent_in_minute=format_amount(pace.spent if is_minute else 0, currency.scale, currency.digits),
+        new_dear_destinations=pace.new_count if is_day else 0,
+        known_destinations=pace.known,
+        calls_in_hour=pace.calls if is_hour else 0,
+        short_calls_in_hour=pace.short if is_hour else 0,
+        shrunk_until=instant(pace.shrunk_until_ms) if pace.shrunk_until_ms > now_ms else None,
+        is_blocked=BLOCK in blocks_of(account),
+    )
+
+
 async def _view(context: Given, account_id: str) -> AccountView:
     account = await existing(context, account_id)
     return account_view(account, context.currencies[account.currency], context.clock())
@@ -213,4 +264,5 @@ ROUTES: Final = (
     list_counters,
     list_subscriptions,
     enquire_price,
+    read_velocity,
 )

@@ -228,3 +228,8 @@ class AccountsCalls(Transport):
             query={"number": number, "service": service, "at": at, "used": used},
         )
         return answer
+
+    def read_velocity(self, account_id: str) -> parts.PaceView:
+        """What the rules against fraud have counted of it, and what they did."""
+        answer: parts.PaceView = self._call("GET", f"/v1/accounts/{segment(account_id)}/velocity", parts.PaceView)
+        return answer
