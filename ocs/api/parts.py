@@ -18,7 +18,7 @@ from ocs.api.etags import quoted
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind
-from ocs.api.rates import explained_rate
+from ocs.api.rates import Network, explained_rate
 from ocs.api.schemas import DecimalString, Instant, StateName, instant, milliseconds
 from ocs.api.views import (
     AccountView,
@@ -30,12 +30,18 @@ from ocs.api.views import (
     UnitBucketView,
     account_view,
 )
+from ocs.charging.enquiry import Enquired, Use
 from ocs.charging.life import blocks_of
 from ocs.charging.operations import limits_tag, state_tag
 from ocs.charging.plans import plan_tag
 from ocs.charging.velocity import BLOCK, NO_PACE
+from ocs.gateways.addresses import called_number
 from ocs.rates.trace import Query
-from ocs.rating.ratebook import NO_GROUP
+from ocs.rating.origins import origin_of
+from ocs.rating.price import Tariff
+from ocs.rating.ratebook import NO_GROUP, RateBook
+from ocs.rating.units import UnitKind
+from ocs.rating.whereabouts import whereabouts_of
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -214,12 +220,57 @@ async def enquire_price(
     service: FromQuery[str] = "voice",
     at: FromQuery[Instant | None] = None,
     used: Annotated[int | None, QueryParameter(ge=0, description="Price this much: seconds, octets, events")] = None,
+    rating_group: Annotated[int, QueryParameter(ge=-1, description="-1: the request names none")] = NO_GROUP,
+    service_identifier: Annotated[list[int] | None, QueryParameter(description="Its Service-Identifiers")] = None,
+    caller: Annotated[str, QueryParameter(description="The calling number, in international form")] = "",
+    trunk: Annotated[str, QueryParameter(description="The Diameter peer or RADIUS client that asks")] = "",
+    network: Network = "",
+    subscriber_id: Annotated[str, QueryParameter(description="Who uses it, where caps are for members")] = "",
 ) -> dict[str, Any]:
-    """What a use costs this account by its plan, and why; what its bundles would pay is not taken off."""
+    """What a use costs this account by its plan, and why; and under `now` whether it could begin at this moment.
+
+    `now` is decided as for a network element: with blocks, caps, limits of calls, bundles and the money that is there. `why` is
+    the reason that the event `session_refused` would have, `cost` is for `used`, without what bundles pay.
+    """
     account = await existing(context, account_id)
     at_ms = milliseconds("at", at) or context.clock()
-    query = Query(number, account.rate_plan, service, at_ms, NO_GROUP, ())
-    return explained_rate(context, query, used, None)
+    where = whereabouts_of(network, "", "", "", "")
+    groups = tuple(service_identifier or ())
+    query = Query(
+        number, account.rate_plan, service, at_ms, rating_group, groups, origin_of(called_number(caller), trunk, where)
+    )
+    fields = explained_rate(context, query, used, None)
+    if at is None:
+        book = context.rates.book()
+        unit = unit_of(book, query) if book is not None else UnitKind.SECONDS
+        use = Use(
+            service, called_number(number), unit, used or 0, rating_group, groups, called_number(caller), trunk, where,
+            subscriber_id,
+        )  # fmt: skip
+        found = await context.accounts.enquire(account_id, use)
+        if found is not None:
+            fields["now"] = _now_fields(found, unit, context.currencies[account.currency])
+    return fields
+
+
+def _now_fields(found: Enquired, unit: UnitKind, currency: Currency) -> dict[str, Any]:
+    cost = None if found.cost is None else format_amount(found.cost, currency.scale, currency.digits)
+    return {
+        "begins": not found.why,
+        "why": found.why,
+        "granted": found.granted,
+        "unit": unit.name.lower(),
+        "cost": cost,
+    }
+
+
+def unit_of(book: RateBook, query: Query) -> UnitKind:
+    """In what a use is counted; seconds where it has no price."""
+    found = book.tariff_for(
+        query.plan, query.service, query.rating_group, query.service_ids, called_number(query.number), query.at_ms,
+        query.origin,
+    )  # fmt: skip
+    return found.price.kind if isinstance(found, Tariff) else UnitKind.SECONDS
 
 
 @get(
