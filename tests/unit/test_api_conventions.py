@@ -236,7 +236,8 @@ async def test_parts_of_an_account(world: World) -> None:
     now = price.pop("now")
     assert price == by_plan
     assert price["use"]
-    assert now == {"begins": False, "why": "no_money", "granted": 0, "unit": "seconds", "cost": price["use"]["cost"]}
+    assert (now["begins"], now["why"], now["unit"], now["cost"]) == (True, "", "seconds", price["use"]["cost"])
+    assert now["granted"] > 0
     later = await world.client.get("/v1/accounts/alice/price", params={**params, "at": "2030-01-01T00:00:00Z"})
     assert "now" not in later.json()
 

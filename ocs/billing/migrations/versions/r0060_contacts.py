@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0060"
-down_revision = "0021"
+down_revision = "0050"
 branch_labels = None
 depends_on = None
 
