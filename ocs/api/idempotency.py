@@ -35,7 +35,7 @@ OptionalKey: TypeAlias = Annotated[
 
 _USABLE: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 
-_PROBLEMS: Final = {
+PROBLEMS: Final = {
     RechargeStatus.KEY_REUSED: Kind.KEY_REUSED,
     RechargeStatus.ACCOUNT_UNKNOWN: Kind.ACCOUNT_UNKNOWN,
     RechargeStatus.ACCOUNT_CLOSED: Kind.ACCOUNT_CLOSED,
@@ -53,7 +53,7 @@ _PROBLEMS: Final = {
     RechargeStatus.IN_USE: Kind.ACCOUNT_IN_USE,
     RechargeStatus.IN_LEVELS: Kind.ACCOUNT_IN_LEVELS,
 }
-assert _PROBLEMS.keys() | {RechargeStatus.APPLIED, RechargeStatus.REPLAYED} == set(RechargeStatus)
+assert PROBLEMS.keys() | {RechargeStatus.APPLIED, RechargeStatus.REPLAYED} == set(RechargeStatus)
 
 
 def usable_key(text: str) -> str:
@@ -75,7 +75,7 @@ def replayed_header(is_replay: bool) -> dict[str, str]:
 
 def check_done(result: RechargeResult) -> None:
     """Raise the problem that the outcome is, if it is one."""
-    kind = _PROBLEMS.get(result.status)
+    kind = PROBLEMS.get(result.status)
     if kind is not None:
         own = f"The account's currency is {result.account.currency}" if result.account else ""
         raise Problem(kind, own if kind is Kind.CURRENCY_MISMATCH else "")

@@ -9,6 +9,8 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
+from balance.account import NO_EXTRAS, Account
+from balance.money import Currency, format_amount
 from ocs.api.accounts import existing
 from ocs.api.context import Given, prefix_of
 from ocs.api.cursors import Cursor, Limit, not_ours
@@ -16,8 +18,8 @@ from ocs.api.etags import quoted
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind
-from ocs.api.rates import explained_rate
-from ocs.api.schemas import DecimalString, Instant, StateName, milliseconds
+from ocs.api.rates import Network, explained_rate
+from ocs.api.schemas import DecimalString, Instant, StateName, instant, milliseconds
 from ocs.api.views import (
     AccountView,
     BucketView,
@@ -28,10 +30,21 @@ from ocs.api.views import (
     UnitBucketView,
     account_view,
 )
+from ocs.charging.enquiry import Enquired, Use
+from ocs.charging.life import blocks_of
 from ocs.charging.operations import limits_tag, state_tag
 from ocs.charging.plans import plan_tag
+from ocs.charging.velocity import BLOCK, NO_PACE
+from ocs.gateways.addresses import called_number
 from ocs.rates.trace import Query
-from ocs.rating.ratebook import NO_GROUP
+from ocs.rating.origins import origin_of
+from ocs.rating.price import Tariff
+from ocs.rating.ratebook import NO_GROUP, RateBook
+from ocs.rating.units import UnitKind
+from ocs.rating.whereabouts import whereabouts_of
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
 
 
 class AccountList(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +78,22 @@ class StateView(msgspec.Struct, frozen=True, kw_only=True):
     blocks: tuple[str, ...]
     stage: StateName | None
     stage_ends_at: Instant | None
+
+
+class PaceView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules against fraud have counted, by the UTC clock: ``spent_in_minute`` of the running minute,
+    ``new_dear_destinations`` of the day (``known_destinations`` were called before), ended and short calls of the hour.
+
+    Quotas are small until ``shrunk_until``; ``is_blocked``: the block `fraud` is in force.
+    """
+
+    spent_in_minute: DecimalString
+    new_dear_destinations: int
+    known_destinations: tuple[str, ...]
+    calls_in_hour: int
+    short_calls_in_hour: int
+    shrunk_until: Instant | None
+    is_blocked: bool
 
 
 class BucketList(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,12 +220,85 @@ async def enquire_price(
     service: FromQuery[str] = "voice",
     at: FromQuery[Instant | None] = None,
     used: Annotated[int | None, QueryParameter(ge=0, description="Price this much: seconds, octets, events")] = None,
+    rating_group: Annotated[int, QueryParameter(ge=-1, description="-1: the request names none")] = NO_GROUP,
+    service_identifier: Annotated[list[int] | None, QueryParameter(description="Its Service-Identifiers")] = None,
+    caller: Annotated[str, QueryParameter(description="The calling number, in international form")] = "",
+    trunk: Annotated[str, QueryParameter(description="The Diameter peer or RADIUS client that asks")] = "",
+    network: Network = "",
+    subscriber_id: Annotated[str, QueryParameter(description="Who uses it, where caps are for members")] = "",
 ) -> dict[str, Any]:
-    """What a use costs this account by its plan, and why; what its bundles would pay is not taken off."""
+    """What a use costs this account by its plan, and why; and under `now` whether it could begin at this moment.
+
+    `now` is decided as for a network element: with blocks, caps, limits of calls, bundles and the money that is there. `why` is
+    the reason that the event `session_refused` would have, `cost` is for `used`, without what bundles pay.
+    """
     account = await existing(context, account_id)
     at_ms = milliseconds("at", at) or context.clock()
-    query = Query(number, account.rate_plan, service, at_ms, NO_GROUP, ())
-    return explained_rate(context, query, used, None)
+    where = whereabouts_of(network, "", "", "", "")
+    groups = tuple(service_identifier or ())
+    query = Query(
+        number, account.rate_plan, service, at_ms, rating_group, groups, origin_of(called_number(caller), trunk, where)
+    )
+    fields = explained_rate(context, query, used, None)
+    if at is None:
+        book = context.rates.book()
+        unit = unit_of(book, query) if book is not None else UnitKind.SECONDS
+        use = Use(
+            service, called_number(number), unit, used or 0, rating_group, groups, called_number(caller), trunk, where,
+            subscriber_id,
+        )  # fmt: skip
+        found = await context.accounts.enquire(account_id, use)
+        if found is not None:
+            fields["now"] = _now_fields(found, unit, context.currencies[account.currency])
+    return fields
+
+
+def _now_fields(found: Enquired, unit: UnitKind, currency: Currency) -> dict[str, Any]:
+    cost = None if found.cost is None else format_amount(found.cost, currency.scale, currency.digits)
+    return {
+        "begins": not found.why,
+        "why": found.why,
+        "granted": found.granted,
+        "unit": unit.name.lower(),
+        "cost": cost,
+    }
+
+
+def unit_of(book: RateBook, query: Query) -> UnitKind:
+    """In what a use is counted; seconds where it has no price."""
+    found = book.tariff_for(
+        query.plan, query.service, query.rating_group, query.service_ids, called_number(query.number), query.at_ms,
+        query.origin,
+    )  # fmt: skip
+    return found.price.kind if isinstance(found, Tariff) else UnitKind.SECONDS
+
+
+@get(
+    "/accounts/{account_id:str}/velocity",
+    tags=["accounts"],
+    **operation("read_velocity", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
+)
+async def read_velocity(account_id: FromPath[str], context: Given) -> PaceView:
+    """What the rules against fraud have counted of it, and what they did."""
+    account = await existing(context, account_id)
+    return pace_view(account, context.currencies[account.currency], context.clock())
+
+
+def pace_view(account: Account, currency: Currency, now_ms: int) -> PaceView:
+    """What is of an earlier minute, day or hour counts no more."""
+    pace = (account.extras or NO_EXTRAS).pace or NO_PACE
+    is_minute, is_day, is_hour = (
+        then == now_ms // length for then, length in ((pace.minute, 60_000), (pace.day, DAY_MS), (pace.hour, HOUR_MS))
+    )
+    return PaceView(
+        spent_in_minute=format_amount(pace.spent if is_minute else 0, currency.scale, currency.digits),
+        new_dear_destinations=pace.new_count if is_day else 0,
+        known_destinations=pace.known,
+        calls_in_hour=pace.calls if is_hour else 0,
+        short_calls_in_hour=pace.short if is_hour else 0,
+        shrunk_until=instant(pace.shrunk_until_ms) if pace.shrunk_until_ms > now_ms else None,
+        is_blocked=BLOCK in blocks_of(account),
+    )
 
 
 async def _view(context: Given, account_id: str) -> AccountView:
@@ -213,4 +315,5 @@ ROUTES: Final = (
     list_counters,
     list_subscriptions,
     enquire_price,
+    read_velocity,
 )

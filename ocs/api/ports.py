@@ -22,6 +22,7 @@ from ocs.billing.search import CdrQuery
 from ocs.billing.trail import TrailEntry
 from ocs.billing_desk import BillingDesk
 from ocs.charging.account_events import AccountEvent
+from ocs.charging.enquiry import Enquired, Use
 from ocs.charging.operations import AccountFault, BucketOptions, Limits, RechargeResult
 from ocs.charging.plans import PlanOrder
 from ocs.charging.recharge import PackageUnknown
@@ -136,6 +137,8 @@ class Accounts(Protocol):
         reason: str,
         expects: frozenset[str] = frozenset(),
     ) -> RechargeResult: ...
+
+    async def enquire(self, account_id: str, use: Use) -> Enquired | None: ...
 
     async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage: ...
 

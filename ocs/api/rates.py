@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 from litestar import Request, get, post
@@ -25,6 +25,10 @@ from ocs.rating.price import Tariff
 from ocs.rating.ratebook import NO_GROUP
 from ocs.rating.terms import price_of_time
 from ocs.rating.whereabouts import whereabouts_of
+
+Network: TypeAlias = Annotated[
+    str, QueryParameter(description="The network in which the user is: MCC and MNC", pattern="^[0-9]{0,6}$")
+]
 
 
 class RatesView(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,9 +73,7 @@ async def explain_rate(
     service_identifier: Annotated[list[int] | None, QueryParameter(description="Its Service-Identifiers")] = None,
     caller: Annotated[str, QueryParameter(description="The calling number, in international form")] = "",
     trunk: Annotated[str, QueryParameter(description="The Diameter peer or RADIUS client that asks")] = "",
-    network: Annotated[
-        str, QueryParameter(description="The network in which the user is: MCC and MNC", pattern="^[0-9]{0,6}$")
-    ] = "",
+    network: Network = "",
     rat: Annotated[str, QueryParameter(description="The radio access: eutran, nr, wlan, ..., or its number")] = "",
     apn: Annotated[str, QueryParameter(description="The access point")] = "",
     location: Annotated[str, QueryParameter(description="Network, area and cell: 26201-1a2b-0001")] = "",

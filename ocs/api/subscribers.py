@@ -23,7 +23,7 @@ from ocs.api.views import SubscriberView, subscriber_view
 from ocs.charging.subscribers import SubscriberChange, SubscriberResult, SubscriberStatus
 from protocols.radius.digest import HA1_MARK, stored_digests
 
-_PROBLEMS: Final = {
+PROBLEMS: Final = {
     SubscriberStatus.KEY_REUSED: Kind.KEY_REUSED,
     SubscriberStatus.UNKNOWN: Kind.SUBSCRIBER_UNKNOWN,
     SubscriberStatus.EXISTS: Kind.SUBSCRIBER_EXISTS,
@@ -32,7 +32,7 @@ _PROBLEMS: Final = {
     SubscriberStatus.NOT_PORTABLE: Kind.NOT_PORTABLE,
     SubscriberStatus.CHANGED_MEANWHILE: Kind.PRECONDITION_FAILED,
 }
-assert _PROBLEMS.keys() | {SubscriberStatus.DONE, SubscriberStatus.REPLAYED} == set(SubscriberStatus)
+assert PROBLEMS.keys() | {SubscriberStatus.DONE, SubscriberStatus.REPLAYED} == set(SubscriberStatus)
 
 _CHANGE: Final = (Kind.KEY_MISSING, Kind.SUBSCRIBER_UNKNOWN, Kind.PRECONDITION_FAILED, Kind.KEY_REUSED)
 
@@ -234,7 +234,7 @@ async def _check(
     context: Context, request: Request[Any, Any, Any], subscriber_id: str, result: SubscriberResult
 ) -> None:
     """Raise the problem that the outcome is, if it is one; note what was changed now."""
-    kind = _PROBLEMS.get(result.status)
+    kind = PROBLEMS.get(result.status)
     if kind is not None:
         raise Problem(kind)
     if result.status is SubscriberStatus.DONE:

@@ -16,6 +16,7 @@ from balance.store import BackendUnavailable, Snapshot
 from ocs.charging.answers import asked
 from ocs.charging.caps import capped
 from ocs.charging.decision import Decision
+from ocs.charging.enquiry import Enquired, Use, enquire
 from ocs.charging.lanes import Lanes
 from ocs.charging.life import born, zone_of
 from ocs.charging.notifier import Notifier
@@ -249,6 +250,13 @@ class AccountDesk:
         limits = limits._replace(zone=zone, scale=self._currencies[account.currency].scale)
         operation = Operation(OperationKind.LIMITS, account_id, key, actor, reason, limits=limits, expects=expects)
         return await self._operate(operation)
+
+    async def enquire(self, account_id: str, use: Use) -> Enquired | None:
+        """What a use would cost, and whether it could begin now; None: there is no such account."""
+        account = await self.account(account_id)
+        if account is None:
+            return None
+        return enquire(use, account, self._charging.rates, self._charging.policy, self._clock())
 
     async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage:
         """Open sessions in the order of the store; a page may be short, even empty, where few of many are asked for."""

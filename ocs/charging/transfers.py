@@ -43,7 +43,7 @@ def sent(
     refusal = _refusal(operation, account)
     if refusal is not None:
         return Decision(RechargeResult(refusal, account), account)
-    number, amount = account.entry_number + 1, operation.amount
+    before, number, amount = account, account.entry_number + 1, operation.amount
     account = with_entry_number(credit(account, {MAIN_BUCKET: -amount}), number)
     key = transfer_key(account.account_id, operation.key)
     entry = JournalEntry(
@@ -55,7 +55,7 @@ def sent(
         operation.reason,
     )  # fmt: skip
     done = OperationRecord(account.account_id, now_ms, operation.fingerprint, number, available(account, now_ms))
-    result = RechargeResult(RechargeStatus.APPLIED, account, number)
+    result = RechargeResult(RechargeStatus.APPLIED, account, number, before)
     return Decision(result, account, ((operation.record_key, done), (key, way)), (entry,))
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import typer
 
 from ocs.cli import (
+    account,
     audit,
     bill,
     bill_collect,
@@ -35,6 +36,7 @@ from ocs.cli import (
     rerate,
     run,
     serve,
+    subscriber,
     voucher,
 )
 
@@ -48,6 +50,8 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     demo,
     audit,
     inspect,
+    account,
+    subscriber,
     clients,
     cdr,
     rerate,

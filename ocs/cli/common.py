@@ -20,6 +20,9 @@ from ocs.settings import Settings, load_settings
 VALKEY_VARIABLE: Final = "OCS_VALKEY_URL"
 POSTGRES_VARIABLE: Final = "OCS_POSTGRES_DSN"
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens, not we
+ACTOR: Final = "operator"
+"""Whom the journal names for what is done by hand."""
+
 DEFAULT_CONFIG: Final = Path("config/ocs.toml")
 
 ConfigOption = Annotated[

@@ -35,12 +35,18 @@ OfAccountOption = Annotated[str, typer.Option("--account", "-a", metavar="ID", h
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most so many.")]
 
 
+ACCOUNT_GROUP: Final = typer.Typer(
+    no_args_is_help=True,
+    help="Accounts as they stand in Valkey, and what is done to them by hand.",
+    rich_markup_mode="markdown",
+)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    account = typer.Typer(no_args_is_help=True, help="Accounts as they stand in Valkey.", rich_markup_mode="markdown")
-    account.command("show")(show_account)
-    account.command("balances")(show_balances)
-    app.add_typer(account, name="account", rich_help_panel="Operation")
+    ACCOUNT_GROUP.command("show")(show_account)
+    ACCOUNT_GROUP.command("balances")(show_balances)
+    app.add_typer(ACCOUNT_GROUP, name="account", rich_help_panel="Operation")
     session = typer.Typer(no_args_is_help=True, help="Credit-control sessions in Valkey.", rich_markup_mode="markdown")
     session.command("show")(show_session)
     session.command("list")(list_sessions)

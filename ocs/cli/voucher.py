@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, find_servers, read_settings, refusals
+from ocs.cli.common import ACTOR, DEFAULT_CONFIG, ConfigOption, DataOption, find_servers, read_settings, refusals
 from ocs.errors import EXIT_CONFIG, EXIT_UNKNOWN, StartRefusedError
 
 if TYPE_CHECKING:
@@ -142,6 +142,31 @@ def show(
         if found.account_id and not found.entry_number:
             fate = f"claimed by {found.account_id}, not paid in yet: it may redeem it again"
         print(f"{found.batch} {found.serial}: {fate}")
+
+
+@group.command()
+def redeem(
+    account_id: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Who gets the money.")],
+    code: Annotated[str, typer.Argument(metavar="CODE", help="As it is printed.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+) -> None:
+    """Pay a voucher into an account, once: for who reads a code out by phone.
+
+    Example: `ocs voucher redeem alice 1234-5678-9012-3456-7890`
+    """
+    with refusals():
+        from ocs.cli.desk_world import DeskWorld, run
+        from ocs.vouchers import VoucherFault
+
+        async def paid(world: DeskWorld) -> None:
+            result = await world.vouchers.redeem(account_id, code, actor=ACTOR)
+            if isinstance(result, VoucherFault):
+                exit_status = EXIT_UNKNOWN if result is VoucherFault.UNKNOWN else EXIT_CONFIG
+                raise StartRefusedError(f"the voucher pays nothing in: {result.value}", exit_status)
+            await world.done("redeem_voucher", account_id, "", result)
+
+        run(config, data, paid)
 
 
 def _with_desk(config: Path, data: Path | None, work: Callable[[VoucherDesk], Awaitable[ResultT]]) -> ResultT:

@@ -25,6 +25,7 @@ from ocs.api.ports import PeerView
 from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.search import CdrQuery, CursorError
+from ocs.charging.enquiry import Enquired, Use, enquire
 from ocs.charging.operations import (
     AccountFault,
     BucketOptions,
@@ -35,6 +36,7 @@ from ocs.charging.operations import (
     state_tag,
 )
 from ocs.charging.plans import PlanOrder, plan_tag
+from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import PackageUnknown
 from ocs.charging.session_search import Position, SessionPage, SessionQuery, SessionView
 from ocs.charging.subscribers import SubscriberDesk
@@ -43,6 +45,7 @@ from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
 from ocs.rating.load import load_ratebook
 from ocs.rating.ratebook import RateBook
+from ocs.settings import Settings
 from ocs.vouchers import VoucherFault
 from tests.unit.api_deliveries import MemoryDeliveries, MemoryTrail
 from tests.unit.away_billing import AwayBilling
@@ -258,6 +261,12 @@ class MemoryAccounts:
         self.actors.append(actor)
         self.done[account_id, key] = (content, after.entry_number)
         return RechargeResult(RechargeStatus.APPLIED, after, after.entry_number, account)
+
+    async def enquire(self, account_id: str, use: Use) -> Enquired | None:
+        self._touch()
+        book = sample_book()
+        assert book is not None
+        return enquire(use, self.accounts[account_id], book, quota_policy(Settings()), NOW_MS)
 
     async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage:
         self._touch()

@@ -233,8 +233,13 @@ async def test_parts_of_an_account(world: World) -> None:
     params: dict[str, str | int] = {"number": "4915112345678", "used": 70}
     price = (await world.client.get("/v1/accounts/alice/price", params=params)).json()
     by_plan = (await world.client.get("/v1/rates/explanation", params={"plan": "retail-eur", **params})).json()
+    now = price.pop("now")
     assert price == by_plan
     assert price["use"]
+    assert (now["begins"], now["why"], now["unit"], now["cost"]) == (True, "", "seconds", price["use"]["cost"])
+    assert now["granted"] > 0
+    later = await world.client.get("/v1/accounts/alice/price", params={**params, "at": "2030-01-01T00:00:00Z"})
+    assert "now" not in later.json()
 
 
 _NOTES = tuple(f"await {call}(" for call in ("note", "respond", "_act", "_changed", "_check"))

@@ -39,6 +39,7 @@ ROUTES = [
     ("PUT", "/v1/accounts/alice/limits", Scope.ACCOUNTS_WRITE),
     ("PUT", "/v1/accounts/alice/state", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/accounts/alice/state", Scope.ACCOUNTS_READ),
+    ("GET", "/v1/accounts/alice/velocity", Scope.ACCOUNTS_READ),
     ("GET", "/v1/accounts/alice/sessions", Scope.ACCOUNTS_READ),
     ("GET", "/v1/sessions", Scope.ACCOUNTS_READ),
     ("POST", "/v1/session-closures", Scope.ACCOUNTS_WRITE),

@@ -232,12 +232,34 @@ class AccountsCalls(Transport):
         service: str = "voice",
         at: str | None = None,
         used: int | None = None,
+        rating_group: int = -1,
+        service_identifier: list[int] | None = None,
+        caller: str = "",
+        trunk: str = "",
+        network: str = "",
+        subscriber_id: str = "",
     ) -> dict[str, Any]:
-        """What a use costs this account by its plan, and why; what its bundles would pay is not taken off."""
+        """What a use costs this account by its plan, and why; and under `now` whether it could begin at this moment."""
         answer: dict[str, Any] = self._call(
             "GET",
             f"/v1/accounts/{segment(account_id)}/price",
             dict[str, Any],
-            query={"number": number, "service": service, "at": at, "used": used},
+            query={
+                "number": number,
+                "service": service,
+                "at": at,
+                "used": used,
+                "rating_group": rating_group,
+                "service_identifier": service_identifier,
+                "caller": caller,
+                "trunk": trunk,
+                "network": network,
+                "subscriber_id": subscriber_id,
+            },
         )
+        return answer
+
+    def read_velocity(self, account_id: str) -> parts.PaceView:
+        """What the rules against fraud have counted of it, and what they did."""
+        answer: parts.PaceView = self._call("GET", f"/v1/accounts/{segment(account_id)}/velocity", parts.PaceView)
         return answer
