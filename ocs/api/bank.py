@@ -135,12 +135,21 @@ async def export_bookkeeping(
     """What was issued and paid as double entries, by the accounts of `billing.toml`, as they are read from the books."""
     if after <= first:
         raise invalid("until", "is to come after from")
-    return Stream(_pieces(context, first, after, form), media_type=MEDIA_TYPES[form])
+    pieces = _pieces(context, first, after, form)
+    return Stream(_after(await anext(pieces, ""), pieces), media_type=MEDIA_TYPES[form])
 
 
 async def _pieces(context: Context, first: date, after: date, form: Form) -> AsyncGenerator[str, None]:
     async with context.billing.desk() as desk, aclosing(desk.bookkeeping(first, after, form)) as pieces:
         async for piece in pieces:
+            yield piece
+
+
+async def _after(first: str, rest: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    """Books that cannot be read are told as a problem: the first piece is there before the answer begins."""
+    async with aclosing(rest):
+        yield first
+        async for piece in rest:
             yield piece
 
 

@@ -242,7 +242,7 @@ async def test_parts_of_an_account(world: World) -> None:
     assert "now" not in later.json()
 
 
-_NOTES = tuple(f"await {call}(" for call in ("note", "respond", "_act", "_changed", "_check"))
+_NOTES = tuple(f"await {call}(" for call in ("note", "_note", "_settled", "respond", "_act", "_changed", "_check"))
 
 
 def test_no_change_is_left_out_of_the_audit_log(world: World) -> None:
