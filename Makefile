@@ -4,6 +4,11 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The hot path is compiled, unless OCS_COMPILE=0 or there is no C compiler: the same program then, at twice the cost.
+MODE := $(if $(filter 0,$(OCS_COMPILE)),interpreted,$(shell command -v $${CC:-cc} >/dev/null && echo compiled || echo interpreted))
+READY := $(VENV)/.$(MODE)
+COMPILED := $(shell sed -n 's/^    "\([a-z0-9_/]*\.py\)",$$/\1/p' pyproject.toml)
+BUILT := find ocs balance protocols -name '*.so' -delete; rm -rf build
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done)
 
@@ -25,17 +30,27 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "installing into $(VENV) (once; takes a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@# setuptools is in the lock: no isolated build, so nothing outside the lock is ever downloaded
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@OCS_COMPILE=0 PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-install: $(STAMP) ## make the virtual environment and install what the lock file names
+$(VENV)/.compiled: $(STAMP) setup.py ocs/native/lookups.h ocs/native/heap.c ocs/native/udp.c $(COMPILED)
+	@echo "compiling the hot path (a minute; OCS_COMPILE=0 leaves it interpreted)"
+	@$(BUILT)
+	@$(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/compile.log 2>&1 || { cat $(VENV)/compile.log >&2; exit 1; }
+	@rm -rf build $(VENV)/.interpreted; touch $@
+
+$(VENV)/.interpreted: $(STAMP)
+	@echo "the hot path stays interpreted: $(if $(filter 0,$(OCS_COMPILE)),OCS_COMPILE is 0,there is no C compiler (install gcc or clang, or set CC))"
+	@$(BUILT); rm -f $(VENV)/.compiled; touch $@
+
+install: $(READY) ## make the virtual environment, install what the lock file names, compile the hot path
 
 venv: install ## the same as install
 
-run: $(STAMP) ## start everything; Ctrl-C drains and stops it
+run: $(READY) ## start everything; Ctrl-C drains and stops it
 	@exec $(BIN)/ocs run
 
-test: check ## all checks and all tests: what CI runs
+test: $(READY) check ## all checks and all tests: what CI runs
 	$(BIN)/python -m pytest -q
 
 check: lint types imports tidy ## lint, types, import contracts, house rules
@@ -54,22 +69,22 @@ types: $(STAMP) ## mypy, strict
 imports: $(STAMP) ## who may import whom
 	$(BIN)/lint-imports
 
-tidy: $(STAMP) ## house rules: sizes, clocks, floats near money
+tidy: $(READY) ## house rules: sizes, clocks, floats near money
 	$(BIN)/python -m pytest -q tests/unit/test_tidy.py
 
-conformance: $(STAMP) ## write docs/conformance.md anew: every requirement with its tests
+conformance: $(READY) ## write docs/conformance.md anew: every requirement with its tests
 	$(BIN)/python scripts/conformance.py
 
-operations: $(STAMP) ## every operation on accounts in any order, memory against Valkey, some twenty minutes; OPERATIONS=9999 for longer
+operations: $(READY) ## every operation on accounts in any order, memory against Valkey, some twenty minutes; OPERATIONS=9999 for longer
 	OCS_OPERATIONS=$(OPERATIONS) $(BIN)/python -m pytest -q tests/property/test_every_operation.py $(OPERATIONS_OPTIONS)
 
-interop: $(STAMP) ## real foreign clients against the server; says what to install, leaves out what is not there
+interop: $(READY) ## real foreign clients against the server; says what to install, leaves out what is not there
 	$(BIN)/python scripts/interop/interop.py $(INTEROP_OPTIONS)
 
-fuzz: $(STAMP) ## damaged input for the decoders, some minutes; scripts/fuzz/guided.py is guided by coverage
+fuzz: $(READY) ## damaged input for the decoders, some minutes; scripts/fuzz/guided.py is guided by coverage
 	$(BIN)/python scripts/fuzz/run.py $(FUZZ_OPTIONS)
 
-bench: $(STAMP) ## time rates (book, import, simulation), load the whole system: what a request costs
+bench: $(READY) ## time rates (book, import, simulation), load the whole system: what a request costs
 	@command -v $${CC:-cc} >/dev/null || { echo "make bench needs a C compiler for its load generator: install gcc or clang, or set CC" >&2; exit 1; }
 	$(BIN)/python scripts/bench_rating.py
 	$(BIN)/python scripts/bench_rates_import.py --rows 20000
@@ -77,7 +92,7 @@ bench: $(STAMP) ## time rates (book, import, simulation), load the whole system:
 	$(BIN)/python scripts/bench_bills.py --customers 1000
 	$(BIN)/python scripts/bench.py $(BENCH_OPTIONS)
 
-kill: $(STAMP) ## kill -9 of every process, fifty times under load; then prove that nothing was lost
+kill: $(READY) ## kill -9 of every process, fifty times under load; then prove that nothing was lost
 	@command -v $${CC:-cc} >/dev/null || { echo "make kill needs a C compiler for its load generator: install gcc or clang, or set CC" >&2; exit 1; }
 	$(BIN)/python scripts/kill_run.py $(KILL_OPTIONS)
 
@@ -93,5 +108,6 @@ lock: ## write the lock files anew: names, versions, hashes
 	@sed -i.old -e '/^#/d' -e '/^$$/d' requirements.lock requirements-run.lock && rm -f requirements*.lock.old
 
 clean: ## remove what was built; data/ stays
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	$(BUILT)
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

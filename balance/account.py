@@ -350,22 +350,6 @@ def with_extras(account: Account, extras: Extras) -> Account:
     )
 
 
-def with_version(account: Account, version: int) -> Account:
-    return Account(
-        account.account_id,
-        version,
-        account.currency,
-        account.rate_plan,
-        account.state,
-        account.credit_limit,
-        account.low_balance,
-        account.entry_number,
-        account.buckets,
-        account.created_at_ms,
-        account.extras,
-    )
-
-
 def with_entry_number(account: Account, number: int) -> Account:
     return Account(
         account.account_id,

@@ -133,6 +133,23 @@ def credit(account: Account, changes: Mapping[int, Amount]) -> Account:
     return _changed(account, changes, {})
 
 
+def with_version(account: Account, version: int) -> Account:
+    """The account as its next posting leaves it."""
+    return Account(
+        account.account_id,
+        version,
+        account.currency,
+        account.rate_plan,
+        account.state,
+        account.credit_limit,
+        account.low_balance,
+        account.entry_number,
+        account.buckets,
+        account.created_at_ms,
+        account.extras,
+    )
+
+
 def with_bucket(account: Account, bucket: Bucket) -> Account:
     """The account with one more bucket."""
     assert all(existing.bucket_id != bucket.bucket_id for existing in account.buckets), "bucket ids are never reused"

@@ -50,7 +50,8 @@ from ocs.net.http_server import HttpServer
 from ocs.net.radius_memory import RadiusMemory
 from ocs.net.radius_notices import RadiusNotices
 from ocs.net.radius_server import RadiusServer
-from ocs.observe.metrics import Counters, Gauge, Metrics
+from ocs.observe.counters import Counters
+from ocs.observe.metrics import Gauge, Metrics
 from ocs.observe.reports import Reports, process_name, read_reports
 from ocs.payments.payments import Payments, open_payments
 from ocs.payments.secrets import open_gateway

@@ -5,9 +5,9 @@ The version stands in front so that the server function can compare it without r
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Final
 
-import hiredis
 import msgspec
 
 from balance.account import Account
@@ -20,25 +20,37 @@ _subscriber_decoder = msgspec.msgpack.Decoder(Subscriber)
 VERSION_OCTETS = 8
 
 
-def pack(parts: tuple[Any, ...]) -> bytes:
-    """One command in RESP, packed in C. The library's stub names a tuple of one part only, hence Any."""
-    packed: bytes = hiredis.pack_command(parts)
-    return packed
+_END: Final = b"\r\n"
+_HEADS: Final = tuple(b"$%d\r\n" % octets for octets in range(4096))  # nearly all parts are shorter
 
 
-_UPDATE = (
-    b"*8\r\n$5\r\nFCALL\r\n$10\r\nocs_update\r\n$1\r\n2\r\n"
-    b"$%d\r\n%b\r\n$%d\r\n%b\r\n$8\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
-)
+def _head(octets: int) -> bytes:
+    return _HEADS[octets] if octets < len(_HEADS) else b"$%d\r\n" % octets
+
+
+def pack(parts: Sequence[bytes | str | int]) -> bytes:
+    """One command in RESP: its parts, each after its length."""
+    packed: list[bytes] = [b"*%d\r\n" % len(parts)]
+    for part in parts:
+        octets = part if isinstance(part, bytes) else part.encode() if isinstance(part, str) else b"%d" % part
+        packed.append(_head(len(octets)))
+        packed.append(octets)
+        packed.append(_END)
+    return b"".join(packed)
+
+
+_UPDATE: Final = b"*8\r\n$5\r\nFCALL\r\n$10\r\nocs_update\r\n$1\r\n2\r\n"
+_VERSION: Final = b"\r\n$8\r\n"
 
 
 def pack_update(account_key: str, session_key: str, version: bytes, account: bytes, session: bytes) -> bytes:
     """``FCALL ocs_update 2 account session version account session``: by hand, for two thirds of all requests are it."""
     assert len(version) == VERSION_OCTETS, "an update is of an account that exists"
     first, second = account_key.encode(), session_key.encode()
-    return _UPDATE % (
-        len(first), first, len(second), second, version, len(account), account, len(session), session
-    )  # fmt: skip
+    return b"".join((
+        _UPDATE, _head(len(first)), first, _END, _head(len(second)), second, _VERSION, version, _END,
+        _head(len(account)), account, _END, _head(len(session)), session, _END,
+    ))  # fmt: skip
 
 
 def encode_version(version: int) -> bytes:

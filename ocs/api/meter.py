@@ -12,7 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
 from ocs.api.problems import MEDIA_TYPE, RETRY_AFTER_S, Kind, Problem, body_of
-from ocs.observe.metrics import Counters
+from ocs.observe.counters import Counters
 
 # Longer than any back end's own limit: it ends bodies that trickle in and waits that should not be.
 REQUEST_TIMEOUT_S: Final = 20.0

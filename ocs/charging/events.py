@@ -22,6 +22,7 @@ from ocs.charging.low_balance import with_warning
 from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.quota import laid_out
 from ocs.charging.refused import with_refusal
+from ocs.charging.repeats import stored_answer
 from ocs.charging.request import (
     ChargingAnswer,
     ChargingRequest,
@@ -31,7 +32,7 @@ from ocs.charging.request import (
     GroupKey,
     GroupRequest,
 )
-from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone, stored_answer
+from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone
 from ocs.charging.steps import (
     Answered,
     new_session,

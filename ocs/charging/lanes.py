@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 import msgspec
 import structlog
 
-from balance.account import Account, with_version
+from balance.account import Account
+from balance.burn import with_version
 from balance.levels import LEVEL_MARK, top_of
 from balance.store import BackendUnavailable, Posting, PostingResult, PostingStatus, SessionWrite, Snapshot, Store
 from ocs.charging.cdr import JournalEntry, encode_entry
@@ -127,14 +128,24 @@ class Lane:
             del self.records[key]
 
 
-class Proposal(msgspec.Struct, frozen=True):
+class Proposal:
     """What a lane's batch came to: the account and the records after it, and each work with its decision."""
 
-    lane: Lane
-    account: Account
-    changed: dict[str, Known]
-    entries: list[JournalEntry]
-    outcomes: list[tuple[Work, Any]]
+    __slots__ = ("account", "changed", "entries", "lane", "outcomes")
+
+    def __init__(
+        self,
+        lane: Lane,
+        account: Account,
+        changed: dict[str, Known],
+        entries: list[JournalEntry],
+        outcomes: list[tuple[Work, Any]],
+    ) -> None:
+        self.lane: Final = lane
+        self.account: Final = account
+        self.changed: Final = changed
+        self.entries: Final = entries
+        self.outcomes: Final = outcomes
 
 
 class Keeping(NamedTuple):

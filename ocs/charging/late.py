@@ -13,6 +13,7 @@ from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.closing import closing_record
 from ocs.charging.decision import Case, Decision
 from ocs.charging.quota import report
+from ocs.charging.repeats import with_number
 from ocs.charging.request import ChargingAnswer, ChargingStatus
 from ocs.charging.session import CreditSession, StoredAnswer, Tombstone
 from ocs.charging.steps import (
@@ -50,7 +51,7 @@ def as_granted(case: Case, account: Account, charged: Charged) -> Charged:
         assert reported is not None, "what was granted could be booked"
         account, state = reported  # noqa: PLW2901 - the same group, all used
         states.append(structs.replace(state, flags=state.flags | CdrFlag.ASSUMED))
-    return structs.replace(charged, account=account, groups=tuple(states))
+    return Charged(account, charged.session, tuple(states), charged.answers)
 
 
 def reported_late(case: Case, account: Account, tombstone: Tombstone, session: CreditSession) -> Answered:
@@ -87,7 +88,7 @@ def _given_back(case: Case, account: Account, tombstone: Tombstone, session: Cre
     if not entries:
         return None
     answer = ChargingAnswer(ChargingStatus.SUCCESS, currency=account.currency)
-    seen = tombstone.seen.with_number(request.request_number)
+    seen = with_number(tombstone.seen, request.request_number)
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
     done = Tombstone(account.account_id, tombstone.closed_at_ms, seen, (stored,))
     return Decision(answer, account, ((session.session_key, done),), tuple(entries))
@@ -102,7 +103,7 @@ def _charged_late(case: Case, account: Account, tombstone: Tombstone, session: C
     account = charged.account
     answer = answer_of(account, charged.groups, ChargingStatus.SUCCESS, charged.answers, case.now_ms)
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
-    seen = tombstone.seen.with_number(request.request_number)
+    seen = with_number(tombstone.seen, request.request_number)
     records = ((session.session_key, Tombstone(account.account_id, tombstone.closed_at_ms, seen, (stored,))),)
     before = {state.key: state for state in session.groups}
     rest = [

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
-from balance.account import Account, with_version
+from balance.account import Account
+from balance.burn import with_version
 from ocs.charging.decision import Decision
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def report(
     None when the price of so much is beyond what can be booked.
     """
     assert total >= state.used, "use never falls"
-    if state.units is not None or state.tariff.price.terms.__class__ is Terms:
+    if state.units is not None or type(state.tariff.price.terms) is Terms:
         account, state = laid_out(account, state, total, now_ms, keeps_grant)
     cost = cost_of(state.tariff.price, total)
     if cost > COST_MAX:
@@ -125,7 +125,7 @@ def release(account: Account, state: GroupState, now_ms: int) -> tuple[Account, 
     if not state.reservation and not state.granted:
         return account, state
     account, _ = settle(account, state.reservation, 0, now_ms)
-    if state.units is not None or state.tariff.price.terms.__class__ is Terms:
+    if state.units is not None or type(state.tariff.price.terms) is Terms:
         account, state = _units_released(account, state, now_ms)
     return account, GroupState(
         state.key,
@@ -146,7 +146,7 @@ def release(account: Account, state: GroupState, now_ms: int) -> tuple[Account, 
 def costs_an_attempt(state: GroupState) -> bool:
     """Whether something is due that was not paid, though no use was ever reported."""
     price = state.tariff.price
-    return price.terms.__class__ is Terms and not state.cost and bool(cost_of(price, state.used))
+    return type(price.terms) is Terms and not state.cost and bool(cost_of(price, state.used))
 
 
 def _units_released(account: Account, state: GroupState, now_ms: int) -> tuple[Account, GroupState]:
@@ -195,7 +195,7 @@ def grant(
     wish = policy.wish(price.kind, _asked(requested, price.kind), all_affordable)
     granted = wish if period is None else until_next_status(state, wish)
     spendable = available(account, now_ms)
-    most_of: Callable[[Price, int], Amount] = held_for if price.terms.__class__ is Terms else cost_of
+    most_of: Callable[[Price, int], Amount] = held_for if type(price.terms) is Terms else cost_of
     within: Callable[[Price, Amount, int], int] = units_within
     spread, caps = None, NO_CAPS
     if state.units is not None:

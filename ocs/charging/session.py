@@ -19,10 +19,6 @@ from ocs.charging.request import ChargingAnswer, Details, GroupKey, RequestKind
 from ocs.rating.price import Tariff
 from ocs.rating.terms import Terms
 
-STORED_ANSWERS: Final = 2
-"""A client asks again when it has its answer, so a repeat is of the last request, or of the one before that when they
-crossed; an older one is answered without its grants."""
-
 SEEN_BITS: Final = 63
 """How far below the highest number a request may be and still be known as a repeat (a 64-bit word)."""
 
@@ -137,15 +133,6 @@ class Seen(msgspec.Struct, array_like=True, frozen=True, gc=False):
         if distance < 0:
             return False
         return distance > SEEN_BITS or bool(self.below >> (distance - 1) & 1)
-
-    def with_number(self, number: int) -> Seen:
-        if number > self.highest:
-            shift = number - self.highest
-            if self.highest < 0 or shift > SEEN_BITS:
-                return Seen(number, 1 << (shift - 1) if self.highest >= 0 and shift <= SEEN_BITS else 0)
-            mask = (1 << SEEN_BITS) - 1
-            return Seen(number, ((self.below << shift) | (1 << (shift - 1))) & mask)
-        return Seen(self.highest, self.below | 1 << (self.highest - number - 1)) if number < self.highest else self
 
 
 class CreditSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="s"):
@@ -317,14 +304,3 @@ def encode_session(record: Record) -> bytes:
 def decode_session(value: bytes) -> Record:
     """Raises msgspec.ValidationError when the octets are no record of ours."""
     return _decoder.decode(value)
-
-
-def stored_answer(record: CreditSession | Tombstone, number: int) -> StoredAnswer | None:
-    for stored in record.answers:
-        if stored.request_number == number:
-            return stored
-    return None
-
-
-def with_answer(answers: tuple[StoredAnswer, ...], stored: StoredAnswer) -> tuple[StoredAnswer, ...]:
-    return (*answers, stored)[-STORED_ANSWERS:]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-import msgspec
 from msgspec import structs
 
 from balance.account import Account, AccountState, with_entry_number
@@ -27,6 +26,7 @@ from ocs.charging.course import (
 from ocs.charging.decision import Case, Decision
 from ocs.charging.policy import SILENCE_MARGIN_S
 from ocs.charging.quota import Granted, ended, grant, release, report, total_used, until_its_end, went_down
+from ocs.charging.repeats import stored_answer, with_answer, with_number
 from ocs.charging.request import (
     ChargingAnswer,
     ChargingStatus,
@@ -41,8 +41,6 @@ from ocs.charging.session import (
     SessionKind,
     StoredAnswer,
     Tombstone,
-    stored_answer,
-    with_answer,
 )
 from ocs.charging.timing import from_times, seeing_far_enough
 from ocs.rating.price import is_free
@@ -61,13 +59,22 @@ _SETUP: Final = Clock.SETUP
 _SUCCESS: Final = ChargingStatus.SUCCESS
 
 
-class Charged(msgspec.Struct, frozen=True, gc=False):
+class Charged:
     """What the groups of a request came to: ``session`` as it was before, ``groups`` as they are now."""
 
-    account: Account
-    session: CreditSession
-    groups: tuple[GroupState, ...]
-    answers: tuple[GroupAnswer, ...]
+    __slots__ = ("account", "answers", "groups", "session")
+
+    def __init__(
+        self,
+        account: Account,
+        session: CreditSession,
+        groups: tuple[GroupState, ...],
+        answers: tuple[GroupAnswer, ...],
+    ) -> None:
+        self.account: Final = account
+        self.session: Final = session
+        self.groups: Final = groups
+        self.answers: Final = answers
 
 
 def charge(case: Case, account: Account, session: CreditSession) -> Charged | None:
@@ -274,7 +281,7 @@ def kept_open(case: Case, charged: Charged, status: ChargingStatus) -> Answered:
         deadline_ms,
         deadline_ms if not session.filed_ms or deadline_ms < session.filed_ms else session.filed_ms,
         session.currency,
-        session.seen.with_number(request.request_number),
+        with_number(session.seen, request.request_number),
         charged.groups,
         with_answer(session.answers, stored),
         session.flags | request.flags,
@@ -312,7 +319,7 @@ def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> 
     answer = answer_of(account, session.groups, status, charged.answers, case.now_ms)
     seen, answers = session.seen, session.answers[-1:]
     if request.kind == RequestKind.TERMINATION:
-        seen = seen.with_number(request.request_number)
+        seen = with_number(seen, request.request_number)
         answers = (StoredAnswer(request.request_number, request.kind, request.fingerprint, answer),)
     entry = JournalEntry(
         account.account_id,
@@ -363,7 +370,7 @@ def orphaned(case: Case, account: Account, tombstone: Tombstone, answer: Chargin
     tombstone = Tombstone(
         account.account_id,
         tombstone.closed_at_ms,
-        tombstone.seen.with_number(request.request_number),
+        with_number(tombstone.seen, request.request_number),
         (*tombstone.answers, StoredAnswer(request.request_number, request.kind, request.fingerprint, answer))[-2:],
     )
     return Decision(answer, account, ((request.session_key, tombstone),), (entry,))

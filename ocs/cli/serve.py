@@ -33,8 +33,10 @@ def serve(config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None, worker
 
     Example: `ocs serve --config /etc/ocs/ocs.toml`, or `ocs serve --config /etc/ocs/ocs.toml --worker 1`
     """
+    from ocs.native import use_huge_pages
     from ocs.observe.logging import configure_logging
 
+    use_huge_pages()
     with refusals():
         settings = read_settings(config, data)
         servers = find_servers(settings)

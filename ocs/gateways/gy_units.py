@@ -9,17 +9,10 @@ from balance.money import AMOUNT_MAX, Currency
 from ocs.charging.request import EventAction, GroupKey, GroupRequest, Quantity, RequestKind
 from ocs.rating.units import UnitKind
 from protocols.diameter import avp, codes
-from protocols.diameter.gy import (
-    NO_SIDE,
-    UNIT_AFTER_TARIFF_CHANGE,
-    UNIT_INDETERMINATE,
-    CreditControlRequest,
-    Money,
-    Mscc,
-    Units,
-)
+from protocols.diameter.gy import CreditControlRequest, Mscc
 from protocols.diameter.message import Fault
 from protocols.diameter.result_codes import ResultCode
+from protocols.diameter.units import NO_SIDE, UNIT_AFTER_TARIFF_CHANGE, UNIT_INDETERMINATE, Money, Units
 
 UNIT_CODES: Final[Mapping[int, int]] = {
     0: 0,

@@ -14,8 +14,6 @@ from enum import Enum
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
-import msgspec
-
 from ocs.charging.cdr import CdrFlag
 from ocs.charging.request import (
     ChargingRequest,
@@ -60,17 +58,28 @@ _ZERO_SECONDS: Final = (Quantity(UnitKind.SECONDS, 0),)
 _ANY_OCTETS: Final = (Quantity(UnitKind.OCTETS, 0),)
 
 
-class Profile(msgspec.Struct, frozen=True):
+class Profile:
     """What the operator said about one client, made ready for use."""
 
-    client: RadiusClient
-    secret: bytes
-    prefix: str
-    session_max_s: int
-    lease_ms: int
-    dialect: Dialect
-    charged_leg: str
-    numbering: Numbering = PLAIN_NUMBERING
+    def __init__(
+        self,
+        client: RadiusClient,
+        secret: bytes,
+        prefix: str,
+        session_max_s: int,
+        lease_ms: int,
+        dialect: Dialect,
+        charged_leg: str,
+        numbering: Numbering = PLAIN_NUMBERING,
+    ) -> None:
+        self.client: Final = client
+        self.secret: Final = secret
+        self.prefix: Final = prefix
+        self.session_max_s: Final = session_max_s
+        self.lease_ms: Final = lease_ms
+        self.dialect: Final = dialect
+        self.charged_leg: Final = charged_leg
+        self.numbering: Final = numbering
 
 
 def profile_of(

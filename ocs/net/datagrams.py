@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from ocs.errors import StartRefusedError
+from ocs.native import batches
 
 DATAGRAM_OCTETS_MAX: Final = 8192  # more than any lawful packet: what is longer shows as such
 DATAGRAMS_PER_TURN: Final = 64  # then others have their turn; the loop calls again for the rest
 RECEIVE_BUFFER_OCTETS: Final = 4 * 1024 * 1024  # some 5,000 records; Linux gives 512 unasked (docs/adr/0042-workers.md)
 
+_BATCHES: Final = batches()
 _SO_RCVBUFFORCE: Final = 33  # Linux: beyond net.core.rmem_max, for who has CAP_NET_ADMIN (socket(7))
 
 # Linux: a socket bound to every address says with each datagram which of them was asked (ip(7), ipv6(7)).
@@ -37,6 +39,8 @@ class DatagramSocket:
         if self._is_wildcard:
             self._ask_for_local_address()
         self.unsent = 0  # replies the kernel had no room for; the client's repeat finds them in the cache
+        self._outgoing: list[tuple[bytes, Source]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def address(self) -> str:
@@ -49,16 +53,23 @@ class DatagramSocket:
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) < RECEIVE_BUFFER_OCTETS
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         loop.add_reader(self._socket, self._on_readable)
 
     def stop_reading(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(self._socket)
 
     def close(self) -> None:
+        self._send_all()
         self._socket.close()
 
     def send(self, octets: bytes, source: Source, local: Local) -> None:
-        """Send now. UDP promises nothing, so neither does this."""
+        """Send now, or with all others of this turn. UDP promises nothing, so neither does this."""
+        if not local and _BATCHES is not None and self._loop is not None:
+            if not self._outgoing:
+                self._loop.call_soon(self._send_all)
+            self._outgoing.append((octets, source))
+            return
         try:
             if local:
                 self._socket.sendmsg((octets,), local, 0, source)
@@ -67,12 +78,20 @@ class DatagramSocket:
         except OSError:
             self.unsent += 1
 
+    def _send_all(self) -> None:
+        if self._outgoing:
+            outgoing, self._outgoing = self._outgoing, []
+            self.unsent += _BATCHES.send_all(self._socket.fileno(), outgoing)
+
     def _on_readable(self) -> None:
         datagrams = self._receive_with_local() if self._is_wildcard else self._receive()
         if datagrams:
             self._on_turn(self, datagrams)
 
     def _receive(self) -> list[tuple[bytes, Source, Local]]:
+        if _BATCHES is not None:
+            come: list[tuple[bytes, Source, Local]] = _BATCHES.receive(self._socket.fileno(), _NO_LOCAL)
+            return come
         receive, nothing = self._socket.recvfrom, _NO_LOCAL
         datagrams: list[tuple[bytes, Source, Local]] = []
         # OSError: nothing more to read, or an ICMP error of a reply that found nobody.

@@ -21,7 +21,7 @@ from ocs.charging.notice_stream import LIFE_MS, NoticeStream, Route
 from ocs.charging.notices import Notice, NoticeKind
 from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
 from ocs.net.diameter_routes import Line, RouteBook, lines_to, realm_of
-from ocs.observe.metrics import Counters
+from ocs.observe.counters import Counters
 from protocols.diameter.base import Redirect, read_redirect, read_result_code
 from protocols.diameter.message import Message
 from protocols.diameter.node import LocalNode

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
 from ocs.net.diameter_peers import PeerBook
-from ocs.observe.metrics import Counters
+from ocs.observe.counters import Counters
 from protocols.diameter.base import Capabilities
 from protocols.diameter.dialled import DialledPeer, Meeting
 from protocols.diameter.peer_table import Ending
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SILENCE_TO_REPLACE_MS: Final = 1000
+SILENCE_TO_REPLACE_MS: int = 1000  # no Final: tests do not wait for it
 
 
 class Reception:

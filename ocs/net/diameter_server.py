@@ -35,7 +35,7 @@ from ocs.net.diameter_reception import Reception
 from ocs.net.diameter_report import PeerReport, peer_reports
 from ocs.net.diameter_restarts import Restarts
 from ocs.net.diameter_tls import client_context, load_files, server_context
-from ocs.observe.metrics import Counters
+from ocs.observe.counters import Counters
 from ocs.observe.seldom import SeldomLog
 from ocs.settings import Settings
 from protocols.diameter.node import LocalNode

@@ -36,7 +36,7 @@ from ocs.gateways.radius_reply import UNANSWERED, authorization_reply, is_charge
 from ocs.net.radius_memory import RadiusMemory
 from ocs.net.radius_watch import GrantWatch
 from ocs.net.radius_work import Charging, Work
-from ocs.observe.metrics import Counters
+from ocs.observe.counters import Counters
 from ocs.observe.seldom import SeldomLog
 from ocs.settings import Radius
 from protocols.radius.packet import ACCESS_ACCEPT, ACCESS_CHALLENGE, ACCESS_REQUEST, ACCOUNTING_RESPONSE

@@ -30,7 +30,7 @@ from ocs.gateways.radius_dynamic import (
 )
 from ocs.net.radius_clients import Client, ClientTable
 from ocs.net.radius_work import Charging
-from ocs.observe.metrics import Counters
+from ocs.observe.counters import Counters
 from protocols.radius.dictionary import Dictionary
 from protocols.radius.dynauth import (
     COA_REQUEST,

@@ -26,8 +26,8 @@ from ocs.net.radius_streams import RadiusStreams
 from ocs.net.radius_tls import TlsFiles
 from ocs.net.radius_watch import GrantWatch
 from ocs.net.radius_work import Charging, Work
+from ocs.observe.counters import Counters
 from ocs.observe.logging import is_tracing
-from ocs.observe.metrics import Counters
 from ocs.observe.seldom import SeldomLog
 from ocs.settings import Settings
 from protocols.radius.dedup import ReplyCache

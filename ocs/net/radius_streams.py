@@ -21,7 +21,7 @@ from ocs.net.radius_clients import Client, ClientTable, plain_address
 from ocs.net.radius_desk import RadiusDesk
 from ocs.net.radius_tls import TlsFiles, names_of_certificate
 from ocs.net.radius_work import Work
-from ocs.observe.metrics import Counters
+from ocs.observe.counters import Counters
 from ocs.observe.seldom import SeldomLog
 from ocs.settings import Radius
 from protocols.errors import RemoteProtocolError

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from balance.account import NO_LIMIT
 from balance.counters import laid
 from balance.money import Amount
+from ocs.rating.increments import increments, rounded
 from ocs.rating.terms import (
     TAX_UNIT,
     Grace,
@@ -26,8 +27,6 @@ from ocs.rating.terms import (
     Terms,
     Tier,
     Tiering,
-    increments,
-    rounded,
     sizes_of,
     terms_of,
 )

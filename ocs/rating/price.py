@@ -19,7 +19,8 @@ from typing import Final
 
 from balance.money import Amount
 from ocs.rating.charge import charge_of, held_with_terms, is_never_charged
-from ocs.rating.terms import Price, Rounding, Tariff, Terms, increments, rounded, terms_of
+from ocs.rating.increments import increments, rounded
+from ocs.rating.terms import Price, Rounding, Tariff, Terms, terms_of
 
 __all__ = [
     "Price",
@@ -41,7 +42,7 @@ _DOWN: Final = Rounding.DOWN
 
 def billed_units(price: Price, used_units: int) -> int:
     """Bring a use to the increments it is billed by: d <= I is I, else I + ceil((d - I) / N) x N."""
-    if price.terms.__class__ is Terms:
+    if type(price.terms) is Terms:
         return charge_of(price, used_units).billed
     return increments(price, used_units)
 
@@ -51,7 +52,7 @@ def cost_of(price: Price, used_units: int) -> Amount:
 
     A use of nothing costs nothing, unless the price has a fee for attempts.
     """
-    if price.terms.__class__ is Terms:
+    if type(price.terms) is Terms:
         return charge_of(price, used_units).total
     billed = increments(price, used_units)
     if billed == 0:
@@ -68,7 +69,7 @@ def held_for(price: Price, used_units: int) -> Amount:
 
     That is ``cost_of``, but for volume tiers: there the hundredth unit can make all others cheaper.
     """
-    if price.terms.__class__ is Terms:
+    if type(price.terms) is Terms:
         return held_with_terms(price, used_units)
     return cost_of(price, used_units)
 
@@ -84,7 +85,7 @@ def units_within(price: Price, budget: Amount, limit: int) -> int:
         return limit
     if held_for(price, 1) > budget:
         return 0
-    if price.terms.__class__ is Terms:
+    if type(price.terms) is Terms:
         return _bisected(price, budget, limit)
     # The price of the limit is above the budget and that of the first unit is not: so the following increments
     # have a price, and the end of the last one that is paid lies below the limit.
@@ -125,7 +126,7 @@ def is_free(price: Price) -> bool:
         price.setup == 0
         and price.next_rate == 0
         and (price.initial == 0 or price.initial_rate == 0)
-        and (price.terms.__class__ is not Terms or is_never_charged(price))
+        and (type(price.terms) is not Terms or is_never_charged(price))
     )
 
 

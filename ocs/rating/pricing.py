@@ -103,7 +103,7 @@ def priced(cells: PriceCells, template: Price, scale: int) -> tuple[Price, list[
         reader.problems.append(
             Problem("initial_rate", "stands without a rate", "add rate, the price after the first increment")
         )
-    if template.terms.__class__ is Terms or any(cells[_FIRST_TERM:]):
+    if type(template.terms) is Terms or any(cells[_FIRST_TERM:]):
         price = with_terms(price, _terms(reader, cells, terms_of(template), is_free))
     return price, reader.problems
 

@@ -288,24 +288,3 @@ def sizes_of(tiers: tuple[Tier, ...]) -> tuple[int, ...]:
     """Say how many units each tier takes; NO_LIMIT for the last."""
     ends = [0, *(tier.up_to for tier in tiers)]
     return tuple(end - begin if end else NO_LIMIT for begin, end in pairwise(ends))
-
-
-def increments(price: Price, units: int) -> int:
-    """Fill up the increments of a price: the initial one whole, then every started following one."""
-    if units <= 0:
-        return 0
-    initial = price.initial
-    units = max(units, price.minimum)
-    if units <= initial:
-        return initial
-    step = price.next
-    return initial - (initial - units) // step * step
-
-
-def rounded(exact: int, divisor: int, rounding: Rounding) -> int:
-    """Divide, and round as the price says."""
-    if rounding is Rounding.UP:
-        return -(-exact // divisor)
-    if rounding is Rounding.DOWN:
-        return exact // divisor
-    return (2 * exact + divisor) // (2 * divisor)

@@ -13,6 +13,7 @@ import msgspec
 from balance.money import Amount
 from ocs.rating.calendar import Calendar
 from ocs.rating.dated import EVER_MS, FOREVER_MS, Version
+from ocs.rating.increments import increments
 from ocs.rating.terms import (
     Band,
     Carried,
@@ -22,7 +23,6 @@ from ocs.rating.terms import (
     Price,
     Tariff,
     Terms,
-    increments,
     terms_of,
     with_terms,
 )

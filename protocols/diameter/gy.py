@@ -8,16 +8,15 @@ AVPs, missing ones, too many, forbidden ones, values.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 from zlib import crc32
-
-import msgspec
 
 from protocols.diameter import avp, codes
 from protocols.diameter.avp import AvpFault
 from protocols.diameter.message import Fault, Message, proxy_infos
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
+from protocols.diameter.units import NO_SIDE, UNIT_INDETERMINATE, Money, Units
 
 INITIAL_REQUEST: Final = 1
 UPDATE_REQUEST: Final = 2
@@ -47,30 +46,6 @@ _SHAPE: Final = 0x80FF_FFFF
 _VENDOR_FLAG: Final = 0x8000_0000
 _two_avps = Struct(">IIIIIII").unpack_from  # a group's header, a four-octet AVP, the header of the next AVP
 _one_avp = Struct(">IIIII").unpack_from  # a group's header and a four-octet AVP
-
-
-class Money(NamedTuple):
-    """CC-Money: ``digits`` x 10 ** ``exponent`` in the currency of that ISO 4217 number (0: none named)."""
-
-    digits: int
-    exponent: int
-    currency_code: int
-
-
-NO_SIDE: Final = -1
-UNIT_AFTER_TARIFF_CHANGE: Final = 1
-UNIT_INDETERMINATE: Final = 2
-
-
-class Units(msgspec.Struct, frozen=True, gc=False):
-    """A Requested- or Used-Service-Unit: counts by AVP code (420 time, 421 total octets, ...), and money.
-
-    ``tariff_change_usage`` says on which side of a Tariff-Time-Change it was used; NO_SIDE where it does not.
-    """
-
-    counts: dict[int, int]
-    money: Money | None = None
-    tariff_change_usage: int = NO_SIDE
 
 
 class Mscc:

@@ -19,9 +19,10 @@ from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from protocols.diameter import avp, codes
-from protocols.diameter.gy import CreditControlRequest, Mscc, Units, fingerprinted, read_request
+from protocols.diameter.gy import CreditControlRequest, Mscc, fingerprinted, read_request
 from protocols.diameter.message import HEADER_OCTETS, Fault, Message, proxy_infos
 from protocols.diameter.node import LocalNode
+from protocols.diameter.units import Units
 
 LAYOUTS_MAX: Final = 128  # per connection; each takes about 3 KB
 LAYOUTS_PER_LENGTH_MAX: Final = 4

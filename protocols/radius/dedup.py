@@ -10,8 +10,6 @@ from collections import OrderedDict
 from enum import Enum
 from typing import Final, TypeAlias
 
-import msgspec
-
 from protocols.radius.packet import Packet
 
 ENTRIES_MAX: Final = 65_536
@@ -30,10 +28,13 @@ class Repeat(Enum):
 NEW: Final = Repeat.NEW  # the ordinary case: members of an enumeration are looked up slowly
 
 
-class _Entry(msgspec.Struct, gc=False):
-    authenticator: bytes
-    forget_at_ms: int
-    reply: bytes | None = None
+class _Entry:
+    __slots__ = ("authenticator", "forget_at_ms", "reply")
+
+    def __init__(self, authenticator: bytes, forget_at_ms: int) -> None:
+        self.authenticator: Final = authenticator
+        self.forget_at_ms: Final = forget_at_ms
+        self.reply: bytes | None = None
 
 
 class ReplyCache:

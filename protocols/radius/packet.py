@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-import msgspec
-
 HEADER_OCTETS: Final = 20
 PACKET_OCTETS_MAX: Final = 4096
 VALUE_OCTETS_MAX: Final = 253
@@ -37,14 +35,17 @@ class MalformedPacket(ValueError):  # noqa: N818 - the peer's fault, named as wh
 Attributes: TypeAlias = dict[int, tuple[bytes, ...]]
 
 
-class Packet(msgspec.Struct, frozen=True, gc=False):
+class Packet:
     """``octets`` is the packet without padding; ``attributes`` holds the values of each type in their order."""
 
-    code: int
-    identifier: int
-    authenticator: bytes
-    octets: bytes
-    attributes: Attributes
+    __slots__ = ("attributes", "authenticator", "code", "identifier", "octets")
+
+    def __init__(self, code: int, identifier: int, authenticator: bytes, octets: bytes, attributes: Attributes) -> None:
+        self.code: Final = code
+        self.identifier: Final = identifier
+        self.authenticator: Final = authenticator
+        self.octets: Final = octets
+        self.attributes: Final = attributes
 
 
 def decode(datagram: bytes) -> Packet:

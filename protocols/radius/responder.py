@@ -11,8 +11,6 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Literal, TypeAlias
 
-import msgspec
-
 from protocols.radius import attributes as a
 from protocols.radius.authenticators import (
     has_valid_message_authenticator,
@@ -59,14 +57,24 @@ class Discard(Enum):
     NOT_READY = "not_ready"  # [R-102]
 
 
-class Peer(msgspec.Struct):
-    """A client as the protocol sees it. ``requirement`` turns from auto to yes by itself [R-21]."""
+class Peer:
+    """A client as the protocol sees it. ``requirement`` turns from auto to yes by itself [R-21]; ``has_status_server`` is
+    whether it may ask whether we are alive [R-101]; ``insecure`` counts the Access-Requests that were taken without
+    Message-Authenticator [R-26].
+    """
 
-    secret: bytes
-    requirement: Requirement = "yes"
-    limit_proxy_state: bool = True
-    has_status_server: bool = True  # whether it may ask whether we are alive [R-101]
-    insecure: int = 0  # Access-Requests that were taken without Message-Authenticator [R-26]
+    def __init__(
+        self,
+        secret: bytes,
+        requirement: Requirement = "yes",
+        limit_proxy_state: bool = True,
+        has_status_server: bool = True,
+    ) -> None:
+        self.secret = secret
+        self.requirement: Requirement = requirement
+        self.limit_proxy_state = limit_proxy_state
+        self.has_status_server = has_status_server
+        self.insecure = 0
 
 
 Received: TypeAlias = Packet | bytes | Discard

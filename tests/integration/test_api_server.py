@@ -38,7 +38,8 @@ from ocs.charging.request import (
 from ocs.charging.service import OnlineCharging
 from ocs.clock import now_ms
 from ocs.net.http_server import HttpServer
-from ocs.observe.metrics import Counters, Metrics
+from ocs.observe.counters import Counters
+from ocs.observe.metrics import Metrics
 from ocs.outbox.flusher import Flusher
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.reader import OutboxReader, connect

@@ -22,7 +22,8 @@ from ocs.charging.money_desk import MoneyDesk
 from ocs.clock import now_ms
 from ocs.gateways.numbering import PLAIN_NUMBERING
 from ocs.mediation_files import FolderWatch
-from ocs.observe.metrics import Counters, Metrics
+from ocs.observe.counters import Counters
+from ocs.observe.metrics import Metrics
 from ocs.rate_desk import RateDesk
 from ocs.vouchers import VoucherDesk
 from tests.integration.invoice_world import BAKERY, World, close_world, open_world

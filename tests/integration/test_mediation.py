@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -137,7 +138,8 @@ async def test_a_crash_before_or_after_the_posting_charges_each_row_once(
         async def no_mark(*_: object) -> None:
             raise ConnectionError
 
-        patch.setattr(world.online, "submit", submit)
+        standin = SimpleNamespace(submit=submit, find_subscriber=world.online.find_subscriber)
+        patch.setattr(mediation, "_online", standin)
         patch.setattr("ocs.billing.mediated.settle", no_mark)
         with pytest.raises(ConnectionError):
             await mediation.take_file(switch, "a.csv", rows(1, 2))

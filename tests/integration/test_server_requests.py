@@ -19,7 +19,7 @@ from ocs.charging.request import ChargingAnswer, ChargingRequest, RequestKind
 from ocs.clock import now_ms
 from ocs.net import diameter_notices
 from ocs.net.diameter_notices import ServerRequests, session_of
-from ocs.observe.metrics import Counters
+from ocs.observe.counters import Counters
 from protocols.diameter import avp, codes
 from protocols.diameter.message import Message, encode_answer
 from protocols.diameter.node import LocalNode

@@ -45,12 +45,18 @@ others = st.one_of(
 )
 
 
+def fields_of(shape: type) -> tuple[str, ...]:
+    """The names of its fields; compiled classes keep them under another name."""
+    names: tuple[str, ...] = getattr(shape, "__slots__", None) or shape.__mypyc_attrs__  # type: ignore[attr-defined]
+    return names
+
+
 def plain(read: CreditControlRequest | Fault) -> Any:
     """All that was read, to be compared."""
     if isinstance(read, Fault):
         return read.result_code, read.failed_avp, read.message
-    fields = {name: getattr(read, name) for name in CreditControlRequest.__slots__ if name != "message"}
-    fields["groups"] = [{name: getattr(each, name) for name in Mscc.__slots__} for each in read.groups]
+    fields = {name: getattr(read, name) for name in fields_of(CreditControlRequest) if name != "message"}
+    fields["groups"] = [{name: getattr(each, name) for name in fields_of(Mscc)} for each in read.groups]
     return fields
 
 

@@ -40,7 +40,8 @@ from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import PackageUnknown
 from ocs.charging.session_search import Position, SessionPage, SessionQuery, SessionView
 from ocs.charging.subscribers import SubscriberDesk
-from ocs.observe.metrics import Counters, Metrics
+from ocs.observe.counters import Counters
+from ocs.observe.metrics import Metrics
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
 from ocs.rating.load import load_ratebook

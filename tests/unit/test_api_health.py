@@ -9,7 +9,8 @@ import pytest
 
 from ocs.api import health
 from ocs.api.keys import Scope
-from ocs.observe.metrics import FLUSHER_KEY, LATENCY_BOUNDS_US, Gauge, Latency
+from ocs.observe.counters import LATENCY_BOUNDS_US, Latency
+from ocs.observe.metrics import FLUSHER_KEY, Gauge
 from tests.unit.api_world import NOW_MS, World, make_world
 
 

@@ -11,7 +11,7 @@ import pytest
 from ocs.charging.cdr import CdrFlag
 from ocs.charging.request import ChargingRequest, EventAction, GroupKey, Quantity, RequestKind
 from ocs.errors import StartRefusedError
-from ocs.gateways.numbering import Numbering
+from ocs.gateways.numbering import PLAIN_NUMBERING, Numbering
 from ocs.gateways.radius import (
     EVENT_AGE_MS_MAX,
     INTERIM_NUMBER_MAX,
@@ -42,13 +42,21 @@ def products() -> Products:
 
 
 def profile(
-    name: str = "generic", charged_leg: Literal["", "answer", "originate", "any"] = "", account_from: str = ""
+    name: str = "generic",
+    charged_leg: Literal["", "answer", "originate", "any"] = "",
+    account_from: str = "",
+    *,
+    numbering: Numbering = PLAIN_NUMBERING,
+    reader: Reader | None = None,
 ) -> Profile:
     client = RadiusClient(
         name="sbc", networks=(SOURCE,), secret="s3cret", charged_leg=charged_leg, profile=name,
         account_from=(account_from,) if account_from else (),
     )  # fmt: skip
-    return profile_of(client, Radius(session_max_s=3600, ring_s=180), products().dialect_of(client))
+    dialect = products().dialect_of(client)
+    if reader is not None:
+        dialect = msgspec.structs.replace(dialect, reader=reader)
+    return profile_of(client, Radius(session_max_s=3600, ring_s=180), dialect, numbering)
 
 
 PARTIES: dict[str, Any] = {
@@ -202,7 +210,7 @@ def test_an_interim_without_session_time_is_measured_by_the_clock() -> None:
 def test_numbers_are_read_as_this_client_writes_them() -> None:
     """A German PBX dials nationally and with a technical prefix; other clients' numbers stay as they come."""
     entry = NumberingEntry(clients=("sbc",), region="DE", plain="national", tech_prefixes=("1234#",))
-    of = msgspec.structs.replace(profile(), numbering=Numbering.of([entry]))
+    of = profile(numbering=Numbering.of([entry]))
     said: dict[str, Any] = {"Called_Station_Id": "1234#0301234567", "Calling_Station_Id": "089654321"}
     request = charged(START, of, **said)
     assert (request.destination, request.origin) == ("49301234567", "4989654321")
@@ -374,9 +382,7 @@ def test_r69_freeswitch_says_in_the_stop_only_which_leg_it_was() -> None:
 def test_r75_branches_of_a_fork_are_told_apart_where_the_profile_says_so() -> None:
     """The two tags change places when the callee hangs up."""
     fields = {**profile("kamailio").dialect.fields, Field.TAGS: ("Attr-104", "Attr-105")}
-    of = profile("kamailio")
-    reader = Reader(products().dictionary, fields)
-    of = msgspec.structs.replace(of, dialect=msgspec.structs.replace(of.dialect, reader=reader))
+    of = profile("kamailio", reader=Reader(products().dictionary, fields))
     start = charged(START, of, **{"Attr-104": "b", "Attr-105": "a"})
     stop = charged(STOP, of, **{"Attr-104": "a", "Attr-105": "b"})
     other = charged(START, of, **{"Attr-104": "c", "Attr-105": "a"})

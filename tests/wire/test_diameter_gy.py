@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.diameter import avp, codes, gy_answer
-from protocols.diameter.gy import CreditControlRequest, Money, Units, read_request
+from protocols.diameter.gy import CreditControlRequest, read_request
 from protocols.diameter.gy_answer import AnswerEncoder
 from protocols.diameter.message import Fault, Message
 from protocols.diameter.node import LocalNode
 from protocols.diameter.result_codes import ResultCode
 from protocols.diameter.service_information import party_addresses, subscriptions
+from protocols.diameter.units import Money, Units
 from protocols.diameter.user_place import NO_PLACE
 from tests.builders_gy import TGPP, VOICE, ccr, group, money, mscc, seconds, subscription
 
