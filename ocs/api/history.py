@@ -179,10 +179,18 @@ async def list_journal(
     limit: Limit = 100,
     cursor: Cursor = "",
     kind: Annotated[str, QueryParameter(description="Of this kind alone, such as top_up")] = "",
+    reference: Annotated[str, QueryParameter(description="An Idempotency-Key, or the key of a session")] = "",
+    at_from: FromQuery[Instant | None] = None,
+    at_to: FromQuery[Instant | None] = None,
 ) -> EntryList:
-    """Every change of the account's money: top-ups, adjustments, expiries, sessions."""
+    """Every change of the account's money in [at_from, at_to): top-ups, adjustments, expiries, sessions."""
+    since_ms, until_ms = milliseconds("at_from", at_from), milliseconds("at_to", at_to) or FAR_FUTURE_MS
+    if "\x00" in kind + reference:
+        raise invalid("reference", "no entry has such a character")
     try:
-        page = await context.history.list_journal(account_id, cursor, limit, kind=kind)
+        page = await context.history.list_journal(
+            account_id, cursor, limit, kind=kind, reference=reference, since_ms=since_ms, until_ms=until_ms
+        )
     except CursorError as error:
         raise invalid("cursor", str(error)) from error
     views = tuple(_entry_view(row, context.currencies[row.currency]) for row in page.items)

@@ -18,7 +18,7 @@ from balance.money import Amount
 from balance.store import Subscriber
 from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
-from ocs.billing.search import CdrQuery
+from ocs.billing.search import FAR_FUTURE_MS, CdrQuery
 from ocs.billing.trail import TrailEntry
 from ocs.billing_desk import BillingDesk
 from ocs.charging.account_events import AccountEvent
@@ -200,7 +200,17 @@ class History(Protocol):
 
     async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]: ...
 
-    async def list_journal(self, account_id: str, cursor: str, limit: int, *, kind: str = "") -> Page[JournalRow]: ...
+    async def list_journal(
+        self,
+        account_id: str,
+        cursor: str,
+        limit: int,
+        *,
+        kind: str = "",
+        reference: str = "",
+        since_ms: int = 0,
+        until_ms: int = FAR_FUTURE_MS,
+    ) -> Page[JournalRow]: ...
 
     async def account_ids(self, after: str, limit: int, *, tenant: str = "") -> list[str]:
         """The names of accounts, in the order of their octets; of a ``tenant``: those that begin so."""

@@ -14,7 +14,7 @@ from ocs.billing import balances, cdrs, trail
 from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.failures import FAILURES, unavailable
-from ocs.billing.search import AS_ASKED, CdrQuery
+from ocs.billing.search import AS_ASKED, FAR_FUTURE_MS, CdrQuery
 from ocs.billing.trail import FIELD, STREAM_KEY, TrailEntry, encode_trail
 from ocs.charging.account_events import AccountEvent
 from ocs.delivery import contacts, queue, routing
@@ -51,8 +51,20 @@ class PostgresHistory:
     async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]:
         return await cdrs.find_cdrs(self.pool, query, cursor, limit)
 
-    async def list_journal(self, account_id: str, cursor: str, limit: int, *, kind: str = "") -> Page[JournalRow]:
-        return await cdrs.list_journal(self.pool, account_id, cursor, limit, kind=kind)
+    async def list_journal(
+        self,
+        account_id: str,
+        cursor: str,
+        limit: int,
+        *,
+        kind: str = "",
+        reference: str = "",
+        since_ms: int = 0,
+        until_ms: int = FAR_FUTURE_MS,
+    ) -> Page[JournalRow]:
+        return await cdrs.list_journal(
+            self.pool, account_id, cursor, limit, kind=kind, reference=reference, since_ms=since_ms, until_ms=until_ms
+        )
 
     async def account_ids(self, after: str, limit: int, *, tenant: str = "") -> list[str]:
         return await cdrs.account_ids(self.pool, after, limit, tenant=tenant)

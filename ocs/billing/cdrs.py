@@ -15,7 +15,7 @@ from balance.account import Hold
 from balance.money import Amount
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.groups import decode_details, decode_groups
-from ocs.billing.moments import milliseconds
+from ocs.billing.moments import milliseconds, moment
 from ocs.billing.search import ENTRY_MAX, FAR_FUTURE_MS, PAGE_MAX, CdrQuery, CursorError, search
 from ocs.charging.cdr import CdrGroup
 from ocs.rating.origins import Origin, origin_of
@@ -83,7 +83,9 @@ JOURNAL_BY_REFERENCE: Final = """
 """
 JOURNAL_PAGE: Final = """
     SELECT * FROM journal
-    WHERE account_id = $1 AND entry_number < $2 AND ($3 = '' OR kind = $3) ORDER BY entry_number DESC LIMIT $4
+    WHERE account_id = $1 AND entry_number < $2 AND ($3 = '' OR kind = $3) AND ($4 = '' OR reference = $4)
+        AND at >= $5 AND at < $6
+    ORDER BY entry_number DESC LIMIT $7
 """
 ACCOUNT_IDS: Final = """
     SELECT account_id FROM journal
@@ -136,12 +138,21 @@ async def find_reference(pool: Any, account_id: str, reference: str) -> JournalR
 
 
 async def list_journal(
-    pool: Any, account_id: str, cursor: str = "", limit: int = 100, *, kind: str = ""
+    pool: Any,
+    account_id: str,
+    cursor: str = "",
+    limit: int = 100,
+    *,
+    kind: str = "",
+    reference: str = "",
+    since_ms: int = 0,
+    until_ms: int = FAR_FUTURE_MS,
 ) -> Page[JournalRow]:
-    """An account's entries, newest first; of one kind, if it is named. Raises CursorError."""
+    """An account's entries in [since, until), newest first; of one kind, or reference, if it is named. Raises CursorError."""
     limit = min(limit, PAGE_MAX)
     before = _cursor_number(cursor) if cursor else ENTRY_MAX
-    rows = await _fetch(pool, JOURNAL_PAGE, account_id, before, kind, limit + 1)
+    span = moment(since_ms), moment(until_ms)
+    rows = await _fetch(pool, JOURNAL_PAGE, account_id, before, kind, reference, *span, limit + 1)
     items = tuple([journal_from_row(row) for row in rows[:limit]])
     return Page(items, str(items[-1].entry_number) if len(rows) > limit else "")
 

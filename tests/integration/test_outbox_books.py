@@ -124,6 +124,19 @@ async def test_the_journal_is_read_newest_first(pool: Any) -> None:
     assert rest.next_cursor == ""
 
 
+async def test_the_journal_is_asked_for_a_reference_and_a_span(pool: Any) -> None:
+    """What is named has to hold; the span is half-open."""
+    (newest,) = (await list_journal(pool, "a", limit=1)).items
+    named = await list_journal(pool, "a", reference=newest.reference)
+    assert newest in named.items
+    assert {row.reference for row in named.items} == {newest.reference}
+    assert (await list_journal(pool, "a", reference="nothing")).items == ()
+    at_ms = newest.at_ms
+    assert newest in (await list_journal(pool, "a", since_ms=at_ms, until_ms=at_ms + 1)).items
+    assert newest not in (await list_journal(pool, "a", until_ms=at_ms)).items
+    assert newest not in (await list_journal(pool, "a", since_ms=at_ms + 1)).items
+
+
 async def test_a_session_is_found_by_its_id(pool: Any) -> None:
     """By the Session-Id alone, whoever's it is."""
     assert [(row.account_id, row.entry_number) for row in await cdrs_of_session(pool, "a;7")] == [("a", 7)]

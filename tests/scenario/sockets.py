@@ -55,7 +55,7 @@ from tests.conftest import find_free_port
 from tests.scenario.world import IDENTITY, Clock, amount, assert_books
 
 REALM: Final = "example.net"
-START_LIMIT_S: Final = 60.0
+START_LIMIT_S: Final = 180  # on a machine that does much beside
 ANSWER_LIMIT_S: Final = 30
 CC_TIME_MAX: Final = 2**32 - 1
 PARTITIONS: Final = 4

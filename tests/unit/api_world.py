@@ -24,7 +24,7 @@ from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
 from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
-from ocs.billing.search import CdrQuery, CursorError
+from ocs.billing.search import FAR_FUTURE_MS, CdrQuery, CursorError
 from ocs.charging.enquiry import Enquired, Use, enquire
 from ocs.charging.operations import (
     AccountFault,
@@ -298,10 +298,26 @@ class MemoryHistory:
         self.queries.append(query)
         return _page([row for row in self.cdrs if query.account_id in {"", row.account_id}], cursor, limit)
 
-    async def list_journal(self, account_id: str, cursor: str, limit: int, *, kind: str = "") -> Page[JournalRow]:
-        return _page(
-            [row for row in self.journal if row.account_id == account_id and kind in {"", row.kind}], cursor, limit
-        )
+    async def list_journal(
+        self,
+        account_id: str,
+        cursor: str,
+        limit: int,
+        *,
+        kind: str = "",
+        reference: str = "",
+        since_ms: int = 0,
+        until_ms: int = FAR_FUTURE_MS,
+    ) -> Page[JournalRow]:
+        found = [
+            row
+            for row in self.journal
+            if row.account_id == account_id
+            and kind in {"", row.kind}
+            and reference in {"", row.reference}
+            and since_ms <= row.at_ms < until_ms
+        ]
+        return _page(found, cursor, limit)
 
     async def account_ids(self, after: str, limit: int, *, tenant: str = "") -> list[str]:
         return [each for each in sorted(self.ids) if each > after and each.startswith(tenant)][:limit]

@@ -77,12 +77,29 @@ class HistoryCalls(Transport):
         )
         return answer
 
-    def list_journal(self, account_id: str, *, limit: int = 100, cursor: str = "", kind: str = "") -> history.EntryList:
-        """Every change of the account's money: top-ups, adjustments, expiries, sessions."""
+    def list_journal(
+        self,
+        account_id: str,
+        *,
+        limit: int = 100,
+        cursor: str = "",
+        kind: str = "",
+        reference: str = "",
+        at_from: str | None = None,
+        at_to: str | None = None,
+    ) -> history.EntryList:
+        """Every change of the account's money in [at_from, at_to): top-ups, adjustments, expiries, sessions."""
         answer: history.EntryList = self._call(
             "GET",
             f"/v1/accounts/{segment(account_id)}/journal",
             history.EntryList,
-            query={"limit": limit, "cursor": cursor, "kind": kind},
+            query={
+                "limit": limit,
+                "cursor": cursor,
+                "kind": kind,
+                "reference": reference,
+                "at_from": at_from,
+                "at_to": at_to,
+            },
         )
         return answer
