@@ -3,7 +3,7 @@
  * mypyc reads attributes of classes that it has not compiled (our values are msgspec structs) and names of modules through
  * dictionaries, every time. CPython's own interpreter remembers at each instruction what it found last; these do the same:
  * a slot is read at its offset as long as the type has not changed, a global is as it was as long as its dictionary has not.
- * Measured in docs/adr/0016-compiled.md. */
+ * Measured in docs/adr/0016-compiling.md. */
 #ifndef OCS_LOOKUPS_H
 #define OCS_LOOKUPS_H
 
