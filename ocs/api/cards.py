@@ -143,6 +143,8 @@ async def refund_card(
     responses=problem_responses(
         Kind.BAD_REQUEST,
         Kind.CARDS_OFF,
+        Kind.CARD_REFUSED,
+        Kind.BILLING_REFUSED,
         Kind.ACCOUNT_UNKNOWN,
         Kind.ACCOUNT_CLOSED,
         Kind.CURRENCY_MISMATCH,
@@ -158,7 +160,10 @@ async def stripe_webhook(request: Request[Any, Any, Any], context: Given) -> Rec
         told = payments.gateway.read(await request.body(), request.headers.get(SIGNATURE_HEADER, ""))
     except SignatureError as error:
         raise Problem(Kind.BAD_REQUEST, str(error)) from error
-    result = await payments.take(told) if told is not None else None
+    try:
+        result = await payments.take(told) if told is not None else None
+    except GatewayRefusedError as error:
+        raise Problem(Kind.CARD_REFUSED, str(error)) from error
     if result is not None:
         check_done(result)
     return Received(booked=result is not None)

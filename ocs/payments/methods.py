@@ -112,8 +112,9 @@ async def _locked(connection: Any, owner: Owner) -> None:
     await connection.execute(
         "INSERT INTO payer (owner_kind, owner_id) VALUES ($1, $2) ON CONFLICT (owner_kind, owner_id) DO NOTHING", *owner
     )
-    await connection.execute("SELECT FROM payer WHERE owner_kind = $1 AND owner_id = $2 FOR UPDATE", *owner)
+    await connection.execute("SELECT 1 FROM payer WHERE owner_kind = $1 AND owner_id = $2 FOR UPDATE", *owner)
 
 
 def _method(row: Any) -> Method:
-    return Method(**{**row, "kind": MethodKind(row["kind"])})
+    facts = {name: row[name] for name in Method.__struct_fields__}
+    return Method(**(facts | {"kind": MethodKind(row["kind"])}))

@@ -194,7 +194,7 @@ async def test_limits_wait_for_their_day(topped: Topped) -> None:
 
 
 async def test_a_direct_debit_takes_days(topped: Topped) -> None:
-    """Nothing is credited before it is paid, and none is begun beside it; what fails in the end is a failure."""
+    """Nothing is credited before it is paid, and none is begun beside it."""
     await topped.cards.store("pm_2", "sepa_debit")
     await topped.cards.client.put("/v1/accounts/alice/payment-methods/pm_2/default")
     await topped.spend("9.00")
@@ -208,6 +208,23 @@ async def test_a_direct_debit_takes_days(topped: Topped) -> None:
     topped.late_ms = 25 * HOUR_MS  # no message has come: it is asked once a day
     await topped.collect()
     assert (await topped.states(), await topped.cards.balance()) == ([("paid", "")], "20.90")
+
+
+async def test_a_direct_debit_that_fails_in_the_end_backs_off(topped: Topped) -> None:
+    """Stripe tells of it days later, twice: one failure, nothing credited, tried again after the first pause."""
+    await topped.cards.store("pm_2", "sepa_debit")
+    await topped.cards.client.put("/v1/accounts/alice/payment-methods/pm_2/default")
+    await topped.spend("9.00")
+    await topped.collect()
+    (intent,) = topped.cards.stripe.intents.values()
+    intent |= {"status": "requires_payment_method", "last_payment_error": {"code": "insufficient_funds"}}
+    for _ in range(2):
+        assert (await topped.cards.told("payment_intent.payment_failed", intent)).status_code == 200
+    assert (await topped.states(), await topped.cards.balance()) == ([("failed", "insufficient_funds")], "1.00")
+    assert await topped.events() == ["automatic_top_up_failed"]
+    topped.late_ms = 2 * HOUR_MS
+    await topped.collect()
+    assert [state for state, _ in await topped.states()] == ["failed", "pending"]
 
 
 async def test_without_a_method_or_in_a_blocked_account_nothing_is_charged(topped: Topped) -> None:

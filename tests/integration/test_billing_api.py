@@ -210,3 +210,18 @@ async def test_files_of_switches_are_uploaded_and_their_faults_mended(api: Api) 
     assert kept["why"].endswith("dismissed: test call")
     assert (await api.refused("POST", "/mediation/other/files"))[0] == 404
     assert await world.balance("bakery") == -20 * CENT
+
+
+async def test_by_what_invoices_are_collected(api: Api) -> None:
+    """Said and read, and noted; another word, a stranger and a missing gateway are refused."""
+    for name in BAKERY.accounts:
+        await api.world.desk.create_account(name, "EUR", "test-eur", 10**15, 0, actor="test")
+    await api.post("/customers", msgspec.to_builtins(BAKERY))
+    assert (await api.get("/customers/bakery/collection"))["collect"] == "none"
+    answer = await api.client.put("/v1/customers/bakery/collection", json={"collect": "direct_debit"})
+    assert answer.json() == {"customer_id": "bakery", "collect": "direct_debit"}
+    assert (await api.get("/customers/bakery/collection"))["collect"] == "direct_debit"
+    assert (await api.refused("PUT", "/customers/bakery/collection", {"collect": "cash"}))[0] == 422
+    assert (await api.refused("PUT", "/customers/nobody/collection", {"collect": "card"}))[0] == 404
+    assert (await api.refused("GET", "/invoices/R-2026-000009/collections"))[0] == 404
+    assert (await api.refused("GET", "/customers/bakery/payment-methods"))[0] == 409

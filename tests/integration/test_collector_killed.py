@@ -194,7 +194,7 @@ async def _held(dsn: str) -> AsyncIterator[None]:
     connection: Any = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():
-            await connection.execute("SELECT FROM gateway_charge FOR UPDATE")
+            await connection.execute("SELECT 1 FROM gateway_charge FOR UPDATE")
             yield
     finally:
         await connection.close()

@@ -206,6 +206,23 @@ async def test_a_direct_debit_that_is_returned_after_it_was_paid(collected: Coll
     assert (sorted(paid), sum(entry.amount_minor for entry in entries)) == ([-1190, -1190, 1190, 1190], 0)
 
 
+async def test_a_direct_debit_that_fails_before_it_is_paid(collected: Collected) -> None:
+    """The message comes days later: nothing was paid, it waits for the next try; a mandate that was withdrawn is left."""
+    await collected.store(MethodKind.DIRECT_DEBIT)
+    for code, action in (("insufficient_funds", "wait"), ("debit_not_authorized", "leave")):
+        await collected.collect(DUE)
+        intent = list(collected.stripe.intents.values())[-1]
+        intent |= {"status": "requires_payment_method", "last_payment_error": {"code": code}}
+        await collected.tell("payment_intent.payment_failed", intent)
+        today = (await collected.world.connection.fetchval("SELECT max(ended_at) FROM gateway_charge")).date()
+        async with collected.payments.desks() as desk:
+            (found,) = await collected.payments.invoices.find(desk, today)
+        assert found.action.value == action
+        await collected.world.connection.execute("UPDATE gateway_charge SET ended_at = '2026-10-01'")
+    assert await collected.tries() == ["failed insufficient_funds", "failed debit_not_authorized"]
+    assert await collected.paid() == []
+
+
 async def test_a_chargeback_that_is_won_pays_again(collected: Collected) -> None:
     """A card's: it is not tried again by itself; when it comes back the invoice is paid, and the books agree."""
     await collected.store(MethodKind.CARD)
