@@ -162,7 +162,7 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     stage_ends_at: Instant | None
     next_rate_plan: str | None
     plan_changes_at: Instant | None
-    merged_into: str
+    merged_into: str | None
 
 
 class RechargeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,7 +257,7 @@ def account_view(account: Account, currency: Currency, now_ms: int) -> AccountVi
         cycle_day=extras.cycle_day,
         created_at=instant(account.created_at_ms),
         blocks=blocks_of(account),
-        merged_into=extras.merged_into,
+        merged_into=extras.merged_into or None,
         stage=STATE_NAMES[extras.life.stage] if extras.life is not None else None,
         stage_ends_at=instant(extras.life.until_ms) if extras.life is not None and extras.life.until_ms else None,
         next_rate_plan=extras.plan_change.plan if extras.plan_change is not None else None,

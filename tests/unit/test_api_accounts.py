@@ -68,6 +68,7 @@ async def test_a_new_account_is_empty_and_can_be_read(world: World) -> None:
         "stage_ends_at": None,
         "next_rate_plan": None,
         "plan_changes_at": None,
+        "merged_into": None,
     }
 
 
