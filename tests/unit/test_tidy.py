@@ -140,3 +140,14 @@ def test_run_lock_is_part_of_the_lock() -> None:
 
 
 _LOCKS: Final = ("requirements.lock", "requirements-run.lock")
+
+
+def test_no_query_asks_for_rows_without_columns() -> None:
+    """asyncpg (0.32) corrupts the heap when it frees such rows: malloc then ends the process, some time later."""
+    found = [
+        _at(path, node.lineno)
+        for path in _sources("ocs", "scripts", "tests")
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match(r"\s*SELECT\s+FROM\s", node.value)
+    ]
+    assert found == []
