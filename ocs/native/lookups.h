@@ -89,4 +89,20 @@ static inline PyObject *ocs_named(ocs_global *known, PyObject *names, PyObject *
 #define OCS_GLOBAL(names, name) CPyDict_GetItem((names), (name))
 #endif
 
+/* octets[8:6] is empty; mypyc's own (2.4) takes the difference for a length and fails. */
+static inline PyObject *ocs_slice(PyObject *octets, CPyTagged start, CPyTagged end) {
+    if (CPyTagged_CheckShort(start) && CPyTagged_CheckShort(end) && PyBytes_Check(octets)) {
+        Py_ssize_t length = PyBytes_GET_SIZE(octets);
+        Py_ssize_t from = CPyTagged_ShortAsSsize_t(start), to = CPyTagged_ShortAsSsize_t(end);
+        from = from < 0 ? from + length : from;
+        to = to < 0 ? to + length : to;
+        if (from >= to || from >= length) {
+            return PyBytes_FromStringAndSize(NULL, 0);
+        }
+    }
+    return CPyBytes_GetSlice(octets, start, end);
+}
+
+#define CPyBytes_GetSlice(octets, start, end) ocs_slice((octets), (start), (end))
+
 #endif

@@ -15,6 +15,7 @@ import pytest
 from balance import burn
 from balance.account import Account, AccountState, Bucket
 from ocs.native import is_compiled
+from protocols.diameter import avp
 from protocols.radius import authenticators
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +116,17 @@ def test_a_global_that_changes_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> 
         patch.setattr(authenticators, "_md5", Answer)
         assert authenticators.md5(b"octets") == b"instead"
     assert authenticators.md5(b"octets") == before
+
+
+@pytest.mark.parametrize("octets", range(13))
+def test_a_slice_that_ends_before_it_begins_is_empty(octets: int) -> None:
+    """An AVP whose container ends within its header is a fault of the peer's, wherever the end is."""
+    frame = bytes(4) + b"\x80\0\0\x20" + bytes(20)
+    if octets:
+        with pytest.raises(avp.AvpFault):
+            avp.walk(frame, 0, octets)
+    else:
+        assert avp.walk(frame, 0, octets) == ({}, [])
 
 
 def test_stored_values_are_frozen_arrays() -> None:
