@@ -90,13 +90,24 @@ class ValkeyDirectory:
         return dict(zip(subscriber_ids, await self._read_all(subscriber_ids), strict=True))
 
     async def _read_all(self, subscriber_ids: Sequence[str]) -> list[Subscriber | None]:
+        """Each as it is now, by way of its first identity: where that has just moved on, it is asked for again."""
         if not subscriber_ids:
             return []
-        first = await self._client.mget([keys.subscriber_key(each) for each in subscriber_ids])
-        names = [keys.identity_key(each.decode()) for each in first if each is not None]
-        values = iter(await self._client.mget(names) if names else [])
-        found = [next(values) if each is not None else None for each in first]
-        return [decode_subscriber(value) if value is not None else None for value in found]
+        names = [keys.subscriber_key(each) for each in subscriber_ids]
+        ways = await self._client.mget(names)
+        while True:
+            identities = [keys.identity_key(way.decode()) for way in ways if way is not None]
+            values = iter(await self._client.mget(identities) if identities else [])
+            read = [next(values) if way is not None else None for way in ways]
+            there = [decode_subscriber(value) if value is not None else None for value in read]
+            found = [
+                each if each is not None and each.subscriber_id == name else None
+                for name, each in zip(subscriber_ids, there, strict=True)
+            ]
+            lost = any(way is not None and each is None for way, each in zip(ways, found, strict=True))
+            before, ways = ways, await self._client.mget(names) if lost else ways
+            if not lost or before == ways:
+                return found
 
     async def _is_taken(self, identities: set[str], by: set[str]) -> bool:
         """Whether one of them is that of somebody else."""

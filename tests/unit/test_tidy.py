@@ -148,6 +148,8 @@ def test_no_query_asks_for_rows_without_columns() -> None:
         _at(path, node.lineno)
         for path in _sources("ocs", "scripts", "tests")
         for node in ast.walk(_tree(path))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match(r"\s*SELECT\s+FROM\s", node.value)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.match(r"\s*SELECT\s+FROM\s", node.value)
     ]
     assert found == []
