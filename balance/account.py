@@ -29,7 +29,7 @@ class AccountState(IntEnum):
     """ACTIVE may spend; SUSPENDED keeps its money but gets no grant; CLOSED takes no more postings but reports.
 
     CREATED waits for its first use; GRACE is over its validity, and a top-up brings it back; RECYCLED has lost what it had,
-    and its number may be given to others.
+    and its number may be given to others. LIMITED is like SUSPENDED, but the calls that it receives pass.
     """
 
     ACTIVE = 1
@@ -38,6 +38,7 @@ class AccountState(IntEnum):
     CREATED = 4
     GRACE = 5
     RECYCLED = 6
+    LIMITED = 7
 
 
 class Source(IntEnum):

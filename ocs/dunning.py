@@ -28,9 +28,8 @@ from ocs.delivery import queue
 
 ACTOR: Final = "dunning"
 PAGE: Final = 500
-# What is limited or suspended is left what is free: incoming calls and emergency calls. The reason tells the two apart.
 _STATES: Final = {
-    "": AccountState.ACTIVE, "limit": AccountState.SUSPENDED, "suspend": AccountState.SUSPENDED,
+    "": AccountState.ACTIVE, "limit": AccountState.LIMITED, "suspend": AccountState.SUSPENDED,
     "close": AccountState.CLOSED,
 }  # fmt: skip
 

@@ -381,9 +381,10 @@ async def set_state(
     request: Request[Any, Any, Any],
     if_match: IfMatch = None,
 ) -> Response[RechargeView]:
-    """Suspend, activate or close. The key keeps a late repeat of an old change from undoing a newer one.
+    """Suspend, limit, activate or close. The key keeps a late repeat of an old change from undoing a newer one.
 
-    `block` names why: activating lifts that block alone, and the account is active when none is left.
+    `block` names why: activating lifts that block alone, and the account is active when none is left. A limited account gets its
+    incoming calls still; its block is shown as `limit:` and the name.
     """
     result = await context.accounts.set_state(
         account_id,

@@ -118,7 +118,8 @@ async def list_accounts(
     limit: Limit = 100,
     cursor: Cursor = "",
     account_state: Annotated[
-        Literal["", "active", "suspended", "closed"], QueryParameter(name="state", description="In this state alone")
+        Literal["", "active", "suspended", "limited", "closed"],
+        QueryParameter(name="state", description="In this state alone"),
     ] = "",
 ) -> AccountList:
     """All accounts as they are now, in the order of their names. A new one is here a moment after it was created.

@@ -47,7 +47,7 @@ Reason: TypeAlias = Annotated[str, Meta(max_length=200, description="Kept in the
 Instant: TypeAlias = Annotated[str, Meta(description="RFC 3339, UTC", examples=["2026-01-31T12:00:00.000Z"])]
 Network: TypeAlias = Annotated[str, Meta(pattern="^[0-9]{1,6}$")]
 CapUnit: TypeAlias = Literal["money", "seconds", "octets", "events"]
-StateName: TypeAlias = Literal["active", "suspended", "closed", "created", "grace", "recycled"]
+StateName: TypeAlias = Literal["active", "suspended", "closed", "created", "grace", "recycled", "limited"]
 
 CAP_UNITS: tuple[CapUnit, ...] = ("money", "seconds", "octets", "events")
 """By their number: 0, then the kinds of units."""
@@ -59,6 +59,7 @@ STATES: dict[StateName, AccountState] = {
     "created": AccountState.CREATED,
     "grace": AccountState.GRACE,
     "recycled": AccountState.RECYCLED,
+    "limited": AccountState.LIMITED,
 }
 STATE_NAMES: dict[AccountState, StateName] = {state: name for name, state in STATES.items()}
 assert STATE_NAMES.keys() == set(AccountState), "every state has a name"
@@ -167,9 +168,9 @@ class PlanChoice(Body, frozen=True):
 
 
 class StateChange(Body, frozen=True):
-    """``block`` names what suspends the account, or what is lifted: others, such as "dunning", hold on."""
+    """``block`` names what suspends or limits the account, or what is lifted: others, such as "dunning", hold on."""
 
-    state: Literal["active", "suspended", "closed"]
+    state: Literal["active", "suspended", "limited", "closed"]
     reason: Reason = ""
     block: Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,30}$")] = OPERATOR
 

@@ -17,7 +17,6 @@ from ocs.charging.closing import closing_record
 from ocs.charging.crossings import with_crossings
 from ocs.charging.decision import Case, Decision
 from ocs.charging.dues import with_dues
-from ocs.charging.life import on_first_use
 from ocs.charging.low_balance import with_warning
 from ocs.charging.policy import COST_MAX, USED_MAX
 from ocs.charging.quota import laid_out
@@ -33,6 +32,7 @@ from ocs.charging.request import (
     GroupRequest,
 )
 from ocs.charging.session import CreditSession, GroupState, Seen, StoredAnswer, Tombstone
+from ocs.charging.stages import in_stage
 from ocs.charging.steps import (
     Answered,
     new_session,
@@ -52,7 +52,7 @@ def decide_event(case: Case, account: Account) -> Answered:
     account, entries = with_dues(account, case.rates, case.policy.rules, case.now_ms)
     decision = _repeat(case, account)
     if decision is None:
-        acted = _act(case, account) if account.state is not AccountState.CREATED else on_first_use(_act, case, account)
+        acted = _act(case, account) if account.state is AccountState.ACTIVE else in_stage(_act, case, account)
         decision = with_crossings(account, acted, case.now_ms, case.request.session_key)
         decision = with_bundle_use(account, decision, case.now_ms, case.request.session_key)
         if case.request.action is EventAction.DIRECT_DEBITING:

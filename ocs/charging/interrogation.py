@@ -20,12 +20,12 @@ from ocs.charging.crossings import with_crossings
 from ocs.charging.decision import Case, Decision
 from ocs.charging.dues import with_dues
 from ocs.charging.late import as_granted, held, is_unreported, reported_late
-from ocs.charging.life import on_first_use
 from ocs.charging.low_balance import with_warning
 from ocs.charging.quota import costs_an_attempt, release
 from ocs.charging.refused import with_refusal
 from ocs.charging.request import ChargingAnswer, ChargingStatus, GroupAnswer, RequestKind
 from ocs.charging.session import CreditSession, GroupState, Seen, SessionKind, Tombstone
+from ocs.charging.stages import in_stage
 from ocs.charging.steps import (
     Answered,
     Charged,
@@ -62,7 +62,7 @@ _LEASE: Final = SessionKind.LEASE
 _INITIAL: Final = RequestKind.INITIAL
 _SUCCESS: Final = ChargingStatus.SUCCESS
 _SERVICE_DENIED: Final = ChargingStatus.SERVICE_DENIED
-_CREATED: Final = AccountState.CREATED
+_ACTIVE: Final = AccountState.ACTIVE
 
 
 def decide(case: Case, account: Account) -> Answered:
@@ -77,7 +77,7 @@ def decide(case: Case, account: Account) -> Answered:
         case = structs.replace(case, policy=shrunk(case.policy, velocity, account, case.now_ms))
     if decision is None:
         rule = TRANSITIONS[_state(case), case.request.kind]
-        decision = rule(case, account) if account.state is not _CREATED else on_first_use(rule, case, account)
+        decision = rule(case, account) if account.state is _ACTIVE else in_stage(rule, case, account)
         if decision.account.extras is not None:
             decision = with_crossings(account, decision, case.now_ms, case.request.session_key)
             decision = with_bundle_use(account, decision, case.now_ms, case.request.session_key)

@@ -7,7 +7,6 @@ that what lifts one block leaves the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 from typing import Final, TypeAlias
 
@@ -25,19 +24,18 @@ from balance.account import (
     with_extras,
 )
 from ocs.charging.cdr import JournalEntry
-from ocs.charging.decision import Case, Decision
-from ocs.charging.expiry_notices import due_timer
-from ocs.charging.packages import timer_key
-from ocs.charging.request import ChargingAnswer, RequestKind
 from ocs.charging.rules import Lifecycle
 from ocs.rating.periods import day_end_ms
 
 ACTOR: Final = "lifecycle"
+LIMIT: Final = "limit:"
+"""What the name of a block begins with that lets incoming calls pass."""
+
 Moved: TypeAlias = tuple[Account, tuple[JournalEntry, ...]]
 
-CREATED, ACTIVE, GRACE, SUSPENDED, RECYCLED, CLOSED = (
+CREATED, ACTIVE, GRACE, SUSPENDED, RECYCLED, CLOSED, LIMITED = (
     AccountState.CREATED, AccountState.ACTIVE, AccountState.GRACE, AccountState.SUSPENDED, AccountState.RECYCLED,
-    AccountState.CLOSED,
+    AccountState.CLOSED, AccountState.LIMITED,
 )  # fmt: skip
 
 
@@ -91,12 +89,21 @@ def blocks_of(account: Account) -> tuple[str, ...]:
 
 
 def with_block(account: Account, name: str) -> Account:
-    return _blocked(account, tuple(sorted({*blocks_of(account), name})))
+    return _blocked(account, (*_others(account, name), name))
+
+
+def with_limit(account: Account, name: str) -> Account:
+    """Blocked by that name but for incoming calls: in the place of a whole block of the same name, if it has one."""
+    return _blocked(account, (*_others(account, name), LIMIT + name))
 
 
 def without_block(account: Account, name: str) -> Account:
-    """The account without one block; the others, and its stage, hold on."""
-    return _blocked(account, tuple(each for each in blocks_of(account) if each != name))
+    """The account without the block of that name, of either kind; the others, and its stage, hold on."""
+    return _blocked(account, _others(account, name))
+
+
+def _others(account: Account, name: str) -> tuple[str, ...]:
+    return tuple(each for each in blocks_of(account) if each not in {name, LIMIT + name})
 
 
 def ended(account: Account) -> Account:
@@ -109,7 +116,7 @@ def ended(account: Account) -> Account:
 
 
 def _blocked(account: Account, blocks: tuple[str, ...]) -> Account:
-    extras = account.extras or NO_EXTRAS
+    extras, blocks = account.extras or NO_EXTRAS, tuple(sorted(blocks))
     if account.state is CLOSED:
         return account
     stored = () if blocks == (OPERATOR,) and extras.life is None else blocks
@@ -117,11 +124,14 @@ def _blocked(account: Account, blocks: tuple[str, ...]) -> Account:
 
 
 def _in_state(account: Account, blocks: tuple[str, ...]) -> Account:
-    """Say in one word what stage and blocks make of it: all that a request has to look at."""
+    """Say in one word what stage and blocks make of it: all that a request has to look at.
+
+    An account that is not active by its stage has nothing to keep of incoming calls: a limit suspends it.
+    """
     life = (account.extras or NO_EXTRAS).life
     state = life.stage if life is not None else ACTIVE
     if blocks and state not in {RECYCLED, CLOSED}:
-        state = SUSPENDED
+        state = LIMITED if state is ACTIVE and all(each.startswith(LIMIT) for each in blocks) else SUSPENDED
     found: Account = structs.replace(account, state=state)
     return found
 
@@ -224,25 +234,6 @@ def _emptied(account: Account) -> tuple[Account, tuple[Hold, ...], tuple[Hold, .
     kept = tuple(structs.replace(each, balance=each.reserved) for each in extras.units if each.reserved)
     emptied = with_extras(structs.replace(account, buckets=buckets), structs.replace(extras, units=kept))
     return emptied, lost, units
-
-
-# --- first use --------------------------------------------------------------------------------------------------------
-
-
-def on_first_use(
-    rule: Callable[[Case, Account], Decision[ChargingAnswer]], case: Case, account: Account
-) -> Decision[ChargingAnswer]:
-    """Decide for an account that was never used: a use that is let through activates it, in the same step."""
-    if case.request.kind not in {RequestKind.INITIAL, RequestKind.EVENT} and not case.request.cumulative:
-        return rule(case, account)
-    zone = zone_of(account, case.rates.time_zone_of(account.rate_plan))
-    lifecycle = case.policy.rules.lifecycle_of(account.rate_plan)
-    active, entries = used_first(account, lifecycle, zone, case.now_ms)
-    decision = rule(case, active)
-    if not decision.records:
-        return structs.replace(decision, account=account)
-    timer = (timer_key(account.account_id), due_timer(decision.account, case.policy.rules, case.now_ms))
-    return structs.replace(decision, records=(*decision.records, timer), entries=(*entries, *decision.entries))
 
 
 def zone_of(account: Account, plan_zone: str) -> str:

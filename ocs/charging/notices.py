@@ -32,6 +32,7 @@ class Change(IntEnum):
     SUSPENDED = 2
     ACTIVATED = 3
     CLOSED = 4
+    LIMITED = 5
 
 
 class Notice(msgspec.Struct, array_like=True, frozen=True):
@@ -56,6 +57,7 @@ CHANGE_OF_STATE: Final = {
     AccountState.CREATED: Change.ACTIVATED,
     AccountState.GRACE: Change.SUSPENDED,
     AccountState.RECYCLED: Change.CLOSED,
+    AccountState.LIMITED: Change.LIMITED,
 }
 assert CHANGE_OF_STATE.keys() == set(AccountState)
 
@@ -64,6 +66,7 @@ _CAUSES: Final = {
     Change.SUSPENDED: "the account was suspended",
     Change.ACTIVATED: "the account was activated",
     Change.CLOSED: "the account was closed",
+    Change.LIMITED: "the account was limited to incoming calls",
 }
 
 NEED: Final = "another session of the account needs money"
@@ -75,6 +78,7 @@ _NOTICES: Final = {
     Change.SUSPENDED: ("all", NoticeKind.REAUTHORIZE),
     Change.ACTIVATED: ("waiting", NoticeKind.REAUTHORIZE),
     Change.CLOSED: ("all", NoticeKind.ABORT),
+    Change.LIMITED: ("all", NoticeKind.REAUTHORIZE),
 }
 assert _NOTICES.keys() == set(Change)
 

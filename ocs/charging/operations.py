@@ -36,7 +36,7 @@ from ocs.charging.decision import Decision, Rates
 from ocs.charging.dues import with_dues
 from ocs.charging.expiry_notices import due_timer
 from ocs.charging.giving_back import given_back
-from ocs.charging.life import blocks_of, ended, topped_up, with_block, without_block, zone_of
+from ocs.charging.life import blocks_of, ended, topped_up, with_block, with_limit, without_block, zone_of
 from ocs.charging.low_balance import booked
 from ocs.charging.notices import CHANGE_OF_STATE, Change
 from ocs.charging.packages import Sale, can_pay, cancelled, sold, timer_key, timer_of
@@ -448,11 +448,13 @@ def _cap_text(cap: Cap | CapChoice, scale: int) -> str:
 
 
 def _in_state(operation: Operation, account: Account) -> Account:
-    """Suspend by a block of that name, lift that block alone, or close."""
+    """Suspend or limit by a block of that name, lift that block alone, or close."""
     if operation.state is AccountState.CLOSED:
         return ended(account)
     if operation.state is AccountState.SUSPENDED:
         return with_block(account, operation.block)
+    if operation.state is AccountState.LIMITED:
+        return with_limit(account, operation.block)
     return without_block(account, operation.block)
 
 

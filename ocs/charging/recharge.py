@@ -189,7 +189,8 @@ class AccountDesk:
         block: str = OPERATOR,
         expects: frozenset[str] = frozenset(),
     ) -> RechargeResult:
-        """Suspend (SUSPENDED) by a block of a name, lift that one (ACTIVE), or close; other blocks hold on.
+        """Suspend (SUSPENDED) or limit to incoming calls (LIMITED) by a block of a name, lift that one (ACTIVE), or close; other
+        blocks hold on.
 
         ``expects``: only if its state is tagged so now.
         """

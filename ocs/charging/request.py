@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -104,6 +104,10 @@ class GroupRequest(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 Details: TypeAlias = tuple[tuple[str, str], ...]
+
+ROLE: Final = "Role-Of-Node"
+TERMINATING: Final = (ROLE, "1")
+"""Among the details: the one who is charged is the one who is called (TS 32.299, section 7.2.163)."""
 
 
 class Parties(NamedTuple):

@@ -109,16 +109,17 @@ def transfer(
 def block(
     account_id: AccountArgument,
     name: BlockOption = "operator",
+    limit: Annotated[bool, typer.Option("--limit", help="Let the calls that it receives pass.")] = False,
     reason: ReasonOption = "",
     key: KeyOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
-    """Suspend an account: it keeps what it has and gets no new grants.
+    """Suspend an account: it keeps what it has and gets no new grants; or limit it to incoming calls.
 
-    Example: `ocs account block alice --name fraud-desk --reason "calls to Somalia"`
+    Example: `ocs account block alice --name fraud-desk --reason "calls to Somalia"`, `ocs account block alice --limit`
     """
-    _set_state(config, data, account_id, key, "SUSPENDED", name, reason)
+    _set_state(config, data, account_id, key, "LIMITED" if limit else "SUSPENDED", name, reason)
 
 
 def unblock(

@@ -11,6 +11,7 @@ from typing import Final
 
 from balance.money import Currency
 from ocs.charging.request import (
+    TERMINATING,
     ChargingAnswer,
     ChargingRequest,
     ChargingStatus,
@@ -78,6 +79,7 @@ _PAST_MAX_MS: Final = 24 * 3600 * 1000
 _EVENT_PAST_MAX_MS: Final = 7 * _PAST_MAX_MS  # clients buffer direct debits while no server answers (statement 102)
 _FUTURE_MAX_MS: Final = 5 * 60 * 1000
 
+_CALLED: Final = (TERMINATING,)
 _RECORDED: Final = frozenset({RequestKind.TERMINATION, RequestKind.EVENT})
 _OPENING: Final = frozenset({RequestKind.INITIAL, RequestKind.EVENT})
 
@@ -191,6 +193,7 @@ def charging_request(ccr: CreditControlRequest, now_ms: int, config: GyConfig) -
         request.parties = partial(parties_of, ccr, service, config)
     else:
         request.whereabouts = parties.whereabouts
+        request.details = parties.details
     if kind is not _UPDATE or ccr.sub_session_id is not None or config.terms.clients:
         _complete(request, ccr, config)
     return request
@@ -262,12 +265,13 @@ def wire_time_s(at_ms: int) -> int:
 
 def parties_of(request: Asking, service: str, config: GyConfig) -> Parties:
     """Who is charged, who calls whom, and where the user roams."""
-    destination, origin, place = party_addresses(request)
+    destination, origin, place, is_called = party_addresses(request)
     terms, numbering, peer = config.terms, config.numbering, request.origin_host
     return Parties(
         _identities(request, terms.data_order if service == "data" else terms.order),
         numbering.called(peer, destination),
         numbering.calling(peer, origin),
+        details=_CALLED if is_called else (),
         whereabouts=whereabouts_of(*place),
     )
 

@@ -16,6 +16,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ocs.charging.cdr import CdrFlag
 from ocs.charging.request import (
+    ROLE,
+    TERMINATING,
     ChargingRequest,
     Details,
     EventAction,
@@ -249,6 +251,8 @@ def details_of(reading: Reading, profile: Profile) -> Details:
         value = reading.value(source)
         if value and name not in found:
             found[name] = value[:DETAIL_LENGTH_MAX]
+    if any(found.get(name, "").lower() in words for name, words in profile.dialect.incoming.items()):
+        found[ROLE] = TERMINATING[1]
     return tuple(found.items())
 
 

@@ -138,6 +138,7 @@ class ProfileFile(_Section, frozen=True):
     accept: Templates = {}
     reject: Templates = {}
     return_codes: dict[str, int] = {}
+    incoming: dict[str, Names] = {}  # by attribute: what it says of a call to the one who is charged; kept, too
     keep: Names = ()  # attributes that stand with the session and in its record, by their names
     dynamic: Dynamic = Dynamic()
 
@@ -169,6 +170,7 @@ class Dialect(msgspec.Struct, frozen=True):
     return_codes: dict[Reason, int]
     kept: tuple[tuple[str, Source], ...]
     dynamic: Dynamic
+    incoming: dict[str, frozenset[str]]
 
     def with_account(self, names: Names, dictionary: Dictionary) -> Dialect:
         """The same product with another place for the account, as one client may have it."""
@@ -207,16 +209,18 @@ def _compiled(name: str, shape: ProfileFile, dictionary: Dictionary, file: TomlF
     names = dict.fromkeys(
         (
             *shape.keep,
+            *shape.incoming,
             *(name for name in shape.dynamic.identify if name not in IDENTIFIERS and dictionary.attribute(name)),
         )
     )
-    kept = tuple((name, source) for name in names for source in _kept(name, dictionary, file))
+    kept = tuple((name, source) for name in names for source in _kept(name, shape, dictionary, file))
     if file.faults.sorted():
         return None
+    incoming = {name: frozenset(word.lower() for word in said) for name, said in shape.incoming.items()}
     words = {word.lower(): leg for leg in ("answer", "originate") for word in getattr(shape.legs, leg)}
     return Dialect(
         name, shape.title, reader, fields, rewrites, shape.legs, words, shape.cause_form == "hex",
-        shape.times_are_seconds_of_start, accept, reject, codes, kept, shape.dynamic,
+        shape.times_are_seconds_of_start, accept, reject, codes, kept, shape.dynamic, incoming,
     )  # fmt: skip
 
 
@@ -235,11 +239,11 @@ def _rewrite(rule: RewriteRule, at: int, file: TomlFile) -> Rewrite | None:
     return Rewrite(fields[rule.field], pattern, rule.replace)
 
 
-def _kept(name: str, dictionary: Dictionary, file: TomlFile) -> list[Source]:
+def _kept(name: str, shape: ProfileFile, dictionary: Dictionary, file: TomlFile) -> list[Source]:
     sources = sources_named(name, dictionary)
     if sources is None:
         cure = did_you_mean(name, (attribute.name for attribute in dictionary.attributes.values()))
-        file.fault(("keep",), f"{name} is in no dictionary", cure)
+        file.fault(("incoming", name) if name in shape.incoming else ("keep",), f"{name} is in no dictionary", cure)
     return sources or []
 
 

@@ -57,7 +57,7 @@ _DETAILS: Final[Mapping[int, Mapping[int, tuple[str, Reader]]]] = {
         _3GPP | 1228: ("SGSN-Address", _address),
     },
     codes.IMS_INFORMATION: {
-        _3GPP | 829: ("Role-Of-Node", _number),
+        codes.ROLE_OF_NODE: ("Role-Of-Node", _number),
         _3GPP | 830: ("User-Session-Id", _text),
         _3GPP | 841: ("IMS-Charging-Identifier", _text),
         _3GPP | 861: ("Cause-Code", _signed),

@@ -6,6 +6,7 @@ informs the rating.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from protocols.diameter import avp, codes
@@ -43,24 +44,37 @@ Asking: TypeAlias = CreditControlRequest | AccountingRequest
 _Walked: TypeAlias = dict[int, tuple[dict[int, int], list[tuple[int, int]]]]
 
 
-def party_addresses(request: Asking) -> tuple[str, str, UserPlace]:
-    """Who is called, who calls, and where the user is, as the client wrote it; "" where it does not say."""
+def party_addresses(request: Asking) -> tuple[str, str, UserPlace, bool]:
+    """Who is called, who calls, and where the user is, as the client wrote it; "" where it does not say.
+
+    At last whether the user is the one who is called, by his node's role.
+    """
     position = request.positions.get(codes.SERVICE_INFORMATION)
     if position is None:
-        return "", "", NO_PLACE
+        return "", "", NO_PLACE, False
     walked: _Walked = {}
     frame = request.message.frame
     called = _first_of(frame, position, _CALLED, walked)
     calling = _first_of(frame, position, _CALLING, walked)
     if position not in walked:  # what cannot be read says nothing
-        return called, calling, NO_PLACE
+        return called, calling, NO_PLACE, False
     groups = walked[position][0]
     if codes.PS_INFORMATION in groups:
-        return called, calling, packet_place(frame, groups[codes.PS_INFORMATION])
+        return called, calling, packet_place(frame, groups[codes.PS_INFORMATION]), False
     if codes.IMS_INFORMATION in groups:
         group = walked.get(groups[codes.IMS_INFORMATION])
-        return called, calling, NO_PLACE if group is None else multimedia_place(frame, group[0])
-    return called, calling, NO_PLACE
+        if group is not None:
+            return called, calling, multimedia_place(frame, group[0]), _is_terminating(frame, group[0])
+    return called, calling, NO_PLACE, False
+
+
+def _is_terminating(frame: bytes, found: Mapping[int, int]) -> bool:
+    """Role-Of-Node is TERMINATING_ROLE (TS 32.299, section 7.2.163), in any width."""
+    position = found.get(codes.ROLE_OF_NODE)
+    try:
+        return position is not None and int.from_bytes(avp.octets(frame, position), "big") == 1
+    except AvpFault:
+        return False
 
 
 def subscriptions(request: Asking) -> list[tuple[int, str]]:

@@ -93,6 +93,9 @@ async def test_blocks_plans_and_subscriptions(world: World) -> None:
     await done("account", "block", "A", "--name", "fraud")
     await done("account", "block", "A")
     await done("account", "unblock", "A")
+    await done("account", "block", "A", "--limit", "--name", "dunning")
+    assert await world.state() == "suspended fraud limit:dunning"
+    await done("account", "unblock", "A", "--name", "dunning")
     assert await world.state() == "suspended fraud"
     shown = msgspec.json.decode(await done("account", "velocity", "A", "--json"))
     assert (shown["is_blocked"], shown["spent_in_minute"], shown["rule"]) == (True, "0.00", "none for this plan")

@@ -23,12 +23,16 @@ REMINDED, CHARGED, WARNED, SUSPENDED = date(2026, 10, 19), date(2026, 10, 29), d
 async def world(sample_config: Path, valkey_url: str, billing_dsn: str) -> AsyncIterator[World]:
     """The bakery owes 11.90 since 15 October."""
     world = await open_world(sample_config, valkey_url, billing_dsn)
+    await owing(world)
+    yield world
+    await close_world(world)
+
+
+async def owing(world: World) -> None:
     await world.add(BAKERY)
     await world.call("bakery", "2026-09-10T10:00", BERLIN, 1000)
     (draft,) = await world.bill(OCTOBER)
     await world.invoicing.issue(draft.invoice_id, OCTOBER)
-    yield world
-    await close_world(world)
 
 
 async def states(world: World) -> list[AccountState]:
@@ -117,3 +121,28 @@ async def test_a_crash_in_the_middle_is_made_good(world: World, monkeypatch: pyt
             await world.invoicing.dunning.act(BAKERY, SUSPENDED)
     await world.invoicing.dunning.act(BAKERY, SUSPENDED)
     assert await states(world) == [AccountState.SUSPENDED] * 2
+
+
+async def test_limited_then_suspended_then_back(sample_config: Path, valkey_url: str, billing_dsn: str) -> None:
+    """The step `limit` leaves incoming calls, `suspend` takes them, and a payment gives all back at once; the operator's stays."""
+    rules = sample_config.parent / "billing.toml"
+    step = '[[dunning.steps]]\nafter_days = 22\naction = "limit"\n\n'
+    text = rules.read_text(encoding="utf-8")
+    rules.write_text(text.replace("[[dunning.steps]]\nafter_days = 28", f"{step}[[dunning.steps]]\nafter_days = 28"))
+    world = await open_world(sample_config, valkey_url, billing_dsn)
+    try:
+        await owing(world)
+        limited = date(2026, 11, 6)
+        await actions(world, limited)
+        assert await states(world) == [AccountState.LIMITED] * 2
+        first, _ = BAKERY.accounts
+        await world.desk.set_state(first, AccountState.SUSPENDED, key="fraud", actor="operator", reason="fraud")
+        assert await states(world) == [AccountState.SUSPENDED, AccountState.LIMITED]
+        await actions(world, SUSPENDED)
+        assert await states(world) == [AccountState.SUSPENDED] * 2
+        await world.invoicing.pay(BAKERY, 1190, SUSPENDED, today=SUSPENDED, method="bank", reference="1")
+        assert await states(world) == [AccountState.SUSPENDED, AccountState.ACTIVE]
+        await world.flush()
+        assert await world.is_clean()
+    finally:
+        await close_world(world)

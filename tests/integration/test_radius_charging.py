@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from balance.account import AccountState
 from ocs.charging.cdr import CdrFlag
 from tests.integration.radius_world import playing
 from tests.scenario.world import CONFIG, START_MS, amount
@@ -280,3 +281,19 @@ async def test_r48_without_a_destination_the_balance_is_told() -> None:
             assert (reply["code"], reply["seconds"], reply["amount"]) == (2, None, told)
             await gateway.world.change("2.50")
             assert (await gateway.figures())[1] == 0
+
+
+async def test_r46_a_limited_account_takes_calls_and_makes_none() -> None:
+    """His own number is called, by another's: authorized, started and charged, also where a limit finds the call open."""
+    async with playing() as gateway:
+        await gateway.world.desk.subscribers.create("own", "A", ("e164:100555",), "")
+        await gateway.world.set_state(AccountState.LIMITED)
+        assert (await gateway.access(CALL))["code"] == 3
+        called = {1: "100555", 30: "100555", 31: "4930123456", 32: "gw1"}
+        assert (await gateway.access({**called, 44: "s1"}))["seconds"] == 1000
+        await gateway.account(START, {**called, 44: "s1"})
+        await gateway.account(INTERIM, {**called, 44: "s1", 46: 100})
+        assert await gateway.figures() == (900, 900)
+        await gateway.account(STOP, {**called, 44: "s1", 46: 200})
+        assert await gateway.figures() == (800, 0)
+        assert (await gateway.access({**called, 31: "100555"}))["code"] == 3

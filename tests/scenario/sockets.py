@@ -41,6 +41,7 @@ from balance.valkey.store import ValkeyStore, open_store
 from ocs.charging.cdr import JournalEntry, decode_entry
 from ocs.charging.operations import Limits
 from ocs.charging.request import (
+    TERMINATING,
     ChargingAnswer,
     ChargingRequest,
     ChargingStatus,
@@ -79,7 +80,7 @@ FIELDS: Final = {
     UnitKind.OCTETS: "cc_total_octets",
     UnitKind.EVENTS: "cc_service_specific_units",
 }
-STATES: Final = {AccountState.ACTIVE: "active", AccountState.SUSPENDED: "suspended", AccountState.CLOSED: "closed"}
+STATES: Final = {state: state.name.lower() for state in AccountState}
 _worlds = itertools.count(1)
 
 logging.getLogger("diameter").setLevel(logging.CRITICAL)  # it logs each refusal; the tests look at the answers
@@ -417,6 +418,8 @@ class SocketWorld:
         wire.add_subscription_id(subscription_id_type=0, subscription_id_data=number)
         if request.destination:
             ims = ImsInformation(called_party_address=f"tel:+{request.destination}")
+            if TERMINATING in request.details:
+                ims.role_of_node = 1
             wire.service_information = ServiceInformation(ims_information=ims)
         if request.whereabouts:
             there = PsInformation(tgpp_sgsn_mcc_mnc=request.whereabouts)

@@ -11,9 +11,9 @@ for none wanted, or the name of a status), then Booked, Reserved and Available, 
 Kept for grants, and Units of bundles that are left with what is Held of them. Other lines: ``top-up 0.10``, ``take 0.10``,
 ``member kid`` (a further subscriber of the account; ``by kid`` at the end of a request), ``buy NAME`` (a package), ``cancel 2`` (the subscription of entry 2), ``plan NAME`` (another rate plan at once; ``plan NAME next cycle``), ``limit 5.00`` (the credit limit), ``calls 1`` and ``calls a-second 2``, ``cap 1.00`` a month with a
 warning at 80 % (``cap 1.00 of kid``, ``cap 1.00 each``, ``cap 60-s each``; several with ``and``), ``reseller 5.00`` (an account above, by the plan test-resale-eur;
-``reseller`` alone checks its figures), ``suspend``, ``activate`` (``suspend by dunning``: a block of that name), ``state grace`` (what it is, and its blocks),
+``reseller`` alone checks its figures), ``suspend``, ``limit`` (incoming calls pass), ``activate`` (``suspend by dunning``: a block of that name), ``state grace`` (what it is, and its blocks),
 ``wait 600``, ``wait 30 days``,
-``close silent sessions``, ``in 21407`` at the end of a request (the network where the user is), ``beside 1.00`` (another account;
+``close silent sessions``, ``in 21407`` at the end of a request (the network where the user is), ``received`` there (the user is called), ``beside 1.00`` (another account;
 ``beside`` alone checks its figures), ``send 0.40`` (to that one; what it comes to behind it, if it is not ``applied``).
 """
 
@@ -28,6 +28,7 @@ from balance.account import AccountState
 from balance.levels import top_of
 from ocs.charging.operations import CallsChoice, CapChoice, Limits
 from ocs.charging.request import (
+    TERMINATING,
     ChargingAnswer,
     ChargingRequest,
     ChargingStatus,
@@ -156,6 +157,8 @@ class Table:
     def request(self, words: list[str]) -> ChargingRequest:
         kind, name, rest = KINDS[words[0]], words[1], words[2:]
         identity, network = IDENTITY, ""
+        is_received = rest[-1:] == ["received"]
+        rest = rest[:-1] if is_received else rest
         if "in" in rest:
             network = rest[-1]
             rest = rest[:-2]
@@ -184,6 +187,7 @@ class Table:
             action=EventAction.DIRECT_DEBITING,
             peer="pgw.example.net",
             whereabouts=network,
+            details=(TERMINATING,) if is_received else (),
         )
 
     async def _other(self, words: list[str]) -> None:
@@ -203,6 +207,8 @@ class Table:
                 await world.cancel(int(number))
             case ["plan", plan, *when]:
                 await world.change_plan(plan, at_cycle_end=when == ["next", "cycle"])
+            case ["limit", *by] if by[:1] in ([], ["by"]):
+                await world.set_state(AccountState.LIMITED, *by[1:])
             case ["limit", text]:
                 await world.set_limits(Limits(credit_limit=amount(text)))
             case ["calls", "a-second", count]:

@@ -25,6 +25,7 @@ from tests.scenario.table import Table
 from tests.scenario.test_bundles import BUNDLES
 from tests.scenario.test_charging import SCENARIOS
 from tests.scenario.test_counters import COUNTERS
+from tests.scenario.test_incoming import INCOMING
 from tests.scenario.test_levels import LEVELS
 from tests.scenario.test_limits import CALLS, LIMITS
 from tests.scenario.test_members import MEMBERS
@@ -38,7 +39,7 @@ NOT_OVER_SOCKETS: Final = {
 }
 OVER_SOCKETS: Final = {
     name: table.replace("TOO_MANY_CALLS", "SERVICE_DENIED")  # both are 4010
-    for name, table in (SCENARIOS | COUNTERS | BUNDLES | LIMITS | CALLS | MEMBERS | LEVELS).items()
+    for name, table in (SCENARIOS | COUNTERS | BUNDLES | LIMITS | CALLS | MEMBERS | LEVELS | INCOMING).items()
     if name not in NOT_OVER_SOCKETS
 }
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ocs.charging.cdr import CdrFlag
-from ocs.charging.request import ChargingRequest, EventAction, GroupKey, Quantity, RequestKind
+from ocs.charging.request import TERMINATING, ChargingRequest, EventAction, GroupKey, Quantity, RequestKind
 from ocs.errors import StartRefusedError
 from ocs.gateways.numbering import PLAIN_NUMBERING, Numbering
 from ocs.gateways.radius import (
@@ -25,11 +25,13 @@ from ocs.gateways.radius import (
 )
 from ocs.gateways.radius_names import authorization_key, class_of_key
 from ocs.gateways.radius_products import Products, load_products
+from ocs.gateways.radius_profile import read_profile
+from ocs.rating.faults import FaultList
 from ocs.rating.units import UnitKind
 from ocs.settings import NumberingEntry, Radius, RadiusClient
 from protocols.radius.packet import Packet, decode
 from protocols.radius.reading import Field, Reader, Reading
-from tests.wire.radius_packets import CONFIG, named
+from tests.wire.radius_packets import CONFIG, dictionary, named
 
 NOW_MS = 1_700_000_000_000
 SOURCE = "192.0.2.9"
@@ -471,3 +473,14 @@ def test_what_the_profile_keeps_goes_with_the_call() -> None:
     assert isinstance(interim, ChargingRequest)
     assert interim.details == ()
     assert charged(START, **values).details == ()
+
+
+@pytest.mark.parametrize(("word", "is_incoming"), [("Terminating", True), ("originating", False), (None, False)])
+def test_what_the_profile_calls_incoming_is_told_as_the_role(word: str | None, *, is_incoming: bool) -> None:
+    """In letters of any case; another word, and none, says nothing."""
+    text = 'title = "x"\n[incoming]\nh323-call-type = ["terminating"]\n'
+    dialect = read_profile("x", text, dictionary(), FaultList("x.toml"))
+    assert dialect is not None
+    of = profile_of(RadiusClient(name="sbc", networks=(SOURCE,), secret="s3cret"), Radius(), dialect, PLAIN_NUMBERING)
+    details = charged(START, of, **{"h323-call-type": word}).details
+    assert (TERMINATING in details) == is_incoming

@@ -54,6 +54,7 @@ HEAD = 'title = "x"\n'
             HEAD.replace("title", 'keep = ["Calld-Station-Id"]\ntitle'),
             "x.toml:1: keep: Calld-Station-Id is in no dictionary",
         ),
+        (HEAD + '[incoming]\nNo-Such = ["in"]\n', "x.toml:3: incoming.No-Such: No-Such is in no dictionary"),
         (HEAD + '[legs]\ncharged = "both"\n', "x.toml:3: legs.charged: invalid enum value 'both'"),
     ],
 )

@@ -105,7 +105,7 @@ def test_kamailio_request() -> None:
     assert only.requested == Units({codes.CC_TIME: 30})
     assert only.used == [Units({codes.CC_TIME: 29})]
     assert request.user_name == "alice@example.net"
-    assert party_addresses(request) == ("tel:+442079460123", "sip:alice@example.net", NO_PLACE)
+    assert party_addresses(request) == ("tel:+442079460123", "sip:alice@example.net", NO_PLACE, False)
     assert subscriptions(request) == [(2, "sip:alice@example.net")]
 
 

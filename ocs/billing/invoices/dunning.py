@@ -1,6 +1,6 @@
 """Dunning: from what is owed to a step and what is to be done. Pure; ``ocs/dunning.py`` does it.
 
-    current ──due date passed──► overdue ──a step's days──► reminded .. limited to nothing but what is free .. closed
+    current ──due date passed──► overdue ──a step's days──► reminded .. limited to incoming calls .. closed
 
 Nothing is remembered but which action was done for which invoice: the step follows, each time anew, from the oldest debt
 that counts. So a payment at any time moves back by the same rule that moved forward, and a run that was missed is made

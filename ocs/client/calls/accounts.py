@@ -133,7 +133,7 @@ class AccountsCalls(Transport):
         idempotency_key: str | None = None,
         if_match: str | None = None,
     ) -> views.RechargeView:
-        """Suspend, activate or close. The key keeps a late repeat of an old change from undoing a newer one."""
+        """Suspend, limit, activate or close. The key keeps a late repeat of an old change from undoing a newer one."""
         answer: views.RechargeView = self._call(
             "PUT",
             f"/v1/accounts/{segment(account_id)}/state",
@@ -184,7 +184,11 @@ class AccountsCalls(Transport):
         return answer
 
     def list_accounts(
-        self, *, limit: int = 100, cursor: str = "", account_state: Literal["", "active", "suspended", "closed"] = ""
+        self,
+        *,
+        limit: int = 100,
+        cursor: str = "",
+        account_state: Literal["", "active", "suspended", "limited", "closed"] = "",
     ) -> parts.AccountList:
         """All accounts as they are now, in the order of their names. A new one is here a moment after it was created."""
         answer: parts.AccountList = self._call(
