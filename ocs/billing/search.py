@@ -1,7 +1,11 @@
 """Records found by account, number, name of the destination, session and time: newest first, page by page.
 
-Each question is answered from an index by which its records lie in the order of time already, in every month that its
-span touches; so a page costs the same among a thousand records and among fifty million.
+Each question is answered from the index of its most telling word, in every month that its span touches. What is equal to
+a word lies in its index in the order of time already: a page costs the same among a thousand records and fifty million.
+What only begins so does not: few are taken all at once (``FEW``), many in spans of time that grow, from the newest on.
+
+Left to itself, PostgreSQL walks by time where it takes a word for frequent, and reads the whole store when the word is not.
+So the word is hidden from its statistics, and the records are asked for in the order of the word's own index.
 """
 
 from __future__ import annotations
@@ -19,11 +23,21 @@ FAR_FUTURE_MS: Final = 253_402_300_799_000  # the last second of the year 9999
 PAGE_MAX: Final = 1000
 ENTRY_MAX: Final = 2**63 - 1
 ANY: Final = "*"
-AS_ASKED: Final = {"plan_cache_mode": "force_custom_plan"}
-"""For connections that search: which index is the right one depends on what is asked for, a rare prefix or a country."""
+AS_ASKED: Final = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+"""For connections that search: which months are read depends on what is asked for; compiling takes longer than the answer."""
+
+FEW: Final = 500
+"""So many records that begin so are read and sorted at once; in vain, where there are more, for some milliseconds."""
+SPAN_MIN_MS: Final = 15 * 60_000
+SPAN_WALKED_MS: Final = 4 * 3_600_000
+"""Up to here the span's records are all looked at: fewer than a country's numbers in the index of a month."""
+SPAN_MAX_MS: Final = 32 * 86_400_000
+SPAN_GROWS: Final = 4
 
 _ABOVE_ALL: Final = "\U0010ffff"
 _ORDER: Final = "ORDER BY started_at DESC, entry_number DESC, account_id DESC"
+_NEWEST: Final = "SELECT max(started_at) FROM cdr WHERE started_at >= $1 AND started_at < $2"
+_WORDS: Final = {"number": ("destination", "origin"), "destination": ("(groups -> 0) ->> 'destination'",)}
 
 
 class CursorError(ValueError):
@@ -55,10 +69,17 @@ class _Statement:
         self.arguments.append(value)
         return f"${len(self.arguments)}"
 
+    def hidden(self, value: str) -> str:
+        """An argument that the planner does not look up in its statistics: it is the answer of a query."""
+        return f"(SELECT {self.argument(value)}::text)"
+
+    def select(self, key: str, end: str) -> str:
+        return f"SELECT * FROM cdr WHERE {' AND '.join([*self.conditions, key])} {end}"  # noqa: S608 - ours
+
     def beginning(self, word: str, text: str) -> str:
         """A condition that the index over the first letters of ``word`` answers, however the text is bound."""
-        start = f"left({word}, {INDEXED_MAX})"
-        if not text.endswith(ANY):
+        start = _start(word)
+        if not _is_beginning(text):
             exact = f"{start} = {self.argument(text[:INDEXED_MAX])}"
             return exact if len(text) < INDEXED_MAX else f"{exact} AND {word} = {self.argument(text)}"
         low = text.rstrip(ANY)[:INDEXED_MAX]
@@ -70,40 +91,118 @@ async def search(pool: Any, query: CdrQuery, cursor: str = "", limit: int = 100)
     limit = min(limit, PAGE_MAX)
     if "\x00" in f"{query.account_id}{query.number}{query.destination}{query.session_id}{query.service}":
         return [], ""  # PostgreSQL's text holds no NUL: nothing has such a name
-    text, arguments = _written(query, cursor, limit + 1)
     try:
-        rows: list[Mapping[str, Any]] = await pool.fetch(text, *arguments)
+        rows = await _found(pool, query, cursor, limit + 1)
     except FAILURES as error:
         raise unavailable(error) from error
     return rows[:limit], _cursor_of(rows[limit - 1]) if len(rows) > limit else ""
 
 
-def _written(query: CdrQuery, cursor: str, limit: int) -> tuple[str, list[Any]]:
-    """The statement. A number is two questions, each by its own index; their pages are laid over each other."""
+async def _found(pool: Any, query: CdrQuery, cursor: str, limit: int) -> list[Mapping[str, Any]]:
+    text, arguments = written(query, cursor, limit)
+    rows: list[Mapping[str, Any]] = await pool.fetch(text, *arguments)
+    name, word = _key_of(query)
+    is_few = not (name in _WORDS and _is_beginning(word)) or not rows or rows[0]["matches"] <= FEW
+    return rows if is_few else await _by_spans(pool, query, cursor, limit)
+
+
+async def _by_spans(pool: Any, query: CdrQuery, cursor: str, limit: int) -> list[Mapping[str, Any]]:
+    """From the newest on, in spans that grow: each begins at a record, so that times without any cost nothing."""
+    rows: list[Mapping[str, Any]] = []
+    until_ms = min(query.until_ms, _read_cursor(cursor)[0] + 1) if cursor else query.until_ms
+    span_ms = SPAN_MIN_MS
+    while len(rows) < limit:
+        newest = await pool.fetchval(_NEWEST, moment(query.since_ms), moment(until_ms))
+        if newest is None:
+            break
+        since_ms = max(query.since_ms, milliseconds(newest) - span_ms)
+        span = msgspec.structs.replace(query, since_ms=since_ms, until_ms=until_ms)
+        text, arguments = written(span, cursor, limit - len(rows), span_ms)
+        rows += await pool.fetch(text, *arguments)
+        until_ms, span_ms = since_ms, min(span_ms * SPAN_GROWS, SPAN_MAX_MS)
+    return rows
+
+
+def _is_beginning(text: str) -> bool:
+    return text.endswith(ANY)
+
+
+def _start(word: str) -> str:
+    return f"left({word}, {INDEXED_MAX})"
+
+
+def _key_of(query: CdrQuery) -> tuple[str, str]:
+    """The field that the records are found by, and its text: what fewest have comes first. The others are looked at."""
+    if query.session_id:
+        return "session_id", query.session_id
+    asked = {name: getattr(query, name) for name in ("number", "account_id", "destination")}
+    exact = [(name, text) for name, text in asked.items() if text and (name == "account_id" or not _is_beginning(text))]
+    begun = [(name, text) for name, text in asked.items() if text]
+    return next(iter(exact + begun), ("", ""))
+
+
+def written(query: CdrQuery, cursor: str, limit: int, span_ms: int = 0) -> tuple[str, list[Any]]:
+    """The statement for a page of ``limit``. A number is two questions, each by its own index, laid over each other.
+
+    Of what begins so: the first ``FEW`` and one more as they come, and ``matches`` is how many there were; or, with
+    ``span_ms``, all in a span of that length.
+    """
     made = _Statement()
+    name, text = _key_of(query)
+    _narrow(made, query, name, cursor)
+    page = f"LIMIT {made.argument(limit)}"
+    if name in _WORDS:
+        parts = [_by_word(made, _WORDS[name], word, text, page, span_ms) for word in _WORDS[name]]
+    elif name == "account_id":
+        key = f"account_id >= {made.hidden(text)} AND account_id <= {made.hidden(text)}"
+        parts = [made.select(key, f"ORDER BY account_id DESC, started_at DESC, entry_number DESC {page}")]
+    elif name == "session_id":
+        parts = [made.select(f"session_id = {made.hidden(text)}", "OFFSET 0")]
+    else:
+        parts = [made.select("true", f"{_ORDER} {page}")]
+    laid = " UNION ALL ".join(f"({part})" for part in parts)
+    return f"SELECT *, count(*) OVER () AS matches FROM ({laid}) AS found {_ORDER} {page}", made.arguments  # noqa: S608 - ours
+
+
+def _by_word(made: _Statement, words: tuple[str, ...], word: str, text: str, page: str, span_ms: int) -> str:
+    """The records with a word, by its index; those of the word before it are not found again."""
+    start, other = _start(word), "" if word == words[0] else f" AND NOT ({made.beginning(words[0], text)})"
+    if not _is_beginning(text):
+        low = made.hidden(text[:INDEXED_MAX])
+        whole = f" AND {word} = {made.argument(text)}" if len(text) >= INDEXED_MAX else ""
+        order = f"ORDER BY {start} USING ~>~, {_ORDER.removeprefix('ORDER BY ')} {page}"
+        return made.select(f"{start} ~>=~ {low} AND {start} ~<=~ {low}{whole}{other}", order)
+    low = text.rstrip(ANY)[:INDEXED_MAX]
+    if 0 < span_ms <= SPAN_WALKED_MS:
+        return made.select(f"starts_with({word}, {made.argument(low)}){other}", "OFFSET 0")
+    lowest, highest = f"{start} ~>=~ {made.hidden(low)}", f"{start} ~<~ {made.hidden(low + _ABOVE_ALL)}"
+    if span_ms:
+        return made.select(f"{lowest} AND {highest}{other}", "OFFSET 0")
+    # From the lowest on, in the index's own order: PostgreSQL expects a third of all, and takes no other way to the first few.
+    # What is another word's, too, is left out afterwards: it counts there.
+    first = made.select(lowest, f"ORDER BY {start} USING ~<~, started_at LIMIT {FEW + 1}")
+    return f"SELECT * FROM ({first}) AS first WHERE {highest}{other}"  # noqa: S608 - ours
+
+
+def _narrow(made: _Statement, query: CdrQuery, key: str, cursor: str) -> None:
+    """All conditions but the key's."""
     conditions = made.conditions
     since, until = made.argument(moment(query.since_ms)), made.argument(moment(query.until_ms))
     conditions.append(f"started_at >= {since} AND started_at < {until}")
     for name in ("account_id", "session_id", "service"):
-        if value := getattr(query, name):
+        if name != key and (value := getattr(query, name)):
             conditions.append(f"{name} = {made.argument(value)}")
-    if query.destination:
-        conditions.append(made.beginning("(groups -> 0) ->> 'destination'", query.destination))
+    if query.number and key != "number":
+        either = " OR ".join(f"({made.beginning(word, query.number)})" for word in _WORDS["number"])
+        conditions.append(f"({either})")
+    if query.destination and key != "destination":
+        conditions.append(made.beginning(_WORDS["destination"][0], query.destination))
     if cursor:
         at_ms, entry, account_id = _read_cursor(cursor)
         last = f"{made.argument(moment(at_ms))}, {made.argument(entry)}, {made.argument(account_id)}"
         conditions.append(
             f"(started_at, entry_number, account_id) < ({last}) AND started_at <= {last.split(',', maxsplit=1)[0]}"
         )
-    end = f"{_ORDER} LIMIT {made.argument(limit)}"
-    if not query.number:
-        return f"SELECT * FROM cdr WHERE {' AND '.join(conditions)} {end}", made.arguments  # noqa: S608 - ours
-    called, caller = (made.beginning(word, query.number) for word in ("destination", "origin"))
-    parts = [
-        f"(SELECT * FROM cdr WHERE {' AND '.join([*conditions, each])} {end})"  # noqa: S608 - ours
-        for each in (called, f"{caller} AND NOT ({called})")
-    ]
-    return f"SELECT * FROM ({' UNION ALL '.join(parts)}) AS found {end}", made.arguments  # noqa: S608 - ours
 
 
 def _cursor_of(row: Mapping[str, Any]) -> str:

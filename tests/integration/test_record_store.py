@@ -13,7 +13,7 @@ import pytest
 
 from ocs.billing.cdrs import find_cdrs
 from ocs.billing.months import Kept, keep_months, parts_of
-from ocs.billing.search import CdrQuery, _written
+from ocs.billing.search import CdrQuery, written
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.sinks import OutboxEntry
 from tests.integration.test_outbox_flusher import session_entry
@@ -148,7 +148,7 @@ async def test_records_are_found_by_what_is_known_of_a_call(
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        (CdrQuery(account_id="a7"), "account_id_started_at"),
+        (CdrQuery(account_id="a7"), "account_id_started_at|pkey"),  # the key begins with the account, too
         (CdrQuery(number="49307"), "left_started_at"),
         (CdrQuery(number="49307*", since_ms=at("2026-10-10")), "left_started_at"),
         (CdrQuery(destination="Germany 7"), "left_started_at"),
@@ -168,7 +168,7 @@ async def test_every_search_is_answered_from_an_index(books: Any, query: CdrQuer
         " jsonb_build_array(jsonb_build_object('destination', 'Germany ' || n % 1000)) FROM generate_series(10, 20000) n"
     )
     await books.execute("ANALYZE cdr")
-    text, arguments = _written(query, "", 101)
+    text, arguments = written(query, "", 101)
     plan = "\n".join(row[0] for row in await books.fetch(f"EXPLAIN {text}", *arguments))
-    assert index in plan
+    assert re.search(index, plan), plan
     assert not re.search("Seq Scan on cdr_2026_(09|10|11)", plan), plan
