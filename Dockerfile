@@ -4,15 +4,14 @@ FROM python:3.13-slim AS build
 WORKDIR /build
 # The hot path is compiled (ocs/native): the compiler stays behind in this stage.
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
-RUN python -m venv /opt/ocs
-COPY requirements-run.lock pyproject.toml README.md LICENSE ./
-RUN /opt/ocs/bin/pip install --no-cache-dir --require-hashes -r requirements-run.lock
+COPY requirements.lock requirements-run.lock pyproject.toml setup.py README.md LICENSE ./
+# Two environments: mypyc has to see the types of the libraries, and is not to come into the image.
+RUN python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+RUN python -m venv /opt/ocs && /opt/ocs/bin/pip install --no-cache-dir --require-hashes -r requirements-run.lock
 COPY ocs ocs
 COPY protocols protocols
 COPY balance balance
-COPY setup.py .
-# Built in isolation with the setuptools and mypy that pyproject.toml names; they do not come into the image.
-RUN /opt/ocs/bin/pip install --no-cache-dir --no-deps .
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . && /opt/ocs/bin/pip install --no-deps wheels/*.whl
 
 FROM python:3.13-slim
 # PostgreSQL asks for the name of its user; a number alone would not do.

@@ -1,6 +1,7 @@
 """Compiles the hot path (see ocs/native/README.md); all else about the package stands in pyproject.toml.
 
-OCS_COMPILE=0 leaves it as it is: the same program, interpreted.
+OCS_COMPILE=0, or a build apart from the installed libraries (mypyc has to see their types), leaves it as it is: the same program,
+interpreted. `make install` and the Dockerfile build with them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ class ParallelBuild(build_ext):
 
 
 def extensions() -> list[Extension]:
-    if os.environ.get("OCS_COMPILE", "1") == "0":
+    if os.environ.get("OCS_COMPILE", "1") == "0" or not all(map(find_spec, ("mypyc", "msgspec"))):
         return []
     from mypyc.build import mypycify
 

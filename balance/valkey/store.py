@@ -61,8 +61,6 @@ class ValkeyStore:
         await self._connection.close()
         await self.client.aclose()
 
-    # --- everything else ----------------------------------------------------------------------------------------
-
     async def probe(self) -> None:
         """Write something of no meaning: a server that only reads (no memory, no disk, a replica) raises RedisError."""
         await self.client.set(keys.PROBE_KEY, b"")
