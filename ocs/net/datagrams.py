@@ -25,7 +25,9 @@ _IP_PKTINFO: Final = 8
 _IPV4_INFO: Final = struct.Struct("=I4s4s")
 
 Source: TypeAlias = tuple[Any, ...]
-Local: TypeAlias = list[tuple[int, int, bytes]]
+Local: TypeAlias = (
+    bytes  # of a socket bound to all: the address that was asked, as the kernel wants it back; else empty
+)
 OnTurn: TypeAlias = Callable[["DatagramSocket", list[tuple[bytes, Source, Local]]], None]
 
 
@@ -39,7 +41,7 @@ class DatagramSocket:
         if self._is_wildcard:
             self._ask_for_local_address()
         self.unsent = 0  # replies the kernel had no room for; the client's repeat finds them in the cache
-        self._outgoing: list[tuple[bytes, Source]] = []
+        self._outgoing: list[tuple[bytes, Source, Local]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -65,14 +67,14 @@ class DatagramSocket:
 
     def send(self, octets: bytes, source: Source, local: Local) -> None:
         """Send now, or with all others of this turn. UDP promises nothing, so neither does this."""
-        if not local and _BATCHES is not None and self._loop is not None:
+        if _BATCHES is not None and self._loop is not None:
             if not self._outgoing:
                 self._loop.call_soon(self._send_all)
-            self._outgoing.append((octets, source))
+            self._outgoing.append((octets, source, local))
             return
         try:
             if local:
-                self._socket.sendmsg((octets,), local, 0, source)
+                self._socket.sendmsg((octets,), [(*self._local_info, local)], 0, source)
             else:
                 self._socket.sendto(octets, source)
         except OSError:
@@ -84,21 +86,21 @@ class DatagramSocket:
             self.unsent += _BATCHES.send_all(self._socket.fileno(), outgoing)
 
     def _on_readable(self) -> None:
-        datagrams = self._receive_with_local() if self._is_wildcard else self._receive()
+        if _BATCHES is not None:
+            datagrams: list[tuple[bytes, Source, Local]] = _BATCHES.receive(self._socket.fileno())
+        else:
+            datagrams = self._receive_with_local() if self._is_wildcard else self._receive()
         if datagrams:
             self._on_turn(self, datagrams)
 
     def _receive(self) -> list[tuple[bytes, Source, Local]]:
-        if _BATCHES is not None:
-            come: list[tuple[bytes, Source, Local]] = _BATCHES.receive(self._socket.fileno(), _NO_LOCAL)
-            return come
-        receive, nothing = self._socket.recvfrom, _NO_LOCAL
+        receive = self._socket.recvfrom
         datagrams: list[tuple[bytes, Source, Local]] = []
         # OSError: nothing more to read, or an ICMP error of a reply that found nobody.
         with contextlib.suppress(OSError):
             for _ in range(DATAGRAMS_PER_TURN):
                 octets, source = receive(DATAGRAM_OCTETS_MAX)
-                datagrams.append((octets, source, nothing))
+                datagrams.append((octets, source, b""))
         return datagrams
 
     def _receive_with_local(self) -> list[tuple[bytes, Source, Local]]:
@@ -106,8 +108,18 @@ class DatagramSocket:
         with contextlib.suppress(OSError):
             for _ in range(DATAGRAMS_PER_TURN):
                 octets, ancillary, _, source = self._socket.recvmsg(DATAGRAM_OCTETS_MAX, 64)
-                datagrams.append((octets, source, [_reply_info(*item) for item in ancillary]))
+                local = b"".join(
+                    _goes_from(info) for level, kind, info in ancillary if (level, kind) == self._local_info
+                )
+                datagrams.append((octets, source, local))
         return datagrams
+
+    @property
+    def _local_info(self) -> tuple[int, int]:
+        """How the kernel calls the address that was asked: level and kind."""
+        if self._socket.family == socket.AF_INET6:
+            return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO
+        return socket.IPPROTO_IP, _IP_PKTINFO
 
     def _ask_for_local_address(self) -> None:
         if self._socket.family == socket.AF_INET6:
@@ -116,15 +128,12 @@ class DatagramSocket:
             self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
 
-_NO_LOCAL: Final[Local] = []
-
-
-def _reply_info(level: int, kind: int, info: bytes) -> tuple[int, int, bytes]:
+def _goes_from(info: bytes) -> bytes:
     """What was received as "came to" is sent back as "goes from"; IPv4 has two address fields for that."""
-    if level == socket.IPPROTO_IP and kind == _IP_PKTINFO and len(info) >= _IPV4_INFO.size:
-        _, local, _ = _IPV4_INFO.unpack_from(info)
-        return level, kind, _IPV4_INFO.pack(0, local, bytes(4))
-    return level, kind, info
+    if len(info) == _IPV4_INFO.size:
+        _, local, _ = _IPV4_INFO.unpack(info)
+        return _IPV4_INFO.pack(0, local, bytes(4))
+    return info
 
 
 def _enlarge_buffer(bound: socket.socket) -> None:

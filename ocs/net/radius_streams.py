@@ -47,7 +47,7 @@ _OUT_OF_STEP: Final = frozenset((
     Discard.WRONG_AUTHENTICATOR,
     Discard.WRONG_MESSAGE_AUTHENTICATOR,
 ))  # fmt: skip
-_NOWHERE: Final[Local] = []
+_NOWHERE: Final[Local] = b""
 _REFUSALS: Final = {DISCONNECT_REQUEST: DISCONNECT_NAK, COA_REQUEST: COA_NAK}
 _ANSWERS: Final = frozenset((41, 42, 44, 45))
 
@@ -242,7 +242,7 @@ class RadiusStream(asyncio.Protocol):
         result = self.responder.receive(frame, self._source, self._peer, now_ms)
         if type(result) is Packet:
             client.requests += 1
-            return Work(self, client, self._peer, result, self._source, [])
+            return Work(self, client, self._peer, result, self._source, _NOWHERE)
         if isinstance(result, bytes):
             self._streams.counters.count("radius", "datagram", "answered_at_once")
             self.send(result)
