@@ -49,7 +49,7 @@ def _genuineness(packet: Packet, secret: bytes) -> list[str]:
     if is_accounting:
         is_right = has_valid_request_authenticator(packet, secret)
         lines.append(f"Request Authenticator: {_verdict(is_right)}")
-    if MESSAGE_AUTHENTICATOR in packet.attributes and (is_accounting or packet.code in (ACCESS_REQUEST, STATUS_SERVER)):
+    if packet.has(MESSAGE_AUTHENTICATOR) and (is_accounting or packet.code in (ACCESS_REQUEST, STATUS_SERVER)):
         authenticator = zero_authenticator() if is_accounting else packet.authenticator
         lines.append(
             f"Message-Authenticator: {_verdict(has_valid_message_authenticator(packet, secret, authenticator))}"

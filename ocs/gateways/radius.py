@@ -370,7 +370,7 @@ def _leases_of(reading: Reading, profile: Profile) -> tuple[str, ...]:
     """The authorizations this call may have, the surest first: the one that Class names, the one of the same call, the
     one between the same parties that named no call [R-44].
     """
-    signed = (key_of_class(value, profile.secret) for value in reading.attributes.get(a.CLASS, ()))
+    signed = (key_of_class(value, profile.secret) for value in reading.packet.values(a.CLASS))
     keys = [key for key in signed if key is not None][:1]
     keys.append(authorization_key(reading, profile.prefix))
     if reading.text(Field.CALL):

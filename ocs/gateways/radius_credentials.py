@@ -117,7 +117,7 @@ def first_look(packet: Packet, profile: Profile, chance: bytes, now_ms: int) -> 
         return LET_IN
     kind = credentials_of(packet)
     if kind is Credentials.DIGEST:
-        digest = digest_of(packet.attributes)
+        digest = digest_of(packet)
         assert digest is not None, "that is what the kind says"
         return _first_look_at_digest(digest, packet, profile, chance, now_ms)
     if kind in (Credentials.PASSWORD, Credentials.CHAP):
@@ -129,7 +129,7 @@ def second_look(
     packet: Packet, subscriber: Subscriber, secret: bytes, used: UsedNonces, *, is_protected: bool
 ) -> Check:
     """Judge by the subscriber's password. ``is_protected``: the connection hides what is said on it."""
-    digest = digest_of(packet.attributes)
+    digest = digest_of(packet)
     if digest is not None:
         return _judged(digest, subscriber, used, is_protected=is_protected)
     if is_password_right(packet, secret, subscriber.password.encode()):
@@ -139,7 +139,7 @@ def second_look(
 
 def used_nonce(packet: Packet, profile: Profile, now_ms: int) -> Used | None:
     """The nonce of ours that a right digest used, to be compared with what other processes have heard; else None."""
-    digest = digest_of(packet.attributes)
+    digest = digest_of(packet)
     age_ms = nonce_age_ms(digest.nonce, profile.secret, now_ms) if digest is not None else None
     if digest is None or age_ms is None:
         return None
@@ -161,7 +161,7 @@ def _first_look_at_digest(digest: Digest, packet: Packet, profile: Profile, chan
     is_fresh = age_ms is not None and age_ms <= NONCE_KEEP_MS
     if digest.response and (is_fresh or (age_ms is None and client.nonces == "any")):
         return None
-    if digest.is_draft or STATE in packet.attributes:
+    if digest.is_draft or packet.has(STATE):
         # A request with State gets an end, never a second challenge (RFC 5090, section 2.1.3); the draft knows none.
         return Check(Reason.WRONG_PASSWORD, "stale_nonce" if digest.response else "no_digest")
     nonce = make_nonce(now_ms, chance, profile.secret)

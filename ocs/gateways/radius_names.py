@@ -32,7 +32,10 @@ def identities_of(reading: Reading) -> tuple[str, ...]:
     """Under which identities the subscriber may be known: each account name in each form it may have, in the profile's
     order.
     """
-    found = [form for name in reading.texts(Field.ACCOUNT) for form in identity_forms(name)]
+    names = reading.texts(Field.ACCOUNT)
+    if len(names) == 1:  # its forms differ, and are few
+        return identity_forms(names[0])
+    found = [form for name in names for form in identity_forms(name)]
     return tuple(dict.fromkeys(found))[:IDENTITIES_MAX]
 
 

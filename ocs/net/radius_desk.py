@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Final
 
 import structlog
@@ -35,7 +34,7 @@ from ocs.gateways.radius_profile import Reason
 from ocs.gateways.radius_reply import UNANSWERED, authorization_reply, is_charged, rejection
 from ocs.net.radius_memory import RadiusMemory
 from ocs.net.radius_watch import GrantWatch
-from ocs.net.radius_work import Charging, Work
+from ocs.net.radius_work import Charged, Charging, Work
 from ocs.observe.counters import Counters
 from ocs.observe.seldom import SeldomLog
 from ocs.settings import Radius
@@ -100,7 +99,8 @@ class RadiusDesk:
         self._seldom = seldom
         self._watch = watch
         self._clock = clock
-        self._charged: list[tuple[Work, ChargingRequest, ChargingAnswer]] = []
+        self._charged: list[Charged] = []
+        self._on_charged = self._add_charged
         self._is_flush_due = False
         self.memory: RadiusMemory | None = None
         self.trace: Callable[[Work], None] | None = None
@@ -115,11 +115,11 @@ class RadiusDesk:
         if self.trace is not None:
             for work in works:
                 self.trace(work)
-        asked: list[tuple[Work, ChargingRequest]] = []
+        asked: list[Charged] = []
         for work in works:
             is_access = work.packet.code == ACCESS_REQUEST
             if self.in_flight >= (self._access_max if is_access else self._in_flight_max):
-                work.channel.responder.forget(work.packet, work.source)
+                work.channel.responder.forget(work.packet)
                 self._counters.count("radius", "access" if is_access else "accounting", "overload")
                 continue
             if work.client.in_flight_max and not self._has_room(work):
@@ -129,23 +129,23 @@ class RadiusDesk:
                 if is_access:
                     self._on_access(work, now_ms)
                 elif (request := self._read_accounting(work, now_ms)) is not None:
-                    asked.append((work, request))
+                    asked.append(Charged(work, request, self._on_charged))
             except Exception:
                 log.exception("radius_request_failed", client=work.client.name)
                 self._stay_silent(work, "internal_fault")
         submit = self._charging.submit
-        for work, request in asked:
+        for record in asked:
             try:
-                submit(request, partial(self._on_charged, work, request))
+                submit(record.request, record)
             except Exception:
-                log.exception("radius_request_failed", client=work.client.name)
-                self._stay_silent(work, "internal_fault")
+                log.exception("radius_request_failed", client=record.work.client.name)
+                self._stay_silent(record.work, "internal_fault")
 
     def _has_room(self, work: Work) -> bool:
         """Whether the client may have one more in work, which is counted; it keeps what is beyond its limit for later."""
         client = work.client
         if client.in_flight >= client.in_flight_max:
-            work.channel.responder.forget(work.packet, work.source)
+            work.channel.responder.forget(work.packet)
             client.discard("overload")
             self._counters.count("radius", "datagram", "overload")
             return False
@@ -181,9 +181,9 @@ class RadiusDesk:
             self._spawn(self._close_sessions(work, request))
         return None
 
-    def _on_charged(self, work: Work, request: ChargingRequest, answer: ChargingAnswer) -> None:
+    def _add_charged(self, record: Charged) -> None:
         """What is durable may be said; it is, with all the others of this turn."""
-        self._charged.append((work, request, answer))
+        self._charged.append(record)
         if not self._is_flush_due:
             self._is_flush_due = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -191,15 +191,17 @@ class RadiusDesk:
     def _flush(self) -> None:
         self._is_flush_due = False
         charged, self._charged = self._charged, []
-        for work, request, answer in charged:
+        now_ms = self._clock()
+        for record in charged:
+            work, answer = record.work, record.answer
             result = _RESULTS[answer.status]
             if answer.status in UNANSWERED:
                 self._stay_silent(work, result)
             else:
                 self._reply(work, ACCOUNTING_RESPONSE, b"", result)
-                self._keep_an_eye_on(work, request, answer)
+                self._keep_an_eye_on(work, record.request, answer, now_ms)
 
-    def _keep_an_eye_on(self, work: Work, request: ChargingRequest, answer: ChargingAnswer) -> None:
+    def _keep_an_eye_on(self, work: Work, request: ChargingRequest, answer: ChargingAnswer, now_ms: int) -> None:
         """A call that goes on may outlive its grant; of one that ended and was not paid, a line is all that is left."""
         if request.kind is not _TERMINATION:
             dynamic = work.client.profile.dialect.dynamic
@@ -207,7 +209,7 @@ class RadiusDesk:
                 group = answer.groups[0]
                 # Refused and yet under way: the gateway started without asking, or the money ended.
                 if group.granted or group.status in _OVER:
-                    ends_ms = self._clock() + group.granted * 1000
+                    ends_ms = now_ms + group.granted * 1000
                     known_ms = self._watch.granted(request.session_key, ends_ms)
                     if dynamic.extend != "no" and is_longer(request, group, known_ms, ends_ms):
                         self.on_longer(request.session_key)
@@ -337,13 +339,13 @@ class RadiusDesk:
     def _reply(self, work: Work, code: int, attributes: bytes, result: str) -> None:
         if self._end(work, result):
             channel = work.channel
-            octets = channel.responder.reply(work.packet, work.source, work.peer, code, attributes)
+            octets = channel.responder.reply(work.packet, work.peer, code, attributes)
             if octets is not None:
                 channel.send(octets, work.source, work.local)
 
     def _stay_silent(self, work: Work, result: str) -> None:
         if self._end(work, result):
-            work.channel.responder.forget(work.packet, work.source)
+            work.channel.responder.forget(work.packet)
 
     def _end(self, work: Work, result: str) -> bool:
         """Count a request out, once: False if that has been done."""

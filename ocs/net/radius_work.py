@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest
@@ -61,3 +61,20 @@ class Work:
         self.kind = "access"
         self.extra = b""
         self.is_done = False
+
+
+class Charged:
+    """An accounting record that is being charged: called with the answer, it says so to its desk, once."""
+
+    __slots__ = ("_on_charged", "answer", "request", "work")
+
+    answer: ChargingAnswer
+
+    def __init__(self, work: Work, request: ChargingRequest, on_charged: Callable[[Charged], None]) -> None:
+        self.work: Final = work
+        self.request: Final = request
+        self._on_charged = on_charged
+
+    def __call__(self, answer: ChargingAnswer) -> None:
+        self.answer = answer
+        self._on_charged(self)

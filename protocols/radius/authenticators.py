@@ -43,8 +43,8 @@ def has_valid_message_authenticator(packet: Packet, secret: bytes, authenticator
     zeros for an Accounting-Request, the request's for a reply. More than one instance, or another length than 18,
     is wrong.
     """
-    values = packet.attributes.get(MESSAGE_AUTHENTICATOR)
-    if values is None or len(values) != 1 or len(values[0]) != 16:
+    values = packet.values(MESSAGE_AUTHENTICATOR)
+    if len(values) != 1 or len(values[0]) != 16:
         return False
     octets = packet.octets
     at = _message_authenticator_at(octets)

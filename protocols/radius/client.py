@@ -59,7 +59,7 @@ def believed_reply(datagram: bytes, request: bytes, secret: bytes, *, wants_sign
     expected = md5(octets[:4] + authenticator + octets[HEADER_OCTETS:] + secret)
     if packet.identifier != request[1] or not hmac.compare_digest(expected, packet.authenticator):
         raise ReplyError("the reply is not authentic: is the secret the same?")
-    is_signed = MESSAGE_AUTHENTICATOR in packet.attributes
+    is_signed = packet.has(MESSAGE_AUTHENTICATOR)
     if is_signed and not has_valid_message_authenticator(packet, secret, authenticator):
         raise ReplyError("the reply's Message-Authenticator is wrong")
     if wants_signature and packet.code in _ACCESS_REPLIES and not is_signed:

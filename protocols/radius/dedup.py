@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, final
 
 from protocols.radius.packet import Packet
 
@@ -28,12 +28,17 @@ class Repeat(Enum):
 NEW: Final = Repeat.NEW  # the ordinary case: members of an enumeration are looked up slowly
 
 
+@final
 class _Entry:
-    __slots__ = ("authenticator", "forget_at_ms", "reply")
+    """``is_latest``: the client has not used the identifier for another request since."""
 
-    def __init__(self, authenticator: bytes, forget_at_ms: int) -> None:
+    __slots__ = ("authenticator", "forget_at_ms", "is_latest", "key", "reply")
+
+    def __init__(self, key: _Key, authenticator: bytes, forget_at_ms: int) -> None:
+        self.key: Final = key
         self.authenticator: Final = authenticator
         self.forget_at_ms: Final = forget_at_ms
+        self.is_latest = True
         self.reply: bytes | None = None
 
 
@@ -63,28 +68,26 @@ class ReplyCache:
         if known is not None:
             if known.authenticator == packet.authenticator and known.forget_at_ms > now_ms:
                 return Repeat.IN_WORK if known.reply is None else known.reply
+            known.is_latest = False
             del entries[key]
         if now_ms >= self._next_to_forget_ms or len(entries) >= self._entries_max:
             self._make_room(now_ms)
-        entries[key] = _Entry(packet.authenticator, now_ms + self._keep_ms)
+        packet.kept = entries[key] = _Entry(key, packet.authenticator, now_ms + self._keep_ms)
         return NEW
 
-    def finish(self, packet: Packet, source: Source, reply: bytes) -> bool:
+    def finish(self, packet: Packet, reply: bytes) -> bool:
         """Keep the reply. False if the client has meanwhile used the identifier for another request."""
-        entry = self._entries.get((source, packet.code, packet.identifier))
-        if entry is None:
-            return True
-        if entry.authenticator != packet.authenticator:
-            return False
+        entry = packet.kept
+        assert isinstance(entry, _Entry), "what is answered was let in"
         entry.reply = reply
-        return True
+        return entry.is_latest
 
-    def forget(self, packet: Packet, source: Source) -> None:
+    def forget(self, packet: Packet) -> None:
         """The request ended without an answer: its repeat is to be worked on again."""
-        key = (source, packet.code, packet.identifier)
-        entry = self._entries.get(key)
-        if entry is not None and entry.authenticator == packet.authenticator:
-            del self._entries[key]
+        entry = packet.kept
+        assert isinstance(entry, _Entry), "what is given up was let in"
+        if self._entries.get(entry.key) is entry:
+            del self._entries[entry.key]
 
     def _make_room(self, now_ms: int) -> None:
         """Entries stand in the order in which they began, so those to forget are in front."""

@@ -17,7 +17,7 @@ import msgspec
 
 from protocols.radius import attributes as a
 from protocols.radius.attributes import text
-from protocols.radius.packet import Attributes, attribute
+from protocols.radius.packet import Packet, attribute
 
 # RFC 5090, section 3
 RESPONSE: Final = 103
@@ -83,16 +83,16 @@ class Digest(msgspec.Struct, frozen=True):
     is_draft: bool = False
 
 
-def digest_of(attributes: Attributes) -> Digest | None:
+def digest_of(packet: Packet) -> Digest | None:
     """The request's digest, or its wish for a challenge (method and URI without a nonce); None if it has neither."""
-    if a.DIGEST_RESPONSE_OF_DRAFT in attributes:
-        said = _draft_fields(attributes.get(DRAFT_ATTRIBUTES, ()))
-        response = _plain(text(attributes[DRAFT_RESPONSE][0]))
+    if packet.has(a.DIGEST_RESPONSE_OF_DRAFT):
+        said = _draft_fields(packet.values(DRAFT_ATTRIBUTES))
+        response = _plain(text(packet.first(DRAFT_RESPONSE) or b""))
         fields = {name: said.get(number, "") for name, (_, number) in _FIELDS.items()}
         return msgspec.structs.replace(Digest(response, is_draft=True), **fields)
-    if RESPONSE not in attributes and (METHOD not in attributes or URI not in attributes):
+    if not packet.has(RESPONSE) and not (packet.has(METHOD) and packet.has(URI)):
         return None
-    first = {kind: _plain(text(values[0])) for kind, values in attributes.items() if values}
+    first = {kind: _plain(text(values[0])) for kind, values in packet.attributes.items()}
     fields = {name: first.get(kind, "") for name, (kind, _) in _FIELDS.items()}
     return msgspec.structs.replace(Digest(first.get(RESPONSE, ""), sip_aor=first.get(SIP_AOR, "")), **fields)
 

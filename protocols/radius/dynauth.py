@@ -58,9 +58,7 @@ def read_answer(datagram: bytes, request: bytes, secret: bytes) -> DynamicAnswer
     signed = md5(packet.octets[:4] + authenticator + packet.octets[HEADER_OCTETS:] + secret)
     if not hmac.compare_digest(signed, packet.authenticator):
         return None
-    if MESSAGE_AUTHENTICATOR in packet.attributes and not has_valid_message_authenticator(
-        packet, secret, authenticator
-    ):
+    if packet.has(MESSAGE_AUTHENTICATOR) and not has_valid_message_authenticator(packet, secret, authenticator):
         return None
     return DynamicAnswer(packet.code == _ANSWERS[request[0]][0], _error_cause(packet))
 

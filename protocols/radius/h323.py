@@ -92,6 +92,8 @@ def normal_conf_id(text: str) -> str:
 
 def cause_of_hex(text: str) -> int | None:
     """h323-disconnect-cause is a Q.850 cause in hex: ``10`` is 16, normal clearing."""
+    if not text:  # as of every client that gives none: an exception would cost more than the rest of its record's cause
+        return None
     try:
         cause = int(text.strip(), 16)
     except ValueError:

@@ -36,16 +36,54 @@ Attributes: TypeAlias = dict[int, tuple[bytes, ...]]
 
 
 class Packet:
-    """``octets`` is the packet without padding; ``attributes`` holds the values of each type in their order."""
+    """``octets`` is the packet without padding; ``places`` is by type where its first value begins: a value is read when it
+    is asked for, since most records say more than anybody wants to know. ``kept`` is where the reply cache has its place.
+    """
 
-    __slots__ = ("attributes", "authenticator", "code", "identifier", "octets")
+    __slots__ = ("authenticator", "code", "identifier", "kept", "octets", "places")
 
-    def __init__(self, code: int, identifier: int, authenticator: bytes, octets: bytes, attributes: Attributes) -> None:
+    def __init__(self, code: int, identifier: int, authenticator: bytes, octets: bytes, places: dict[int, int]) -> None:
         self.code: Final = code
         self.identifier: Final = identifier
         self.authenticator: Final = authenticator
         self.octets: Final = octets
-        self.attributes: Final = attributes
+        self.places: Final = places
+        self.kept: object = None
+
+    def has(self, kind: int) -> bool:
+        """Whether an attribute of the type is there."""
+        return kind in self.places
+
+    def first(self, kind: int) -> bytes | None:
+        """The type's first value; None if it is not there."""
+        place = self.places.get(kind)
+        if place is None:
+            return None
+        octets = self.octets
+        return octets[place : place - 2 + octets[place - 1]]
+
+    def values(self, kind: int) -> tuple[bytes, ...]:
+        """The type's values in their order."""
+        place = self.places.get(kind)
+        return () if place is None else tuple([value for each, value in self._from(place - 2) if each == kind])
+
+    @property
+    def attributes(self) -> Attributes:
+        """All values, of each type in their order."""
+        found: dict[int, list[bytes]] = {}
+        for kind, value in self._from(HEADER_OCTETS):
+            found.setdefault(kind, []).append(value)
+        return {kind: tuple(values) for kind, values in found.items()}
+
+    def _from(self, offset: int) -> list[tuple[int, bytes]]:
+        """The attributes from one on."""
+        octets, found = self.octets, []
+        while offset < len(octets):
+            kind, size = octets[offset], octets[offset + 1]
+            if size > 2 or kind in _KEPT_WHEN_EMPTY:
+                found.append((kind, octets[offset + 2 : offset + size]))
+            offset += size
+        return found
 
 
 def decode(datagram: bytes) -> Packet:
@@ -62,12 +100,11 @@ def decode(datagram: bytes) -> Packet:
     if length > received_octets:
         raise MalformedPacket("shorter than its Length")
     octets = datagram if length == received_octets else datagram[:length]
-    return Packet(octets[0], octets[1], octets[4:HEADER_OCTETS], octets, _attributes(octets, length))
+    return Packet(octets[0], octets[1], octets[4:HEADER_OCTETS], octets, _places(octets, length))
 
 
-def _attributes(octets: bytes, length: int) -> Attributes:
-    attributes: Attributes = {}
-    more: dict[int, list[bytes]] | None = None  # of types that come again: a tuple that grows would be quadratic
+def _places(octets: bytes, length: int) -> dict[int, int]:
+    places: dict[int, int] = {}
     offset = HEADER_OCTETS
     last = length - 1
     while offset < last:
@@ -79,17 +116,11 @@ def _attributes(octets: bytes, length: int) -> Attributes:
                 raise MalformedPacket("attribute length below 2")
             if kind not in _KEPT_WHEN_EMPTY:
                 continue
-        if kind not in attributes:
-            attributes[kind] = (octets[value_at:offset],)
-        elif more is None:
-            more = {kind: [octets[value_at:offset]]}
-        else:
-            more.setdefault(kind, []).append(octets[value_at:offset])
+        if kind not in places:
+            places[kind] = value_at
     if offset != length:
         raise MalformedPacket("attribute past the end")
-    for kind, values in more.items() if more is not None else ():
-        attributes[kind] += tuple(values)
-    return attributes
+    return places
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -100,5 +131,6 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 def proxy_states(packet: Packet) -> bytes:
     """All Proxy-State attributes, unchanged and in order, ready for the reply (RFC 2865, section 5.33)."""
-    states = packet.attributes.get(PROXY_STATE)
-    return b"".join([attribute(PROXY_STATE, state) for state in states]) if states else b""
+    if not packet.has(PROXY_STATE):
+        return b""
+    return b"".join([attribute(PROXY_STATE, state) for state in packet.values(PROXY_STATE)])

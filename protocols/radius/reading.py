@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from protocols.radius.attributes import VENDOR_SPECIFIC, address, sub_attributes, text
 from protocols.radius.dictionary import INTEGER_TYPES, Attribute, Dictionary
-from protocols.radius.packet import Attributes, Packet
+from protocols.radius.packet import Packet
 
 
 class Field(IntEnum):
@@ -90,8 +90,8 @@ class Reader:
 
     def open(self, packet: Packet, source: str = "") -> Reading:
         """``source`` is the address the packet came from."""
-        values = packet.attributes.get(VENDOR_SPECIFIC)
-        return Reading(packet.attributes, self, _NOTHING if values is None else self._vendor_values(values), source)
+        found = self._vendor_values(packet.values(VENDOR_SPECIFIC)) if packet.has(VENDOR_SPECIFIC) else _NOTHING
+        return Reading(packet, self, found, source)
 
     def _sources(self, dictionary: Dictionary, field: Field, names: Sequence[str]) -> tuple[Source, ...]:
         found: list[Source] = []
@@ -131,10 +131,10 @@ class Reader:
 class Reading:
     """One packet, seen through a profile."""
 
-    __slots__ = ("_found", "_reader", "attributes", "source")
+    __slots__ = ("_found", "_reader", "packet", "source")
 
-    def __init__(self, attributes: Attributes, reader: Reader, found: _Found, source: str) -> None:
-        self.attributes = attributes
+    def __init__(self, packet: Packet, reader: Reader, found: _Found, source: str) -> None:
+        self.packet: Final = packet
         self.source = source
         self._reader = reader
         self._found = found
@@ -145,8 +145,8 @@ class Reading:
         found = self._found
         for kind, key, names, read in reader.sources[field] if found else reader.plain_sources[field]:
             if kind:
-                values = self.attributes.get(kind)
-                value = read(values[0]) if values is not None else ""
+                first = self.packet.first(kind)
+                value = read(first) if first is not None else ""
             else:
                 content = found.get(key)
                 value = _without_name(content, names, read) if content is not None else ""
@@ -161,7 +161,7 @@ class Reading:
         values: list[str] = []
         for kind, key, names, read in reader.sources[field]:
             if kind:
-                values += [read(value) for value in self.attributes.get(kind, ())]
+                values += [read(value) for value in self.packet.values(kind)]
             elif key in self._found:
                 values.append(_without_name(self._found[key], names, read))
         if field in reader.from_address:
@@ -173,8 +173,8 @@ class Reading:
         """What stands in one place; "" if nothing does."""
         kind, key, names, read = source
         if kind:
-            values = self.attributes.get(kind)
-            return read(values[0]) if values is not None else ""
+            first = self.packet.first(kind)
+            return read(first) if first is not None else ""
         content = self._found.get(key)
         return _without_name(content, names, read) if content is not None else ""
 
@@ -183,20 +183,18 @@ class Reading:
         if not self._found:
             # As nearly always: a standard 32-bit number is read without becoming a text first.
             for kind, _, _, read in self._reader.plain_sources[field]:
-                values = self.attributes.get(kind)
-                if values is not None:
-                    if read is _integer_text and len(values[0]) == 4 and not self._reader.rewrites[field]:
-                        return int.from_bytes(values[0], "big")
+                first = self.packet.first(kind)
+                if first is not None:
+                    if read is _integer_text and len(first) == 4 and not self._reader.rewrites[field]:
+                        return int.from_bytes(first, "big")
                     break
         said = self.text(field)
         return int(said[:DIGITS_MAX]) if said.isascii() and said.isdigit() else None
 
     def number(self, kind: int) -> int | None:
         """A standard 32-bit number; None if it is not there or has another length."""
-        values = self.attributes.get(kind)
-        if values is None or len(values[0]) != 4:
-            return None
-        return int.from_bytes(values[0], "big")
+        first = self.packet.first(kind)
+        return None if first is None or len(first) != 4 else int.from_bytes(first, "big")
 
     def has(self, field: Field) -> bool:
         """Whether the profile looks for the field at all in such a packet."""

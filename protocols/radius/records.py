@@ -52,7 +52,7 @@ TERMINATE_CAUSES: Final = (
 
 def is_framed(reading: Reading) -> bool:
     """Data access: the user gets a protocol framed, not a call (RFC 2865, sections 5.6 and 5.7)."""
-    return a.FRAMED_PROTOCOL in reading.attributes or reading.number(a.SERVICE_TYPE) == a.SERVICE_TYPE_FRAMED
+    return reading.packet.has(a.FRAMED_PROTOCOL) or reading.number(a.SERVICE_TYPE) == a.SERVICE_TYPE_FRAMED
 
 
 def octets_used(reading: Reading) -> int | None:
@@ -67,19 +67,18 @@ def octets_used(reading: Reading) -> int | None:
 
 def counts_wraps(reading: Reading) -> bool:
     """Whether the record says how often its counters of octets have begun again."""
-    attributes = reading.attributes
-    return a.ACCT_INPUT_GIGAWORDS in attributes or a.ACCT_OUTPUT_GIGAWORDS in attributes
+    return reading.packet.has(a.ACCT_INPUT_GIGAWORDS) or reading.packet.has(a.ACCT_OUTPUT_GIGAWORDS)
 
 
 def event_at_ms(reading: Reading) -> int | None:
     """Event-Timestamp: seconds as an integer (RFC 2869, section 5.3), or Kamailio's text ``seconds.micros``."""
-    values = reading.attributes.get(a.EVENT_TIMESTAMP)
-    if values is None:
+    said = reading.packet.first(a.EVENT_TIMESTAMP)
+    if said is None:
         return None
-    seconds = a.integer(values[0])
+    seconds = a.integer(said)
     if seconds is not None:
         return seconds * 1000
-    whole, _, fraction = values[0].partition(b".")
+    whole, _, fraction = said.partition(b".")
     if not whole.isdigit() or len(whole) > 11 or not (fraction.isdigit() or not fraction):
         return None
     return int(whole) * 1000 + int(fraction[:3].ljust(3, b"0"))
@@ -96,7 +95,7 @@ class Credentials(IntEnum):
 
 
 def credentials_of(packet: Packet) -> Credentials:
-    found = packet.attributes
+    found = packet.places
     kinds = [kind for kind, attribute in _KINDS if attribute in found]
     if a.EAP_MESSAGE in found or len(kinds) > 1:
         return Credentials.UNSUPPORTED
@@ -117,7 +116,7 @@ _KINDS: Final = (
 
 def has_digest(packet: Packet) -> bool:
     """Of RFC 5090, which demands a Message-Authenticator. The clients of its draft do not know that one."""
-    found = packet.attributes
+    found = packet.places
     return a.DIGEST_RESPONSE in found or (a.DIGEST_METHOD in found and a.DIGEST_URI in found)
 
 

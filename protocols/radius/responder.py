@@ -113,14 +113,14 @@ class Responder:
             return packet
         return Discard.REPEAT_IN_WORK if isinstance(repeat, Repeat) else repeat
 
-    def reply(self, packet: Packet, source: Source, peer: Peer, code: int, attributes: bytes = b"") -> bytes | None:
+    def reply(self, packet: Packet, peer: Peer, code: int, attributes: bytes = b"") -> bytes | None:
         """The signed reply, kept for repeats. None if the client no longer waits for it."""
         # RFC 3579 and CVE-2024-3596: every Access reply carries it; an Accounting-Response where the request did.
-        signed = code != ACCOUNTING_RESPONSE or MESSAGE_AUTHENTICATOR in packet.attributes
+        signed = code != ACCOUNTING_RESPONSE or packet.has(MESSAGE_AUTHENTICATOR)
         octets = sign_reply(
             code, packet, attributes + proxy_states(packet), peer.secret, with_message_authenticator=signed
         )
-        return octets if self._cache.finish(packet, source, octets) else None
+        return octets if self._cache.finish(packet, octets) else None
 
     def refuse(self, datagram: bytes, peer: Peer, code: int, attributes: bytes) -> bytes | None:
         """The reply to a genuine request that is not ours to serve; None if it is not genuine."""
@@ -130,15 +130,15 @@ class Responder:
         body = attributes + proxy_states(packet)
         return sign_reply(code, packet, body, peer.secret, with_message_authenticator=False)
 
-    def forget(self, packet: Packet, source: Source) -> None:
+    def forget(self, packet: Packet) -> None:
         """There will be no reply: the next repeat is to be worked on again."""
-        self._cache.forget(packet, source)
+        self._cache.forget(packet)
 
     def _status(self, packet: Packet, peer: Peer) -> Received:
         """Status-Server changes nothing and is never a repeat (RFC 5997, section 4.2)."""
         if not peer.has_status_server:
             return Discard.WRONG_CODE
-        if MESSAGE_AUTHENTICATOR not in packet.attributes:
+        if not packet.has(MESSAGE_AUTHENTICATOR):
             return Discard.NO_MESSAGE_AUTHENTICATOR
         if not has_valid_message_authenticator(packet, peer.secret, packet.authenticator):
             return Discard.WRONG_MESSAGE_AUTHENTICATOR
@@ -152,7 +152,7 @@ class Responder:
 def _accounting_fault(packet: Packet, peer: Peer) -> Discard | None:
     if not has_valid_request_authenticator(packet, peer.secret):
         return Discard.WRONG_AUTHENTICATOR
-    if MESSAGE_AUTHENTICATOR in packet.attributes and not has_valid_message_authenticator(
+    if packet.has(MESSAGE_AUTHENTICATOR) and not has_valid_message_authenticator(
         packet, peer.secret, zero_authenticator()
     ):
         return Discard.WRONG_MESSAGE_AUTHENTICATOR
@@ -161,7 +161,7 @@ def _accounting_fault(packet: Packet, peer: Peer) -> Discard | None:
 
 def _access_fault(packet: Packet, peer: Peer) -> Discard | None:
     """An Access-Request proves nothing by its authenticator, which is random: only by Message-Authenticator."""
-    if MESSAGE_AUTHENTICATOR in packet.attributes:
+    if packet.has(MESSAGE_AUTHENTICATOR):
         if not has_valid_message_authenticator(packet, peer.secret, packet.authenticator):
             return Discard.WRONG_MESSAGE_AUTHENTICATOR
         if peer.requirement == "auto":
@@ -169,7 +169,7 @@ def _access_fault(packet: Packet, peer: Peer) -> Discard | None:
         return None
     if peer.requirement == "yes" or _always_needs_message_authenticator(packet):
         return Discard.NO_MESSAGE_AUTHENTICATOR
-    if peer.limit_proxy_state and PROXY_STATE in packet.attributes:
+    if peer.limit_proxy_state and packet.has(PROXY_STATE):
         return Discard.NO_MESSAGE_AUTHENTICATOR
     peer.insecure += 1
     return None
@@ -177,7 +177,7 @@ def _access_fault(packet: Packet, peer: Peer) -> Discard | None:
 
 def _always_needs_message_authenticator(packet: Packet) -> bool:
     """EAP (RFC 3579, section 3.2), Digest (RFC 5090, section 2.2) and Authorize-Only (RFC 5176, section 3.3) [R-23]."""
-    service_types = packet.attributes.get(a.SERVICE_TYPE)
-    if service_types is not None and a.integer(service_types[0]) == a.SERVICE_TYPE_AUTHORIZE_ONLY:
+    service_type = packet.first(a.SERVICE_TYPE)
+    if service_type is not None and a.integer(service_type) == a.SERVICE_TYPE_AUTHORIZE_ONLY:
         return True
-    return a.EAP_MESSAGE in packet.attributes or has_digest(packet)
+    return packet.has(a.EAP_MESSAGE) or has_digest(packet)

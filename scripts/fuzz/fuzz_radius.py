@@ -162,7 +162,7 @@ class RadiusTarget:
             if isinstance(received, Packet):
                 outcome = self._work(received, profile)
                 code = ACCESS_ACCEPT if received.code == ACCESS_REQUEST else ACCOUNTING_RESPONSE
-                reply = responder.reply(received, (*SOURCE, self._now_ms), peer, code)
+                reply = responder.reply(received, peer, code)
                 assert reply is not None, "a new request gets its reply"
                 _check_reply(reply, received)
             elif isinstance(received, bytes):

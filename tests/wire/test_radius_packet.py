@@ -183,4 +183,10 @@ def test_decode_gives_back_what_was_encoded(pairs: list[tuple[int, bytes]]) -> N
         expected.setdefault(kind, []).append(value)
     octets = access_request(body, sign=False, secret=SECRET)
     if len(octets) <= 4096:
-        assert decode(octets).attributes == {kind: tuple(values) for kind, values in expected.items()}
+        packet = decode(octets)
+        assert packet.attributes == {kind: tuple(values) for kind, values in expected.items()}
+        for kind in range(256):
+            values = expected.get(kind, [])
+            assert packet.has(kind) == bool(values)
+            assert packet.values(kind) == tuple(values)
+            assert packet.first(kind) == (values[0] if values else None)

@@ -133,7 +133,7 @@ def test_r20_every_access_reply_is_signed_in_front_and_copies_proxy_state() -> N
     at, of = responder(), peer("no", limit_proxy_state=False)
     request = at.receive(access_request(PROXIED, sign=False), SOURCE, of, 0)
     assert isinstance(request, Packet)
-    octets = at.reply(request, SOURCE, of, ACCESS_REJECT, attributes_of({18: "no"}))
+    octets = at.reply(request, of, ACCESS_REJECT, attributes_of({18: "no"}))
     assert octets is not None
     reply = decode(octets)
     assert octets[20:22] == b"\x50\x12"
@@ -148,7 +148,7 @@ def test_r61_an_accounting_response_is_bare_unless_the_request_was_signed() -> N
         at, of = responder(ACCOUNTING), peer()
         request = at.receive(accounting_request(BODY, sign=sign), SOURCE, of, 0)
         assert isinstance(request, Packet)
-        octets = at.reply(request, SOURCE, of, ACCOUNTING_RESPONSE)
+        octets = at.reply(request, of, ACCOUNTING_RESPONSE)
         assert octets is not None
         assert set(decode(octets).attributes) == kinds
 
@@ -159,7 +159,7 @@ def test_r30_a_repeat_gets_the_identical_octets() -> None:
     request = at.receive(datagram, SOURCE, of, 0)
     assert isinstance(request, Packet)
     assert at.receive(datagram, SOURCE, of, 1) is Discard.REPEAT_IN_WORK
-    reply = at.reply(request, SOURCE, of, ACCOUNTING_RESPONSE)
+    reply = at.reply(request, of, ACCOUNTING_RESPONSE)
     assert at.receive(datagram, SOURCE, of, 2_000) == reply
     assert isinstance(at.receive(datagram, ("192.0.2.1", 40001), of, 2_000), Packet)
     assert isinstance(at.receive(datagram, SOURCE, of, 30_000), Packet)
@@ -172,8 +172,8 @@ def test_r31_the_same_identifier_with_other_content_is_a_new_request() -> None:
     second = at.receive(accounting_request(BODY + attributes_of({41: 5}), 1), SOURCE, of, 1)
     assert isinstance(first, Packet)
     assert isinstance(second, Packet)
-    assert at.reply(first, SOURCE, of, ACCOUNTING_RESPONSE) is None
-    assert at.reply(second, SOURCE, of, ACCOUNTING_RESPONSE) is not None
+    assert at.reply(first, of, ACCOUNTING_RESPONSE) is None
+    assert at.reply(second, of, ACCOUNTING_RESPONSE) is not None
 
 
 def test_r32_a_packet_that_is_not_genuine_does_not_touch_the_cache() -> None:
@@ -181,7 +181,7 @@ def test_r32_a_packet_that_is_not_genuine_does_not_touch_the_cache() -> None:
     at, of, datagram = responder(ACCOUNTING), peer(), accounting_request(BODY, 1)
     request = at.receive(datagram, SOURCE, of, 0)
     assert isinstance(request, Packet)
-    reply = at.reply(request, SOURCE, of, ACCOUNTING_RESPONSE)
+    reply = at.reply(request, of, ACCOUNTING_RESPONSE)
     at.receive(accounting_request(BODY + b"\x29\x06\x00\x00\x00\x05", 1, secret=b"other"), SOURCE, of, 1)
     assert at.receive(datagram, SOURCE, of, 2) == reply
 
@@ -191,7 +191,7 @@ def test_r36_what_was_not_answered_is_worked_on_again() -> None:
     at, of, datagram = responder(ACCOUNTING), peer(), accounting_request(BODY)
     request = at.receive(datagram, SOURCE, of, 0)
     assert isinstance(request, Packet)
-    at.forget(request, SOURCE)
+    at.forget(request)
     assert isinstance(at.receive(datagram, SOURCE, of, 1), Packet)
 
 
@@ -204,7 +204,7 @@ def test_the_cache_is_bounded_in_number_and_time() -> None:
     assert len(cache) == 3
     assert cache.begin(packets[4], SOURCE, 1) is Repeat.IN_WORK
     assert cache.begin(packets[0], SOURCE, 1) is Repeat.NEW
-    assert cache.finish(packets[1], SOURCE, b"late"), "its entry is gone, so nothing speaks against sending it"
-    cache.forget(packets[1], SOURCE)
+    assert cache.finish(packets[1], b"late"), "its entry is gone, so nothing speaks against sending it"
+    cache.forget(packets[1])
     assert cache.begin(packets[1], SOURCE, 100) is Repeat.NEW
     assert len(cache) == 2
