@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._is_flush_due = False
         self._held = 0
+        self._sent_s = 0.0  # of what waits for the next flush
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader()
         self._greetings = 0
@@ -71,7 +72,9 @@ class Connection(asyncio.Protocol):
         if self._is_closed or len(self._pending) >= PENDING_MAX:
             done(BackendUnavailable("too many commands wait for Valkey" if not self._is_closed else "closed"))
             return
-        self._pending.append((self._loop.time(), command, done))
+        if not self._is_flush_due:
+            self._sent_s = self._loop.time()
+        self._pending.append((self._sent_s, command, done))
         if self._is_ready:
             self._outgoing.append(command)
             if not self._is_flush_due:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import structlog
+from mypy_extensions import mypyc_attr
 
 from balance.store import (
     BackendUnavailable,
@@ -127,18 +128,17 @@ class Postings:
         else:
             command = pack(tuple(_post_parts(place, posting)))
 
-        def posted(reply: Any) -> None:
-            if reply == 1:
-                done(_APPLIED)
-            elif isinstance(reply, list):
-                names, others = [write.key for write in sessions], [other.account_id for other in posting.others]
-                there = self._understood(reply, lambda values: _snapshot(values, names, others))
-                done(PostingResult(PostingStatus.CONFLICT, there) if isinstance(there, Snapshot) else _UNAVAILABLE)
-            else:
-                self._as_unavailable(reply)
-                done(_UNAVAILABLE)
+        self._connection.send(command, _Posted(self, posting, done))
 
-        self._connection.send(command, posted)
+    def result_of(self, posting: Posting, reply: Any) -> PostingResult:
+        """What became of a posting that was not simply applied."""
+        if isinstance(reply, list):
+            names = [write.key for write in posting.sessions]
+            others = [other.account_id for other in posting.others]
+            there = self._understood(reply, lambda values: _snapshot(values, names, others))
+            return PostingResult(PostingStatus.CONFLICT, there) if isinstance(there, Snapshot) else _UNAVAILABLE
+        self._as_unavailable(reply)
+        return _UNAVAILABLE
 
     def resolve(self, identity: str, done: ResolveDone) -> None:
         def resolved(reply: Any) -> None:
@@ -183,6 +183,21 @@ class Postings:
             log.error("valkey_refused_command", reason=str(reply), count=self._refusals)
             self._refusals, self._say_again_s = 0, now_s + SAY_AGAIN_S
         return BackendUnavailable(str(reply))
+
+
+@mypyc_attr(acyclic=True)
+class _Posted:
+    """Called with Valkey's reply to a posting."""
+
+    __slots__ = ("_done", "_posting", "_postings")
+
+    def __init__(self, postings: Postings, posting: Posting, done: PostingDone) -> None:
+        self._postings = postings
+        self._posting = posting
+        self._done = done
+
+    def __call__(self, reply: Any) -> None:
+        self._done(_APPLIED if reply == 1 else self._postings.result_of(self._posting, reply))
 
 
 def _snapshot(values: Sequence[bytes | None], session_keys: Sequence[str], others: Sequence[str]) -> Snapshot:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
+from mypy_extensions import mypyc_attr
 
 from balance.account import Account
 from balance.burn import with_version
@@ -21,6 +22,7 @@ from balance.levels import LEVEL_MARK, top_of
 from balance.store import BackendUnavailable, Posting, PostingResult, PostingStatus, SessionWrite, Snapshot, Store
 from ocs.charging.cdr import JournalEntry, encode_entry
 from ocs.charging.decision import Decision
+from ocs.charging.lane import Known, Lane, Work
 from ocs.charging.levels import OfMember, account_key, account_of_key
 from ocs.charging.session import (
     CreditSession,
@@ -35,7 +37,6 @@ from ocs.charging.session import (
 
 log = structlog.get_logger()
 
-BATCH_MAX: Final = 64
 QUEUE_MAX: Final = 1024
 HOLD_MAX: Final = 32
 """Lanes that are enough to begin with while more of them keep getting ready: a step is the cheaper, the more it takes."""
@@ -48,104 +49,32 @@ OPERATION_KEEP_MS: Final = 7 * 86_400_000
 _APPLIED: Final = PostingStatus.APPLIED
 
 
-Known: TypeAlias = Record | Account | None
-"""What a lane keeps by key: sessions, and accounts in levels below its own."""
-
-
-class Work(Protocol):
-    """One request or operation that waits in a lane.
-
-    ``keys`` are the records it is decided from; with ``expects_new`` they are assumed not to exist,
-    unread; with ``may_be_new`` only if the account holds nothing in reserve, so that there is nothing to be taken over.
+@mypyc_attr(acyclic=True)
+class Proposal:
+    """What a lane's batch came to: the account and the records after it, and each work with its decision. Called with what
+    became of its posting.
     """
 
-    keys: tuple[str, ...]
-    expects_new: bool
-    may_be_new: bool
-
-    def decide(self, account: Account | None, records: Mapping[str, Any], now_ms: int) -> Decision[Any] | None:
-        """Decide; None when the account does not exist."""
-
-    def answer(self, answer: Any) -> None:
-        """Everything that the answer says has become true."""
-
-    def unknown_account(self) -> None: ...
-    def unavailable(self) -> None: ...
-    def busy(self) -> None: ...
-    def failed(self, error: Exception) -> None: ...
-
-
-def _holds_nothing(account: Account) -> bool:
-    """No session and no authorization has money or units set aside."""
-    return account.extras is None and not any(bucket.reserved for bucket in account.buckets)
-
-
-class Lane:
-    """What is known of one account, and the work that waits for it."""
-
-    __slots__ = (
-        "account", "account_id", "attempts", "batch", "busy", "fresh", "has_closed", "has_levels", "pending", "records",
-    )  # fmt: skip
-
-    def __init__(self, account_id: str) -> None:
-        self.account_id = account_id
-        self.account: Account | None = None
-        self.records: dict[str, Known] = {}
-        self.pending: list[Work] = []
-        self.batch: list[Work] = []  # what is decided and posted together now
-        self.busy = False
-        self.fresh = False  # read from the store for this very batch
-        self.attempts = 0
-        self.has_closed = False
-        self.has_levels = False  # accounts below this one were asked for
-
-    def take_batch(self) -> None:
-        """Begin with what has come meanwhile."""
-        pending = self.pending
-        if len(pending) <= BATCH_MAX:
-            self.batch, self.pending = pending, []
-        else:
-            self.batch, self.pending = pending[:BATCH_MAX], pending[BATCH_MAX:]
-        self.attempts = 0
-        self.fresh = False
-
-    def missing(self) -> list[str] | None:
-        """Which records the batch is decided from and nobody has read; None: the batch can be decided."""
-        known = self.records
-        found: list[str] = []
-        account = self.account
-        for work in self.batch:
-            if account is None or not (work.expects_new or (work.may_be_new and _holds_nothing(account))):
-                for key in work.keys:
-                    if key not in known:
-                        found.append(key)  # noqa: PERF401 - a comprehension is a call more, in every request
-        return found if found or self.account is None else None
-
-    def drop_closed(self) -> None:
-        """Of closed and absent sessions the store knows enough."""
-        self.has_closed = False
-        for key in [key for key, record in self.records.items() if not isinstance(record, CreditSession | Account)]:
-            del self.records[key]
-
-
-class Proposal:
-    """What a lane's batch came to: the account and the records after it, and each work with its decision."""
-
-    __slots__ = ("account", "changed", "entries", "lane", "outcomes")
+    __slots__ = ("_lanes", "account", "changed", "entries", "lane", "outcomes")
 
     def __init__(
         self,
+        lanes: Lanes,
         lane: Lane,
         account: Account,
         changed: dict[str, Known],
         entries: list[JournalEntry],
         outcomes: list[tuple[Work, Any]],
     ) -> None:
+        self._lanes: Final = lanes
         self.lane: Final = lane
-        self.account: Final = account
+        self.account = account
         self.changed: Final = changed
         self.entries: Final = entries
         self.outcomes: Final = outcomes
+
+    def __call__(self, result: PostingResult) -> None:
+        self._lanes.posted(self, result)
 
 
 class Keeping(NamedTuple):
@@ -319,7 +248,7 @@ class Lanes:
             self._conclude(lane, outcomes)
         else:
             assert account is not None, "a decision that changes something has an account"
-            return Proposal(lane, account, changed, entries, outcomes)
+            return Proposal(self, lane, account, changed, entries, outcomes)
         return None
 
     def _look_up(self, lane: Lane, keys: list[str]) -> None:
@@ -343,7 +272,7 @@ class Lanes:
     def _post(self, proposal: Proposal) -> None:
         lane = proposal.lane
         version = lane.account.version if lane.account is not None else 0
-        account = with_version(proposal.account, version + 1)
+        account = proposal.account = with_version(proposal.account, version + 1)
         writes: list[SessionWrite] = []
         others: list[Account] = []
         for key, record in proposal.changed.items():
@@ -355,7 +284,7 @@ class Lanes:
         if lane.has_levels:
             writes = _owned(lane, writes, proposal.changed)
         posting = Posting(account, version, writes, entries, others)
-        self._store.post(posting, partial(self._posted, proposal, account))
+        self._store.post(posting, proposal)
 
     def _write(self, lane: Lane, key: str, record: Record | None) -> SessionWrite:
         before = lane.records.get(key)
@@ -374,10 +303,11 @@ class Lanes:
             keep_ms = self._keeping.event_ms if record.debits else self._keeping.session_ms
         return SessionWrite(key, encode_session(record), keep_ms, deadline_ms, key not in lane.records)
 
-    def _posted(self, proposal: Proposal, account: Account, result: PostingResult) -> None:
+    def posted(self, proposal: Proposal, result: PostingResult) -> None:
+        """Answer, or decide again on what stands there."""
         lane = proposal.lane
         if result.status is _APPLIED:
-            lane.account = account
+            lane.account = proposal.account
             self._remember(lane, proposal.changed)
             self._answer(lane, proposal.outcomes)
         elif result.status is PostingStatus.UNAVAILABLE:

@@ -16,7 +16,7 @@ from balance.burn import with_version
 from ocs.charging.decision import Decision
 
 if TYPE_CHECKING:
-    from ocs.charging.lanes import Work
+    from ocs.charging.lane import Work
 
 _ABOVE: Final = " ^"
 _ACCOUNT: Final = "account:"

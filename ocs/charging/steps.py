@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from msgspec import structs
+from mypy_extensions import mypyc_attr
 
 from balance.account import Account, AccountState, with_entry_number
 from balance.burn import available, total_of
@@ -59,6 +60,7 @@ _SETUP: Final = Clock.SETUP
 _SUCCESS: Final = ChargingStatus.SUCCESS
 
 
+@mypyc_attr(acyclic=True)
 class Charged:
     """What the groups of a request came to: ``session`` as it was before, ``groups`` as they are now."""
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
+from mypy_extensions import mypyc_attr
 
 from balance.account import Account, AccountState
 from ocs.charging.decision import Case, Decision
@@ -27,6 +28,7 @@ _EVENT: Final = RequestKind.EVENT
 _CLOSED: Final = AccountState.CLOSED
 
 
+@mypyc_attr(acyclic=True)
 class Interrogation:
     """One charging request as work for its account's lane."""
 
@@ -59,7 +61,7 @@ class Interrogation:
             return None
         request = self._request
         if account.state is _CLOSED and (into := _merged_into(account, records.get(self.keys[0]))):
-            self.answer = partial(self._go_on, into)
+            self.answer = partial(_go_on, self._charging, into, request, self._reply)
             return Decision(ChargingAnswer(ChargingStatus.SERVICE_DENIED), account)
         case = self._case(request, account, self.keys, records, now_ms)
         if isinstance(case, ChargingAnswer):
@@ -101,9 +103,6 @@ class Interrogation:
             self._charging.follow_since_ms,
         )
 
-    def _go_on(self, account_id: str, _answer: ChargingAnswer) -> None:
-        self._charging.submit_for(account_id, self._request, self._reply)
-
     def unknown_account(self) -> None:
         self.answer(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
 
@@ -115,6 +114,12 @@ class Interrogation:
 
     def failed(self, error: Exception) -> None:  # noqa: ARG002 - it is in the log already
         self.answer(ChargingAnswer(ChargingStatus.INTERNAL_FAULT))
+
+
+def _go_on(
+    charging: OnlineCharging, account_id: str, request: ChargingRequest, reply: ReplyTo, _answer: ChargingAnswer
+) -> None:
+    charging.submit_for(account_id, request, reply)
 
 
 def _merged_into(account: Account, record: Record | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest
 from ocs.charging.session import CreditSession
@@ -42,6 +44,7 @@ class Channel(Protocol):
         """Whether it arrives nobody knows."""
 
 
+@mypyc_attr(acyclic=True)
 class Work:
     """One request between its arrival and its reply. ``peer`` is the client as this channel knows it: its secret and
     its policies. ``extra`` are attributes that an Accept gets in addition.
@@ -63,6 +66,7 @@ class Work:
         self.is_done = False
 
 
+@mypyc_attr(acyclic=True)
 class Charged:
     """An accounting record that is being charged: called with the answer, it says so to its desk, once."""
 

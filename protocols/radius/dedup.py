@@ -10,6 +10,8 @@ from collections import OrderedDict
 from enum import Enum
 from typing import Final, TypeAlias, final
 
+from mypy_extensions import mypyc_attr
+
 from protocols.radius.packet import Packet
 
 ENTRIES_MAX: Final = 65_536
@@ -29,6 +31,7 @@ NEW: Final = Repeat.NEW  # the ordinary case: members of an enumeration are look
 
 
 @final
+@mypyc_attr(acyclic=True)
 class _Entry:
     """``is_latest``: the client has not used the identifier for another request since."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
+from mypy_extensions import mypyc_attr
+
 HEADER_OCTETS: Final = 20
 PACKET_OCTETS_MAX: Final = 4096
 VALUE_OCTETS_MAX: Final = 253
@@ -35,6 +37,7 @@ class MalformedPacket(ValueError):  # noqa: N818 - the peer's fault, named as wh
 Attributes: TypeAlias = dict[int, tuple[bytes, ...]]
 
 
+@mypyc_attr(acyclic=True)
 class Packet:
     """``octets`` is the packet without padding; ``places`` is by type where its first value begins: a value is read when it
     is asked for, since most records say more than anybody wants to know. ``kept`` is where the reply cache has its place.

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
+from mypy_extensions import mypyc_attr
+
 from protocols.radius.attributes import VENDOR_SPECIFIC, address, sub_attributes, text
 from protocols.radius.dictionary import INTEGER_TYPES, Attribute, Dictionary
 from protocols.radius.packet import Packet
@@ -128,6 +130,7 @@ class Reader:
         return found
 
 
+@mypyc_attr(acyclic=True)
 class Reading:
     """One packet, seen through a profile."""
 
