@@ -22,6 +22,7 @@ from balance.store import BackendUnavailable, Posting, PostingResult, PostingSta
 from ocs.charging.cdr import JournalEntry, encode_entry
 from ocs.charging.decision import Decision
 from ocs.charging.levels import OfMember, account_key, account_of_key
+from ocs.charging.packages import timed_account
 from ocs.charging.session import (
     CreditSession,
     Merger,
@@ -484,7 +485,7 @@ def _owned(lane: Lane, writes: list[SessionWrite], changed: Mapping[str, Known])
     found = []
     for write in writes:
         record = changed[write.key] or lane.records.get(write.key)
-        owner = record.account_id if record is not None else ""
+        owner = record.account_id if record is not None else timed_account(write.key)
         found.append(write if owner == lane.account_id else msgspec.structs.replace(write, owner=owner))
     return found
 

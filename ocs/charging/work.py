@@ -105,6 +105,7 @@ class Interrogation:
         self._charging.submit_for(account_id, self._request, self._reply)
 
     def unknown_account(self) -> None:
+        self._charging.on_stranger(self._request, "unknown_account")
         self.answer(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
 
     def unavailable(self) -> None:
