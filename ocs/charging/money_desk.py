@@ -11,7 +11,9 @@ import structlog
 from balance.account import Account, Hold
 from balance.money import Amount
 from ocs.charging.decision import Decision
-from ocs.charging.merging import arrived, finished, left, merger_key
+from ocs.charging.life import blocks_of
+from ocs.charging.merging import arrived, finished, left, merger_key, why_not
+from ocs.charging.notices import Change
 from ocs.charging.operations import Operation, OperationKind, RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.session import Merger, Record, Transfer
@@ -122,7 +124,8 @@ class MoneyDesk:
                 return None
             record = records.get(operation.record_key)
             if record is None and refusal is not None:
-                return Decision((RechargeResult(refusal, account), None), account)
+                why = why_not(account, into) or refusal  # what waiting does not cure is said first
+                return Decision((RechargeResult(why, account), None), account)
             decision = left(operation, into, account, record, now_ms)
             there = dict(decision.records).get(way_key) or records.get(way_key)
             way = there if isinstance(there, Merger) else None
@@ -146,6 +149,9 @@ class MoneyDesk:
             else arrived(way, account, records.get(done_key), self._desk.rules, now_ms), False,
         )  # fmt: skip
         assert is_there, "accounts are closed, never removed"
+        self._desk.tell_sessions(way.into, Change.PAID_IN)
+        if blocks_of(way.account):
+            self._desk.tell_sessions(way.into, Change.SUSPENDED)
         subscribers = self._desk.subscribers
         while found := await subscribers.page(way.account_id, "", "", MOVED_AT_ONCE):
             for each in found:

@@ -38,9 +38,17 @@ _SINCE: Final = """
 _LIST: Final = """
     SELECT * FROM account_event
     WHERE ($1 = '' OR account_id = $1) AND (cardinality($2::text[]) = 0 OR event_type = ANY($2))
-        AND (at, account_id, entry_number) < ($3, $4, $5) AND ($6 = '' OR starts_with(account_id, $6))
+        AND (at, account_id, entry_number) < ($3, $4, $5) AND ($6 = '' OR starts_with(account_id, $6)) AND at >= $8
     ORDER BY at DESC, account_id DESC, entry_number DESC LIMIT $7
 """
+
+
+NO_CURRENCY: Final = Currency("", 0, 0, 0)
+
+
+def currency_of(event: AccountEvent, currencies: Mapping[str, Currency]) -> Currency | None:
+    """In which its amounts are; an event of no account has none, and None is one that is not known any more."""
+    return currencies.get(event.currency) if event.currency else NO_CURRENCY
 
 
 def event_id(event: AccountEvent) -> str:
@@ -136,8 +144,8 @@ async def route(connection: Any, delivery: Delivery, currencies: Mapping[str, Cu
         letters = [
             letter
             for event in fresh
-            if event.currency in currencies
-            for letter in letters_of(event, contacts.get(event.account_id), delivery, currencies[event.currency])
+            if (currency := currency_of(event, currencies)) is not None
+            for letter in letters_of(event, contacts.get(event.account_id), delivery, currency)
         ]
         await post_all(connection, letters, now_ms)
         names = [event.account_id for event in events], [event.entry_number for event in events]
@@ -154,9 +162,9 @@ async def replay_events(
     while rows := await connection.fetch(_SINCE, *position, moment(until_ms), BATCH_MAX):
         events = [event_from_row(row) for row in rows]
         letters = [
-            webhook_letter(hook, body_of(event, currencies[event.currency]))
+            webhook_letter(hook, body_of(event, currency))
             for event in events
-            if event.currency in currencies and _wants(hook.events, event.event_type)
+            if (currency := currency_of(event, currencies)) is not None and _wants(hook.events, event.event_type)
         ]
         await post_all(connection, letters, now_ms, again=True)
         number += len(letters)
@@ -172,10 +180,11 @@ async def list_events(
     before: tuple[int, str, int],
     limit: int,
     tenant: str = "",
+    since_ms: int = 0,
 ) -> list[AccountEvent]:
-    """Newest first, those that come after ``before`` (at_ms, account_id, entry_number) in that order."""
+    """Newest first, those that come after ``before`` (at_ms, account_id, entry_number) in that order, back to ``since_ms``."""
     rows = await connection.fetch(
-        _LIST, account_id, list(types), moment(before[0]), before[1], before[2], tenant, limit
+        _LIST, account_id, list(types), moment(before[0]), before[1], before[2], tenant, limit, moment(since_ms)
     )
     return [event_from_row(row) for row in rows]
 
