@@ -40,7 +40,7 @@ from ocs.gateways.radius_profile import Dialect
 from ocs.rating.units import UnitKind
 from ocs.settings import Radius, RadiusClient
 from protocols.radius import attributes as a
-from protocols.radius.h323 import cause_of_hex, dialled_digits, parse_time
+from protocols.radius.h323 import cause_of_decimal, cause_of_hex, dialled_digits, parse_time
 from protocols.radius.reading import Field, Reading
 from protocols.radius.records import TERMINATE_CAUSES, StatusType, counts_wraps, event_at_ms, is_framed, octets_used
 
@@ -399,5 +399,6 @@ def _cause(reading: Reading, profile: Profile, status_type: int) -> str:
         said = said or "call attempt failed"
     if not reading.has(_CAUSE):
         return said
-    cause = cause_of_hex(reading.text(_CAUSE)) if profile.dialect.is_cause_hex else reading.count(_CAUSE)
+    text = reading.text(_CAUSE)
+    cause = cause_of_hex(text) if profile.dialect.is_cause_hex else cause_of_decimal(text)
     return said if cause is None else f"{said}, Q.850 cause {cause}".removeprefix(", ")
