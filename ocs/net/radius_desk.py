@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from balance.money import Currency
 from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupAnswer, RequestKind
-from ocs.gateways.radius import CloseSessions, Uncharged, accounting_request, authorization_request
+from ocs.gateways.radius import GATEWAY, CloseSessions, Uncharged, accounting_request, authorization_request
 from ocs.gateways.radius_credentials import (
     HEARD_BEFORE,
     Attempts,
@@ -229,6 +229,12 @@ class RadiusDesk:
         try:
             for prefix in request.prefixes:
                 await self._charging.close_sessions(prefix, request.before_ms, request.cause)
+            await self._charging.close_sessions(
+                request.authorizations,
+                request.before_ms,
+                request.cause,
+                lambda session: dict(session.details).get(GATEWAY) in request.gateways,
+            )
         except BackendUnavailable:
             self._stay_silent(work, "unavailable")
         except Exception:

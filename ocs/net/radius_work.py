@@ -30,8 +30,10 @@ class Charging(Protocol):
     def find_session(self, session_key: str) -> Awaitable[CreditSession | None]:
         """The open session of that key, as it stands in the store."""
 
-    def close_sessions(self, prefix: str, before_ms: int, cause: str) -> Awaitable[object]:
-        """Close, at their last known use, the sessions whose key begins so and that were opened before."""
+    def close_sessions(
+        self, prefix: str, before_ms: int, cause: str, is_meant: Callable[[CreditSession], bool] = ...
+    ) -> Awaitable[object]:
+        """Close, at their last known use, the sessions whose key begins so, that were opened before, and that are meant."""
 
 
 class Channel(Protocol):

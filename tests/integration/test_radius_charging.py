@@ -164,6 +164,20 @@ async def test_r69_the_leg_to_the_destination_is_not_charged() -> None:
         assert await gateway.figures() == (980, 0)
 
 
+async def test_r70_an_authorization_ends_with_its_gateway_and_a_later_one_stays() -> None:
+    """Without an Acct-Session-Id its key names no gateway: the one that asked is kept with it, under whatever name."""
+    async with playing() as gateway:
+        await gateway.access({**CALL, 4: bytes((192, 0, 2, 1))})
+        gateway.world.clock.now_ms += 1000
+        on = {44: "boot", 55: T0_S}
+        for others in ({32: "gw2"}, {4: bytes((192, 0, 2, 1))}, {32: "gw1"}):
+            await gateway.account(ON, {**on, **others})
+            assert await gateway.figures() == (1000, 1000), "another gateway's, or begun after that restart"
+        await gateway.account(ON, {32: "gw1", 4: bytes((192, 0, 2, 9)), 44: "boot"})
+        assert await gateway.figures() == (1000, 0)
+        assert await gateway.records() == []
+
+
 async def test_r69_each_leg_by_itself_and_the_records_find_each_other() -> None:
     """Where settings say that each is charged: sessions of their own, one h323-conf-id, also in both records [C-17]."""
     async with playing(profile="cisco", charged_leg="any") as gateway:

@@ -238,7 +238,8 @@ async def test_r70_accounting_on_closes_the_gateways_sessions() -> None:
         assert await server.raw(record, 1, expected=0) == []
         server.core.is_away = False
         assert len(await server.raw(record, 1)) == 1
-        assert server.core.closed == [("ra:sbc:gw1:", NOW_MS, "Accounting-On")]
+        prefixes = ("ra:sbc:gw1:", "ra:sbc:auth:")
+        assert server.core.closed == [(prefix, NOW_MS, "Accounting-On") for prefix in prefixes]
 
 
 async def test_r100_status_server_on_both_ports() -> None:
