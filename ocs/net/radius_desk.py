@@ -168,7 +168,7 @@ class RadiusDesk:
     def _read_accounting(self, work: Work, now_ms: int) -> ChargingRequest | None:
         """What the record asks of charging; None if it asks nothing and is answered already, or in a later turn."""
         profile = work.client.profile
-        reading = profile.dialect.reader.open(work.packet, work.source[0])
+        reading = profile.dialect.reader.open(work.packet, work.address)
         request = accounting_request(reading, profile, now_ms)
         if type(request) is ChargingRequest:
             work.kind = _KINDS[request.kind]
@@ -252,7 +252,7 @@ class RadiusDesk:
 
     def _on_access(self, work: Work, now_ms: int) -> None:
         profile = work.client.profile
-        reading = profile.dialect.reader.open(work.packet, work.source[0])
+        reading = profile.dialect.reader.open(work.packet, work.address)
         check = first_look(work.packet, profile, secrets.token_bytes(NONCE_OCTETS), now_ms)
         if check is not None:
             self._on_checked(work, reading, check, now_ms)

@@ -11,7 +11,7 @@ from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest
 from ocs.charging.session import CreditSession
 from ocs.net.datagrams import Local, Source
-from ocs.net.radius_clients import Client
+from ocs.net.radius_clients import Client, plain_address
 from protocols.radius.packet import Packet
 from protocols.radius.responder import Peer, Responder
 
@@ -66,6 +66,12 @@ class Work:
         self.kind = "access"
         self.extra = b""
         self.is_done = False
+
+    @property
+    def address(self) -> str:
+        """Where it came from. A socket for IPv6 shows IPv4 clients as ``::ffff:192.0.2.1``."""
+        said = self.source[0]
+        return plain_address(said) if said[0] == ":" else said
 
 
 @mypyc_attr(acyclic=True)

@@ -97,6 +97,22 @@ async def test_r35_a_repeated_authorization_reserves_once_and_a_later_call_anew(
         assert await gateway.figures() == (900, 900)
 
 
+@pytest.mark.parametrize("session", [{}, {44: "s1"}], ids=["unnamed", "named"])
+async def test_r35_the_same_parties_half_a_minute_later_ask_anew(session: dict[int, Any]) -> None:
+    """A busy number, say: money that was paid in meanwhile counts, and a suspended account is refused and holds nothing."""
+    async with playing() as gateway:
+        assert (await gateway.access(CALL | session))["seconds"] == 1000
+        await gateway.world.change("5.00")
+        for waited_s, seconds in ((30, 1000), (1, 1500)):
+            gateway.world.clock.now_ms += 1000 * waited_s
+            assert (await gateway.access(CALL | session))["seconds"] == seconds
+            assert await gateway.figures() == (1500, seconds)
+        await gateway.world.set_state(AccountState.SUSPENDED)
+        gateway.world.clock.now_ms += 31_000
+        assert (await gateway.access(CALL | session))["return_code"] == "7"
+        assert await gateway.figures() == (1500, 0)
+
+
 async def test_r35_with_an_acct_session_id_start_takes_the_reservation_over() -> None:
     """Authorization and call bear one name."""
     async with playing() as gateway:

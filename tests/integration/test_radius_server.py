@@ -319,6 +319,8 @@ async def test_r3_one_socket_serves_both_kinds_of_addresses(asked: str) -> None:
             sender.connect((asked, server.ports[1]))
             await loop.sock_sendall(sender, accounting_request(attributes_of({40: 2, 44: "s1", 1: "alice"})))
             assert (await asyncio.wait_for(loop.sock_recv(sender, 4096), REPLY_S_MAX))[0] == 5
+            source = sender.getsockname()[0].replace(":", "%3A")
+        assert [request.session_key for request in server.core.requests] == [f"ra:sbc:{source}:s1"]
 
 
 async def test_close_waits_for_what_is_in_work() -> None:
