@@ -12,6 +12,7 @@ from world import CENT_A_SECOND, ROOT, Client, World
 NAME: Final = "asterisk"
 CALLER: Final = "4915100000021"
 TRUNK: Final = "4915100000022"
+FORWARDED: Final = "4915100000023"
 BUSY: Final = f"{CENT_A_SECOND}486"
 TALK_S: Final = 2
 SYSTEM: Final = ROOT / "build" / "asterisk"
@@ -24,16 +25,19 @@ CONFIGS: Final = ("asterisk.conf", "modules.conf", "pjsip.conf", "extensions.con
 
 
 def play(world: World) -> None:
-    """A call is charged by Bill-Sec to the account that the dialplan named, and without one to the caller's number; a
-    number that is busy costs nothing.
+    """A call is charged by Bill-Sec to the account that the dialplan named, and without one to the caller's number; of a
+    call that goes on to another callee both parts are charged; a number that is busy costs nothing.
     """
     world.open_account(NAME, [f"e164:{CALLER}"], "1.00")
     world.open_account(f"{NAME}-trunk", [f"e164:{TRUNK}"], "1.00")
+    world.open_account(f"{NAME}-forwarded", [f"e164:{FORWARDED}"], "1.00")
     switch = start(world)
     switch.call("caller.xml", CALLER, f"{CENT_A_SECOND}555", TALK_S)
     check_call(world, NAME)
     switch.call("caller.xml", TRUNK, f"{CENT_A_SECOND}556", TALK_S)
     check_call(world, f"{NAME}-trunk")
+    switch.call("caller.xml", FORWARDED, f"{CENT_A_SECOND}777", 3)
+    check_both_parts(world, f"{NAME}-forwarded")
     switch.call("refused.xml", CALLER, BUSY, 0, 486)
     (unanswered, _) = world.check_records(NAME, 2)
     world.check("the cost of a call that nobody answered", unanswered["cost"], "0.00")
@@ -75,6 +79,13 @@ def check_call(world: World, account: str) -> None:
     seconds = record["groups"][0]["used"]
     world.check(f"whether {seconds} s are the {TALK_S} s of talk", TALK_S <= seconds <= TALK_S + 1, True)
     world.check_money(account, f"{(100 - seconds) / 100:.2f}")
+
+
+def check_both_parts(world: World, account: str) -> None:
+    """Asterisk says one Acct-Session-Id for both: it is the channel's."""
+    seconds = [record["groups"][0]["used"] for record in world.check_records(account, 2)]
+    world.check(f"whether {seconds} s are 3 s in two parts", all(seconds) and 3 <= sum(seconds) <= 4, True)
+    world.check_money(account, f"{(100 - sum(seconds)) / 100:.2f}")
 
 
 CLIENT: Final = Client(
