@@ -407,7 +407,8 @@ def as_authorization(answer: ChargingAnswer, states: tuple[GroupState, ...]) -> 
 
 def _deadline_ms(case: Case, charged: Charged) -> int:
     if charged.session.kind is _LEASE:
-        granted_s = max((answer.granted for answer in charged.answers), default=0)
+        # What tells its Stop alone may be a call that runs all the time it was granted.
+        granted_s = 0 if case.request.tells_start else max((answer.granted for answer in charged.answers), default=0)
         return case.now_ms + case.request.lease_ms + granted_s * 1000
     policy = case.policy
     silence_s = policy.supervision_factor * policy.validity_s

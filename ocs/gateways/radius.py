@@ -90,7 +90,7 @@ class Profile:
 def profile_of(
     client: RadiusClient, settings: Radius, dialect: Dialect, numbering: Numbering = PLAIN_NUMBERING
 ) -> Profile:
-    """An authorization outlives its grant by the time a phone may ring [R-43]."""
+    """An authorization waits for as long as a phone may ring, and beyond that for its grant if no Start will come [R-43]."""
     return Profile(
         client,
         client.secret.encode(),
@@ -156,6 +156,7 @@ def authorization_request(reading: Reading, profile: Profile, nonce: bytes, now_
         peer=profile.client.name,
         lease_ms=profile.lease_ms,
         all_affordable=True,
+        tells_start=profile.dialect.tells_start,
         details=details,
     )
 

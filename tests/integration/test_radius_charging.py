@@ -113,6 +113,22 @@ async def test_r35_the_same_parties_half_a_minute_later_ask_anew(session: dict[i
         assert await gateway.figures() == (1500, 0)
 
 
+@pytest.mark.parametrize(("profile", "waits_s"), [("kamailio", 240), ("generic", 1240)])
+async def test_r43_money_waits_for_a_start_that_will_come_and_for_the_grant_where_none_will(
+    profile: str, waits_s: int
+) -> None:
+    """Nobody answered, and nothing was said: the caller can call elsewhere. A Start that comes later finds what is left."""
+    async with playing(profile=profile) as gateway:
+        assert (await gateway.access(CALL))["seconds"] == 1000
+        for waited_s, reserved in ((waits_s - 1, 1000), (1, 0)):
+            gateway.world.clock.now_ms += 1000 * waited_s
+            await gateway.world.close_silent_sessions()
+            assert await gateway.figures() == (1000, reserved)
+        await gateway.account(START, {**CALL, 44: "s1"})
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 10})
+        assert await gateway.figures() == (990, 0)
+
+
 async def test_r35_with_an_acct_session_id_start_takes_the_reservation_over() -> None:
     """Authorization and call bear one name."""
     async with playing() as gateway:
