@@ -21,6 +21,7 @@ Fault: TypeAlias = Callable[[Path, str, str], None]
 
 # DiameterIdentity is a fully qualified domain name (RFC 6733, section 4.3.1).
 _DOMAIN: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))+")
+_CERTIFICATE_NAME: Final = re.compile(r"sha256:[0-9A-Fa-f]{64}|(\*\.)?[A-Za-z0-9._-]+")
 _ADDRESS_CURE: Final = "write host:port, such as 127.0.0.1:3868 or [::1]:3868"
 
 _RANGES: Final[dict[tuple[str, str], tuple[float, float]]] = {
@@ -65,6 +66,7 @@ def check_sense(settings: Settings, fault: Fault) -> None:
     _check_addresses(settings, fault)
     _check_peers(settings, fault)
     _check_radius_clients(settings, fault)
+    _check_certificate_names(settings, fault)
     _check_credit_control(settings, fault)
     _check_numbering(settings, fault)
     _check_radius_tls(settings, fault)
@@ -210,12 +212,25 @@ def _check_radius_clients(settings: Settings, fault: Fault) -> None:
         if client.dynamic_authorization and parse_address(client.dynamic_authorization) is None:
             cure = "write host:port, such as 10.0.0.7:3799"
             fault((*path, "dynamic_authorization"), f"{client.dynamic_authorization!r} is no address", cure)
+        if client.language and not re.fullmatch(r"[a-z]{2}", client.language):
+            fault((*path, "language"), f"{client.language!r} is no language", "two small letters, such as en (ISO 639)")
         if not client.networks:
             fault((*path, "networks"), "is empty", 'name where it sends from, such as ["10.0.0.7"]')
         for text in client.networks:
             known = _check_network(text, (*path, "networks"), fault)
             if known and networks.setdefault(known, client.name) != client.name:
                 fault((*path, "networks"), f"{text} belongs to {networks[known]}, too", "one client per network")
+
+
+def _check_certificate_names(settings: Settings, fault: Fault) -> None:
+    owners: dict[str, str] = {}
+    for at, client in enumerate(settings.radius.clients):
+        path = ("radius", "clients", at, "certificate_names")
+        for name in client.certificate_names:
+            if not _CERTIFICATE_NAME.fullmatch(name):
+                fault(path, f"{name!r} is no name of a certificate", "a DNS name, or sha256: and 64 hex digits")
+            if owners.setdefault(name.lower(), client.name) != client.name:
+                fault(path, f"{name} is a name of {owners[name.lower()]}, too", "one client per name")
 
 
 def _check_credit_control(settings: Settings, fault: Fault) -> None:

@@ -113,7 +113,9 @@ class AtOnce:
     def find_session(self, session_key: str) -> Awaitable[CreditSession | None]:
         raise NotImplementedError
 
-    def close_sessions(self, prefix: str, before_ms: int, cause: str) -> Awaitable[object]:
+    def close_sessions(
+        self, prefix: str, before_ms: int, cause: str, is_meant: Callable[[CreditSession], bool] = bool
+    ) -> Awaitable[object]:
         raise NotImplementedError
 
 

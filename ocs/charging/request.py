@@ -164,6 +164,9 @@ class ChargingRequest(msgspec.Struct):
     takes_half: bool = False  # UPDATE: another session needs money, so this one is granted half of what is left at most
     main_key: str = ""  # INITIAL of a sub-session: the session that it is part of
     is_sub: bool = False  # of a sub-session
+    tells_start: bool = (
+        False  # RADIUS: the call's beginning will be said, and its authorization need not wait for its end
+    )
     tells_sides: bool = False  # the client can tell what was used before and after a change of price [G-70]
 
     def complete(self) -> None:

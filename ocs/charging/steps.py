@@ -407,7 +407,8 @@ def as_authorization(answer: ChargingAnswer, states: tuple[GroupState, ...]) -> 
 
 def _deadline_ms(case: Case, charged: Charged) -> int:
     if charged.session.kind is _LEASE:
-        granted_s = max((answer.granted for answer in charged.answers), default=0)
+        # What tells its Stop alone may be a call that runs all the time it was granted [R-43].
+        granted_s = 0 if case.request.tells_start else max((answer.granted for answer in charged.answers), default=0)
         return case.now_ms + case.request.lease_ms + granted_s * 1000
     policy = case.policy
     silence_s = policy.supervision_factor * policy.validity_s
@@ -434,6 +435,15 @@ def with_lease_gone(case: Case, decision: Answered) -> Answered:
 
 _SECONDS: Final = UnitKind.SECONDS
 _ANSWERED: Final = (CreditSession, Tombstone)
+AUTHORIZED_AGAIN_MS: Final = 30_000
+"""So long a switch repeats its Access-Request (RFC 5080, section 2.2.1). Later the same parties call anew: what was answered
+then may be wrong by now, and money that was paid in meanwhile is to count [R-35].
+"""
+
+
+def _is_asked_anew(case: Case, lease: CreditSession) -> bool:
+    """By its call's records, or by an Access-Request that comes too late for a repeat."""
+    return case.request.cumulative or case.now_ms - lease.heard_at_ms > AUTHORIZED_AGAIN_MS
 
 
 def repeat_of(case: Case, account: Account) -> Answered | None:
@@ -443,7 +453,7 @@ def repeat_of(case: Case, account: Account) -> Answered | None:
         return None
     if request.kind is RequestKind.EXPIRY or request.request_number not in record.seen:
         return None
-    if isinstance(record, CreditSession) and record.kind is SessionKind.LEASE and request.cumulative:
+    if isinstance(record, CreditSession) and record.kind is SessionKind.LEASE and _is_asked_anew(case, record):
         return None
     may_be_reused = request.cumulative or request.lease_ms > 0
     if may_be_reused and request.kind is RequestKind.INITIAL and isinstance(record, Tombstone):

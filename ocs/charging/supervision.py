@@ -109,15 +109,17 @@ class Supervision:
         self.closed += count
         return count
 
-    async def close_sessions(self, prefix: str, before_ms: int, cause: str) -> int:
-        """Close all open sessions whose key starts so and that began before that instant [R-70].
+    async def close_sessions(
+        self, prefix: str, before_ms: int, cause: str, is_meant: Callable[[CreditSession], bool] = lambda _: True
+    ) -> int:
+        """Close all open sessions whose key starts so, that began before that instant [R-70], and that are meant.
 
         Raises BackendUnavailable when one of them could not be closed: ask again.
         """
         count = 0
         for _, value in await self._store.sessions_of(prefix):
             session = decode_session(value)
-            if isinstance(session, CreditSession) and session.opened_at_ms < before_ms:
+            if isinstance(session, CreditSession) and session.opened_at_ms < before_ms and is_meant(session):
                 if not await self._close(session, cause, is_forced=True):
                     raise BackendUnavailable("a session could not be closed")
                 count += 1

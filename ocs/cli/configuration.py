@@ -46,7 +46,6 @@ def check(
     from ocs.delivery.check import check_delivery
     from ocs.feeds.settings import load_feeds
     from ocs.gateways.gy import currency_fault
-    from ocs.gateways.radius_products import check_products
     from ocs.mediation_files import load_switches
     from ocs.payments.settings import load_payments
     from ocs.rates.lint import check_suppliers, lint
@@ -72,8 +71,7 @@ def check(
         for fault in (*loaded.faults, *check_suppliers(suppliers), *billing, *check_delivery(folder))
     ]
     if isinstance(settings, Settings):
-        faults += check_products(folder, settings.radius)
-        faults += _pem_faults(folder, settings)
+        faults += _faults_of_what_is_named(folder, settings)
     if isinstance(issuers, Issuers):
         faults += [f"{folder}/{fault}" for fault in template_faults(issuers)]
     if isinstance(settings, Settings):
@@ -91,15 +89,19 @@ def check(
     print(f"{folder}: no faults{also}")
 
 
-def _pem_faults(folder: Path, settings: Settings) -> list[str]:
+def _faults_of_what_is_named(folder: Path, settings: Settings) -> list[str]:
+    """Of dictionaries, profiles and certificates, and of the settings that name them."""
+    from ocs.gateways.radius_products import check_products
     from ocs.net.pem_files import check_pem_files
     from ocs.rating.faults import FaultList
     from ocs.rating.tomlfile import TomlFile
 
     path = folder / DEFAULT_CONFIG.name
     faults = FaultList(str(path))
-    check_pem_files(folder, settings, TomlFile(path.read_text(encoding="utf-8"), faults).fault)
-    return [str(fault) for fault in faults.sorted()]
+    file = TomlFile(path.read_text(encoding="utf-8"), faults)
+    lines = check_products(folder, settings.radius, file.fault)
+    check_pem_files(folder, settings, file.fault)
+    return lines + [str(fault) for fault in faults.sorted()]
 
 
 def _count(number: int, what: str) -> str:

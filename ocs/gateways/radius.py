@@ -30,6 +30,7 @@ from ocs.charging.request import (
 from ocs.gateways.numbering import PLAIN_NUMBERING, Numbering
 from ocs.gateways.radius_names import (
     authorization_key,
+    authorizations_prefix,
     client_prefix,
     identities_of,
     key_of_class,
@@ -40,7 +41,7 @@ from ocs.gateways.radius_profile import Dialect
 from ocs.rating.units import UnitKind
 from ocs.settings import Radius, RadiusClient
 from protocols.radius import attributes as a
-from protocols.radius.h323 import cause_of_hex, dialled_digits, parse_time
+from protocols.radius.h323 import cause_of_decimal, cause_of_hex, dialled_digits, parse_time
 from protocols.radius.reading import Field, Reading
 from protocols.radius.records import TERMINATE_CAUSES, StatusType, counts_wraps, event_at_ms, is_framed, octets_used
 
@@ -54,6 +55,8 @@ OCTETS_WRAP: Final = 2**32
 DIFFERENCE_S_MAX: Final = 2  # or a hundredth: what two clocks of one gateway may differ by [R-64]
 SECONDS_MAX: Final = 10 * 366 * 86_400  # one B2BUA's interims bear the wall clock less its uptime: no duration at all
 DETAIL_LENGTH_MAX: Final = 253  # what fits one attribute
+GATEWAY: Final = "NAS"
+"""Among the details of an authorization that has no Acct-Session-Id: which gateway asked, since its key does not say."""
 
 _ONE_GROUP: Final = GroupKey()
 _ZERO_SECONDS: Final = (Quantity(UnitKind.SECONDS, 0),)
@@ -87,7 +90,7 @@ class Profile:
 def profile_of(
     client: RadiusClient, settings: Radius, dialect: Dialect, numbering: Numbering = PLAIN_NUMBERING
 ) -> Profile:
-    """An authorization outlives its grant by the time a phone may ring [R-43]."""
+    """An authorization waits for as long as a phone may ring, and beyond that for its grant if no Start will come [R-43]."""
     return Profile(
         client,
         client.secret.encode(),
@@ -101,11 +104,15 @@ def profile_of(
 
 
 class CloseSessions(NamedTuple):
-    """Accounting-On or -Off: the gateway's calls that began before ``before_ms`` are over [R-70]."""
+    """Accounting-On or -Off: the gateway's calls that began before ``before_ms`` are over [R-70], and so are, of the keys
+    under ``authorizations``, those that one of ``gateways`` asked for.
+    """
 
     prefixes: tuple[str, ...]
     before_ms: int
     cause: str
+    authorizations: str
+    gateways: tuple[str, ...]
 
 
 class Uncharged(Enum):
@@ -130,6 +137,9 @@ def authorization_request(reading: Reading, profile: Profile, nonce: bytes, now_
     session_id = reading.text(Field.SESSION)
     caller = reading.text(Field.CALLER)
     content = f"{reading.text(Field.ACCOUNT)}\0{callee}\0{caller}"
+    details = details_of(reading, profile) if profile.dialect.kept else ()
+    if not session_id:
+        details = (*details, (GATEWAY, reading.text(_NAS) or reading.source))
     return ChargingRequest(
         kind=RequestKind.INITIAL,
         session_key=_call_key(reading, profile, session_id)
@@ -146,7 +156,8 @@ def authorization_request(reading: Reading, profile: Profile, nonce: bytes, now_
         peer=profile.client.name,
         lease_ms=profile.lease_ms,
         all_affordable=True,
-        details=details_of(reading, profile) if profile.dialect.kept else (),
+        tells_start=profile.dialect.tells_start,
+        details=details,
     )
 
 
@@ -346,6 +357,8 @@ def _close_sessions(reading: Reading, profile: Profile, status_type: int, now_ms
         tuple(nas_prefix(profile.prefix, name) for name in names),
         _event_at_ms(reading, profile, None, now_ms),
         "Accounting-On" if status_type == StatusType.ACCOUNTING_ON else "Accounting-Off",
+        authorizations_prefix(profile.prefix),
+        tuple(names),
     )
 
 
@@ -399,5 +412,6 @@ def _cause(reading: Reading, profile: Profile, status_type: int) -> str:
         said = said or "call attempt failed"
     if not reading.has(_CAUSE):
         return said
-    cause = cause_of_hex(reading.text(_CAUSE)) if profile.dialect.is_cause_hex else reading.count(_CAUSE)
+    text = reading.text(_CAUSE)
+    cause = cause_of_hex(text) if profile.dialect.is_cause_hex else cause_of_decimal(text)
     return said if cause is None else f"{said}, Q.850 cause {cause}".removeprefix(", ")

@@ -121,7 +121,12 @@ def authorization_key(reading: Reading, client: str, *, is_named: bool = True) -
     """
     names = (reading.text(Field.ACCOUNT), reading.text(Field.CALLEE), reading.text(Field.CALLER))
     digest = hashlib.sha256("\0".join((*names, call_reference(reading) if is_named else "")).encode()).hexdigest()[:32]
-    return f"{client}auth:{digest}"
+    return authorizations_prefix(client) + digest
+
+
+def authorizations_prefix(client: str) -> str:
+    """What the keys of a client's authorizations without an Acct-Session-Id begin with."""
+    return f"{client}auth:"
 
 
 # --- Class ------------------------------------------------------------------------------------------------------

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 from ocs.gateways.radius_profile import Dialect, read_profile
-from ocs.rating.faults import ConfigFault, FaultList, did_you_mean
+from ocs.rating.faults import ConfigFault, FaultList, Problem, did_you_mean
 from ocs.settings import Radius, RadiusClient
 from protocols.radius.dictionary import Dictionary, read_dictionary
 
 PROFILE_OCTETS_MAX: Final = 1 << 20
+
+Fault: TypeAlias = Callable[[tuple[str | int, ...], str, str], None]
 
 
 class Products(msgspec.Struct, frozen=True):
@@ -24,18 +27,22 @@ class Products(msgspec.Struct, frozen=True):
 
     def dialect_of(self, client: RadiusClient) -> Dialect:
         """How this client speaks. Raises StartRefusedError for a profile or an attribute that is not there."""
+        for field, message, cure in self.problems_of(client):
+            raise StartRefusedError(f"radius client {client.name}: {field}: {message} ({cure})", EXIT_CONFIG)
+        dialect = self.dialects[client.profile]
+        return dialect.with_account(client.account_from, self.dictionary) if client.account_from else dialect
+
+    def problems_of(self, client: RadiusClient) -> list[Problem]:
+        """What a client says of products that are not there."""
         dialect = self.dialects.get(client.profile)
         if dialect is None:
             cure = did_you_mean(client.profile, self.dialects)
-            raise _refused(client, f"there is no profile {client.profile} ({cure})")
-        if not client.account_from:
-            return dialect
-        own = dialect.with_account(client.account_from, self.dictionary)
-        if own.reader.faults:
-            fault = own.reader.faults[0]
-            cure = did_you_mean(fault.near, (attribute.name for attribute in self.dictionary.attributes.values()))
-            raise _refused(client, f"account_from: {fault.name} {fault.message} ({cure})")
-        return own
+            return [Problem("profile", f"there is no profile {client.profile}", cure)]
+        names = [attribute.name for attribute in self.dictionary.attributes.values()]
+        return [
+            Problem("account_from", f"{fault.name} {fault.message}", did_you_mean(fault.near, names))
+            for fault in (dialect.with_account(client.account_from, self.dictionary).reader.faults)
+        ]
 
 
 def load_products(config_dir: Path, settings: Radius) -> Products:
@@ -74,16 +81,15 @@ def load_profiles(
     return dialects, faults
 
 
-def check_products(config_dir: Path, settings: Radius) -> list[str]:
-    """All faults of dictionaries and profiles, and of what clients say of them."""
+def check_products(config_dir: Path, settings: Radius, fault: Fault) -> list[str]:
+    """All faults of dictionaries and profiles; ``fault`` is told of those in what the settings' clients say of them."""
     dictionary, lines = load_dictionary(config_dir / settings.dictionaries)
     dialects, faults = load_profiles(config_dir, settings.profiles, dictionary)
-    lines += [str(fault) for fault in faults]
-    for client in settings.clients if not lines else ():
-        try:
-            Products(dictionary, dialects).dialect_of(client)
-        except StartRefusedError as refusal:
-            lines.append(str(refusal))
+    products = Products(dictionary, dialects)
+    lines += [str(each) for each in faults]
+    for at, client in enumerate(settings.clients if not lines else ()):
+        for field, message, cure in products.problems_of(client):
+            fault(("radius", "clients", at, field), message, cure)
     return lines
 
 
@@ -95,7 +101,3 @@ def _text(path: Path, faults: FaultList) -> str:
     except (OSError, UnicodeDecodeError) as error:
         faults.add(0, "file", f"cannot be read: {error}", "it has to be UTF-8 text that this user may read")
     return ""
-
-
-def _refused(client: RadiusClient, message: str) -> StartRefusedError:
-    return StartRefusedError(f"radius client {client.name}: {message}", EXIT_CONFIG)

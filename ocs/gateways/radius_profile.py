@@ -131,6 +131,7 @@ class ProfileFile(_Section, frozen=True):
 
     title: str
     cause_form: Literal["hex", "decimal"] = "hex"
+    tells_start: bool = False  # each call that is answered is told by a Start: what was authorized waits for no longer
     times_are_seconds_of_start: bool = False  # Event-Timestamp of a Stop is the call's start, not its end
     read: Read = Read()
     rewrite: tuple[RewriteRule, ...] = ()
@@ -171,6 +172,7 @@ class Dialect(msgspec.Struct, frozen=True):
     kept: tuple[tuple[str, Source], ...]
     dynamic: Dynamic
     incoming: dict[str, frozenset[str]]
+    tells_start: bool
 
     def with_account(self, names: Names, dictionary: Dictionary) -> Dialect:
         """The same product with another place for the account, as one client may have it."""
@@ -221,6 +223,7 @@ def _compiled(name: str, shape: ProfileFile, dictionary: Dictionary, file: TomlF
     return Dialect(
         name, shape.title, reader, fields, rewrites, shape.legs, words, shape.cause_form == "hex",
         shape.times_are_seconds_of_start, accept, reject, codes, kept, shape.dynamic, incoming,
+        shape.tells_start,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from balance.money import Currency
 from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupAnswer, RequestKind
-from ocs.gateways.radius import CloseSessions, Uncharged, accounting_request, authorization_request
+from ocs.gateways.radius import GATEWAY, CloseSessions, Uncharged, accounting_request, authorization_request
 from ocs.gateways.radius_credentials import (
     HEARD_BEFORE,
     Attempts,
@@ -169,7 +169,7 @@ class RadiusDesk:
     def _read_accounting(self, work: Work, now_ms: int) -> ChargingRequest | None:
         """What the record asks of charging; None if it asks nothing and is answered already, or in a later turn."""
         profile = work.client.profile
-        reading = profile.dialect.reader.open(work.packet, work.source[0])
+        reading = profile.dialect.reader.open(work.packet, work.address)
         request = accounting_request(reading, profile, now_ms)
         if type(request) is ChargingRequest:
             work.kind = _KINDS[request.kind]
@@ -230,6 +230,12 @@ class RadiusDesk:
         try:
             for prefix in request.prefixes:
                 await self._charging.close_sessions(prefix, request.before_ms, request.cause)
+            await self._charging.close_sessions(
+                request.authorizations,
+                request.before_ms,
+                request.cause,
+                lambda session: dict(session.details).get(GATEWAY) in request.gateways,
+            )
         except BackendUnavailable:
             self._stay_silent(work, "unavailable")
         except Exception:
@@ -247,7 +253,7 @@ class RadiusDesk:
 
     def _on_access(self, work: Work, now_ms: int) -> None:
         profile = work.client.profile
-        reading = profile.dialect.reader.open(work.packet, work.source[0])
+        reading = profile.dialect.reader.open(work.packet, work.address)
         check = first_look(work.packet, profile, secrets.token_bytes(NONCE_OCTETS), now_ms)
         if check is not None:
             self._on_checked(work, reading, check, now_ms)

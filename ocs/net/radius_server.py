@@ -186,7 +186,7 @@ class RadiusServer:
             client = self._clients.find(source[0])
             if client is None:
                 self.counters.count("radius", "datagram", "unknown_client")
-                self._seldom.warn("radius_unknown_client", source[0], "", now_ms)
+                self._seldom.warn("radius_unknown_client", source[0].removeprefix("::ffff:"), "", now_ms)
                 continue
             result = listener.responder.receive(octets, source, client.peer, now_ms)
             if type(result) is Packet:

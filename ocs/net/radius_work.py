@@ -11,7 +11,7 @@ from balance.store import BackendUnavailable, Subscriber
 from ocs.charging.request import ChargingAnswer, ChargingRequest
 from ocs.charging.session import CreditSession
 from ocs.net.datagrams import Local, Source
-from ocs.net.radius_clients import Client
+from ocs.net.radius_clients import Client, plain_address
 from protocols.radius.packet import Packet
 from protocols.radius.responder import Peer, Responder
 
@@ -30,8 +30,10 @@ class Charging(Protocol):
     def find_session(self, session_key: str) -> Awaitable[CreditSession | None]:
         """The open session of that key, as it stands in the store."""
 
-    def close_sessions(self, prefix: str, before_ms: int, cause: str) -> Awaitable[object]:
-        """Close, at their last known use, the sessions whose key begins so and that were opened before."""
+    def close_sessions(
+        self, prefix: str, before_ms: int, cause: str, is_meant: Callable[[CreditSession], bool] = ...
+    ) -> Awaitable[object]:
+        """Close, at their last known use, the sessions whose key begins so, that were opened before, and that are meant."""
 
 
 class Channel(Protocol):
@@ -64,6 +66,12 @@ class Work:
         self.kind = "access"
         self.extra = b""
         self.is_done = False
+
+    @property
+    def address(self) -> str:
+        """Where it came from. A socket for IPv6 shows IPv4 clients as ``::ffff:192.0.2.1``."""
+        said = self.source[0]
+        return plain_address(said) if said[0] == ":" else said
 
 
 @mypyc_attr(acyclic=True)

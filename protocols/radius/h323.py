@@ -12,11 +12,11 @@ _ZONES_OF_UTC: Final = frozenset(("utc", "gmt", "z", ""))
 
 _CISCO: Final = re.compile(
     r"(?P<hour>\d{1,2}):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?"
-    r"\s+(?P<zone>[A-Za-z]+|[+-]\d\d:?\d\d)(?:\s+[A-Za-z]{3})?\s+(?P<month>[A-Za-z]{3})\s+(?P<day>\d{1,2})\s+(?P<year>\d{4})",
+    r"\s+(?P<zone>[A-Za-z]+|(?:GMT|UTC)?[+-]\d\d?(?::?\d\d)?)(?:\s+[A-Za-z]{3})?\s+(?P<month>[A-Za-z]{3})\s+(?P<day>\d{1,2})\s+(?P<year>\d{4})",
     re.ASCII,
 )
 _ISO: Final = re.compile(
-    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)[T ](?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
+    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)[T _](?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
     r"(?:\.(?P<fraction>\d{1,9}))?\s*(?P<zone>[A-Za-z]*|[+-]\d\d:?\d\d)",
     re.ASCII,
 )
@@ -32,7 +32,7 @@ class CallTime(NamedTuple):
 
 
 def parse_time(text: str) -> CallTime | None:
-    """``09:33:37.657 UTC Tue Dec 8 2015``, ISO 8601, or epoch seconds with a fraction.
+    """``09:33:37.657 UTC Tue Dec 8 2015`` (``GMT+4`` is four hours east), ISO 8601, or epoch seconds with a fraction.
 
     A leading ``*`` (clock never set) or ``.`` (clock lost its source) makes the time untrusted. A zone given as an
     abbreviation other than UTC and GMT is read as UTC and untrusted: differences within one record stay right.
@@ -72,10 +72,11 @@ def _milliseconds(fraction: str | None) -> int:
 
 def _zone(zone: str) -> tuple[int, bool]:
     """Minutes east of UTC, and whether they are known."""
-    if zone[:1] in ("+", "-"):
-        digits = zone[1:].replace(":", "")
-        minutes = int(digits[:2]) * 60 + int(digits[2:])
-        return (-minutes if zone[0] == "-" else minutes), True
+    offset = zone.removeprefix("GMT").removeprefix("UTC")
+    if offset[:1] in ("+", "-"):
+        digits = offset[1:].replace(":", "")
+        minutes = int(digits[:2]) * 60 + int(digits[2:] or 0)
+        return (-minutes if offset[0] == "-" else minutes), True
     return 0, zone.lower() in _ZONES_OF_UTC
 
 
@@ -99,6 +100,12 @@ def cause_of_hex(text: str) -> int | None:
     except ValueError:
         return None
     return cause if 0 <= cause <= 127 else None
+
+
+def cause_of_decimal(text: str) -> int | None:
+    """The products that write it in decimal; some add the hex in brackets, ``22 (0x16)``."""
+    number = text.strip().partition(" ")[0]
+    return int(number) if number.isascii() and number.isdigit() and len(number) <= 3 and int(number) <= 127 else None
 
 
 def dialled_digits(text: str) -> str:

@@ -51,8 +51,12 @@ TERMINATE_CAUSES: Final = (
 
 
 def is_framed(reading: Reading) -> bool:
-    """Data access: the user gets a protocol framed, not a call (RFC 2865, sections 5.6 and 5.7)."""
-    return reading.packet.has(a.FRAMED_PROTOCOL) or reading.number(a.SERVICE_TYPE) == a.SERVICE_TYPE_FRAMED
+    """Data access: the user gets a protocol framed, not a call (RFC 2865, sections 5.6 and 5.7).
+
+    Service-Type has the last word: one voice gateway (Eltex SMG) says Login, and Framed-Protocol SLIP beside it.
+    """
+    service_type = reading.number(a.SERVICE_TYPE)
+    return reading.packet.has(a.FRAMED_PROTOCOL) if service_type is None else service_type in a.SERVICE_TYPES_FRAMED
 
 
 def octets_used(reading: Reading) -> int | None:

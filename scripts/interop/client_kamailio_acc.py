@@ -7,8 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sip_call import MODULES, Switch, start_kamailio
-from world import CENT_A_SECOND, SECRET, SWITCHES, Client, World
+from sip_call import MODULES, Switch, start_kamailio, write_radcli
+from world import CENT_A_SECOND, Client, World
 
 NAME: Final = "kamailio-acc"
 CALLER: Final = "4915100000004"
@@ -16,16 +16,6 @@ POOR: Final = "4915100000005"
 DIGEST_CALLER: Final = "4915100000008"
 BUSY: Final = f"{CENT_A_SECOND}486"
 TALK_S: Final = 2
-SETTINGS: Final = """
-authserver 127.0.0.1:{authentication}
-acctserver 127.0.0.1:{accounting}
-servers {folder}/servers
-dictionary {folder}/dictionary
-default_realm
-radius_timeout 3
-radius_retries 1
-bindaddr {address}
-"""
 # In none of the dictionaries below, and the modules will not start without them.
 MISSING: Final = """
 VALUE Acct-Status-Type Failed 15
@@ -56,12 +46,9 @@ def play(world: World) -> None:
 def start(world: World) -> Switch:
     """Kamailio with its configuration, its dictionaries and a client's address for each of its modules' settings."""
     folder = world.folder
-    for name, client in (("radiusclient", "kamailio"), ("radiusdigest", "kamailio-digest")):
-        settings = SETTINGS.format(folder=folder, address=SWITCHES[client][0], **world.ports._asdict())
-        (folder / f"{name}.conf").write_text(settings, encoding="ascii")
-    (folder / "servers").write_text(f"127.0.0.1 {SECRET}\n", encoding="ascii")
     words = "\n".join(Path(each).read_text(encoding="utf-8", errors="replace") for each in DICTIONARIES)
-    (folder / "dictionary").write_text(words + MISSING, encoding="utf-8")
+    for name, client in (("radiusclient", "kamailio"), ("radiusdigest", "kamailio-digest")):
+        write_radcli(world, folder / f"{name}.conf", client, words + MISSING)
     return start_kamailio(world, "acc.cfg", {"DIGEST": DIGEST_CALLER, "BUSY": BUSY})
 
 

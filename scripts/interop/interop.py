@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import capture
+import client_asterisk
 import client_freediameter
 import client_kamailio_acc
 import client_kamailio_ro
@@ -37,6 +38,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
     client_kamailio_acc.CLIENT,
     client_kamailio_ro.CLIENT,
     client_sippy.CLIENT,
+    client_asterisk.CLIENT,
 )
 INSTALL_LIMIT_S: Final = 240
 COULD_NOT_START: Final = 75

@@ -5,11 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from world import PASSWORD, Child, InteropError, World, free_port, wait_until
+from world import PASSWORD, SECRET, SWITCHES, Child, InteropError, World, free_port, wait_until
 
 HERE: Final = Path(__file__).parent / "sip"
 MODULES: Final = Path("/usr/lib/x86_64-linux-gnu/kamailio/modules")
 ANSWER_LIMIT_S: Final = 20.0
+RADCLI: Final = """
+authserver 127.0.0.1:{authentication}
+acctserver 127.0.0.1:{accounting}
+servers {folder}/servers
+dictionary {folder}/dictionary
+default_realm
+radius_timeout 3
+radius_retries 1
+bindaddr {address}
+"""
 
 
 class Switch:
@@ -77,3 +87,12 @@ def start_kamailio(world: World, config: str, words: dict[str, object]) -> Switc
     command = ["kamailio", "-DD", "-E", "-f", str(world.folder / config), "-Y", str(world.folder)]
     switch.wait_ready(world.start([*command, "-m", "64", "-M", "8"], f"{config}.log"))
     return switch
+
+
+def write_radcli(world: World, settings: Path, client: str, dictionary: str) -> None:
+    """What radcli, the library of some switches, wants to know: servers, the client's own address, the attributes."""
+    folder = settings.parent
+    text = RADCLI.format(folder=folder, address=SWITCHES[client][0], **world.ports._asdict())
+    settings.write_text(text, encoding="ascii")
+    (folder / "servers").write_text(f"127.0.0.1 {SECRET}\n", encoding="ascii")
+    (folder / "dictionary").write_text(dictionary, encoding="utf-8")

@@ -51,6 +51,7 @@ SWITCHES: Final = {
     "kamailio": ("127.0.0.2", "none", "kamailio"),
     "kamailio-digest": ("127.0.0.3", "required", "kamailio"),
     "sippy": ("127.0.0.4", "required", "sippy"),
+    "asterisk": ("127.0.0.5", "none", "asterisk"),
 }
 """Clients that are known by where they send from, with their profiles: address, credentials, profile."""
 CERTIFICATES: Final = ROOT / "tests" / "integration" / "radius_certificates"
@@ -69,7 +70,8 @@ class InteropError(Exception):
 class Client(NamedTuple):
     """A foreign client: the programs it needs, the Debian packages that hold them, and what it does.
 
-    ``python_packages`` are those of PyPI, for an environment of their own (PYTHON_FOLDER).
+    ``python_packages`` are those of PyPI, for an environment of their own (PYTHON_FOLDER). ``system`` is the
+    command that makes a Debian of its own, for what this one has not.
     """
 
     name: str
@@ -77,11 +79,14 @@ class Client(NamedTuple):
     packages: Sequence[str]
     play: Callable[[World], None]
     python_packages: Sequence[str] = ()
+    system: str = ""
 
     @property
     def cure(self) -> str:
         """The line that installs it."""
         lines = [f"apt-get install {' '.join(self.packages)}"]
+        if self.system:
+            lines.append(self.system)
         if self.python_packages:
             folder = PYTHON_FOLDER.relative_to(ROOT)
             packages = " ".join(self.python_packages)

@@ -79,7 +79,7 @@ class Core:
     async def find_session(self, session_key: str) -> CreditSession | None:
         raise NotImplementedError
 
-    async def close_sessions(self, prefix: str, before_ms: int, cause: str) -> None:
+    async def close_sessions(self, prefix: str, before_ms: int, cause: str, _is_meant: object = None) -> None:
         await asyncio.sleep(0)
         if self.is_away:
             raise BackendUnavailable

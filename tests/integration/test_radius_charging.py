@@ -97,6 +97,38 @@ async def test_r35_a_repeated_authorization_reserves_once_and_a_later_call_anew(
         assert await gateway.figures() == (900, 900)
 
 
+@pytest.mark.parametrize("session", [{}, {44: "s1"}], ids=["unnamed", "named"])
+async def test_r35_the_same_parties_half_a_minute_later_ask_anew(session: dict[int, Any]) -> None:
+    """A busy number, say: money that was paid in meanwhile counts, and a suspended account is refused and holds nothing."""
+    async with playing() as gateway:
+        assert (await gateway.access(CALL | session))["seconds"] == 1000
+        await gateway.world.change("5.00")
+        for waited_s, seconds in ((30, 1000), (1, 1500)):
+            gateway.world.clock.now_ms += 1000 * waited_s
+            assert (await gateway.access(CALL | session))["seconds"] == seconds
+            assert await gateway.figures() == (1500, seconds)
+        await gateway.world.set_state(AccountState.SUSPENDED)
+        gateway.world.clock.now_ms += 31_000
+        assert (await gateway.access(CALL | session))["return_code"] == "7"
+        assert await gateway.figures() == (1500, 0)
+
+
+@pytest.mark.parametrize(("profile", "waits_s"), [("kamailio", 240), ("generic", 1240)])
+async def test_r43_money_waits_for_a_start_that_will_come_and_for_the_grant_where_none_will(
+    profile: str, waits_s: int
+) -> None:
+    """Nobody answered, and nothing was said: the caller can call elsewhere. A Start that comes later finds what is left."""
+    async with playing(profile=profile) as gateway:
+        assert (await gateway.access(CALL))["seconds"] == 1000
+        for waited_s, reserved in ((waits_s - 1, 1000), (1, 0)):
+            gateway.world.clock.now_ms += 1000 * waited_s
+            await gateway.world.close_silent_sessions()
+            assert await gateway.figures() == (1000, reserved)
+        await gateway.account(START, {**CALL, 44: "s1"})
+        await gateway.account(STOP, {**CALL, 44: "s1", 46: 10})
+        assert await gateway.figures() == (990, 0)
+
+
 async def test_r35_with_an_acct_session_id_start_takes_the_reservation_over() -> None:
     """Authorization and call bear one name."""
     async with playing() as gateway:
@@ -162,6 +194,20 @@ async def test_r69_the_leg_to_the_destination_is_not_charged() -> None:
         assert (await gateway.figures())[0] == 1000
         await gateway.account(STOP, {**legs["answer"], 46: 20})
         assert await gateway.figures() == (980, 0)
+
+
+async def test_r70_an_authorization_ends_with_its_gateway_and_a_later_one_stays() -> None:
+    """Without an Acct-Session-Id its key names no gateway: the one that asked is kept with it, under whatever name."""
+    async with playing() as gateway:
+        await gateway.access({**CALL, 4: bytes((192, 0, 2, 1))})
+        gateway.world.clock.now_ms += 1000
+        on = {44: "boot", 55: T0_S}
+        for others in ({32: "gw2"}, {4: bytes((192, 0, 2, 1))}, {32: "gw1"}):
+            await gateway.account(ON, {**on, **others})
+            assert await gateway.figures() == (1000, 1000), "another gateway's, or begun after that restart"
+        await gateway.account(ON, {32: "gw1", 4: bytes((192, 0, 2, 9)), 44: "boot"})
+        assert await gateway.figures() == (1000, 0)
+        assert await gateway.records() == []
 
 
 async def test_r69_each_leg_by_itself_and_the_records_find_each_other() -> None:

@@ -26,8 +26,8 @@ NAMES = sorted(path.stem for path in SAMPLES.glob("*.txt"))
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_r121_a_sample_of_each_product_comes_to_its_money(name: str) -> None:
-    """Request to decision, and Stop to amount; recorded: Kamailio [C-1] [C-4] [C-6] [C-7], Sippy [C-18]; built from
-    documentation: FreeSWITCH [C-14], Asterisk [C-15], OpenSIPS [C-16], Cisco [C-17].
+    """Request to decision, and Stop to amount; recorded: Kamailio [C-1] [C-4] [C-6] [C-7], Sippy [C-18], Asterisk [C-15];
+    by a published log: Eltex [C-19]; from source and manuals: FreeSWITCH [C-14], OpenSIPS [C-16], Cisco [C-17].
     """
     lines = (SAMPLES / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     credentials = "required" if "credentials required" in lines else "none"

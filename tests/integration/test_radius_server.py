@@ -238,7 +238,8 @@ async def test_r70_accounting_on_closes_the_gateways_sessions() -> None:
         assert await server.raw(record, 1, expected=0) == []
         server.core.is_away = False
         assert len(await server.raw(record, 1)) == 1
-        assert server.core.closed == [("ra:sbc:gw1:", NOW_MS, "Accounting-On")]
+        prefixes = ("ra:sbc:gw1:", "ra:sbc:auth:")
+        assert server.core.closed == [(prefix, NOW_MS, "Accounting-On") for prefix in prefixes]
 
 
 async def test_r100_status_server_on_both_ports() -> None:
@@ -318,6 +319,8 @@ async def test_r3_one_socket_serves_both_kinds_of_addresses(asked: str) -> None:
             sender.connect((asked, server.ports[1]))
             await loop.sock_sendall(sender, accounting_request(attributes_of({40: 2, 44: "s1", 1: "alice"})))
             assert (await asyncio.wait_for(loop.sock_recv(sender, 4096), REPLY_S_MAX))[0] == 5
+            source = sender.getsockname()[0].replace(":", "%3A")
+        assert [request.session_key for request in server.core.requests] == [f"ra:sbc:{source}:s1"]
 
 
 async def test_close_waits_for_what_is_in_work() -> None:

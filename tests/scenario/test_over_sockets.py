@@ -136,6 +136,16 @@ class Switch:
         reply = await asyncio.to_thread(self._client.SendPacket, packet)
         assert reply.code == 5
 
+    async def authorize(self, number: str) -> None:
+        """A call that is allowed, and that no Acct-Session-Id names yet."""
+        packet = self._client.CreateAuthPacket()
+        names = ("User-Name", "Calling-Station-Id")
+        for name, value in (*((name, number) for name in names), ("Called-Station-Id", "200555")):
+            packet[name] = value
+        packet["NAS-Identifier"] = "switch-1"
+        packet.add_message_authenticator()
+        assert (await asyncio.to_thread(self._client.SendPacket, packet)).code == 2
+
     async def send_twice(self, packet: AcctPacket) -> list[bytes]:
         """The very same octets, 2 s apart as a client's first repeat is; what came back."""
         octets = packet.RequestPacket()
@@ -230,4 +240,16 @@ async def test_statement_27_an_identical_packet_gets_identical_octets(world: Soc
     first, second = await switch.send_twice(stop)
     assert first == second
     assert (await world.figures())[:2] == (amount("9.70"), 0)
+    await world.check_books()
+
+
+async def test_r70_what_was_authorized_and_never_began_ends_with_its_gateway(
+    world: SocketWorld, switch: Switch
+) -> None:
+    """Another gateway's restart leaves it; its own gives the money back, and an account that paid nothing owes nothing."""
+    await world.open("10.00")
+    await switch.authorize(world.number)
+    for gateway, reserved in (("switch-2", "9.90"), ("switch-1", "0.00")):
+        await switch.send(switch.record(world.number, "Accounting-On", "boot", NAS_Identifier=gateway))
+        assert (await world.figures())[:2] == (amount("10.00"), amount(reserved))
     await world.check_books()

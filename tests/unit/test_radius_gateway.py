@@ -404,9 +404,11 @@ def test_r75_branches_of_a_fork_are_told_apart_where_the_profile_says_so() -> No
 def test_r70_on_and_off_close_what_the_gateway_had(fields: dict[str, Any], prefixes: tuple[str, ...]) -> None:
     """By its identifier and its address, whichever its calls were named by; what began later stays."""
     record = accounting(ON, profile(), "", Event_Timestamp=NOW_S - 4, **fields)
-    assert accounting_request(record, profile(), NOW_MS) == CloseSessions(prefixes, NOW_MS - 4000, "Accounting-On")
+    names = tuple(prefix.removeprefix("ra:sbc:").removesuffix(":") for prefix in prefixes)
+    on = CloseSessions(prefixes, NOW_MS - 4000, "Accounting-On", "ra:sbc:auth:", names)
+    assert accounting_request(record, profile(), NOW_MS) == on
     off = accounting_request(accounting(OFF, profile(), "boot-1"), profile(), NOW_MS)
-    assert off == CloseSessions(("ra:sbc:gw1:",), NOW_MS, "Accounting-Off")
+    assert off == CloseSessions(("ra:sbc:gw1:",), NOW_MS, "Accounting-Off", "ra:sbc:auth:", ("gw1",))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from ocs.errors import StartRefusedError
 from ocs.gateways.radius_products import check_products, load_products
 from ocs.gateways.radius_profile import RETURN_CODES, Reason, dressed, read_profile
 from ocs.rating.faults import FaultList
+from ocs.rating.tomlfile import TomlFile
 from ocs.settings import Radius, RadiusClient
 from tests.wire.radius_packets import CONFIG, attributes_of, cisco, dictionary
 
@@ -82,10 +83,27 @@ def test_answers_are_dressed_by_the_profile() -> None:
 
 def test_the_shipped_profiles_are_sound_and_a_clients_mistakes_are_found(tmp_path: Path) -> None:
     """By `ocs config check`, and at the start."""
-    assert check_products(CONFIG, Radius()) == []
-    client = RadiusClient(name="sbc", networks=("192.0.2.1",), secret="0123456789abcdef", profile="cisko")
-    assert check_products(CONFIG, Radius(clients=(client,))) == [
-        "radius client sbc: there is no profile cisko (did you mean cisco?)"
+    clients = """[[radius.clients]]
+name = "a"
+profile = "cisko"
+[[radius.clients]]
+name = "b"
+account_from = [
+    "User-Name",
+    "Calling-Station-It",
+]
+"""
+    faults = FaultList("ocs.toml")
+    file = TomlFile(clients, faults)
+    radius = Radius(
+        clients=tuple(
+            RadiusClient(**{"networks": (), "secret": "", **each}) for each in file.table["radius"]["clients"]
+        )
+    )
+    assert check_products(CONFIG, radius, file.fault) == []
+    assert [str(fault) for fault in faults.sorted()] == [
+        "ocs.toml:3: radius.clients.profile: there is no profile cisko (did you mean cisco?)",
+        "ocs.toml:6: radius.clients.account_from: Calling-Station-It is in no dictionary (did you mean Calling-Station-Id?)",
     ]
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles" / "bad.toml").write_bytes(b"\xff")

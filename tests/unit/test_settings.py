@@ -163,6 +163,25 @@ credentials = "perhaps"
             '[[radius.clients]]\nname = "a b"\nnetworks = []\nsecret = "short"\ninterim_s = 5\n',
             "2: radius.clients.name: 'a b' is no plain name",
         ),
+        (
+            '[[radius.clients]]\nname = "a"\nnetworks = ["10.0.0.1"]\nsecret = "0123456789abcdef"\nlanguage = "english"\n',
+            "5: radius.clients.language: 'english' is no language (two small letters, such as en (ISO 639))",
+        ),
+        (
+            "".join(
+                f'[[radius.clients]]\nname = "{name}"\nnetworks = ["10.0.0.{at}"]\nsecret = "0123456789abcdef"\n'
+                f'certificate_names = ["{domain}.example.net"]\n'
+                for at, (name, domain) in enumerate((("a", "sbc"), ("b", "SBC")))
+            ),
+            "10: radius.clients.certificate_names: SBC.example.net is a name of a, too (one client per name)",
+        ),
+        (
+            (
+                '[[radius.clients]]\nname = "a"\nnetworks = ["10.0.0.1"]\nsecret = "0123456789abcdef"\n'
+                'certificate_names = ["sha256:A1:B2"]\n'
+            ),
+            "5: radius.clients.certificate_names: 'sha256:A1:B2' is no name of a certificate (a DNS name, or sha256:",
+        ),
     ],
 )
 def test_one_fault(tmp_path: Path, text: str, expected: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -104,6 +106,15 @@ def test_a_reading_has_what_charging_needs() -> None:
     assert event_at_ms(record) == 1_700_000_000_000
     assert octets_used(record) is None
     assert not is_framed(record)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [({7: 1}, True), ({6: 2}, True), ({6: 4, 7: 1}, True), ({6: 1, 7: 2}, False), ({6: 1}, False), ({}, False)],
+)
+def test_c19_service_type_tells_data_access_from_a_call(said: dict[int, Any], *, expected: bool) -> None:
+    """Framed-Protocol counts where nothing else is said: one voice gateway sends Login with SLIP beside it."""
+    assert is_framed(reading(accounting_request(attributes_of(said)))) is expected
 
 
 def test_gigawords_count_the_wraps_of_the_octet_counters() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.radius.attributes import sub_attributes
-from protocols.radius.h323 import CallTime, cause_of_hex, dialled_digits, normal_conf_id, parse_time
+from protocols.radius.h323 import CallTime, cause_of_decimal, cause_of_hex, dialled_digits, normal_conf_id, parse_time
 from protocols.radius.packet import decode
 from protocols.radius.reading import SOURCE_ADDRESS, Field, Reader, Rewrite
 from tests.wire.radius_packets import accounting_request, attributes_of, cisco, dictionary, reading_of
@@ -150,6 +150,10 @@ def test_opensips_reports_durations_in_the_standard_space() -> None:
         ("9:33:37 GMT Dec 08 2015", CallTime(AT_MS - 657, is_trusted=True)),
         ("12:33:37.657 +0300 Tue Dec 8 2015", CallTime(AT_MS, is_trusted=True)),
         ("04:03:37.657 -05:30 Tue Dec 8 2015", CallTime(AT_MS, is_trusted=True)),
+        ("13:33:37.657 GMT+4 Tue Dec 8 2015", CallTime(AT_MS, is_trusted=True)),
+        ("06:03:37.657 UTC-03:30 Dec 8 2015", CallTime(AT_MS, is_trusted=True)),
+        ("2015-12-08_09:33:37", CallTime(AT_MS - 657, is_trusted=True)),
+        ("09:33:37.657 EST+4 Tue Dec 8 2015", None),
         ("09:33:37.657 MSK Tue Dec 8 2015", CallTime(AT_MS, is_trusted=False)),
         ("2015-12-08T09:33:37.657Z", CallTime(AT_MS, is_trusted=True)),
         ("2015-12-08T10:33:37.657000+0100", CallTime(AT_MS, is_trusted=True)),
@@ -177,6 +181,7 @@ def test_no_text_makes_the_time_parser_fail(text: str) -> None:
     parse_time(f"09:33:37.657 {text} Dec 8 2015")
     normal_conf_id(text)
     cause_of_hex(text)
+    cause_of_decimal(text)
 
 
 @pytest.mark.parametrize(
@@ -198,6 +203,14 @@ def test_conf_ids_are_brought_to_one_form(text: str, expected: str) -> None:
 def test_disconnect_causes_are_hex(text: str, cause: int | None) -> None:
     """Q.850 causes have seven bits."""
     assert cause_of_hex(text) == cause
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"), [("16", 16), ("22 (0x16)", 22), ("102", 102), ("200", None), ("1F", None), ("", None)]
+)
+def test_disconnect_causes_are_decimal_at_some(text: str, cause: int | None) -> None:
+    """AudioCodes, and FreeSWITCH whose attribute is a number."""
+    assert cause_of_decimal(text) == cause
 
 
 def test_dialled_digits_of_ciscos_form() -> None:
