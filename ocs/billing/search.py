@@ -27,9 +27,9 @@ ANY: Final = "*"
 PLANNED_ONCE: Final = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 """For connections that search: whatever a plan depends on is part of the statement; compiling takes longer than the answer."""
 
-FEW: Final = 500
+FEW: Final = 200
 """So many records that begin so are read and sorted at once; in vain, where there are more, for some milliseconds."""
-SPAN_MIN_MS: Final = 15 * 60_000
+SPAN_MIN_MS: Final = 60_000
 SPAN_WALKED_MS: Final = 4 * 3_600_000
 """Up to here the span's records are all looked at: fewer than a country's numbers in the index of a month."""
 SPAN_MAX_MS: Final = 32 * 86_400_000

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 RECORDS: Final = 200_000
 READ_MAX: Final = 5_000
-"""Records that one statement may look at, of 100,000: enough for 500 of each word and for a span; a walk takes them all."""
+"""Records that one statement may look at, of 100,000: enough for 200 of each word and for a span; a walk takes them all."""
 STALE_MAX: Final = 6
 MAKE: Final = """
     INSERT INTO cdr (account_id, entry_number, session_id, protocol, peer, subscriber, service, origin, destination,
