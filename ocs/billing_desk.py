@@ -168,6 +168,7 @@ class BillingDesk:
         due = await book.unissued_until(self.connection, until)
         async for issued in self.invoicing.issue_all(due, today):
             report.issued += len(issued.invoices)
+            report.kept += issued.kept.values()
             report.failed |= {
                 each.customer_id: why for each in issued.invoices if (why := issued.refused.get(each.invoice_id))
             }

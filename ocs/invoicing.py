@@ -42,10 +42,11 @@ class BookingRefusedError(Exception):
 
 
 class Issued(NamedTuple):
-    """Invoices that are issued, and why an account did not take the booking of some."""
+    """Invoices that are issued, why an account did not take the booking of some, and why others stayed drafts."""
 
     invoices: list[Invoice]
     refused: dict[int, str]
+    kept: dict[int, str]
 
 
 class Invoicing:
@@ -72,6 +73,8 @@ class Invoicing:
     async def issue(self, invoice_id: int, today: date) -> Invoice:
         """Number a draft and book it. Raises InvoiceRefusedError, BookingRefusedError, BackendUnavailable."""
         issued = await self._issue([invoice_id], today)
+        for why in issued.kept.values():
+            raise InvoiceRefusedError(why)
         for why in issued.refused.values():
             raise BookingRefusedError(why)
         (invoice,) = issued.invoices
@@ -196,10 +199,13 @@ class Invoicing:
         resumed = {each.invoice_id for each in before if each.state is not InvoiceState.DRAFT}
         names = sorted({each.customer_id for each in before})
         customers = {each.customer_id: each for each in await find_customers(self._connection, names)}
-        invoices = await book.issue(self._connection, invoice_ids, customers, self._issuers, today)
+        found = await book.issue(self._connection, invoice_ids, customers, self._issuers, today)
+        kept = {each.invoice_id: why for each in found if (why := each.why_kept(self._issuers.reviewing))}
+        invoices = [each for each in found if each.invoice_id not in kept]
         refused = await self._book_invoices(invoices, customers, resumed)
         await self._after(invoices, customers)
-        return Issued(await book.find_invoices(self._connection, invoice_ids), refused)
+        issued = await book.find_invoices(self._connection, [each.invoice_id for each in invoices])
+        return Issued(issued, refused, kept)
 
     async def _after(self, invoices: Sequence[Invoice], customers: Mapping[str, Customer]) -> None:
         """A credit note is money to pay with, unless it voids; whatever customers have left pays what is open now."""

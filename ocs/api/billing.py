@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Final, TypeAlias
 
+import msgspec
 from litestar import Request, delete, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
@@ -13,6 +14,7 @@ from ocs.api.billing_views import (
     ChargeView,
     CustomerList,
     Dispute,
+    Hold,
     InvoiceList,
     InvoiceView,
     Leniency,
@@ -44,7 +46,7 @@ from ocs.api.keys import ApiKey, Scope
 from ocs.api.operations import noted, operation
 from ocs.api.problems import Kind, Problem, invalid
 from ocs.api.trail import note
-from ocs.billing.invoices import book
+from ocs.billing.invoices import book, reviews
 from ocs.billing.invoices.bill_runs import BillRun, find_run, list_runs
 from ocs.billing.invoices.book import Invoice
 from ocs.billing.invoices.credit_notes import draft_credit_note
@@ -75,11 +77,12 @@ def how(name: str, scope: Scope, *kinds: Kind, noted_here: bool = False) -> dict
 # --- customers ------------------------------------------------------------------------------------------------------
 
 
-@post("/customers", **how("create_customer", WRITE))
-async def create_customer(data: JSONBody[Customer], context: Given) -> Customer:
+@post("/customers", **how("create_customer", WRITE, noted_here=True))
+async def create_customer(data: JSONBody[Customer], request: Actor, context: Given) -> Customer:
     """Bill a customer from now on. His accounts have to be there; the first one pays."""
     async with context.billing.desk() as desk:
         await desk.add_customer(data)
+    await note(context, request, f"customer {data.customer_id}", None, data)
     return data
 
 
@@ -107,15 +110,19 @@ async def list_charges(customer_id: FromPath[str], context: Given) -> list[Charg
     return [charge_view(each, context.currencies[customer.currency]) for each in found]
 
 
-@post("/customers/{customer_id:str}/charges", **how("create_charge", WRITE))
-async def create_charge(customer_id: FromPath[str], data: JSONBody[NewCharge], context: Given) -> ChargeView:
+@post("/customers/{customer_id:str}/charges", **how("create_charge", WRITE, noted_here=True))
+async def create_charge(
+    customer_id: FromPath[str], data: JSONBody[NewCharge], request: Actor, context: Given
+) -> ChargeView:
     """Agree on a fee or a discount. The same charge_id again is refused: its charge is there."""
     async with context.billing.desk() as desk:
         customer = await desk.customer(customer_id)
         agreed = desk.agreed(customer, data.charge_id, data.amount, data.text, data.first, data.months, data.tax_code)
         if not await add_agreed(desk.connection, agreed):
             raise Problem(Kind.BILLING_REFUSED, f"There is a charge {data.charge_id} already")
-    return charge_view(agreed, context.currencies[customer.currency])
+    view = charge_view(agreed, context.currencies[customer.currency])
+    await note(context, request, f"charge {data.charge_id}", None, view)
+    return view
 
 
 @post(
@@ -143,12 +150,13 @@ async def list_notes(customer_id: FromPath[str], context: Given) -> list[Note]:
         return await notes_of(desk.connection, (await desk.customer(customer_id)).customer_id)
 
 
-@post("/customers/{customer_id:str}/notes", **how("create_note", WRITE))
+@post("/customers/{customer_id:str}/notes", **how("create_note", WRITE, noted_here=True))
 async def create_note(customer_id: FromPath[str], data: JSONBody[NewNote], request: Actor, context: Given) -> NoteView:
     """Note something. Notes stay; documents go with them by `ocs customer note`."""
     async with context.billing.desk() as desk:
         await desk.customer(customer_id)
         note_id = await add_note(desk.connection, customer_id, actor_of(request.auth), data.text)
+    await note(context, request, f"customer {customer_id} note {note_id}", None, data)
     return NoteView(note_id=note_id)
 
 
@@ -174,12 +182,15 @@ async def list_invoices(
     cursor: Cursor = "",
     customer_id: FromQuery[str] = "",
     in_state: Annotated[str, QueryParameter(name="state", description="draft, issued, paid or void")] = "",
+    unreviewed: Annotated[bool, QueryParameter(description="Drafts that nobody has reviewed, alone")] = False,
 ) -> InvoiceList:
     """Invoices and credit notes, without their lines."""
     if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise invalid("cursor", "is not one of ours: start again without it")
     async with context.billing.desk() as desk:
-        found = await book.list_invoices(desk.connection, customer_id, in_state, int(cursor or 0), limit)
+        found = await book.list_invoices(
+            desk.connection, customer_id, in_state, int(cursor or 0), limit, is_unreviewed=unreviewed
+        )
     views = tuple(invoice_view(each, context.currencies[each.currency]) for each in found)
     return InvoiceList(invoices=views, next_cursor=str(found[-1].invoice_id) if len(found) == limit else "")
 
@@ -189,6 +200,26 @@ async def read_invoice(invoice: FromPath[str], context: Given) -> InvoiceView:
     """One invoice with its lines: by its number, or a draft by its id."""
     async with context.billing.desk() as desk:
         return await _whole(desk, await desk.invoice(invoice), context)
+
+
+@post("/invoices/{invoice:str}/review", status_code=200, **how("review_invoice", WRITE, noted_here=True))
+async def review_invoice(invoice: FromPath[str], request: Actor, context: Given) -> InvoiceView:
+    """Mark a draft as reviewed, by whose key this is. Again changes nothing."""
+    async with context.billing.desk() as desk:
+        found = await desk.invoice(invoice)
+        reviewed = await reviews.review(desk.connection, found.invoice_id, actor_of(request.auth))
+        await _note(context, request, found, reviewed)
+        return await _whole(desk, reviewed, context)
+
+
+@put("/invoices/{invoice:str}/hold", **how("hold_invoice", WRITE, noted_here=True))
+async def hold_invoice(invoice: FromPath[str], data: JSONBody[Hold], request: Actor, context: Given) -> InvoiceView:
+    """Keep a draft from being issued, or let it go. Bill runs pass over what is held."""
+    async with context.billing.desk() as desk:
+        found = await desk.invoice(invoice)
+        held = await reviews.hold(desk.connection, found.invoice_id, actor_of(request.auth), data.reason)
+        await _note(context, request, found, held)
+        return await _whole(desk, held, context)
 
 
 @post("/invoices/{invoice:str}/issue", status_code=200, **how("issue_invoice", WRITE, noted_here=True))
@@ -201,14 +232,17 @@ async def issue_invoice(invoice: FromPath[str], request: Actor, context: Given) 
         return await _whole(desk, issued, context)
 
 
-@post("/invoices/{invoice:str}/send", status_code=202, **how("send_invoice", WRITE))
-async def send_invoice(invoice: FromPath[str], data: JSONBody[Sending], context: Given) -> None:
+@post("/invoices/{invoice:str}/send", status_code=202, **how("send_invoice", WRITE, noted_here=True))
+async def send_invoice(invoice: FromPath[str], data: JSONBody[Sending], request: Actor, context: Given) -> None:
     """Send an issued invoice to the customer by mail, in his language. It is sent once, unless `again` is true."""
     async with context.billing.desk() as desk:
         found = await desk.invoice(invoice)
-        why = await desk.send(found, local_date(), has_annex=data.annex, has_ubl=data.ubl, again=data.again)
+        was, today = await book.sent_on(desk.connection, found.invoice_id), local_date()
+        why = await desk.send(found, today, has_annex=data.annex, has_ubl=data.ubl, again=data.again)
     if why:
         raise Problem(Kind.BILLING_REFUSED, why)
+    before, after = {"sent_on": was}, {"sent_on": today, **msgspec.structs.asdict(data)}
+    await note(context, request, f"invoice {found.invoice_id}", before, after)
 
 
 @delete("/invoices/{invoice:str}", **how("discard_invoice", WRITE, noted_here=True))
@@ -220,9 +254,13 @@ async def discard_invoice(invoice: FromPath[str], request: Actor, context: Given
     await _note(context, request, found, None)
 
 
-@post("/invoices/{invoice:str}/credit-notes", **how("create_credit_note", WRITE))
+@post("/invoices/{invoice:str}/credit-notes", **how("create_credit_note", WRITE, noted_here=True))
 async def create_credit_note(
-    invoice: FromPath[str], data: JSONBody[NewCreditNote], context: Given, idempotency_key: IdempotencyKey
+    invoice: FromPath[str],
+    data: JSONBody[NewCreditNote],
+    request: Actor,
+    context: Given,
+    idempotency_key: IdempotencyKey,
 ) -> InvoiceView:
     """Correct an issued invoice, in part or whole. The note is issued and booked at once."""
     key = usable_key(idempotency_key)
@@ -230,7 +268,10 @@ async def create_credit_note(
         found = await desk.invoice(invoice)
         lines = {each.line: desk.minor(each.net, found.currency) for each in data.lines} or None
         note_id = await draft_credit_note(desk.connection, found.invoice_id, data.reason, lines, key)
-        return await _whole(desk, await desk.invoicing.issue(note_id, local_date()), context)
+        view = await _whole(desk, await desk.invoicing.issue(note_id, local_date()), context)
+        await _note(context, request, found, await desk.invoice(str(found.invoice_id)))
+    await note(context, request, f"invoice {note_id}", None, view)
+    return view
 
 
 @post("/invoices/{invoice:str}/void", status_code=200, **how("void_invoice", WRITE, noted_here=True))
@@ -260,8 +301,8 @@ async def dispute_invoice(invoice: FromPath[str], data: JSONBody[Dispute], reque
 # --- bill runs ------------------------------------------------------------------------------------------------------
 
 
-@post("/bill-runs", status_code=202, **how("start_bill_run", WRITE))
-async def start_bill_run(data: JSONBody[NewRun], context: Given) -> BillRun:
+@post("/bill-runs", status_code=202, **how("start_bill_run", WRITE, noted_here=True))
+async def start_bill_run(data: JSONBody[NewRun], request: Actor, context: Given) -> BillRun:
     """Draft the invoices of all customers whose period is over. It goes on beside; read it again to see how far it is.
 
     Said again, also at the same time, it bills nothing twice.
@@ -269,6 +310,7 @@ async def start_bill_run(data: JSONBody[NewRun], context: Given) -> BillRun:
     if data.until > local_date():
         raise invalid("until", "that day has not come")
     run_id = await context.billing.start_run(data.until, is_issuing=data.is_issuing)
+    await note(context, request, f"bill run {run_id}", None, data)
     return await read_bill_run.fn(run_id, context)  # type: ignore[no-any-return]
 
 
@@ -301,8 +343,10 @@ async def list_payments(customer_id: FromPath[str], context: Given) -> list[Paym
     return [payment_view(each, context.currencies[customer.currency]) for each in found]
 
 
-@post("/customers/{customer_id:str}/payments", status_code=200, **how("create_payment", WRITE))
-async def create_payment(customer_id: FromPath[str], data: JSONBody[NewPayment], context: Given) -> PaymentView:
+@post("/customers/{customer_id:str}/payments", status_code=200, **how("create_payment", WRITE, noted_here=True))
+async def create_payment(
+    customer_id: FromPath[str], data: JSONBody[NewPayment], request: Actor, context: Given
+) -> PaymentView:
     """Book money that came in: it pays invoices, and lifts the live balance at once. The same reference again changes nothing."""
     today = local_date()
     async with context.billing.desk() as desk:
@@ -310,7 +354,10 @@ async def create_payment(customer_id: FromPath[str], data: JSONBody[NewPayment],
         payment, is_new = await desk.pay(
             customer_id, data.amount, data.received_on or today, today, data.method, data.reference, chosen
         )
-    return payment_view(payment, context.currencies[payment.currency], is_new=is_new)
+    view = payment_view(payment, context.currencies[payment.currency], is_new=is_new)
+    if is_new:
+        await note(context, request, f"payment {payment.payment_id}", None, view)
+    return view
 
 
 @post("/payments/{payment_id:int}/reverse", status_code=200, **how("reverse_payment", WRITE, noted_here=True))
@@ -325,8 +372,10 @@ async def reverse_payment(payment_id: FromPath[int], request: Actor, context: Gi
     return view
 
 
-@post("/customers/{customer_id:str}/refunds", status_code=200, **how("create_refund", WRITE))
-async def create_refund(customer_id: FromPath[str], data: JSONBody[NewRefund], context: Given) -> RefundView:
+@post("/customers/{customer_id:str}/refunds", status_code=200, **how("create_refund", WRITE, noted_here=True))
+async def create_refund(
+    customer_id: FromPath[str], data: JSONBody[NewRefund], request: Actor, context: Given
+) -> RefundView:
     """Book money that was given back: out of what was paid in excess. The same reference again changes nothing."""
     async with context.billing.desk() as desk:
         customer = await desk.customer(customer_id)
@@ -336,7 +385,9 @@ async def create_refund(customer_id: FromPath[str], data: JSONBody[NewRefund], c
         done = await desk.invoicing.refund(
             customer, minor, data.paid_on or local_date(), method=data.method, reference=data.reference
         )
-    return RefundView(refund_id=done.refund_id, customer_id=customer_id, amount=data.amount, currency=done.currency)
+    view = RefundView(refund_id=done.refund_id, customer_id=customer_id, amount=data.amount, currency=done.currency)
+    await note(context, request, f"refund {done.refund_id}", None, view)
+    return view
 
 
 # --- dunning --------------------------------------------------------------------------------------------------------
@@ -400,7 +451,7 @@ async def _whole(desk: BillingDesk, found: Invoice, context: Given) -> InvoiceVi
 
 ROUTES: Final = (
     create_customer, list_all_customers, read_customer, list_charges, create_charge, end_charge, list_notes, create_note, preview_invoice,
-    list_invoices, read_invoice, send_invoice, issue_invoice, discard_invoice, create_credit_note, void_invoice, dispute_invoice,
+    list_invoices, read_invoice, review_invoice, hold_invoice, send_invoice, issue_invoice, discard_invoice, create_credit_note, void_invoice, dispute_invoice,
     start_bill_run, list_bill_runs, read_bill_run, list_payments, create_payment, create_refund, reverse_payment, preview_dunning, run_dunning,
     set_leniency,
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -76,6 +76,12 @@ class VoidView(msgspec.Struct, frozen=True, kw_only=True):
     invoice_id: int
     number: str
     credit_notes: tuple[str, ...]
+
+
+class Hold(_Body, frozen=True):
+    """Why the draft is not to be issued; empty: it may be."""
+
+    reason: Annotated[str, Meta(max_length=200)]
 
 
 class Sending(_Body, frozen=True):
@@ -153,7 +159,10 @@ class TaxView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvoiceView(msgspec.Struct, frozen=True, kw_only=True):
-    """``number`` is empty for a draft. A credit note's amounts are negative, and ``corrects`` is its invoice's id."""
+    """``number`` is empty for a draft. A credit note's amounts are negative, and ``corrects`` is its invoice's id.
+
+    A draft with a ``held_reason`` is not issued, nor one without a review where its issuer demands one.
+    """
 
     invoice_id: int
     number: str
@@ -174,6 +183,10 @@ class InvoiceView(msgspec.Struct, frozen=True, kw_only=True):
     corrects: int | None
     reason: str
     taxes: tuple[TaxView, ...]
+    reviewed_by: str
+    reviewed_at: datetime | None
+    held_by: str
+    held_reason: str
     lines: tuple[LineView, ...] = ()
 
 
@@ -286,6 +299,10 @@ def invoice_view(invoice: Invoice, currency: Currency, lines: tuple[InvoiceLine,
         open=_minor(invoice.open_minor, currency),
         corrects=invoice.corrects,
         reason=invoice.reason,
+        reviewed_by=invoice.reviewed_by,
+        reviewed_at=invoice.reviewed_at,
+        held_by=invoice.held_by,
+        held_reason=invoice.held_reason,
         taxes=tuple(
             TaxView(
                 code=tax.code, name=tax.name, percent=_percent(tax.rate), base=_minor(tax.base_minor, currency),

@@ -14,7 +14,7 @@ from ocs.billing import balances, cdrs, trail
 from ocs.billing.balances import Invoiced
 from ocs.billing.cdrs import CdrRow, JournalRow, Page
 from ocs.billing.failures import FAILURES, unavailable
-from ocs.billing.search import AS_ASKED, FAR_FUTURE_MS, CdrQuery
+from ocs.billing.search import FAR_FUTURE_MS, PLANNED_ONCE, CdrQuery
 from ocs.billing.trail import FIELD, STREAM_KEY, TrailEntry, encode_trail
 from ocs.charging.account_events import AccountEvent
 from ocs.delivery import contacts, queue, routing
@@ -41,7 +41,7 @@ class PostgresHistory:
             max_size=CONNECTIONS_MAX,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=QUERY_TIMEOUT_S,
-            server_settings=AS_ASKED,
+            server_settings=PLANNED_ONCE,
         )
         return cls(pool)
 

@@ -20,11 +20,11 @@ from ocs.rates.report import trace_fields, use_fields
 from ocs.rates.trace import Query, trace
 from ocs.rates.versions import VersionError
 from ocs.rating.faults import ConfigFault
-from ocs.rating.origins import origin_of
+from ocs.rating.origins import INCOMING, origin_of
 from ocs.rating.price import Tariff
 from ocs.rating.ratebook import NO_GROUP
 from ocs.rating.terms import price_of_time
-from ocs.rating.whereabouts import whereabouts_of
+from ocs.rating.whereabouts import moved, whereabouts_of
 
 Network: TypeAlias = Annotated[
     str, QueryParameter(description="The network in which the user is: MCC and MNC", pattern="^[0-9]{0,6}$")
@@ -78,10 +78,12 @@ async def explain_rate(
     apn: Annotated[str, QueryParameter(description="The access point")] = "",
     location: Annotated[str, QueryParameter(description="Network, area and cell: 26201-1a2b-0001")] = "",
     serving: Annotated[str, QueryParameter(description="The address of the node that serves the user")] = "",
+    incoming: Annotated[bool, QueryParameter(description="The one who is charged is called")] = False,
 ) -> dict[str, Any]:
     """What a number costs: the tariffs and prefixes in question, why each lost, and the price in words."""
     at_ms = milliseconds("at", at) or context.clock()
-    origin = origin_of(called_number(caller), trunk, whereabouts_of(network, rat, apn, location, serving))
+    place = moved(whereabouts_of(network, rat, apn, location, serving), INCOMING if incoming else "")
+    origin = origin_of(called_number(caller), trunk, place)
     query = Query(number, plan, service, at_ms, rating_group, tuple(service_identifier or ()), origin)
     return explained_rate(context, query, used, seconds, counted)
 

@@ -15,6 +15,7 @@ import msgspec
 
 from balance.money import Amount
 from ocs.billing.cdrs import CdrRow, cdr_from_row
+from ocs.billing.groups import TERMS
 from ocs.billing.moments import milliseconds, moment
 
 LOCK_KEY: Final = 0x0C5_2E2A
@@ -79,12 +80,12 @@ _APPLIED: Final = """
                 AND a.applied_entry IS NOT NULL AND a.undone_entry IS NULL), 0)::bigint
 """
 # The terms of a price keep their period as an array; its eighth element lists counts: slot, end, before, after, units.
-COUNTS: Final = """
+COUNTS: Final = f"""
     SELECT (n->>0)::bigint AS slot, max((n->>3)::bigint) AS counted
     FROM cdr c CROSS JOIN LATERAL jsonb_array_elements(c.groups) AS g
-         CROSS JOIN LATERAL jsonb_array_elements(g->'price'->'terms'->'period'->7) AS n
+         CROSS JOIN LATERAL jsonb_array_elements({TERMS}->'period'->7) AS n
     WHERE c.account_id = $1 AND (n->>0)::bigint = ANY($2::bigint[]) GROUP BY 1
-"""
+"""  # noqa: S608 - our own
 
 RECORDS: Final = f"""
     SELECT c.*, {_APPLIED} AS applied FROM cdr c

@@ -5,7 +5,8 @@ a word lies in its index in the order of time already: a page costs the same amo
 What only begins so does not: few are taken all at once (``FEW``), many in spans of time that grow, from the newest on.
 
 Left to itself, PostgreSQL walks by time where it takes a word for frequent, and reads the whole store when the word is not.
-So the word is hidden from its statistics, and the records are asked for in the order of the word's own index.
+So the word is hidden from its statistics, and the records are asked for in the order of the word's own index. As plans do not
+depend on words, a question without a time is planned once for each connection: planning took longer than the answer.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ FAR_FUTURE_MS: Final = 253_402_300_799_000  # the last second of the year 9999
 PAGE_MAX: Final = 1000
 ENTRY_MAX: Final = 2**63 - 1
 ANY: Final = "*"
-AS_ASKED: Final = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
-"""For connections that search: which months are read depends on what is asked for; compiling takes longer than the answer."""
+PLANNED_ONCE: Final = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
+"""For connections that search: whatever a plan depends on is part of the statement; compiling takes longer than the answer."""
 
-FEW: Final = 500
+FEW: Final = 200
 """So many records that begin so are read and sorted at once; in vain, where there are more, for some milliseconds."""
-SPAN_MIN_MS: Final = 15 * 60_000
+SPAN_MIN_MS: Final = 60_000
 SPAN_WALKED_MS: Final = 4 * 3_600_000
 """Up to here the span's records are all looked at: fewer than a country's numbers in the index of a month."""
 SPAN_MAX_MS: Final = 32 * 86_400_000
@@ -37,7 +38,6 @@ SPAN_GROWS: Final = 4
 TENANT: Final = "tenant"
 _ABOVE_ALL: Final = "\U0010ffff"
 _ORDER: Final = "ORDER BY started_at DESC, entry_number DESC, account_id DESC"
-_NEWEST: Final = "SELECT max(started_at) FROM cdr WHERE started_at >= $1 AND started_at < $2"
 _WORDS: Final = {"number": ("destination", "origin"), "destination": ("(groups -> 0) ->> 'destination'",)}
 
 
@@ -118,7 +118,8 @@ async def _by_spans(pool: Any, query: CdrQuery, cursor: str, limit: int) -> list
     until_ms = min(query.until_ms, _read_cursor(cursor)[0] + 1) if cursor else query.until_ms
     span_ms = SPAN_MIN_MS
     while len(rows) < limit:
-        newest = await pool.fetchval(_NEWEST, moment(query.since_ms), moment(until_ms))
+        inside = " AND ".join(_within(query.since_ms, until_ms))
+        newest = await pool.fetchval(f"SELECT max(started_at) FROM cdr WHERE {inside}")  # noqa: S608 - ours
         if newest is None:
             break
         since_ms = max(query.since_ms, milliseconds(newest) - span_ms)
@@ -158,7 +159,7 @@ def written(query: CdrQuery, cursor: str, limit: int, span_ms: int = 0) -> tuple
     made = _Statement()
     name, text = _key_of(query)
     _narrow(made, query, name, cursor)
-    page = f"LIMIT {made.argument(limit)}"
+    page = f"LIMIT {int(limit)}"
     if name in _WORDS:
         parts = [_by_word(made, _WORDS[name], word, text, page, span_ms) for word in _WORDS[name]]
     elif name == "account_id":
@@ -208,11 +209,21 @@ def _by_word(made: _Statement, words: tuple[str, ...], word: str, text: str, pag
     return f"SELECT * FROM ({first}) AS first WHERE {highest}{other}"  # noqa: S608 - ours
 
 
+def _instant(at_ms: int) -> str:
+    """A time as a part of the statement: when it is planned, the months are chosen, and the others not even looked at."""
+    return f"timestamptz '{moment(at_ms).isoformat()}'"
+
+
+def _within(since_ms: int, until_ms: int) -> list[str]:
+    """What is asked of the time, a condition at least: ``[since_ms, until_ms)``; nothing for a bound that all records keep."""
+    since = [f"started_at >= {_instant(since_ms)}"] if since_ms > 0 else []
+    return [*since, f"started_at < {_instant(until_ms)}"] if until_ms < FAR_FUTURE_MS else since or ["true"]
+
+
 def _narrow(made: _Statement, query: CdrQuery, key: str, cursor: str) -> None:
     """All conditions but the key's."""
     conditions = made.conditions
-    since, until = made.argument(moment(query.since_ms)), made.argument(moment(query.until_ms))
-    conditions.append(f"started_at >= {since} AND started_at < {until}")
+    conditions += _within(query.since_ms, query.until_ms)
     for name in ("account_id", "session_id", "service"):
         if name != key and (value := getattr(query, name)):
             conditions.append(f"{name} = {made.argument(value)}")
@@ -225,10 +236,9 @@ def _narrow(made: _Statement, query: CdrQuery, key: str, cursor: str) -> None:
         conditions.append(made.beginning(_WORDS["destination"][0], query.destination))
     if cursor:
         at_ms, entry, account_id = _read_cursor(cursor)
-        last = f"{made.argument(moment(at_ms))}, {made.argument(entry)}, {made.argument(account_id)}"
-        conditions.append(
-            f"(started_at, entry_number, account_id) < ({last}) AND started_at <= {last.split(',', maxsplit=1)[0]}"
-        )
+        at = _instant(at_ms)
+        last = f"{at}, {made.argument(entry)}, {made.argument(account_id)}"
+        conditions.append(f"(started_at, entry_number, account_id) < ({last}) AND started_at <= {at}")
 
 
 def _cursor_of(row: Mapping[str, Any]) -> str:

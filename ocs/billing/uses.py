@@ -9,6 +9,7 @@ import asyncpg
 
 from balance.money import Currency
 from ocs.billing.failures import FAILURES, unavailable
+from ocs.billing.groups import TERMS
 from ocs.billing.moments import moment
 from ocs.rating.units import UnitKind
 
@@ -26,8 +27,8 @@ USES: Final = f"""
            CASE WHEN g->'service_ids' = '[]' THEN ''
                 ELSE array_to_string(ARRAY(SELECT jsonb_array_elements_text(g->'service_ids')), ' ') END AS service_ids,
            ('{{{_KINDS}}}'::text[])[(g->>'unit_kind')::int] AS unit,
-           CASE WHEN (g->>'from_ms')::bigint > 0 THEN coalesce(g->'price'->'terms'->'carried'->>0, '0') ELSE '' END AS goes_on,
-           coalesce(g->'price'->'terms'->>'covered', '') AS covered
+           CASE WHEN (g->>'from_ms')::bigint > 0 THEN coalesce({TERMS}->'carried'->>0, '0') ELSE '' END AS goes_on,
+           coalesce({TERMS}->>'covered', '') AS covered
     FROM cdr c CROSS JOIN LATERAL jsonb_array_elements(c.groups) AS g
     WHERE c.started_at >= $1 AND c.started_at < $2 AND c.currency = $3 AND starts_with(g->>'source', $5)
 """  # noqa: S608 - of our own names

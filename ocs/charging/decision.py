@@ -34,6 +34,10 @@ class Rates(Protocol):
         """The (plan, service) pairs of which some price depends on where the user roams."""
 
     @property
+    def by_direction(self) -> bool:
+        """Whether some price depends on who calls whom."""
+
+    @property
     def final_units(self) -> Mapping[tuple[str, str], FinalUnits]:
         """By (plan, service): what follows on the last quota, where the plan says it."""
 

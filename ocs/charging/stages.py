@@ -12,11 +12,11 @@ from msgspec import structs
 
 from balance.account import Account, AccountState
 from ocs.charging.decision import Case, Decision
+from ocs.charging.direction import is_incoming
 from ocs.charging.expiry_notices import due_timer
 from ocs.charging.life import used_first, zone_of
 from ocs.charging.packages import timer_key
-from ocs.charging.request import ROLE, TERMINATING, ChargingAnswer, RequestKind
-from ocs.charging.session import CreditSession
+from ocs.charging.request import ChargingAnswer, RequestKind
 
 _BEGINS: Final = frozenset({RequestKind.INITIAL, RequestKind.EVENT})
 _GRANTS: Final = _BEGINS | {RequestKind.UPDATE}
@@ -54,20 +54,3 @@ def _as_active(rule: Rule, case: Case, account: Account) -> Decision[ChargingAns
     if decision.account is active:
         return structs.replace(decision, account=account)
     return structs.replace(decision, account=structs.replace(decision.account, state=account.state))
-
-
-def is_incoming(case: Case) -> bool:
-    """Whether the one who is charged is called. What does not tell is outgoing.
-
-    A node's role says it, in this request or when the session began; else the numbers: his own is called, by another's.
-    """
-    request = case.request
-    session = case.record if isinstance(case.record, CreditSession) else case.lease
-    request.complete()
-    told = (*request.details, *(session.details if session is not None else ()))
-    roles = [detail for detail in told if detail[0] == ROLE]
-    if roles:
-        return roles[0] == TERMINATING
-    parties = request if session is None else session
-    own = request.identities
-    return f"e164:{parties.destination}" in own and f"e164:{parties.origin}" not in own

@@ -25,6 +25,7 @@ from ocs.charging.course import (
     switch_at_ms,
 )
 from ocs.charging.decision import Case, Decision
+from ocs.charging.direction import whereabouts_at_start
 from ocs.charging.policy import SILENCE_MARGIN_S
 from ocs.charging.quota import Granted, ended, grant, release, report, total_used, until_its_end, went_down
 from ocs.charging.repeats import stored_answer, with_answer, with_number
@@ -257,7 +258,7 @@ def new_session(case: Case, account: Account) -> CreditSession:
         Seen(),
         details=request.details,
         rate_plan=account.rate_plan,
-        whereabouts=request.whereabouts,
+        whereabouts=whereabouts_at_start(case) if case.rates.by_direction else request.whereabouts,
     )
 
 

@@ -147,6 +147,8 @@ def issue(
 ) -> None:
     """Give drafts their numbers and book them. An issued invoice stands for ever; `ocs bill credit` corrects it.
 
+    Drafts that are held, or wait for a review that their issuer demands, stay drafts; it says which (`ocs bill review`).
+
     Example: `ocs bill issue 17 18`
     """
     from ocs.cli.bill_view import print_invoices
@@ -159,14 +161,18 @@ def issue(
         drafts = [each.invoice_id for each in await world.drafts(invoices or [])]
         issued: list[Invoice] = []
         refused: list[str] = []
+        kept: list[str] = []
         with progress_bar() as progress:
             async for done in world.invoicing.issue_all(drafts, today):
                 issued += done.invoices
                 refused += done.refused.values()
+                kept += done.kept.values()
                 progress("invoices issued", len(issued), len(drafts))
         print_invoices(issued, world, as_json=as_json)
-        if refused:
-            raise BookingRefusedError("\n".join(refused))
+        if refused or (kept and invoices):
+            raise BookingRefusedError("\n".join([*refused, *kept]))
+        for why in kept:
+            print(why, file=sys.stderr)
 
     with_world(config, data, work)
 

@@ -67,6 +67,7 @@ def print_report(report: RunReport, *, is_issued: bool, as_json: bool) -> None:
                 "drafts": report.drafts,
                 "issued": report.issued,
                 "cut": report.cut,
+                "kept": report.kept,
                 "failed": report.failed,
             }
         )
@@ -78,6 +79,8 @@ def print_report(report: RunReport, *, is_issued: bool, as_json: bool) -> None:
         out.print(
             Text(f"{account_id}: a record is missing in the books; what comes after it waits (is `ocs flush` up?)")
         )
+    for why in report.kept:
+        out.print(Text(why))
     for customer_id, why in report.failed.items():
         out.print(Text(f"{customer_id}: {why}"))
     if report.drafts and not is_issued:
@@ -94,6 +97,7 @@ def invoice_row(invoice: Invoice, world: BillWorld) -> Row:
         "first": invoice.first.isoformat(),
         "after": invoice.after.isoformat(),
         "due": invoice.due_on.isoformat() if invoice.due_on else "",
+        "review": f"held: {invoice.held_reason}" if invoice.held_reason else invoice.reviewed_by,
         **_sums(invoice, invoice.currency, world),
         "open": _minor(invoice.open_minor, invoice.currency, world) if invoice.number else "",
     }

@@ -61,6 +61,7 @@ def explain(
     apn: Annotated[str, typer.Option(help="The access point.")] = "",
     location: Annotated[str, typer.Option(help="Network, area and cell in hexadecimal: 26201-1a2b-0001.")] = "",
     serving: Annotated[str, typer.Option(help="The address of the node that serves the user.")] = "",
+    incoming: Annotated[bool, typer.Option("--incoming", help="The one who is charged is called.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,9 +75,9 @@ def explain(
     from ocs.gateways.numbering import Numbering
     from ocs.rates.report import trace_fields
     from ocs.rates.trace import Query, trace
-    from ocs.rating.origins import origin_of
+    from ocs.rating.origins import INCOMING, origin_of
     from ocs.rating.price import Tariff
-    from ocs.rating.whereabouts import whereabouts_of
+    from ocs.rating.whereabouts import moved, whereabouts_of
 
     with refusals():
         at_ms = instant(at)
@@ -92,7 +93,7 @@ def explain(
         currency = loaded.currencies[loaded.book.currency_of(plan) or ""]
         numbering = Numbering.of(read_settings(config).numbering)
         whereabouts = whereabouts_of(network, rat, apn, location, serving)
-        origin = origin_of(numbering.calling(trunk, caller), trunk, whereabouts)
+        origin = origin_of(numbering.calling(trunk, caller), trunk, moved(whereabouts, INCOMING if incoming else ""))
         called = numbering.called(trunk, number)
         query = Query(called, plan, service, at_ms, rating_group, tuple(service_identifier or ()), origin)
         found = trace(loaded.book, currency, query)

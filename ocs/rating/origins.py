@@ -1,7 +1,7 @@
-"""Where a use comes from: the caller's number, the trunk or peer, and where the user is; named zones.
+"""Where a use comes from: the caller's number, the trunk or peer, where the user is, and whether he is called; named zones.
 
 A rule describes an origin by one fact, or by several that must all hold. Of the rules that do, the one with the highest
-fact in the order of ``Origin`` goes first, then the longer value, then the one with more facts. Rules by a zone come after
+fact in the order of ``Origin`` goes first, a direction before all others, then the longer value, then the one with more facts. Rules by a zone come after
 all others, and no rule at all last. A rule may be for numbers of some lengths only: of two for the same origin that goes first.
 """
 
@@ -29,7 +29,8 @@ class Origin(NamedTuple):
     """The facts, the highest first: the caller's digits, the peer or client that asks, and where the user is.
 
     ``location`` is network, area and cell, ``serving`` the address of the node that serves the user, ``network`` MCC and
-    MNC, ``apn`` the access point, ``rat`` the radio access technology. Empty: not known.
+    MNC, ``apn`` the access point, ``rat`` the radio access technology. Empty: not known. ``direction`` is that of the one who is
+    charged; empty is outgoing.
     """
 
     number: str = ""
@@ -39,12 +40,17 @@ class Origin(NamedTuple):
     network: str = ""
     apn: str = ""
     rat: str = ""
+    direction: str = ""
 
 
 NOWHERE: Final = Origin()
 _FIELDS: Final = Origin._fields
-_NUMBER, _TRUNK, _LOCATION, _SERVING, _NETWORK, _APN, _RAT = range(len(_FIELDS))
+_NUMBER, _TRUNK, _LOCATION, _SERVING, _NETWORK, _APN, _RAT, _DIRECTION = range(len(_FIELDS))
 _DIRECT: Final = 1 << _LENGTH_BITS * len(_FIELDS)  # above the rank of every rule by a zone
+_DIRECTED: Final = 2 * _DIRECT  # above every rule that is for both directions: another's price is not for who is called
+_OUTGOING: Final = "outgoing"
+DIRECTIONS: Final = ("incoming", _OUTGOING)
+INCOMING: Final = "direction:incoming"
 LABELS: Final[Mapping[str, int]] = {"": _NUMBER, **{field: kind for kind, field in enumerate(_FIELDS) if kind}}
 
 
@@ -88,7 +94,12 @@ class OriginRule(NamedTuple):
     @property
     def is_by_place(self) -> bool:
         """Whether it describes origins by what can change in mid-session: where the user is."""
-        return any(fact.kind >= _LOCATION for member in self.members for fact in member)
+        return any(_LOCATION <= fact.kind < _DIRECTION for member in self.members for fact in member)
+
+    @property
+    def is_by_direction(self) -> bool:
+        """Whether it describes uses by who is called."""
+        return any(fact.kind == _DIRECTION for member in self.members for fact in member)
 
     def rank(self, origin: Origin) -> int:
         """Say how specifically the rule describes an origin; NO_MATCH if not at all."""
@@ -101,7 +112,7 @@ class OriginRule(NamedTuple):
                 rank += weight
             else:
                 found = max(found, rank)
-        return found if found < 0 or self.is_by_zone else found + _DIRECT
+        return found if found in {NO_MATCH, _DIRECTED} or self.is_by_zone else found + _DIRECT
 
     @property
     def example(self) -> Origin:
@@ -126,11 +137,16 @@ def _is_within(fact: str, value: str) -> bool:
         return False
 
 
+def _is_directed(fact: str, value: str) -> bool:
+    return (fact or _OUTGOING) == value
+
+
 _OTHERWISE: Final[Mapping[int, Callable[[str, str], bool]]] = {
     _TRUNK: _is_same,
     _SERVING: _is_within,
     _APN: _is_same,
     _RAT: _is_same,
+    _DIRECTION: _is_directed,
 }
 _HOLDS: Final = tuple(_OTHERWISE.get(kind, str.startswith) for kind in range(len(_FIELDS)))
 
@@ -150,6 +166,10 @@ def parse_fact(text: str) -> Fact:
         return _fact(kind, str(network), network.prefixlen)
     if kind in {_NUMBER, _NETWORK} and not (value.isascii() and value.isdigit() and len(value) <= _DIGITS_MAX):
         raise ValueError(f"{text!r} is neither digits of the caller's number nor one of {_KNOWN}")
+    if kind == _DIRECTION:
+        if value not in DIRECTIONS:
+            raise ValueError(f"{text!r} is neither of {', '.join(DIRECTIONS)}")
+        return Fact(kind, value, _DIRECTED)
     if kind in {_APN, _RAT, _LOCATION}:
         value = technology(value) if kind == _RAT else value.lower()
     if kind == _RAT and value not in TECHNOLOGIES and not value.isdigit():
@@ -159,7 +179,9 @@ def parse_fact(text: str) -> Fact:
     return _fact(kind, value, len(value))
 
 
-_KNOWN: Final = "trunk:NAME, network:26201, apn:NAME, rat:eutran, location:26201-1a2b, serving:192.0.2.0/24"
+_KNOWN: Final = (
+    "trunk:NAME, network:26201, apn:NAME, rat:eutran, location:26201-1a2b, serving:192.0.2.0/24, direction:incoming"
+)
 
 
 def _fact(kind: int, value: str, length: int) -> Fact:

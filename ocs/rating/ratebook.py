@@ -12,7 +12,7 @@ from ocs.rating.calendar import DAY_S, Calendar
 from ocs.rating.dated import FOREVER_MS, Version
 from ocs.rating.finals import FinalUnits
 from ocs.rating.numbers import NUMBERS_FILE
-from ocs.rating.origins import NOWHERE, Origin
+from ocs.rating.origins import NOWHERE, Origin, OriginRule
 from ocs.rating.price import Price, Tariff
 from ocs.rating.rateplan import Authorization, Numbers
 from ocs.rating.tariffs import RateSource, RatingFault, Timeline, ending, timeline_as_at
@@ -85,7 +85,8 @@ class RateBook:
     """Look-ups only. ``timed_services`` have prices for volume and time at once. ``digest`` is the SHA-256 of all rate files; ``version`` its short form, on every tariff."""
 
     __slots__ = (
-        "_calendars", "_emergency", "_numbers", "_plans", "by_place", "digest", "final_units", "timed_services", "version"
+        "_calendars", "_emergency", "_numbers", "_plans", "by_direction", "by_place", "digest", "final_units",
+        "timed_services", "version",
     )  # fmt: skip
 
     def __init__(
@@ -102,11 +103,14 @@ class RateBook:
         self._numbers = numbers
         self.digest: Final = digest
         self.version: Final = digest[:SHORT_VERSION_DIGITS]
-        self.by_place: Final = frozenset(
-            (plan, service)
+        rules = {
+            (plan, service): {rule for source in found.sources() for rule in source.rules()}
             for plan, rates in self._plans.items()
             for service, found in rates.services.items()
-            if any(rule.is_by_place for source in found.sources() for rule in source.rules())
+        }
+        self.by_place: Final = frozenset(use for use, found in rules.items() if any(rule.is_by_place for rule in found))
+        self.by_direction: Final = any(
+            rule.is_by_direction for found in (*rules.values(), _origins_of_bundles(plans)) for rule in found
         )
         self.final_units: Final = {
             (plan, service): final
@@ -226,6 +230,11 @@ class RateBook:
                 tariff = source.tariff(destination, at_ms, origin)
                 return tariff if to_ms == FOREVER_MS else ending(tariff, to_ms)
         return RatingFault.NOT_IN_FORCE
+
+
+def _origins_of_bundles(plans: Mapping[str, PlanRates]) -> set[OriginRule]:
+    wares = (version.what for rates in plans.values() for version in rates.wares)
+    return {rule for each in wares for bundle in each.bundles.values() for rule in bundle.origins}
 
 
 def _emergency(number: str, unit: str, version: str) -> Tariff:

@@ -92,6 +92,15 @@ def _bill(operator: Operator, tmp_path: Path) -> None:
     report = operator.asks("bill", "run", "--until", "2026-10-01")
     assert (report["customers"], len(report["drafts"])) == (1, 1)
     assert "no invoices" in operator.says("bill", "list", "--state", "issued")
+    (draft,) = operator.asks("bill", "review")["invoices"]
+    operator.says("bill", "hold", str(draft["id"]), "--reason", "is the discount agreed?", "--by", "ann")
+    assert operator.asks("bill", "run", "--until", "2026-10-01", "--issue")["kept"] == [
+        f"invoice {draft['id']} is held: is the discount agreed? (ocs bill release {draft['id']})"
+    ]
+    assert "is held" in operator.says("bill", "issue", str(draft["id"]), status=EXIT_CONFIG)
+    operator.says("bill", "release", str(draft["id"]))
+    assert operator.asks("bill", "review", str(draft["id"]), "--by", "ann")["invoices"][0]["review"] == "ann"
+    assert operator.asks("bill", "review")["invoices"] == []
     (issued,) = operator.asks("bill", "issue", "--on", "2026-10-01")["invoices"]
     assert (issued["number"], issued["due"], issued["open"]) == ("R-2026-000001", "2026-10-15", "13.80")
     assert "Anschluss" in operator.says("bill", "show", "R-2026-000001")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 from datetime import date, timedelta
 from pathlib import Path
@@ -63,6 +64,57 @@ async def test_a_statement_is_loaded_and_its_entries_settled(api: Api) -> None:
     assert (target, before["state"], after["state"], after["number"]) == (
         f"invoice {draft['invoice_id']}", "draft", "issued", issued["number"],
     )  # fmt: skip
+
+    note = await api.post("/customers/bakery/notes", {"text": "called"})
+    paid = {"amount": "4.00", "reference": "cash-1", "method": "cash"}
+    payments = [await api.post("/customers/bakery/payments", paid) for _ in range(2)]
+    refunds = [await api.post("/customers/bakery/refunds", {"amount": "6.00", "reference": "b-1"}) for _ in range(2)]
+    keyed = {"Idempotency-Key": "k"}
+    credited = await api.post(f"/invoices/{issued['number']}/credit-notes", {"reason": "wrong"}, **keyed)
+    changes = await _changes(api)
+    assert changes["create_note"] == (f"customer bakery note {note['note_id']}", {}, {"text": "called"})
+    target, before, after = changes["create_payment"]
+    assert (target, before, after["amount"]) == (f"payment {payments[0]['payment_id']}", {}, "4.00")
+    assert changes["create_refund"] == (f"refund {refunds[0]['refund_id']}", {}, refunds[0])
+    target, before, after = changes["create_credit_note"]
+    assert (target, before, after["total"]) == (f"invoice {credited['invoice_id']}", {}, "-11.90")
+
+
+async def test_a_draft_is_reviewed_and_may_be_held(api: Api) -> None:
+    """Where reviews are demanded no draft is issued without one, by nobody and no run; what is held stays, whatever is reviewed."""
+    draft = await _billed(api)
+    name = draft["invoice_id"]
+    path = api.billing._config.parent / "billing.toml"
+    text = path.read_text("utf-8").replace("review_required = false", "review_required = true")
+    path.write_text(text, "utf-8")
+    api.billing.reload()
+    assert [each["invoice_id"] for each in (await api.get("/invoices?unreviewed=true"))["invoices"]] == [name]
+    why = f"invoice {name} is not reviewed: ocs bill review {name}"
+    assert await api.refused("POST", f"/invoices/{name}/issue") == (409, why)
+    run = await api.post("/bill-runs", {"until": "2026-10-01", "is_issuing": True})
+    while (run := await api.get(f"/bill-runs/{run['run_id']}"))["state"] == "running":  # noqa: ASYNC110 - another process bills
+        await asyncio.sleep(0.1)  # a key may ask so often
+    assert (run["state"], run["issued"], run["failed"]) == ("done", 0, {})
+    answer = await api.client.put(f"/v1/invoices/{name}/hold", json={"reason": "the discount?"})
+    who = answer.json()["held_by"]
+    assert (answer.json()["held_reason"], who[:4]) == ("the discount?", "api:")
+    reviewed = await api.post(f"/invoices/{name}/review")
+    assert (reviewed["state"], reviewed["reviewed_by"], reviewed["reviewed_at"] is None) == ("draft", who, False)
+    assert reviewed == await api.post(f"/invoices/{name}/review")
+    assert (await api.get("/invoices?unreviewed=true"))["invoices"] == []
+    why = f"invoice {name} is held: the discount? (ocs bill release {name})"
+    assert await api.refused("POST", f"/invoices/{name}/issue") == (409, why)
+    await api.client.put(f"/v1/invoices/{name}/hold", json={"reason": ""})
+    issued = await api.post(f"/invoices/{name}/issue")
+    assert (issued["state"], issued["reviewed_by"]) == ("issued", who)
+    assert (await api.refused("POST", f"/invoices/{name}/review"))[0] == 409
+    changes = await _changes(api)
+    assert changes["hold_invoice"] == (
+        f"invoice {name}", {"held_by": who, "held_reason": "the discount?"}, {"held_by": "", "held_reason": ""},
+    )  # fmt: skip
+    target, before, after = changes["create_customer"]
+    assert (target, before, after["name"]) == ("customer bakery", {}, "Bäckerei Müller")
+    assert changes["start_bill_run"][2] == {"until": "2026-10-01", "is_issuing": True}
 
 
 async def test_the_bookkeeping_is_streamed(api: Api) -> None:

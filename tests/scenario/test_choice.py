@@ -26,8 +26,9 @@ ROAMING = (
 )
 
 
-def book_of(plan: str) -> RateBook:
+def book_of(plan: str, zones: str = "") -> RateBook:
     texts = {
+        "zones.toml": zones,
         "currencies.toml": "EUR = { numeric = 978, scale = 9, digits = 2 }\n",
         "rateplans/p.toml": plan,
         "decks/far.csv": "prefix,destination,rate,forbidden\n1,USA,0.05,yes\n",

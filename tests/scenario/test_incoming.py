@@ -1,4 +1,4 @@
-"""A limited account: what its user begins is refused, but for what is free; the calls that he receives pass, at their price.
+"""Calls and messages that the subscriber receives: they pass a limited account, and may have prices of their own.
 
 T1 costs 0.01 a second; ``received`` is a call in which the one who is charged is called.
 """
@@ -9,10 +9,12 @@ import pytest
 from msgspec import structs
 
 from ocs.charging.request import TERMINATING, ChargingRequest, ChargingStatus, RequestKind
+from ocs.rating.units import UnitKind
 from tests.scenario.table import Table
+from tests.scenario.test_choice import book_of, record_of
 from tests.scenario.test_life import RULES
 from tests.scenario.traffic import access, accounting, diameter, granted, group
-from tests.scenario.world import POLICY, OpensWorld, World
+from tests.scenario.world import POLICY, OpensWorld, World, amount
 
 INITIAL, UPDATE, TERMINATION = RequestKind.INITIAL, RequestKind.UPDATE, RequestKind.TERMINATION
 DENIED = ChargingStatus.SERVICE_DENIED
@@ -92,6 +94,86 @@ INCOMING = {
 async def test_scenario(open_world: OpensWorld, name: str) -> None:
     """The table's every line comes true, and the books balance afterwards."""
     await Table(await open_world()).play(INCOMING[name])
+
+
+PRICES = """
+name = "test-eur"
+currency = "EUR"
+"""
+TARIFF = '[[tariffs]]\nservice = "{service}"\nname = "{name}"\nper = "{per}"\nrate = "{rate}"\norigin = "{origin}"\n'
+TARIFFS = (
+    ("voice", "Calls", "second", "0.01", ""),
+    ("voice", "Calls made abroad", "second", "0.05", "network:208"),
+    ("voice", "Calls received", "second", "0", "direction:incoming"),
+    ("voice", "Calls received abroad", "second", "0.02", "direction:incoming & zone:abroad"),
+    ("sms", "Messages", "event", "0.08", "direction:outgoing"),
+    ("sms", "Messages received", "event", "0.02", "direction:incoming"),
+)
+TARIFF_FIELDS = ("service", "name", "per", "rate", "origin")
+
+
+async def priced_by_direction(world: World) -> None:
+    tariffs = "".join(TARIFF.format(**dict(zip(TARIFF_FIELDS, each, strict=True))) for each in TARIFFS)
+    world.charging.use_rates(book_of(PRICES + tariffs, '[abroad]\nnetworks = ["208", "310"]\n'))
+    await world.open("5.00")
+    await world.desk.subscribers.create("own", "A", (f"e164:{OWN}",), "")
+
+
+@pytest.mark.parametrize(
+    ("callee", "caller", "role", "network", "tariff", "cost"),
+    [
+        ("200", OWN, "0", "26201", "Calls", "0.10"),
+        (OWN, OTHER, "", "26201", "Calls received", "0"),
+        ("200", OTHER, "1", "26201", "Calls received", "0"),
+        ("200", OWN, "", "20801", "Calls made abroad", "0.50"),
+        (OWN, OTHER, "1", "20801", "Calls received abroad", "0.20"),
+        (OWN, OTHER, "0", "310260", "Calls", "0.10"),
+        (OWN, OTHER, "", "310260", "Calls received abroad", "0.20"),
+        (OWN, OTHER, "1", "", "Calls received", "0"),
+    ],
+)
+async def test_3_8_a_call_received_has_a_price_of_its_own(
+    open_world: OpensWorld, callee: str, caller: str, role: str, network: str, tariff: str, cost: str
+) -> None:
+    """By the place of the one who is called, not by the number; the record keeps the direction, to be rated again."""
+    world = await open_world()
+    await priced_by_direction(world)
+    request = to(world, "s", callee, caller, *((("Role-Of-Node", role),) if role else ()))
+    request.whereabouts = network
+    await world.charge(request)
+    moved = diameter(world, UPDATE, "s", 1, group(5, ask=0))
+    moved.whereabouts = network and network + " rat:eutran"
+    await world.charge(moved)
+    await world.charge(diameter(world, TERMINATION, "s", 2, group(5)))
+    record = await record_of(world)
+    assert [(each.tariff, each.cost) for each in record.groups] == [(tariff, amount(cost))]
+    assert record.whereabouts.split() == [
+        *([network] if network else []),
+        *(["direction:incoming"] * ("received" in tariff)),
+    ]
+    await world.check_books()
+
+
+@pytest.mark.parametrize(
+    ("sender", "receiver", "cost"), [(OWN, OTHER, "0.08"), (OTHER, OWN, "0.02"), (OWN, OWN, "0.08")]
+)
+async def test_3_8_a_message_received_has_a_price_of_its_own(
+    open_world: OpensWorld, sender: str, receiver: str, cost: str
+) -> None:
+    """A short message to the number of the one who is charged, from another's, is received."""
+    world = await open_world()
+    await priced_by_direction(world)
+    part = group(ask=1, unit=UnitKind.EVENTS)
+    request = diameter(
+        world, RequestKind.EVENT, "m", 0, part, destination=receiver, identity=f"e164:{OWN}", service="sms"
+    )
+    request.origin = sender
+    assert (await world.charge(request)).status is ChargingStatus.SUCCESS
+    assert (await world.figures())[0] == amount("5.00") - amount(cost)
+    assert (await record_of(world)).groups[0].tariff == (
+        "Messages received" if receiver == OWN != sender else "Messages"
+    )
+    await world.check_books()
 
 
 def to(world: World, name: str, callee: str, caller: str, *details: tuple[str, str]) -> ChargingRequest:

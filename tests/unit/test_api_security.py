@@ -108,6 +108,8 @@ ROUTES = [
     ("GET", "/v1/invoices/R-2026-000001/ubl", Scope.BILLING_READ),
     ("GET", "/v1/invoices/R-2026-000001/records", Scope.BILLING_READ),
     ("POST", "/v1/invoices/17/issue", Scope.BILLING_WRITE),
+    ("POST", "/v1/invoices/17/review", Scope.BILLING_WRITE),
+    ("PUT", "/v1/invoices/17/hold", Scope.BILLING_WRITE),
     ("POST", "/v1/invoices/R-2026-000001/send", Scope.BILLING_WRITE),
     ("POST", "/v1/invoices/R-2026-000001/credit-notes", Scope.BILLING_WRITE),
     ("POST", "/v1/bank/statements", Scope.BILLING_WRITE),

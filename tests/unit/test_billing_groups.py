@@ -64,9 +64,16 @@ def test_a_record_of_an_older_version_is_still_read() -> None:
     assert read.price.initial == 60
 
 
-def test_the_rounding_of_an_older_record_is_the_last_word_of_its_price() -> None:
-    """Before prices had terms, the field was called rounding."""
+def test_a_price_that_names_its_numbers_is_still_read() -> None:
+    """Records of before had the price as an object; in the oldest, before prices had terms, the last field was the rounding."""
+    price = {"kind": 1, "setup": 0, "initial": 1, "next": 1, "initial_rate": 3, "next_rate": 3, "per": 60, "terms": 1}
+    rounded = {**{name: value for name, value in price.items() if name != "terms"}, "rounding": 3}
+    taxed = {**price, "terms": {"rounding": 2, "tax": [190000, True, "full"]}}
     group = CdrGroup(1, (), 1, 61, 4, "t", "d", "49", "f:1", Price(UnitKind.SECONDS, 0, 1, 1, 3, 3, 60))
-    written = encode_groups((group,)).replace('"terms":1', '"rounding":3')
-    (read,) = decode_groups(written)
-    assert read.price.rounding is Rounding.DOWN
+    (record,) = json.loads(encode_groups((group,)))
+    written = [{**record, "price": each, "service_ids": [], "from_ms": 0} for each in (price, rounded, taxed)]
+    assert decode_groups(encode_groups((group,))) == (group,)
+    plain, down, half_up = decode_groups(json.dumps(written))
+    assert plain == group
+    assert down.price.terms is Rounding.DOWN
+    assert half_up.price.terms == Terms(rounding=Rounding.HALF_UP, tax=Tax(190000, True, "full"))

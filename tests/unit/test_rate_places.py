@@ -37,6 +37,8 @@ RULES = (
     "zone:partners",
     "zone:partners & apn:ims",
     "zone:fixed & mobile",
+    "direction:incoming",
+    "direction:incoming & zone:partners",
 )
 
 
@@ -78,6 +80,11 @@ BOOK = load("".join(TARIFF.format(origin=origin, rate=rate) for rate, origin in 
         ("23410 apn:ims", "zone:partners & apn:ims"),
         ("serving:2001:db8::1", "zone:partners"),
         ("rat:wlan", "zone:fixed & mobile"),
+        (
+            "20801 rat:nr location:26201-1a2b direction:incoming",
+            "direction:incoming & zone:partners",
+        ),  # before all of both
+        ("26201 apn:internet direction:incoming", "direction:incoming"),
     ],
 )
 def test_3_8_the_closest_description_of_the_place(whereabouts: str, rule: str) -> None:
@@ -94,6 +101,7 @@ def test_plans_that_ask_where_the_user_is() -> None:
     assert BOOK is not None
     assert by_trunk is not None
     assert (BOOK.by_place, by_trunk.by_place) == (frozenset({("p", "data")}), frozenset())
+    assert (BOOK.by_direction, by_trunk.by_direction) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +110,7 @@ def test_plans_that_ask_where_the_user_is() -> None:
         (("rat:6g",), "'rat:6g' is none of utran, geran"),
         (("serving:192.0.2.1/24",), "'serving:192.0.2.1/24' is no address or range of addresses"),
         (("apn:",), "'apn:' says nothing after apn:"),
+        (("direction:in",), "'direction:in' is neither of incoming, outgoing"),
         (("cell:1",), "'cell:1' is neither digits of the caller's number nor one of trunk:NAME"),
         (("zone:partners & zone:gone",), "'zone:gone' names no zone of zones.toml"),
         (("network:208 & network:262",), "'network:208 & network:262' wants two values of one fact at once"),

@@ -1,7 +1,7 @@
 """The invoices themselves: drafts discarded, numbers given, states set. Each in one transaction.
 
-    draft ──issue──► issued ──payments──► paid
-      │                 └────────void───────┴──► void (a credit note takes it back, its records are free again)
+    draft ──(review)──issue──► issued ──payments──► paid
+      │                          └────────void───────┴──► void (a credit note takes it back, its records are free again)
       └──discard──► (gone, its records are free again)
 
 An issued invoice never changes and never goes; what was wrong in it is corrected by a credit note of its own series.
@@ -11,8 +11,8 @@ Numbers come from a row that is locked until the state has changed with it: with
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -104,6 +104,10 @@ class Invoice(msgspec.Struct, frozen=True):
     parties: Parties | None
     is_booked: bool
     supplements: int | None = None
+    reviewed_by: str = ""
+    reviewed_at: datetime | None = None
+    held_by: str = ""
+    held_reason: str = ""
 
     @property
     def name(self) -> str:
@@ -114,6 +118,16 @@ class Invoice(msgspec.Struct, frozen=True):
     def open_minor(self) -> int:
         """What is to be paid, yet."""
         return 0 if self.state is InvoiceState.VOID else self.total_minor - self.paid_minor
+
+    def why_kept(self, reviewing: Collection[str]) -> str:
+        """Why a draft may not be issued; "" if it may. ``reviewing`` are the issuers who demand reviews of invoices."""
+        if self.state is not InvoiceState.DRAFT or self.kind is not InvoiceKind.INVOICE:
+            return ""
+        if self.held_reason:
+            return f"invoice {self.invoice_id} is held: {self.held_reason} (ocs bill release {self.invoice_id})"
+        if self.reviewed_at is None and self.legal_entity in reviewing:
+            return f"invoice {self.invoice_id} is not reviewed: ocs bill review {self.invoice_id}"
+        return ""
 
 
 _FIELDS: Final = ", ".join(Invoice.__struct_fields__)
@@ -177,13 +191,14 @@ class _Issue(NamedTuple):
 async def issue(
     connection: Any, invoice_ids: Sequence[int], customers: Mapping[str, Customer], issuers: Issuers, today: date
 ) -> list[Invoice]:
-    """Give drafts their numbers, in their order; from now on they stand. What is issued already stays as it is.
+    """Give drafts their numbers, in their order; from now on they stand. What is issued already stays as it is, and so do
+    drafts that are held or wait for their review.
 
     Raises InvoiceRefusedError if one of them is not there: then none is issued.
     """
     async with connection.transaction():
         found = await _locked_all(connection, invoice_ids)
-        drafts = [each for each in found if each.state is InvoiceState.DRAFT]
+        drafts = [each for each in found if each.state is InvoiceState.DRAFT and not each.why_kept(issuers.reviewing)]
         series = [_series(each, issuers) for each in drafts]
         lasts = {
             each: await connection.fetchval(_TAKE_NUMBERS, *each, today.year, count)
@@ -223,6 +238,12 @@ async def set_disputed(connection: Any, invoice_id: int, is_disputed: bool) -> b
     return was
 
 
+async def sent_on(connection: Any, invoice_id: int) -> date | None:
+    """When it went on its way to the customer last."""
+    day: date | None = await connection.fetchval("SELECT sent_on FROM invoice WHERE invoice_id = $1", invoice_id)
+    return day
+
+
 async def set_sent(connection: Any, invoice_id: int, day: date) -> None:
     """Note that it is on its way to the customer."""
     await connection.execute("UPDATE invoice SET sent_on = $2 WHERE invoice_id = $1", invoice_id, day)
@@ -252,17 +273,24 @@ async def find_invoices(connection: Any, invoice_ids: Sequence[int]) -> list[Inv
 
 
 async def list_invoices(
-    connection: Any, customer_id: str = "", state: str = "", after: int = 0, limit: int = 100
+    connection: Any,
+    customer_id: str = "",
+    state: str = "",
+    after: int = 0,
+    limit: int = 100,
+    *,
+    is_unreviewed: bool = False,
 ) -> list[Invoice]:
-    """Invoices in the order in which they were drafted; of one customer or state where that is named."""
+    """Invoices in the order in which they were drafted; of one customer or state where that is named, or without a review."""
     rows = await connection.fetch(
         f"SELECT {_FIELDS} FROM invoice "  # noqa: S608 - names of our own
         "WHERE invoice_id > $1 AND ($2 = '' OR customer_id = $2) AND ($3 = '' OR state = $3) "
-        "ORDER BY invoice_id LIMIT $4",
+        "AND (NOT $5 OR state = 'draft' AND kind = 'invoice' AND reviewed_at IS NULL) ORDER BY invoice_id LIMIT $4",
         after,
         customer_id,
         state,
         limit,
+        is_unreviewed,
     )
     return [_invoice(row) for row in rows]
 

@@ -54,6 +54,7 @@ class LegalEntity(_Section, frozen=True):
         ""  # of its books: the difference of exchange of what is billed in others is exported; empty: none is
     )
     templates: str = ""  # a folder beside the file, with an invoice.typ of the entity's own; empty: ours
+    review_required: bool = False  # drafts are issued when somebody has reviewed them, not before
     dunning: str = ""  # the policy of its customers; empty: nobody is chased
     # Records that come after their period has been billed: on the next invoice, on one of their own, or not billed at all.
     late_records: Literal["next_invoice", "supplementary_invoice", "write_off"] = "next_invoice"
@@ -100,6 +101,11 @@ class Issuers(msgspec.Struct, frozen=True):
     bookkeeping: Bookkeeping = Bookkeeping()
     exchange: Rates = {}
     folder: Path = Path()  # where the file lies, and the templates
+
+    @property
+    def reviewing(self) -> frozenset[str]:
+        """The entities whose drafts are reviewed before they are issued."""
+        return frozenset(entity.id for entity in self.entities.values() if entity.review_required)
 
     def template_of(self, entity_id: str) -> Path | None:
         """The entity's own template; None: ours."""

@@ -38,7 +38,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 class RunReport(msgspec.Struct):
     """What a run did: ``customers`` of ``payers`` looked at. ``cut`` names accounts of which a record is missing in the
-    books: the rest waits for it.
+    books: the rest waits for it. ``kept`` says why drafts were not issued: they are held, or not reviewed.
     """
 
     payers: int = 0
@@ -46,6 +46,7 @@ class RunReport(msgspec.Struct):
     issued: int = 0
     drafts: list[int] = msgspec.field(default_factory=list)
     cut: list[str] = msgspec.field(default_factory=list)
+    kept: list[str] = msgspec.field(default_factory=list)
     failed: dict[str, str] = msgspec.field(default_factory=dict)
 
 

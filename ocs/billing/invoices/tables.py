@@ -113,6 +113,10 @@ invoice = Table(
     Column("sent_on", Date),
     Column("request_key", Text),  # whoever asks for a credit note names the wish: said again, it is the same note
     Column("is_disputed", Boolean, nullable=False, server_default=text("false")),
+    Column("reviewed_by", Text, nullable=False, server_default=text("''")),
+    Column("reviewed_at", Moment),
+    Column("held_by", Text, nullable=False, server_default=text("''")),
+    Column("held_reason", Text, nullable=False, server_default=text("''")),  # empty: it is not held
     Column("reopened_on", Date),  # what had paid it was taken back on that day: dunning counts from there
     Column("created_at", Moment, nullable=False, server_default=func.now()),
     UniqueConstraint("legal_entity", "number", name="invoice_number"),

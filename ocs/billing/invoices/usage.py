@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from ocs.billing.failures import FAILURES, unavailable
+from ocs.billing.groups import TERMS
 from ocs.billing.invoices.calculation import Charge, ChargeKind
 from ocs.billing.invoices.periods import local_date
 from ocs.billing.moments import milliseconds, moment
@@ -45,15 +46,15 @@ FIRST_GAP: Final = """
 """
 # One line for each service, destination, kind of unit and tax; amounts are what the records cost, tax inside or not.
 # LATERAL: each account's records are found by the key, however many accounts the planner expects.
-USAGE: Final = """
+USAGE: Final = f"""
     SELECT s.account_id, u.*
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::timestamptz[])
         AS s (account_id, after_entry, last_entry, late_before)
     CROSS JOIN LATERAL (
         SELECT c.started_at < s.late_before AS is_late, c.service, g->>'destination' AS destination,
                (g->>'unit_kind')::int AS unit_kind,
-               coalesce((g->'price'->'terms'->'tax'->>0)::int, 0) AS tax_rate,
-               coalesce(g->'price'->'terms'->'tax'->>2, '') AS tax_code,
+               coalesce(({TERMS}->'tax'->>0)::int, 0) AS tax_rate,
+               coalesce({TERMS}->'tax'->>2, '') AS tax_code,
                count(*) AS records, sum((g->>'used')::bigint)::bigint AS used,
                sum((g->>'cost')::bigint)::bigint AS amount, min(c.started_at) AS first, max(c.started_at) AS last
         FROM cdr c CROSS JOIN LATERAL jsonb_array_elements(c.groups) AS g
@@ -61,7 +62,7 @@ USAGE: Final = """
         GROUP BY 1, 2, 3, 4, 5, 6
     ) AS u
     ORDER BY 1, 2, 3, 4, 5, 6, 7
-"""
+"""  # noqa: S608 - our own
 OTHERS: Final = """
     SELECT j.account_id, j.kind, j.at, j.amount, j.reason
     FROM unnest($1::text[], $2::bigint[]) AS o (account_id, entry_number)

@@ -84,14 +84,20 @@ class BillingCalls(Transport):
         return answer
 
     def list_invoices(
-        self, *, limit: int = 100, cursor: str = "", customer_id: str = "", in_state: str = ""
+        self, *, limit: int = 100, cursor: str = "", customer_id: str = "", in_state: str = "", unreviewed: bool = False
     ) -> billing_views.InvoiceList:
         """Invoices and credit notes, without their lines."""
         answer: billing_views.InvoiceList = self._call(
             "GET",
             "/v1/invoices",
             billing_views.InvoiceList,
-            query={"limit": limit, "cursor": cursor, "customer_id": customer_id, "state": in_state},
+            query={
+                "limit": limit,
+                "cursor": cursor,
+                "customer_id": customer_id,
+                "state": in_state,
+                "unreviewed": unreviewed,
+            },
         )
         return answer
 
@@ -99,6 +105,20 @@ class BillingCalls(Transport):
         """One invoice with its lines: by its number, or a draft by its id."""
         answer: billing_views.InvoiceView = self._call(
             "GET", f"/v1/invoices/{segment(invoice)}", billing_views.InvoiceView
+        )
+        return answer
+
+    def review_invoice(self, invoice: str) -> billing_views.InvoiceView:
+        """Mark a draft as reviewed, by whose key this is. Again changes nothing."""
+        answer: billing_views.InvoiceView = self._call(
+            "POST", f"/v1/invoices/{segment(invoice)}/review", billing_views.InvoiceView
+        )
+        return answer
+
+    def hold_invoice(self, invoice: str, data: billing_views.Hold) -> billing_views.InvoiceView:
+        """Keep a draft from being issued, or let it go. Bill runs pass over what is held."""
+        answer: billing_views.InvoiceView = self._call(
+            "PUT", f"/v1/invoices/{segment(invoice)}/hold", billing_views.InvoiceView, content=data
         )
         return answer
 

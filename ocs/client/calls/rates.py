@@ -35,6 +35,7 @@ class RatesCalls(Transport):
         apn: str = "",
         location: str = "",
         serving: str = "",
+        incoming: bool = False,
     ) -> dict[str, Any]:
         """What a number costs: the tariffs and prefixes in question, why each lost, and the price in words."""
         answer: dict[str, Any] = self._call(
@@ -58,6 +59,7 @@ class RatesCalls(Transport):
                 "apn": apn,
                 "location": location,
                 "serving": serving,
+                "incoming": incoming,
             },
         )
         return answer
