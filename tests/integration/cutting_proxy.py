@@ -19,11 +19,14 @@ class Cut(Enum):
 
 
 class CuttingProxy:
-    """Forwards everything. Armed with a cut, it breaks all connections at the next posting and stays away until healed."""
+    """Forwards everything. Armed with a cut, it breaks all connections at the next posting (of an account, if it is named by its
+    key) and stays away until healed.
+    """
 
     def __init__(self, valkey_url: str) -> None:
         self._path = unquote(urlsplit(valkey_url).path)
         self._armed: Cut | None = None
+        self._account = b""
         self._is_away = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,8 +44,9 @@ class CuttingProxy:
             self._break()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def arm(self, cut: Cut) -> None:
+    def arm(self, cut: Cut, account_key: str = "") -> None:
         self.has_cut.clear()
+        self._account = f"\r\n{account_key}\r\n".encode() if account_key else b""
         self._armed = cut
 
     def heal(self) -> None:
@@ -77,7 +81,7 @@ class CuttingProxy:
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
-                if self._armed is not None and POSTING in data:
+                if self._armed is not None and POSTING in data and self._account in data:
                     if self._armed is Cut.BEFORE_POSTING:
                         self._cut()
                         return
