@@ -6,11 +6,11 @@ from typing import Annotated, Any, Final
 
 from litestar import Request, Response, post
 from litestar.params import FromPath, JSONBody
-from msgspec import Meta, structs
+from msgspec import Meta
 
 from balance.money import Amount
 from ocs.api.context import Given, actor_of, check_own
-from ocs.api.idempotency import IdempotencyKey, check_done, respond, usable_key
+from ocs.api.idempotency import IdempotencyKey, respond, usable_key
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
@@ -130,22 +130,18 @@ async def merge(
     context: Given,
     request: Request[Any, Any, Any],
 ) -> Response[RechargeView]:
-    """Move all that this account has into another one and close it: money, units, counters, subscriptions, its contact if
-    the other has none. Its subscribers are charged to the other account from then on. The answer shows this account.
+    """Move all that this account has into another one and close it: money, units, counters, subscriptions, blocks, its contact
+    if the other has none. Its subscribers are charged to the other account from then on. The answer shows this account.
     """
     check_own(request.auth, "into", data.into)
     if data.into == account_id:
         raise invalid("into", "is the account itself")
     invoiced = await context.history.invoiced(account_id)
     if invoiced is not None and invoiced.owed:
-        raise Problem(Kind.INVOICES_OPEN)
+        raise Problem(Kind.INVOICES_OPEN, f"{account_id} owes by invoices: GET /v1/accounts/{account_id}/balances")
     result = await context.money.merge(
         account_id, data.into, key=usable_key(idempotency_key), actor=actor_of(request.auth), reason=data.reason
     )
-    check_done(result)
-    contact = await context.deliveries.contact(account_id)
-    if contact is not None and await context.deliveries.contact(data.into) is None:
-        await context.deliveries.put_contact(structs.replace(contact, account_id=data.into), frozenset(), "")
     return await respond(context, request, result)
 
 

@@ -114,7 +114,10 @@ class Kind(Enum):
         "account-in-use", 409, "The account has open sessions", "End them, or wait until they have ended; then repeat."
     )
     ACCOUNT_IN_LEVELS = KindFacts(
-        "account-in-levels", 409, "The account is charged along with others", "A reseller's accounts are not merged."
+        "account-in-levels",
+        409,
+        "The account is charged along with others",
+        "A reseller and its customers are not merged; transfer what they have.",
     )
     INVOICES_OPEN = KindFacts(
         "invoices-open", 409, "The account has open invoices", "Have them paid or credited first; then repeat."
@@ -172,7 +175,7 @@ class Kind(Enum):
         "amount-too-large", 422, "The balance would become too large", "Amounts and balances have to fit 63 bits."
     )
     PAYEE_UNKNOWN = KindFacts(
-        "payee-unknown", 422, "There is no account of that name to pay", "Check `to`; nothing was moved."
+        "payee-unknown", 422, "There is no account of that name to pay", "Check its name; nothing was moved."
     )
     PAYEE_CLOSED = KindFacts(
         "payee-closed", 422, "The account to pay takes no more money", "Nothing was moved; choose another account."

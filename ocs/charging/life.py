@@ -102,6 +102,32 @@ def without_block(account: Account, name: str) -> Account:
     return _blocked(account, _others(account, name))
 
 
+def joined(account: Account, other: Account, now_ms: int) -> Account:
+    """What an account becomes by one that is merged into it: blocked by what blocks that one, and active for as long as that one was.
+
+    A whole block takes the place of a limit of the same name. An account that waits for its first use goes on waiting.
+    """
+    for block in blocks_of(other):
+        name = block.removeprefix(LIMIT)
+        if block == name:
+            account = account if block in blocks_of(account) else with_block(account, block)
+        elif not {name, block} & set(blocks_of(account)):
+            account = with_limit(account, name)
+    extras, given = account.extras or NO_EXTRAS, (other.extras or NO_EXTRAS).life
+    own = extras.life
+    if own is None or given is None or given.stage is not ACTIVE or 0 < given.until_ms <= now_ms:
+        return account
+    is_shorter = own.stage in {GRACE, SUSPENDED} or (own.stage is ACTIVE and _is_before(own.until_ms, given.until_ms))
+    return (
+        _in_state(with_extras(account, structs.replace(extras, life=given)), extras.blocks) if is_shorter else account
+    )
+
+
+def _is_before(end_ms: int, other_ms: int) -> bool:
+    """0 is never."""
+    return bool(end_ms) and (not other_ms or end_ms < other_ms)
+
+
 def _others(account: Account, name: str) -> tuple[str, ...]:
     return tuple(each for each in blocks_of(account) if each not in {name, LIMIT + name})
 

@@ -5,6 +5,7 @@
     giver:  the record is gone
 
 Buckets keep their ends, priorities and origins; counters are added up, so what both have used of a cap or a tier counts.
+What blocks the one blocks the other, too: a merger is no way out of a block. A member's own caps go with him.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 from msgspec import structs
 
 from balance.account import (
+    EACH_MEMBER,
     MAIN_BUCKET,
     NEVER_MS,
     NO_EXTRAS,
@@ -36,7 +38,7 @@ from ocs.charging.account_events import TYPE_FACT
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Decision
 from ocs.charging.expiry_notices import due_timer
-from ocs.charging.life import ended
+from ocs.charging.life import ended, joined
 from ocs.charging.low_balance import booked
 from ocs.charging.operations import Operation, RechargeResult, RechargeStatus, done_before
 from ocs.charging.packages import timer_key
@@ -46,6 +48,8 @@ from ocs.charging.transfers import PATIENCE_MS
 
 KIND: Final = "merge"
 EVENT: Final = "merged"
+FROM_FACT: Final = "from"
+"""Names the account that has come, in the taker's event: its contact follows it when the journal is written down (``ocs/outbox``)."""
 _OVER: Final = frozenset({AccountState.CLOSED, AccountState.RECYCLED})
 
 
@@ -85,7 +89,7 @@ def left(
         merger_key(account.account_id, operation.key), operation.actor,
         f"into {operation.payee}: {operation.reason}".rstrip(": "),
         units=tuple(Hold(each.bucket_id, -each.balance) for each in extras.units if each.balance),
-        facts=((TYPE_FACT, EVENT), ("balance", "0")),
+        facts=((TYPE_FACT, EVENT), ("balance", "0"), ("into", operation.payee)),
     )  # fmt: skip
     way = Merger(
         account.account_id,
@@ -116,6 +120,8 @@ def arrived(way: Merger, account: Account, record: Record | None, rules: Account
     units = booking.units()
     booking.counters()
     booking.subscriptions(buckets | units)
+    booking.caps()
+    booking.state()
     account = booking.account
     done = OperationRecord(account.account_id, now_ms, 0, first, available(account, now_ms))
     records: tuple[tuple[str, Record | None], ...] = ((f"op:{account.account_id}:{_key(way)}", done),)
@@ -140,7 +146,9 @@ class _Booking:
         for bucket in self._way.account.buckets:
             if bucket.bucket_id == MAIN_BUCKET:
                 self.account = credit(self.account, {MAIN_BUCKET: bucket.balance})
-                facts = ((TYPE_FACT, EVENT), ("balance", str(booked(self.account))))
+                facts = (
+                    (TYPE_FACT, EVENT), ("balance", str(booked(self.account))), (FROM_FACT, self._way.account_id),
+                )  # fmt: skip
                 self._note((Hold(MAIN_BUCKET, bucket.balance),) if bucket.balance else (), (), "", facts)
             elif bucket.balance:
                 number = names[bucket.bucket_id] = self.account.entry_number + 1
@@ -188,6 +196,25 @@ class _Booking:
             extras = self._own
             trials = tuple(dict.fromkeys((*extras.trials, *self._given.trials)))
             self.account = with_extras(self.account, structs.replace(extras, trials=trials))
+
+    def caps(self) -> None:
+        """Those of one member go where he goes; what holds for an account as a whole is the taker's own."""
+        own = {each.name for each in self._own.caps}
+        for cap in self._given.caps:
+            if cap.member not in {"", EACH_MEMBER} and cap.name not in own:
+                extras = self._own
+                self.account = with_extras(self.account, structs.replace(extras, caps=(*extras.caps, cap)))
+                self._note((), (), f"its cap {cap.name!r} of {cap.member}")
+
+    def state(self) -> None:
+        """Blocks, and time that was paid for."""
+        before = self.account
+        self.account = joined(before, self._way.account, self._now_ms)
+        if self.account.state is not before.state:
+            words = f"{before.state.name.lower()} -> {self.account.state.name.lower()}"
+            self._note((), (), words, ((TYPE_FACT, "state_changed"),))
+        elif self.account is not before:
+            self._note((), (), "its blocks and its time")
 
     @property
     def _given(self) -> Extras:

@@ -11,7 +11,9 @@ import structlog
 from balance.account import Account, Hold
 from balance.money import Amount
 from ocs.charging.decision import Decision
+from ocs.charging.life import blocks_of
 from ocs.charging.merging import arrived, finished, left, merger_key
+from ocs.charging.notices import Change
 from ocs.charging.operations import Operation, OperationKind, RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.session import Merger, Record, Transfer
@@ -146,6 +148,9 @@ class MoneyDesk:
             else arrived(way, account, records.get(done_key), self._desk.rules, now_ms), False,
         )  # fmt: skip
         assert is_there, "accounts are closed, never removed"
+        self._desk.tell_sessions(way.into, Change.PAID_IN)
+        if blocks_of(way.account):
+            self._desk.tell_sessions(way.into, Change.SUSPENDED)
         subscribers = self._desk.subscribers
         while found := await subscribers.page(way.account_id, "", "", MOVED_AT_ONCE):
             for each in found:

@@ -19,6 +19,7 @@ from ocs.charging.decision import Decision
 from ocs.charging.enquiry import Enquired, Use, enquire
 from ocs.charging.lanes import Lanes
 from ocs.charging.life import born, zone_of
+from ocs.charging.notices import Change
 from ocs.charging.notifier import Notifier
 from ocs.charging.operations import (
     AccountFault,
@@ -308,10 +309,14 @@ class AccountDesk:
 
         unknown = RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN)
         result = await self.do(operation.account_id, (key,), decide, unknown)
-        change = operation.change
-        if self._notifier is not None and change is not None and result.status is RechargeStatus.APPLIED:
-            self._notifier.account_changed(operation.account_id, change)
+        if operation.change is not None and result.status is RechargeStatus.APPLIED:
+            self.tell_sessions(operation.account_id, operation.change)
         return result
+
+    def tell_sessions(self, account_id: str, change: Change) -> None:
+        """Have the clients of the account's open sessions hear of a change."""
+        if self._notifier is not None:
+            self._notifier.account_changed(account_id, change)
 
     async def do(
         self,

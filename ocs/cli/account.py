@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from ocs.cli.common import ACTOR, DEFAULT_CONFIG, ConfigOption, DataOption, refusals
-from ocs.cli.inspect import ACCOUNT_GROUP, AccountArgument, JsonOption
+from ocs.cli.inspect import ACCOUNT_GROUP, AccountArgument, JsonOption, invoiced_of
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ Every: TypeAlias = Literal["day", "week", "month", "cycle"]
 def register(app: typer.Typer) -> None:  # noqa: ARG001 - they join the group that `inspect` has added
     """Add the commands to ``ocs account``."""
     for command in (
-        top_up, adjust, transfer, block, unblock, close, limits, cap, lift_cap, plan, buy, cancel, velocity,
+        top_up, adjust, transfer, merge, block, unblock, close, limits, cap, lift_cap, plan, buy, cancel, velocity,
     ):  # fmt: skip
         ACCOUNT_GROUP.command(command.__name__.replace("_", "-"))(command)
 
@@ -104,6 +104,37 @@ def transfer(
         return await world.money.transfer(account_id, to, exact, currency, key=key, actor=ACTOR, reason=reason)
 
     _operate(config, data, "transfer", account_id, key, moved)
+
+
+def merge(
+    account_id: AccountArgument,
+    into: Annotated[str, typer.Argument(metavar="INTO", help="The account that has all of it afterwards.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Stands in the journal.")],
+    key: KeyOption = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+) -> None:
+    """Make one account of two: all that the first has goes into the other, and the first is closed.
+
+    Not while it has open sessions or invoices. If it is interrupted, say the same again, with --key and the same key; a running
+    daemon goes on with it, too.
+
+    Example: `ocs account merge alice-old alice --reason "a second contract by mistake" --key case-17`
+    """
+
+    async def merged(world: DeskWorld, key: str) -> RechargeResult:
+        if into == account_id:
+            raise StartRefusedError("INTO: is the account itself", EXIT_CONFIG)
+        return await world.money.merge(account_id, into, key=key, actor=ACTOR, reason=reason)
+
+    with refusals():
+        from ocs.api.problems import Kind
+
+        paper = invoiced_of(config, data, account_id)
+        if paper is not None and paper.owed:
+            facts = Kind.INVOICES_OPEN.value
+            raise StartRefusedError(f"{facts.title}. {facts.cure} `ocs account balances {account_id}`", EXIT_CONFIG)
+    _operate(config, data, "merge_account", account_id, key, merged)
 
 
 def block(

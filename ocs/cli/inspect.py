@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from balance.money import Currency
+    from ocs.billing.balances import Invoiced
 
 ResultT = TypeVar("ResultT")
 
@@ -92,35 +93,42 @@ def show_balances(
     Example: `ocs account balances alice`
     """
     with refusals():
-        import asyncpg
         import msgspec
 
-        from balance.store import BackendUnavailable
         from ocs.api.views import balances_view
-        from ocs.billing.balances import Invoiced, invoiced
-        from ocs.billing.failures import FAILURES
         from ocs.cli.inspect_view import print_fields, print_json
         from ocs.clock import now_ms
         from ocs.inspection import find_account
 
-        async def on_paper() -> Invoiced | None:
-            connection = await asyncpg.connect(find_servers(read_settings(config, data)).postgres_dsn)
-            try:
-                return await invoiced(connection, account_id)
-            finally:
-                await connection.close()
-
         found = _read(config, data, lambda redis: find_account(redis, account_id))
         if found is None:
             raise StartRefusedError(f"there is no account {account_id!r} on this Valkey", EXIT_UNKNOWN)
-        try:
-            paper = asyncio.run(on_paper())
-        except (BackendUnavailable, *FAILURES) as error:
-            raise StartRefusedError(f"cannot reach PostgreSQL: {error}") from error
+        paper = invoiced_of(config, data, account_id)
         currency = _currencies(config)[found.account.currency]
         view = balances_view(found.account, None if paper is None else paper.balance, currency, now_ms())
         fields = msgspec.to_builtins(view)
         (print_json if as_json else print_fields)(fields)
+
+
+def invoiced_of(config: Path, data: Path | None, account_id: str) -> Invoiced | None:
+    """What stands on an account's invoices; None: no customer pays by it. Raises StartRefusedError."""
+    import asyncpg
+
+    from balance.store import BackendUnavailable
+    from ocs.billing.balances import invoiced
+    from ocs.billing.failures import FAILURES
+
+    async def read() -> Invoiced | None:
+        connection = await asyncpg.connect(find_servers(read_settings(config, data)).postgres_dsn)
+        try:
+            return await invoiced(connection, account_id)
+        finally:
+            await connection.close()
+
+    try:
+        return asyncio.run(read())
+    except (BackendUnavailable, *FAILURES) as error:
+        raise StartRefusedError(f"cannot reach PostgreSQL, where invoices are: {error}") from error
 
 
 def show_session(

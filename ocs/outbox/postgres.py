@@ -20,6 +20,7 @@ from ocs.billing.moments import moment
 from ocs.billing.months import LOCK_KEY
 from ocs.charging.account_events import AccountEvent, event_of
 from ocs.charging.cdr import JournalEntry
+from ocs.charging.merging import EVENT, FROM_FACT
 from ocs.outbox.sinks import EntryRefused, OutboxEntry, Written
 
 log = structlog.get_logger()
@@ -66,6 +67,9 @@ CDR_COLUMNS: Final = (
     "whereabouts",
 )
 EVENT_COLUMNS: Final = ("account_id", "entry_number", "event_type", "at", "currency", "amount", "facts")
+CONTACT_COLUMNS: Final = (
+    "mail", "phone", "language", "time_zone", "muted", "quiet_begins", "quiet_ends",
+)  # fmt: skip
 STAGES: Final = (("journal", JOURNAL_COLUMNS), ("cdr", CDR_COLUMNS), ("account_event", EVENT_COLUMNS))
 
 CONTRADICTED: Final = """
@@ -91,6 +95,14 @@ LOOK: Final = """
     SELECT account_id, max(entry_number) FROM stage_journal JOIN automatic_top_up USING (account_id) GROUP BY account_id
     ON CONFLICT DO NOTHING
 """
+
+# Who was told of one account is told of the one that it was merged into, unless that has a contact of its own.
+FOLLOW: Final = f"""
+    INSERT INTO contact (account_id, {", ".join(CONTACT_COLUMNS)})
+    SELECT e.account_id, {", ".join(f"c.{name}" for name in CONTACT_COLUMNS)}
+    FROM stage_account_event e JOIN contact c ON c.account_id = e.facts ->> '{FROM_FACT}' WHERE e.event_type = '{EVENT}'
+    ON CONFLICT DO NOTHING
+"""  # noqa: S608 - our own constants
 
 # PostgreSQL's classes for "this value is wrong here": data, integrity and limit faults (SQLSTATE 22, 23, 54).
 REFUSALS: Final = (
@@ -196,6 +208,7 @@ async def _write(
             await _add(connection, "cdr", CDR_COLUMNS, cdrs)
         if events:
             await _add(connection, "account_event", EVENT_COLUMNS, events)
+            await connection.execute(FOLLOW)
         await connection.execute(LOOK)
     return Written(added, len(journal) - added - len(contradicted), contradicted)
 

@@ -24,6 +24,7 @@ class CuttingProxy:
     def __init__(self, valkey_url: str) -> None:
         self._path = unquote(urlsplit(valkey_url).path)
         self._armed: Cut | None = None
+        self._left = 0
         self._is_away = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,9 +42,10 @@ class CuttingProxy:
             self._break()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def arm(self, cut: Cut) -> None:
+    def arm(self, cut: Cut, after: int = 0) -> None:
+        """At the next posting, or when so many have gone through."""
         self.has_cut.clear()
-        self._armed = cut
+        self._armed, self._left = cut, after
 
     def heal(self) -> None:
         self._is_away = False
@@ -74,10 +76,16 @@ class CuttingProxy:
                 self._writers.discard(each)
                 each.transport.abort()
 
+    def _is_due(self, data: bytes) -> bool:
+        if self._armed is None or POSTING not in data:
+            return False
+        self._left -= 1
+        return self._left < 0
+
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
-                if self._armed is not None and POSTING in data:
+                if self._is_due(data):
                     if self._armed is Cut.BEFORE_POSTING:
                         self._cut()
                         return

@@ -14,7 +14,7 @@ from balance.account import Account
 from balance.valkey.store import ValkeyStore, open_store
 from ocs.billing.trail import FIELD, STREAM_KEY, TrailEntry, decode_trail
 from ocs.cli.app import app
-from ocs.errors import EXIT_CONFIG, EXIT_UNKNOWN
+from ocs.errors import EXIT_CONFIG, EXIT_TEMPORARY, EXIT_UNKNOWN
 from ocs.vouchers import Batch, VoucherDesk
 from tests.scenario.world import Clock, World, amount
 
@@ -153,6 +153,7 @@ async def test_subscribers_by_hand(world: World) -> None:
         ("account transfer A A 1.00", EXIT_CONFIG, "the account itself"),
         ("account transfer A nobody 1.00", EXIT_CONFIG, "no account of that name to pay"),
         ("account transfer A B 99.00", EXIT_CONFIG, "Top up first"),
+        ("account merge A B --reason x", EXIT_TEMPORARY, "PostgreSQL, where invoices are"),
         ("account plan A nothing", EXIT_CONFIG, "no such rate plan"),
         ("account plan A wholesale-usd", EXIT_CONFIG, "The currency is not the account's"),
         ("account buy A nothing", EXIT_CONFIG, "sells no package 'nothing'"),

@@ -11,14 +11,16 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from balance.account import Account
+from ocs.charging.money_desk import MoneyDesk
 from ocs.cli.app import app
 from ocs.clock import now_ms
 from ocs.delivery import queue
-from ocs.delivery.contacts import Contact, put_contact
+from ocs.delivery.contacts import Contact, contacts_of, put_contact
 from ocs.delivery.routing import replay_events
 from ocs.delivery.settings import Tell
 from tests.integration import delivery_world
@@ -46,6 +48,22 @@ async def charging(sample_config: Path, valkey_url: str, billing_dsn: str) -> As
     )
     yield world
     await close_world(world)
+
+
+async def test_a_contact_follows_a_merger(charging: World) -> None:
+    """Written down with the journal, whoever asked for the merger; who has a contact of his own keeps it."""
+    for name in ("bob", "carl"):
+        await charging.desk.create_account(name, "EUR", "test-eur", 0, 0, actor="test")
+    await put_contact(charging.connection, Contact(account_id="carl", mail="carl@example.net"))
+    money = MoneyDesk(charging.desk, lambda: charging.now_ms)
+    for giver, taker in (("alice", "bob"), ("bob", "carl")):
+        await money.merge(giver, taker, key="m", actor="test", reason="")
+    for _ in range(2):
+        await charging.flush()
+        found = await contacts_of(charging.connection, ["alice", "bob", "carl"])
+        mails = {name: each.mail for name, each in found.items()}
+        assert mails == {"alice": "a@example.net", "bob": "a@example.net", "carl": "carl@example.net"}
+    assert found["bob"] == msgspec.structs.replace(found["alice"], account_id="bob")
 
 
 async def test_a_low_balance_reaches_the_shop_and_the_subscriber(charging: World, sample_config: Path) -> None:

@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balance.account import NO_EXTRAS, Account, AccountState
+from balance.account import MAIN_BUCKET, NO_EXTRAS, Account, AccountState, Bucket, Extras, Life
+from ocs.charging import life
+from ocs.charging.account_events import event_of
 from ocs.charging.operations import BucketOptions, CapChoice, Limits, RechargeStatus
 from ocs.charging.request import ChargingStatus, RequestKind
 from tests.scenario.test_money_between import Dies
 from tests.scenario.traffic import diameter, granted, group
 from tests.scenario.world import IDENTITY, Clock, OpensWorld, World, amount
 
+ACTIVE = AccountState.ACTIVE
 INITIAL, UPDATE, TERMINATION = RequestKind.INITIAL, RequestKind.UPDATE, RequestKind.TERMINATION
 OTHER = "e164:4915100000002"
 DAY_MS = 86_400_000
@@ -79,6 +82,77 @@ async def test_all_of_it_is_the_others(world: World) -> None:
     await world.close_silent_sessions()
     assert sum(bucket.balance for bucket in (await world.account("B")).buckets) < total
     await _check(world, "A", "B")
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "state", "is_told"),
+    [
+        ("", "", "active", False),
+        ("", "fraud", "suspended fraud", True),
+        ("", "limit:dunning", "limited limit:dunning", True),
+        ("operator", "fraud limit:dunning", "suspended fraud limit:dunning operator", False),
+        ("limit:dunning", "dunning", "suspended dunning", True),
+        ("dunning", "limit:dunning", "suspended dunning", False),
+    ],
+)
+async def test_a_merger_is_no_way_out_of_a_block(world: World, own: str, given: str, state: str, is_told: bool) -> None:
+    """What blocks the one blocks the other, under the same names, and is lifted there; the journal and an event say so."""
+    await world.open("1.00")
+    await world.open_beside("1.00")
+    for name, blocks in (("B", own), ("A", given)):
+        for block in blocks.split():
+            wanted = AccountState.LIMITED if block.startswith("limit:") else AccountState.SUSPENDED
+            named = block.removeprefix("limit:")
+            await world.desk.set_state(name, wanted, block=named, key=block, actor="test", reason="")
+    assert await _merge(world) is RechargeStatus.APPLIED
+    told = [event_of(entry) for entry in await world.entries() if entry.account_id == "B" and entry.kind == "merge"]
+    types = [each.event_type for each in told if each is not None]
+    await _check(world, "A", "B")
+    assert await world.state() == state
+    assert types == (["merged", "state_changed"] if is_told else ["merged"])
+
+
+async def test_a_member_s_cap_goes_with_him(world: World) -> None:
+    """With what he has used of it; caps of the account as a whole are those of the account that stays."""
+    await world.open("1.00")
+    await world.open_beside("1.00")
+    caps = (CapChoice("kid", "month", amount("0.40"), member="S"), CapChoice("all", "month", amount("0.50")))
+    await world.set_limits(Limits(caps=caps))
+    await world.charge(diameter(world, INITIAL, "s", 0, group(ask=0)))
+    await world.charge(diameter(world, TERMINATION, "s", 1, group(30)))
+    assert await _merge(world) is RechargeStatus.APPLIED
+    taker = await world.account("B")
+    assert [cap.name for cap in (taker.extras or NO_EXTRAS).caps] == ["kid"]
+    assert granted(await world.charge(diameter(world, INITIAL, "t", 0, group(ask=0)))) == 10
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "joined"),
+    [
+        (Life(ACTIVE, 20), Life(ACTIVE, 30), Life(ACTIVE, 30)),
+        (Life(ACTIVE, 30), Life(ACTIVE, 20), Life(ACTIVE, 30)),
+        (Life(ACTIVE, 30), Life(ACTIVE, 0), Life(ACTIVE, 0)),
+        (Life(ACTIVE, 0), Life(ACTIVE, 30), Life(ACTIVE, 0)),
+        (Life(AccountState.GRACE, 20), Life(ACTIVE, 30), Life(ACTIVE, 30)),
+        (Life(AccountState.SUSPENDED, 90), Life(ACTIVE, 30), Life(ACTIVE, 30)),
+        (Life(AccountState.SUSPENDED, 90), Life(ACTIVE, 10), Life(AccountState.SUSPENDED, 90)),
+        (Life(AccountState.CREATED, 90), Life(ACTIVE, 30), Life(AccountState.CREATED, 90)),
+        (Life(ACTIVE, 20), Life(AccountState.GRACE, 30), Life(ACTIVE, 20)),
+        (Life(ACTIVE, 20), None, Life(ACTIVE, 20)),
+        (None, Life(ACTIVE, 30), None),
+    ],
+)
+def test_time_that_was_paid_for_is_not_lost(own: Life | None, given: Life | None, joined: Life | None) -> None:
+    """The later end holds, if it is not over; who waits for his first use goes on waiting. It is the 15th."""
+
+    def lives(name: str, life: Life | None) -> Account:
+        state = life.stage if life is not None else ACTIVE
+        extras = Extras(life=life) if life is not None else None
+        return Account(name, 1, "EUR", "test-eur", state, 0, 0, 1, (Bucket(MAIN_BUCKET, 0),), extras=extras)
+
+    after = life.joined(lives("B", own), lives("A", given), 15)
+    assert (after.extras or NO_EXTRAS).life == joined
+    assert after.state is (joined.stage if joined is not None else ACTIVE)
 
 
 async def test_its_subscribers_are_charged_to_the_other_account(open_world: OpensWorld) -> None:

@@ -159,7 +159,7 @@ class AccountsCalls(Transport):
     def merge_account(
         self, account_id: str, data: money.NewMerger, *, idempotency_key: str | None = None
     ) -> views.RechargeView:
-        """Move all that this account has into another one and close it: money, units, counters, subscriptions, its contact if"""
+        """Move all that this account has into another one and close it: money, units, counters, subscriptions, blocks, its contact"""
         answer: views.RechargeView = self._call(
             "POST",
             f"/v1/accounts/{segment(account_id)}/mergers",
