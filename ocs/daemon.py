@@ -38,6 +38,7 @@ from ocs.charging.policy import quota_policy
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.rules import AccountRules
 from ocs.charging.service import OnlineCharging
+from ocs.charging.strangers import Strangers
 from ocs.charging.supervision import Supervision
 from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG, StartRefusedError
@@ -156,10 +157,12 @@ class Daemon:
         diameter.restarts.use(self._store.client, self._supervision.close_sessions_of)
         notifier = Notifier(self._store, notices, now_ms)
         self.online.on_short = notifier.short_of_money
+        strangers = Strangers(self._store.client, now_ms)
+        self.online.on_stranger = strangers.met
         radius = self._radius_server(charging, currencies)
         radius.dynamic.claim = notices.claim
         memory = RadiusMemory(self._store.client, self._settings.radius.lockout_s * 1000)
-        radius.desk.memory = memory
+        radius.desk.memory, radius.desk.on_stranger = memory, strangers.met
         radius_notices = RadiusNotices(notices, radius.dynamic, charging.find_session)
         reader = NoticeReader(notices, now_ms, {"gy": diameter.requests.take, "ra": radius_notices.take})
         self._supervision.on_silent = radius.on_silent
@@ -195,6 +198,7 @@ class Daemon:
                 diameter.close(limits.DRAIN_S), radius.close(limits.DRAIN_S), http.close(limits.DRAIN_S)
             )
             await notifier.close()
+            await strangers.close()
             await self._following.close()
             await tasks.end(beside)
             await billing.close()

@@ -287,9 +287,8 @@ class Invoicing:
                 if await posted_entry(self._connection, self._redis, account_id, key):
                     return
         result = await self.desk.adjust(account_id, amount, currency, key=key, actor=ACTOR, reason=reason, kind=kind)
-        into = result.account.extras.merged_into if result.account is not None and result.account.extras else ""
-        if result.status is RechargeStatus.ACCOUNT_CLOSED and into:
+        if result.goes_on_at:
             # What its customer owes and pays has gone there, too.
-            await self._book(kind, into, amount, currency, key, reason, is_resumed)
+            await self._book(kind, result.goes_on_at, amount, currency, key, reason, is_resumed)
         elif result.status not in _DONE:
             raise BookingRefusedError(f"account {account_id} does not take {reason}: {result.status.value}")

@@ -22,7 +22,7 @@ from ocs.api.trail import note
 from ocs.charging.account_events import EVENT_TYPES
 from ocs.delivery.contacts import Contact, ContactStatus, contact_tag, faults_of
 from ocs.delivery.queue import Message
-from ocs.delivery.routing import body_of
+from ocs.delivery.routing import body_of, currency_of
 
 StateName: TypeAlias = Literal["", "waiting", "arrived", "dead"]
 
@@ -230,8 +230,9 @@ async def _events(context: Given, account_id: str, event_type: str, cursor: str,
     found = await context.deliveries.events(account_id, (event_type,) if event_type else (), before, limit + 1, tenant)
     page = found[:limit]
     last = page[-1] if len(found) > limit else None
+    shown = [(each, currency_of(each, context.currencies)) for each in page]
     return EventList(
-        events=tuple(EventView(**body_of(each, context.currencies[each.currency])) for each in page),
+        events=tuple(EventView(**body_of(each, currency)) for each, currency in shown if currency is not None),
         next_cursor=f"{last.at_ms}.{last.entry_number}.{last.account_id}" if last is not None else "",
     )
 

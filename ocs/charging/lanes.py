@@ -24,6 +24,7 @@ from ocs.charging.cdr import JournalEntry, encode_entry
 from ocs.charging.decision import Decision
 from ocs.charging.lane import Known, Lane, Work
 from ocs.charging.levels import OfMember, account_key, account_of_key
+from ocs.charging.packages import timed_account
 from ocs.charging.session import (
     CreditSession,
     Merger,
@@ -414,7 +415,7 @@ def _owned(lane: Lane, writes: list[SessionWrite], changed: Mapping[str, Known])
     found = []
     for write in writes:
         record = changed[write.key] or lane.records.get(write.key)
-        owner = record.account_id if record is not None else ""
+        owner = record.account_id if record is not None else timed_account(write.key)
         found.append(write if owner == lane.account_id else msgspec.structs.replace(write, owner=owner))
     return found
 

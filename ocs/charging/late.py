@@ -15,7 +15,7 @@ from ocs.charging.decision import Case, Decision
 from ocs.charging.quota import report
 from ocs.charging.repeats import with_number
 from ocs.charging.request import ChargingAnswer, ChargingStatus
-from ocs.charging.session import CreditSession, StoredAnswer, Tombstone
+from ocs.charging.session import CreditSession, GroupState, StoredAnswer, Tombstone
 from ocs.charging.steps import (
     REPORTS_TOTALS,
     Answered,
@@ -24,7 +24,9 @@ from ocs.charging.steps import (
     charge,
 )
 from ocs.charging.timing import from_times
+from ocs.charging.units import with_covered
 from ocs.rating.price import cost_of
+from ocs.rating.terms import terms_of
 
 
 def is_unreported(session: CreditSession) -> bool:
@@ -106,17 +108,7 @@ def _charged_late(case: Case, account: Account, tombstone: Tombstone, session: C
     seen = with_number(tombstone.seen, request.request_number)
     records = ((session.session_key, Tombstone(account.account_id, tombstone.closed_at_ms, seen, (stored,))),)
     before = {state.key: state for state in session.groups}
-    rest = [
-        structs.replace(
-            state,
-            used=state.used - before[state.key].used,
-            cost=state.cost - before[state.key].cost,
-            course=None,
-        )
-        if state.key in before
-        else state
-        for state in charged.groups
-    ]
+    rest = [_rest(state, before[state.key]) if state.key in before else state for state in charged.groups]
     if not any(state.used for state in rest):
         return Decision(answer, account, records)
     number = account.entry_number + 1
@@ -129,3 +121,13 @@ def _charged_late(case: Case, account: Account, tombstone: Tombstone, session: C
         tuple(hold.negated() for hold in late.unit_debits),
     )  # fmt: skip
     return Decision(answer, account, records, (entry,))
+
+
+def _rest(state: GroupState, before: GroupState) -> GroupState:
+    """What is on the second record: what was used, and covered by bundles, since the first one."""
+    price = with_covered(state.tariff.price, -terms_of(before.tariff.price).covered)
+    tariff = structs.replace(state.tariff, price=price)
+    rest: GroupState = structs.replace(
+        state, used=state.used - before.used, cost=state.cost - before.cost, course=None, tariff=tariff
+    )
+    return rest

@@ -12,7 +12,7 @@ from balance.account import Account, Hold
 from balance.money import Amount
 from ocs.charging.decision import Decision
 from ocs.charging.life import blocks_of
-from ocs.charging.merging import arrived, finished, left, merger_key
+from ocs.charging.merging import arrived, finished, left, merger_key, why_not
 from ocs.charging.notices import Change
 from ocs.charging.operations import Operation, OperationKind, RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
@@ -124,7 +124,8 @@ class MoneyDesk:
                 return None
             record = records.get(operation.record_key)
             if record is None and refusal is not None:
-                return Decision((RechargeResult(refusal, account), None), account)
+                why = why_not(account, into) or refusal  # what waiting does not cure is said first
+                return Decision((RechargeResult(why, account), None), account)
             decision = left(operation, into, account, record, now_ms)
             there = dict(decision.records).get(way_key) or records.get(way_key)
             way = there if isinstance(there, Merger) else None

@@ -128,6 +128,12 @@ class RechargeResult(NamedTuple):
     entry_number: int = 0
     before: Account | None = None
 
+    @property
+    def goes_on_at(self) -> str:
+        """The account that has what this one had, where it was refused because of that; else empty."""
+        is_closed = self.status is RechargeStatus.ACCOUNT_CLOSED and self.account is not None
+        return (self.account.extras or NO_EXTRAS).merged_into if is_closed and self.account is not None else ""
+
 
 class CallsChoice(NamedTuple):
     """How many sessions of a service may be open at once, and begin in a second; 0 is no limit."""

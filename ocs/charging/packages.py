@@ -155,9 +155,17 @@ def timer_of(account: Account, now_ms: int) -> Timer | None:
     return Timer(account.account_id, next_ms if next_ms > now_ms else day_end_ms(extras.time_zone or "UTC", now_ms, 0))
 
 
+_TIMER: Final = "due:"
+
+
 def timer_key(account_id: str) -> str:
     """Where the timer lives: with the account's sessions, under a name that no protocol uses."""
-    return f"due:{account_id}"
+    return f"{_TIMER}{account_id}"
+
+
+def timed_account(key: str) -> str:
+    """The account whose timer lives under a key; empty: it is no timer's."""
+    return key.removeprefix(_TIMER) if key.startswith(_TIMER) else ""
 
 
 def cancelled(account: Account, number: int) -> Account | None:

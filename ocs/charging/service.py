@@ -51,6 +51,7 @@ class OnlineCharging:
         self.on_short: Callable[[str, str], None] = lambda _account_id, _session_key: None
         self._halving: dict[str, int] = {}
         self.on_main_ended: Callable[[str, str], None] = lambda _account_id, _session_key: None
+        self.on_stranger: Callable[[ChargingRequest, str], None] = lambda _request, _why: None
         self.lanes = Lanes(store, clock, Keeping(policy.tombstone_ms, policy.event_ms), on_conflict, soon)
         self._store = store
         self._clock = clock
@@ -74,7 +75,7 @@ class OnlineCharging:
         if request.identities:
             self._identify(request, reply)
         elif request.kind in {_INITIAL, _EVENT}:
-            reply(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
+            self._refuse_stranger(request, reply)
         else:
             self._store.locate(request.session_key, lambda found: self._located(request, reply, found))
 
@@ -128,11 +129,15 @@ class OnlineCharging:
             if isinstance(subscriber, Subscriber):
                 self._submit_for(subscriber, request, reply)
             elif subscriber is None:
-                reply(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
+                self._refuse_stranger(request, reply)
             else:
                 reply(ChargingAnswer(ChargingStatus.UNAVAILABLE))
 
         self.find_subscriber(request.identities, found)
+
+    def _refuse_stranger(self, request: ChargingRequest, reply: ReplyTo) -> None:
+        self.on_stranger(request, "unknown_subscriber")
+        reply(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
 
     def _submit_for(self, subscriber: Subscriber, request: ChargingRequest, reply: ReplyTo) -> None:
         self._ask(subscriber.account_id, request, reply, subscriber.subscriber_id)

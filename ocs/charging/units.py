@@ -47,7 +47,7 @@ class Spread:
 
     def price(self, total: int) -> Price:
         """The price of such a use, with what the buckets pay."""
-        return _with_covered(self._price, self.covered(total))
+        return with_covered(self._price, self.covered(total))
 
     def cost(self, _price: Price, total: int) -> Amount:
         """The most that such a use costs in money: what was paid so far, if the buckets pay all that is new."""
@@ -55,7 +55,7 @@ class Spread:
             return self._paid
         most = held_for(self.price(total), total)
         if self._later is not None:
-            most = max(most, held_for(_with_covered(self._later, self.covered(total)), total))
+            most = max(most, held_for(with_covered(self._later, self.covered(total)), total))
         return most
 
     def within(self, price: Price, budget: Amount, limit: int) -> int:
@@ -105,7 +105,7 @@ def take_units(
     covered = sum(hold.amount for hold in taken)
     tariff = state.tariff
     if covered:
-        tariff = structs.replace(tariff, price=_with_covered(price, covered))
+        tariff = structs.replace(tariff, price=with_covered(price, covered))
     noted = _noted(units.taken, taken, names)
     kept = units.held if keeps_grant else ()
     return account, structs.replace(state, tariff=tariff, units=structs.replace(units, taken=noted, held=kept))
@@ -119,7 +119,8 @@ def first_end_ms(account: Account, held: Reservation) -> int:
     return min(ends, default=0)
 
 
-def _with_covered(price: Price, more: int) -> Price:
+def with_covered(price: Price, more: int) -> Price:
+    """The price of a use of which so many more billed units (below zero: less) are paid by buckets of units."""
     terms = terms_of(price)
     return with_terms(price, structs.replace(terms, covered=terms.covered + more)) if more else price
 

@@ -104,6 +104,7 @@ class Interrogation:
         )
 
     def unknown_account(self) -> None:
+        self._charging.on_stranger(self._request, "unknown_account")
         self.answer(ChargingAnswer(ChargingStatus.USER_UNKNOWN))
 
     def unavailable(self) -> None:

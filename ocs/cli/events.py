@@ -45,7 +45,7 @@ def show(
     """
     from ocs.cli.bill_view import print_rows
     from ocs.cli.delivery_world import read_currencies, with_books
-    from ocs.delivery.routing import body_of, list_events
+    from ocs.delivery.routing import body_of, currency_of, list_events
 
     with refusals():
         currencies = read_currencies(config.absolute().parent)
@@ -55,7 +55,8 @@ def show(
             data,
             lambda books: list_events(books, account_id=account, types=kind or [], before=before, limit=limit),
         )
-    bodies = [body_of(event, currencies[event.currency]) for event in events]
+    found = [(event, currency_of(event, currencies)) for event in events]
+    bodies = [body_of(event, currency) for event, currency in found if currency is not None]
     if as_json:
         print_rows("events", bodies, as_json=True)
         return

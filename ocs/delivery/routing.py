@@ -43,6 +43,14 @@ _LIST: Final = """
 """
 
 
+NO_CURRENCY: Final = Currency("", 0, 0, 0)
+
+
+def currency_of(event: AccountEvent, currencies: Mapping[str, Currency]) -> Currency | None:
+    """In which its amounts are; an event of no account has none, and None is one that is not known any more."""
+    return currencies.get(event.currency) if event.currency else NO_CURRENCY
+
+
 def event_id(event: AccountEvent) -> str:
     """Names the event for ever, for whoever has to recognize a repeat."""
     name = f"{event.account_id}\0{event.entry_number}".encode()
@@ -136,8 +144,8 @@ async def route(connection: Any, delivery: Delivery, currencies: Mapping[str, Cu
         letters = [
             letter
             for event in fresh
-            if event.currency in currencies
-            for letter in letters_of(event, contacts.get(event.account_id), delivery, currencies[event.currency])
+            if (currency := currency_of(event, currencies)) is not None
+            for letter in letters_of(event, contacts.get(event.account_id), delivery, currency)
         ]
         await post_all(connection, letters, now_ms)
         names = [event.account_id for event in events], [event.entry_number for event in events]
@@ -154,9 +162,9 @@ async def replay_events(
     while rows := await connection.fetch(_SINCE, *position, moment(until_ms), BATCH_MAX):
         events = [event_from_row(row) for row in rows]
         letters = [
-            webhook_letter(hook, body_of(event, currencies[event.currency]))
+            webhook_letter(hook, body_of(event, currency))
             for event in events
-            if event.currency in currencies and _wants(hook.events, event.event_type)
+            if (currency := currency_of(event, currencies)) is not None and _wants(hook.events, event.event_type)
         ]
         await post_all(connection, letters, now_ms, again=True)
         number += len(letters)

@@ -105,6 +105,7 @@ class RadiusDesk:
         self.memory: RadiusMemory | None = None
         self.trace: Callable[[Work], None] | None = None
         self.on_longer: Callable[[str], None] = lambda _: None
+        self.on_stranger: Callable[[ChargingRequest, str], None] = lambda _request, _why: None
         self._drained: asyncio.Event | None = None
         self.in_flight = 0
 
@@ -265,6 +266,8 @@ class RadiusDesk:
         profile = work.client.profile
         who = who_tries(reading, profile)
         if found is None:
+            request = authorization_request(reading, profile, work.packet.authenticator, now_ms)
+            self.on_stranger(request, "unknown_subscriber")
             check = Check(Reason.UNKNOWN_ACCOUNT, "user_unknown")
         else:
             check = second_look(

@@ -22,7 +22,7 @@ from ocs.charging.cdr import decode_entry
 from ocs.outbox.postgres import PostgresSink
 from ocs.outbox.reader import OutboxReader, Taken, connect
 from ocs.outbox.sinks import EntryRefused, OutboxEntry, Sink
-from ocs.outbox.trail import TrailMover
+from ocs.outbox.trail import StrangerMover, TrailMover
 from ocs.outbox.upkeep import look_after_months
 from ocs.settings import Settings
 
@@ -209,7 +209,10 @@ async def _serve(settings: Settings, valkey_url: str, postgres_dsn: str, feeds: 
     reader = OutboxReader(connect(valkey_url), sink.name, settings.node.identity)
     flusher = Flusher(reader, sink, batch_max=settings.outbox.batch_max, idle_s=settings.outbox.idle_s)
     trail = connect(valkey_url)
-    carrying = asyncio.create_task(TrailMover(trail, postgres_dsn).run(), name="audit log")
+    carrying = [
+        asyncio.create_task(mover(trail, postgres_dsn).run(), name=name)
+        for name, mover in (("audit log", TrailMover), ("strangers", StrangerMover))
+    ]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, flusher.stop)
@@ -218,7 +221,7 @@ async def _serve(settings: Settings, valkey_url: str, postgres_dsn: str, feeds: 
     try:
         await flusher.run()
     finally:
-        await tasks.end([upkeep, carrying])
+        await tasks.end([upkeep, *carrying])
         await trail.aclose()
         await sink.close()
         await reader.close()

@@ -83,7 +83,7 @@ class CardDesk:
         return await self.gateway.start_checkout(account_id, account.currency, minor, key=f"{account_id}:{key}")
 
     async def book(self, paid: Paid) -> RechargeResult:
-        """Pay in what was paid, once."""
+        """Pay in what was paid, once; where the account was merged, into the one that has what it had."""
         account_id, reference = paid.purpose.name, self.reference(paid.payment)
         kind, reason = BOOKED_AS[paid.purpose.kind]
         currency = self._currencies.get(paid.currency)
@@ -102,6 +102,8 @@ class CardDesk:
             reason=reason,
             kind=kind,
         )
+        if result.goes_on_at:
+            return await self.book(paid._replace(purpose=paid.purpose._replace(name=result.goes_on_at)))
         return result if result.status in DONE else self._unbooked(paid, result)
 
     async def take_back(self, account_id: str, told: TakenBack) -> RechargeStatus:
@@ -134,7 +136,7 @@ class CardDesk:
             reason=f"undone: {reason}" if amount > 0 else reason,
             kind=OperationKind.CHARGEBACK if told.is_chargeback else OperationKind.ADJUSTMENT,
         )  # fmt: skip
-        return result.status
+        return await self._move(result.goes_on_at, amount, told, key) if result.goes_on_at else result.status
 
     async def _block(self, account_id: str, told: TakenBack, reference: str) -> None:
         """By a block that names the chargeback: if it is won, that one alone is lifted."""
@@ -142,9 +144,11 @@ class CardDesk:
         key = f"{reference}:{state.name.lower()}"
         if await self._booked_long_ago(account_id, key, told.told_at_ms) is None:
             block = f"chargeback-{crc32(reference.encode()):08x}"
-            await self._accounts.set_state(
+            result = await self._accounts.set_state(
                 account_id, state, key=key, actor=self.gateway.name, reason=f"chargeback {reference}", block=block
             )
+            if result.goes_on_at:
+                await self._block(result.goes_on_at, told, reference)
 
     async def _booked_long_ago(self, account_id: str, key: str, told_at_ms: int) -> int | None:
         """The entry that was posted under a key which the store may have forgotten by now."""

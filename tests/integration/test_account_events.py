@@ -17,12 +17,14 @@ from typer.testing import CliRunner
 
 from balance.account import Account
 from ocs.charging.money_desk import MoneyDesk
+from ocs.charging.strangers import STREAM_KEY, Strangers
 from ocs.cli.app import app
 from ocs.clock import now_ms
 from ocs.delivery import queue
 from ocs.delivery.contacts import Contact, contacts_of, put_contact
-from ocs.delivery.routing import replay_events
+from ocs.delivery.routing import list_events, replay_events
 from ocs.delivery.settings import Tell
+from ocs.outbox.trail import StrangerMover
 from tests.integration import delivery_world
 from tests.integration.books import flush_all
 from tests.integration.delivery_world import EUR, SECRET, open_world
@@ -64,6 +66,37 @@ async def test_a_contact_follows_a_merger(charging: World) -> None:
         mails = {name: each.mail for name, each in found.items()}
         assert mails == {"alice": "a@example.net", "bob": "a@example.net", "carl": "carl@example.net"}
     assert found["bob"] == msgspec.structs.replace(found["alice"], account_id="bob")
+
+
+async def test_a_stranger_reaches_the_operator(charging: World, sample_config: Path) -> None:
+    """Met at two processes, carried by two: one event, one webhook; no tenant sees it, nobody has an account that it could be of."""
+    met = [Strangers(charging.redis, lambda: charging.now_ms) for _ in range(2)]
+    for process in met:
+        charging.online.on_stranger = process.met
+        for _ in range(2):
+            await charging.call("nobody", "2026-09-10T10:00", BERLIN, 1)
+        await process.close()
+    assert await charging.redis.xlen(STREAM_KEY) == 2
+    movers = [StrangerMover(charging.redis, charging.dsn) for _ in range(2)]
+    await asyncio.gather(*[mover.move() for mover in movers])
+    assert await charging.redis.xlen(STREAM_KEY) == 0
+    await charging.flush()
+    async with open_world(sample_config.parent, charging.dsn, late_hours=10**6) as delivery:
+        delivery.now_ms = charging.now_ms
+        await delivery.settle()
+        hooks = [call.json for call in delivery.web.calls if call.path == "/hook"]
+    (told,) = [each for each in hooks if each["type"] == "session_refused"]
+    assert told["data"]["why"] == "unknown_subscriber"
+    assert (told["data"]["identity"], told["data"]["account_id"], told["data"]["amount"]) == ("name:nobody", "", "0")
+    listed = [
+        len(
+            await list_events(
+                charging.connection, types=("session_refused",), before=(10**14, "", 0), limit=9, tenant=each
+            )
+        )
+        for each in ("", "acme:")
+    ]
+    assert listed == [1, 0]
 
 
 async def test_a_low_balance_reaches_the_shop_and_the_subscriber(charging: World, sample_config: Path) -> None:

@@ -77,6 +77,8 @@ async def test_a_customer_goes_on_paying_for_an_account_that_was_merged(world: W
     await world.invoicing.pay(BAKERY, 1190, paid, today=paid, method="bank", reference="1")
     assert ((await _balances(world, "stays"))[0], (await _balances(world, payer))[0]) == ("0.00", "0.00")
     assert await world.invoicing.settle(paid) == 0
+    await world.flush()
+    assert await world.is_clean()
 
 
 async def test_an_account_that_owes_by_invoices_is_not_merged(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+import asyncpg
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -15,12 +16,13 @@ from hypothesis.stateful import (
 )
 from msgspec import structs
 
-from balance.account import Account
+from balance.account import Account, AccountState
 from balance.levels import levels_of
 from balance.valkey.keys import PARTITIONS_KEY
 from balance.valkey.store import ValkeyStore, open_store
+from ocs.auditor import audit
 from ocs.charging.operations import BucketOptions, RechargeStatus
-from ocs.charging.request import ChargingAnswer, ChargingRequest, EventAction, RequestKind
+from ocs.charging.request import TERMINATING, ChargingAnswer, ChargingRequest, EventAction, RequestKind
 from ocs.charging.rules import (
     NO_RULES,
     AccountRules,
@@ -32,6 +34,7 @@ from ocs.charging.rules import (
 )
 from ocs.charging.session import CreditSession, decode_session
 from ocs.charging.subscribers import SubscriberStatus
+from tests.integration.books import flush_all
 from tests.property.sides import (
     PARTITIONS,
     Sides,
@@ -86,6 +89,7 @@ class Call:
     granted: int = 0
     is_over: bool = False
     account_id: str = ""
+    is_received: bool = False
 
 
 @dataclass
@@ -102,6 +106,7 @@ class AccountsMachine(RuleBasedStateMachine):
     """Accounts of every sort on both sides, and what has to hold after each step; the rules are its heirs'."""
 
     url = ""
+    dsn = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,6 +125,9 @@ class AccountsMachine(RuleBasedStateMachine):
         store = await open_store(self.url, PARTITIONS)
         await store.client.flushall()
         await store.client.set(PARTITIONS_KEY, PARTITIONS)
+        connection = await asyncpg.connect(self.dsn)
+        await connection.execute("TRUNCATE journal, cdr, account_event")
+        await connection.close()
         return store
 
     def run(self, task: Coroutine[Any, Any, Any]) -> Any:
@@ -169,6 +177,7 @@ class AccountsMachine(RuleBasedStateMachine):
 
     def _end(self) -> None:
         """Everybody goes silent: nothing is held any more, and what was paid in is what the journal says."""
+        self.run(self._audit())
         for _ in range(3):
             self.clock.now_ms += 7_300_000
             self.both(lambda each: each.supervise())
@@ -179,6 +188,15 @@ class AccountsMachine(RuleBasedStateMachine):
             tops = [entry for entry in self.sides.entries[name] if entry.kind == "top_up"]
             assert sum(change.amount for entry in tops for change in entry.changes) == self.paid_in.get(name, 0)
         assert not any(self.sides.on_the_way(currency) for currency in ("EUR", "USD"))
+        self.run(self._audit())
+
+    async def _audit(self) -> None:
+        """`ocs audit` over the Valkey of two processes and the journal that the flusher has written: with sessions open, and none."""
+        await flush_all(self.url, self.dsn)
+        report = await audit(self.url, self.dsn)
+        assert report.is_clean, report.findings
+        assert (report.accounts, report.in_motion, report.buried) == (len(self.sides.store.accounts), [], 0)
+        assert (report.open_sessions, report.waiting_entries) == (len(self.sides.open()), 0)
 
     # --- for the rules -----------------------------------------------------------------------------------------------------
 
@@ -211,16 +229,26 @@ class AccountsMachine(RuleBasedStateMachine):
         call.number = call.number + 1 if kind is not RequestKind.INITIAL else 0
         answer = self.charge(call, call.number, self.maker(call, kind, call.number, self.group_of(call, used, ask)), turn)  # fmt: skip
         call.granted = sum(each.granted for each in answer.groups)
+        own = self.sides.store.accounts[call.account_id]
+        if own.state is AccountState.LIMITED and not call.is_received and call.tariff != "free":
+            assert not call.granted, "an account that is limited begins nothing, and goes on with nothing that it began"
 
     def maker(
         self, call: Call, kind: RequestKind, number: int, asked: Any, action: EventAction = EventAction.DIRECT_DEBITING
     ) -> Callable[[Worker], ChargingRequest]:
         service, destination, _, _ = TARIFFS[call.tariff]
         identity = self.identity_of(call.who)
-        return lambda each: diameter(
-            each.world, kind, call.name, number, asked, service=service, destination=destination, identity=identity,
-            action=action,
-        )  # fmt: skip
+        role = (TERMINATING,) if call.is_received and kind is RequestKind.INITIAL else ()
+
+        def make(each: Worker) -> ChargingRequest:
+            request = diameter(
+                each.world, kind, call.name, number, asked, service=service, destination=destination, identity=identity,
+                action=action,
+            )  # fmt: skip
+            request.details = role
+            return request
+
+        return make
 
     def group_of(self, call: Call, used: int | None, ask: int | None) -> Any:
         _, _, rating_group, unit = TARIFFS[call.tariff]

@@ -11,16 +11,21 @@ from typing import Any, Final, NamedTuple, TypeVar
 from msgspec import structs
 
 from balance.account import MAIN_BUCKET, NO_EXTRAS, Account
+from balance.burn import total_of
 from balance.memory import MemoryStore
+from balance.money import Currency
 from balance.store import Due, Subscriber
 from balance.valkey import keys
 from balance.valkey.store import ValkeyStore
 from ocs.audit import audit_account
+from ocs.billing.cdrs import JournalRow
 from ocs.charging.account_events import TYPE_FACT
 from ocs.charging.cdr import JournalEntry, decode_entry
 from ocs.charging.money_desk import MoneyDesk
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.session import CreditSession, GroupState, Merger, Record, Transfer, decode_session
+from ocs.payments.desk import CardDesk
+from ocs.payments.gateway import GatewayRefusedError
 from ocs.rating.price import cost_of
 from ocs.rating.terms import Rounding
 from ocs.vouchers import Batch, VoucherDesk
@@ -31,6 +36,7 @@ ResultT = TypeVar("ResultT")
 
 PARTITIONS: Final = 4
 TTL_GRAIN_MS: Final = 60_000
+CURRENCIES: Final = {"EUR": Currency("EUR", 978, 9, 2), "USD": Currency("USD", 840, 9, 2)}
 
 
 class OrderedMemory(MemoryStore):
@@ -87,6 +93,7 @@ class Worker:
         self.desk = self.world.desk
         self.money = MoneyDesk(self.desk, clock)
         self.vouchers = VoucherDesk(codes, self.desk, clock)
+        self.cards: CardDesk
         self.world.supervision.on_transfer = self.money.finish
         self.world.supervision.on_merger = self.money.finish_merger
 
@@ -96,12 +103,28 @@ class Worker:
             pass
 
 
+class Till:
+    """The gateway's side of a refund: it says the same to whoever asks for the same."""
+
+    name = "till"
+
+    def __init__(self, sides: Sides) -> None:
+        self._sides = sides
+
+    async def refund(self, payment: str, minor: int, *, key: str) -> str:
+        assert minor > 0, "a refund gives something"
+        if self._sides.is_till_closed:
+            raise GatewayRefusedError(f"{payment} is not given back")
+        return f"re_{key}"
+
+
 class State(NamedTuple):
-    """What stands in a store: accounts, all records beside them, and the deadlines."""
+    """What stands in a store: accounts, all records beside them, the deadlines, and whose account each of those is held by."""
 
     accounts: dict[str, Account]
     records: dict[str, bytes]
     deadlines: dict[str, int]
+    holders: dict[str, str]
 
 
 class Sides:
@@ -114,10 +137,29 @@ class Sides:
         self.memory = Worker(self.store, CodesInMemory(), clock, policy)
         self.workers = [Worker(valkey, valkey.client, clock, policy) for _ in range(2)]
         self.codes: dict[Worker, list[str]] = {}
+        for each in (self.memory, *self.workers):
+            each.cards = CardDesk(Till(self), each.desk, self, self.posted, CURRENCIES, clock)  # type: ignore[arg-type]
         self.entries: dict[str, list[JournalEntry]] = defaultdict(list)
         self.fresh: list[JournalEntry] = []
         self._read = ["-"] * PARTITIONS
         self._known = 0
+        self.is_till_closed = False
+
+    async def find_reference(self, account_id: str, reference: str) -> JournalRow | None:
+        """The journal, as both sides have written it."""
+        found = next((each for each in self.entries[account_id] if each.reference == reference), None)
+        if found is None:
+            return None
+        return JournalRow(
+            account_id=account_id, entry_number=found.entry_number, at_ms=found.at_ms, kind=found.kind,
+            currency=found.currency, amount=total_of(found.changes), changes=found.changes, reference=reference,
+            actor=found.actor, reason=found.reason,
+        )  # fmt: skip
+
+    async def posted(self, account_id: str, reference: str) -> int | None:
+        """The entry's number."""
+        row = await self.find_reference(account_id, reference)
+        return row.entry_number if row is not None else None
 
     def subscriber(self, subscriber_id: str) -> Subscriber:
         """One as both sides have him."""
@@ -179,7 +221,8 @@ class Sides:
     def state(self) -> State:
         """What memory holds now."""
         records = {key: value for key in list(self.store.sessions) if (value := self.store._session(key)) is not None}
-        return State(dict(self.store.accounts), records, dict(self.store.deadlines))
+        holders = {key: holder for key, holder in self.store.holders.items() if key in self.store.deadlines}
+        return State(dict(self.store.accounts), records, dict(self.store.deadlines), holders)
 
     def open(self) -> list[CreditSession]:
         """All open sessions."""
@@ -206,10 +249,14 @@ class Sides:
         values = await self.valkey.client.mget(names) if names else []
         records = {name.decode().partition("s:")[2]: value for name, value in zip(names, values, strict=True)}
         deadlines: dict[str, int] = {}
+        holders: dict[str, str] = {}
         for partition in range(PARTITIONS):
+            for member in await self.valkey.client.zrange(keys.holders_key(partition), 0, -1):
+                holder, _, key = member.decode().partition("\0")
+                holders[key] = holder
             for name, score in await self.valkey.client.zrange(keys.deadlines_key(partition), 0, -1, withscores=True):
                 deadlines[name.decode()] = int(score)
-        return State(found, {key: value for key, value in records.items() if value is not None}, deadlines)
+        return State(found, {key: value for key, value in records.items() if value is not None}, deadlines, holders)
 
     async def _written(self) -> list[bytes]:
         found: list[bytes] = []
@@ -233,6 +280,7 @@ class Sides:
         self.store.accounts = dict(there.accounts)
         self.store.sessions = dict(there.records)
         self.store.deadlines = dict(there.deadlines)
+        self.store.holders = dict(there.holders)
         self.store.expiries = {}
         for key in there.records:
             left_ms = before.get(key) or await self._end_ms(key, there)

@@ -23,7 +23,8 @@ from ocs.charging.operations import BucketOptions, CallsChoice, CapChoice, Limit
 from ocs.charging.plans import PlanOrder
 from ocs.charging.request import ChargingRequest, ChargingStatus, EventAction, RequestKind
 from ocs.rating.periods import day_end_ms
-from tests.property.accounts_machine import SUBSCRIBERS, AccountsMachine, Call, charging
+from tests.property.accounts_machine import SUBSCRIBERS, Call, charging
+from tests.property.payments_machine import PaymentsMachine
 from tests.property.sides import Worker
 from tests.scenario.traffic import STOP_NUMBER, access, accounting, group
 from tests.scenario.world import amount
@@ -56,15 +57,15 @@ turns = st.integers(0, 1)
 chosen = st.integers(0, 99)
 
 
-class Everything(AccountsMachine):
+class Everything(PaymentsMachine):
     """Each rule is one thing that a client, a subscriber, an operator or time does."""
 
     # --- clients ----------------------------------------------------------------------------------------------------
 
-    @rule(who=st.sampled_from(sorted(SUBSCRIBERS)), tariff=st.sampled_from(CALLED), ask=st.sampled_from([0, 0, 0, 5, 900]), turn=turns)  # fmt: skip
-    def open_session(self, who: str, tariff: str, ask: int, turn: int) -> None:
+    @rule(who=st.sampled_from(sorted(SUBSCRIBERS)), tariff=st.sampled_from(CALLED), ask=st.sampled_from([0, 0, 0, 5, 900]), received=st.booleans(), turn=turns)  # fmt: skip
+    def open_session(self, who: str, tariff: str, ask: int, received: bool, turn: int) -> None:
         """A new session, sometimes under the name of one that is over."""
-        call = Call(f"s{len(self.calls) % 5}-{self.account_of(who)}", who, tariff)
+        call = Call(f"s{len(self.calls) % 5}-{self.account_of(who)}", who, tariff, is_received=received)
         self.calls.append(call)
         self.send(call, INITIAL, None, ask, turn)
 
@@ -73,11 +74,12 @@ class Everything(AccountsMachine):
         tariff=st.sampled_from(CALLED),
         uses=st.lists(st.integers(0, 45), min_size=1, max_size=5),
         ends=st.booleans(),
+        received=st.booleans(),
         turn=turns,
     )
-    def talk(self, who: str, tariff: str, uses: list[int], ends: bool, turn: int) -> None:
+    def talk(self, who: str, tariff: str, uses: list[int], ends: bool, received: bool, turn: int) -> None:
         """A session from its beginning on, at alternating processes, and perhaps to its end."""
-        self.open_session(who, tariff, 0, turn)
+        self.open_session(who, tariff, 0, received, turn)
         call = self.calls[-1]
         for at, used in enumerate(uses):
             self.clock.now_ms += used * 1000
@@ -259,9 +261,9 @@ class Everything(AccountsMachine):
         key = self.key()
         self.both(lambda each: each.desk.set_limits(name, limits, **key), turn)
 
-    @rule(name=accounts, state=st.sampled_from([AccountState.SUSPENDED, AccountState.ACTIVE, AccountState.ACTIVE]), block=st.sampled_from(["operator", "dunning", "fraud"]), turn=turns)  # fmt: skip
+    @rule(name=accounts, state=st.sampled_from([AccountState.SUSPENDED, AccountState.LIMITED, AccountState.ACTIVE, AccountState.ACTIVE]), block=st.sampled_from(["operator", "dunning", "fraud"]), turn=turns)  # fmt: skip
     def block(self, name: str, state: AccountState, block: str, turn: int) -> None:
-        """Block, or lift a block."""
+        """Block, wholly or but for incoming calls, or lift a block."""
         key = self.key()
         self.both(lambda each: each.desk.set_state(name, state, block=block, **key), turn)
 
@@ -352,9 +354,9 @@ async def _gone(_way: object) -> None:
 
 
 @pytest.mark.integration
-def test_section_a_whatever_happens_in_whatever_order(valkey_url: str) -> None:
+def test_section_a_whatever_happens_in_whatever_order(valkey_url: str, billing_dsn: str) -> None:
     """Both stores agree on every answer and on what stands there afterwards, and the invariants hold (statements 1 to 7)."""
-    Everything.url = valkey_url
+    Everything.url, Everything.dsn = valkey_url, billing_dsn
     run_state_machine_as_test(
         Everything,
         settings=settings(

@@ -7,7 +7,7 @@ import asyncio
 from balance.account import AccountState
 from ocs.charging.account_events import AccountEvent, event_of
 from ocs.charging.operations import BucketOptions, CallsChoice, CapChoice, Limits
-from ocs.charging.request import ChargingStatus, EventAction, RequestKind
+from ocs.charging.request import ChargingAnswer, ChargingStatus, EventAction, RequestKind
 from ocs.rating.units import UnitKind
 from tests.scenario.table import Table
 from tests.scenario.traffic import diameter, granted, group
@@ -28,6 +28,21 @@ async def told(world: World, *types: str) -> list[str]:
 def _words(event: AccountEvent) -> str:
     facts = [event.facts[name] for name in FACTS if name in event.facts]
     return " ".join([event.event_type, *facts])
+
+
+async def test_whom_nobody_knows_is_told_of(world: World) -> None:
+    """A number without a subscriber, a request without a name, a subscriber whose account is not there; nobody else."""
+    met: list[tuple[str, str]] = []
+    world.charging.on_stranger = lambda request, why: met.append((" ".join(request.identities), why))
+    await world.open("1.00")
+    await world.desk.subscribers.create("T", "A", ("e164:49177",), "")
+    for at, identity in enumerate(("e164:49199", "", "e164:49177")):
+        await world.charge(diameter(world, INITIAL, f"s{at}", 0, group(ask=0), identity=identity))
+    answered: asyncio.Future[ChargingAnswer] = asyncio.get_running_loop().create_future()
+    request = diameter(world, INITIAL, "s9", 0, group(ask=0), identity="e164:49188")
+    world.charging.submit_for("gone", request, answered.set_result)
+    assert (await answered).status is ChargingStatus.USER_UNKNOWN
+    assert met == [("e164:49199", "unknown_subscriber"), ("", "unknown_subscriber"), ("e164:49188", "unknown_account")]
 
 
 async def test_81_a_low_balance_says_what_is_left(world: World) -> None:

@@ -223,6 +223,22 @@ async def test_an_authorization_that_holds_only_units_is_taken_over(world: World
     await world.check_books()
 
 
+async def test_a_late_record_says_what_its_own_part_of_the_bundle_paid(world: World) -> None:
+    """25 s of the bundle's 60 are on the record of the call that was given up, 35 on that of its late stop, which costs the other 6."""
+    await world.open("1.00")
+    await world.buy("60-seconds")
+    await world.charge(accounting(world, INITIAL, "c"))
+    await world.charge(accounting(world, UPDATE, "c", 25))
+    world.clock.now_ms += 7_300_000
+    assert await world.close_silent_sessions() == 1
+    await world.charge(accounting(world, TERMINATION, "c", 66))
+    records = [entry.cdr for entry in await world.entries() if entry.cdr is not None]
+    groups = [cdr.groups[0] for cdr in records]
+    assert [(each.used, sum(taken.units for taken in each.taken)) for each in groups] == [(25, 25), (41, 35)]
+    assert [cost_of(each.price, each.used) for each in groups] == [each.cost for each in groups] == [0, amount("0.06")]
+    await world.check_books()
+
+
 async def test_92_two_workers_promise_the_same_units_once(open_world: OpensWorld) -> None:
     """Six sessions at two processes at the same moment, 60 s in the bundle, no money: two get a grant."""
     one, two = await open_world(), await open_world()

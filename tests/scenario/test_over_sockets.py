@@ -17,6 +17,9 @@ from pyrad.client import Client
 from pyrad.dictionary import Dictionary
 from pyrad.packet import AcctPacket
 
+from ocs.charging.cdr import decode_entry
+from ocs.charging.request import ChargingStatus
+from ocs.charging.strangers import FIELD, STREAM_KEY
 from ocs.embedded.valkey import EmbeddedValkey
 from ocs.net.diameter_report import KIND, PeerReport
 from ocs.observe.reports import read_reports
@@ -155,6 +158,36 @@ def switch(served: ServedOcs) -> Iterator[Switch]:
     yield client
     with suppress(OSError):
         client.close()
+
+
+async def test_whom_nobody_knows_is_told_of_once(served: ServedOcs, gateway: Gateway, world: SocketWorld) -> None:
+    """However often he asks, over Diameter and over RADIUS: one event waits for each network element that brought him."""
+    world.number = "4999000000"
+    table = Table(world)
+    for at in range(3):
+        answer = await world.charge(table.request(f"I stranger{at} T1 ask".split()))
+        assert answer.status is ChargingStatus.USER_UNKNOWN
+    access = Client(
+        "127.0.0.1", authport=served.ports[1812], secret=b"testing123", dict=Dictionary(str(CONFIG / "dictionaries" / "dictionary"))
+    )  # fmt: skip
+    for _ in range(3):
+        packet = access.CreateAuthPacket()
+        for name, value in (
+            ("User-Name", world.number),
+            ("NAS-Identifier", "switch-1"),
+            ("Called-Station-Id", "200555"),
+        ):
+            packet[name] = value
+        assert (await asyncio.to_thread(access.SendPacket, packet)).code == 3
+    access._CloseSocket()
+    store: Any
+    async with redis.asyncio.Redis.from_url(served.valkey_url) as store:
+        async with asyncio.timeout(60):
+            while len(found := await store.xrange(STREAM_KEY)) < 2:  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(0.05)
+    entries = [decode_entry(fields[FIELD]) for _, fields in found]
+    assert {dict(each.facts)["why"] for each in entries} == {"unknown_subscriber"}
+    assert len({each.actor for each in entries}) == len(entries) == 2
 
 
 # The same call told in three records: 125 s in started minutes of 0.30 cost 0.90.
