@@ -33,6 +33,7 @@ from ocs.api import (
     events,
     feeds,
     history,
+    lists,
     mediation,
     money,
     papers,
@@ -47,7 +48,7 @@ from ocs.api import (
 
 FOLDER: Final = Path(__file__).parents[1] / "ocs" / "client" / "calls"
 ROOMS: Final = (
-    accounts, money, cards, payment_methods, automatic_top_ups, parts, sessions, subscribers, history, rates, diameter, events,
+    accounts, money, cards, payment_methods, automatic_top_ups, lists, parts, sessions, subscribers, history, rates, diameter, events,
     billing, papers, collections, bank, feeds, mediation, trail, tmf654,
 )  # fmt: skip
 RAW: Final = {"load_bank_statement", "upload_cdr_file"}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from litestar import Request, Response, get, post, put
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta
 
 from ocs.api.accounts import existing
@@ -17,7 +17,7 @@ from ocs.api.idempotency import OptionalKey, key_if_any, replayed_header
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
 from ocs.api.problems import Kind, Problem, invalid
-from ocs.api.schemas import AccountId, Body, Instant, instant
+from ocs.api.schemas import AccountId, Body, Instant, instant, milliseconds
 from ocs.api.trail import note
 from ocs.charging.account_events import EVENT_TYPES
 from ocs.delivery.contacts import Contact, ContactStatus, contact_tag, faults_of
@@ -163,9 +163,12 @@ async def list_account_events(
     limit: Limit = 100,
     cursor: Cursor = "",
     event_type: Annotated[str, QueryParameter(name="type", description="Of this type alone")] = "",
+    at_from: FromQuery[Instant | None] = None,
+    at_to: FromQuery[Instant | None] = None,
 ) -> EventList:
-    """What happened to one account."""
-    return await _events(context, account_id, event_type, cursor, limit, "")
+    """What happened to one account in [at_from, at_to)."""
+    asked = _Asked(account_id, event_type, "", milliseconds("at_from", at_from), milliseconds("at_to", at_to))
+    return await _events(context, asked, cursor, limit)
 
 
 @get("/events", tags=["events"], **operation("list_events", Scope.EVENTS_READ, for_tenants=True))
@@ -175,9 +178,13 @@ async def list_events(
     limit: Limit = 100,
     cursor: Cursor = "",
     event_type: Annotated[str, QueryParameter(name="type", description="Of this type alone")] = "",
+    at_from: FromQuery[Instant | None] = None,
+    at_to: FromQuery[Instant | None] = None,
 ) -> EventList:
-    """What happened to all accounts."""
-    return await _events(context, "", event_type, cursor, limit, prefix_of(request.auth))
+    """What happened to all accounts in [at_from, at_to)."""
+    tenant = prefix_of(request.auth)
+    asked = _Asked("", event_type, tenant, milliseconds("at_from", at_from), milliseconds("at_to", at_to))
+    return await _events(context, asked, cursor, limit)
 
 
 @get("/messages", tags=["events"], **operation("list_messages", Scope.EVENTS_READ, for_tenants=True))
@@ -190,12 +197,15 @@ async def list_messages(
         StateName, QueryParameter(name="state", description="waiting, arrived or dead; empty: all")
     ] = "",
     account_id: Annotated[str, QueryParameter(description="Of this account alone")] = "",
+    made_from: FromQuery[Instant | None] = None,
+    made_to: FromQuery[Instant | None] = None,
 ) -> MessageList:
-    """Webhooks, mails and SMS: on their way, arrived, or given up."""
+    """Webhooks, mails and SMS that were made in [made_from, made_to): on their way, arrived, or given up."""
     made_ms, message_id = position(cursor)
-    found = await context.deliveries.messages(
-        message_state, account_id, (made_ms, message_id), limit + 1, prefix_of(request.auth)
-    )
+    since_ms, until_ms = milliseconds("made_from", made_from), milliseconds("made_to", made_to)
+    before = (until_ms, "") if 0 < until_ms < made_ms else (made_ms, message_id)
+    tenant = prefix_of(request.auth)
+    found = await context.deliveries.messages(message_state, account_id, before, limit + 1, tenant, since_ms)
     page = found[:limit]
     last = page[-1] if len(found) > limit else None
     return MessageList(
@@ -219,7 +229,16 @@ async def replay_messages(data: JSONBody[Replay], context: Given, request: Reque
     return done
 
 
-async def _events(context: Given, account_id: str, event_type: str, cursor: str, limit: int, tenant: str) -> EventList:
+class _Asked(NamedTuple):
+    account_id: str
+    event_type: str
+    tenant: str
+    since_ms: int
+    until_ms: int
+
+
+async def _events(context: Given, asked: _Asked, cursor: str, limit: int) -> EventList:
+    event_type = asked.event_type
     if event_type and event_type not in EVENT_TYPES:
         raise invalid("type", f"is none of {', '.join(sorted(EVENT_TYPES))}")
     at_ms, rest = position(cursor)
@@ -227,7 +246,10 @@ async def _events(context: Given, account_id: str, event_type: str, cursor: str,
     if cursor and not is_number(number):
         raise not_ours()
     before = (at_ms, after, int(number or 0))
-    found = await context.deliveries.events(account_id, (event_type,) if event_type else (), before, limit + 1, tenant)
+    if 0 < asked.until_ms < at_ms:
+        before = (asked.until_ms, "", 0)  # nothing has such a name: what is of that very instant is left out
+    types = (event_type,) if event_type else ()
+    found = await context.deliveries.events(asked.account_id, types, before, limit + 1, asked.tenant, asked.since_ms)
     page = found[:limit]
     last = page[-1] if len(found) > limit else None
     shown = [(each, currency_of(each, context.currencies)) for each in page]

@@ -1,19 +1,17 @@
-"""Accounts in lists and in parts: all of them page by page; one's limits, buckets, counters, subscriptions; what a use costs it."""
+"""An account in parts: its limits, its plan, its state, what the rules against fraud have counted; and what a use costs it."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from balance.account import NO_EXTRAS, Account
 from balance.money import Currency, format_amount
 from ocs.api.accounts import existing
-from ocs.api.context import Given, prefix_of
-from ocs.api.cursors import Cursor, Limit, not_ours
+from ocs.api.context import Given
 from ocs.api.etags import quoted
 from ocs.api.keys import Scope
 from ocs.api.operations import operation
@@ -21,13 +19,8 @@ from ocs.api.problems import Kind
 from ocs.api.rates import Network, explained_rate
 from ocs.api.schemas import DecimalString, Instant, StateName, instant, milliseconds
 from ocs.api.views import (
-    AccountView,
-    BucketView,
     CallsView,
     CapView,
-    CounterView,
-    SubscriptionView,
-    UnitBucketView,
     account_view,
 )
 from ocs.charging.enquiry import Enquired, Use
@@ -45,13 +38,6 @@ from ocs.rating.whereabouts import whereabouts_of
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-
-
-class AccountList(msgspec.Struct, frozen=True, kw_only=True):
-    """In the order of their names. ``next_cursor`` empty: this was the last page."""
-
-    accounts: tuple[AccountView, ...]
-    next_cursor: str
 
 
 class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,49 +82,6 @@ class PaceView(msgspec.Struct, frozen=True, kw_only=True):
     is_blocked: bool
 
 
-class BucketList(msgspec.Struct, frozen=True, kw_only=True):
-    """Of money, and of units."""
-
-    buckets: tuple[BucketView, ...]
-    units: tuple[UnitBucketView, ...]
-
-
-class CounterList(msgspec.Struct, frozen=True, kw_only=True):
-    counters: tuple[CounterView, ...]
-
-
-class SubscriptionList(msgspec.Struct, frozen=True, kw_only=True):
-    subscriptions: tuple[SubscriptionView, ...]
-
-
-@get("/accounts", tags=["accounts"], **operation("list_accounts", Scope.ACCOUNTS_READ, for_tenants=True))
-async def list_accounts(
-    context: Given,
-    request: Request[Any, Any, Any],
-    limit: Limit = 100,
-    cursor: Cursor = "",
-    account_state: Annotated[
-        Literal["", "active", "suspended", "limited", "closed"],
-        QueryParameter(name="state", description="In this state alone"),
-    ] = "",
-) -> AccountList:
-    """All accounts as they are now, in the order of their names. A new one is here a moment after it was created.
-
-    A page may have fewer than ``limit``, even none, and not be the last: filters are applied to it.
-    """
-    if "\x00" in cursor:
-        raise not_ours()
-    names = await context.history.account_ids(cursor, limit + 1, tenant=prefix_of(request.auth))
-    page = names[:limit]
-    accounts = await asyncio.gather(*[context.accounts.account(name) for name in page])
-    now_ms = context.clock()
-    views = [account_view(each, context.currencies[each.currency], now_ms) for each in accounts if each is not None]
-    return AccountList(
-        accounts=tuple(view for view in views if account_state in {"", view.state}),
-        next_cursor=page[-1] if len(names) > limit else "",
-    )
-
-
 @get(
     "/accounts/{account_id:str}/limits",
     tags=["accounts"],
@@ -179,37 +122,6 @@ async def read_state(account_id: FromPath[str], context: Given) -> Response[Stat
 
 
 @get(
-    "/accounts/{account_id:str}/buckets",
-    tags=["accounts"],
-    **operation("list_buckets", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
-)
-async def list_buckets(account_id: FromPath[str], context: Given) -> BucketList:
-    """The account's buckets of money and of units, those that are used first at the head."""
-    view = await _view(context, account_id)
-    return BucketList(buckets=view.buckets, units=view.units)
-
-
-@get(
-    "/accounts/{account_id:str}/counters",
-    tags=["accounts"],
-    **operation("list_counters", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
-)
-async def list_counters(account_id: FromPath[str], context: Given) -> CounterList:
-    """What the account has used in its periods, where prices depend on it."""
-    return CounterList(counters=(await _view(context, account_id)).counters)
-
-
-@get(
-    "/accounts/{account_id:str}/subscriptions",
-    tags=["accounts"],
-    **operation("list_subscriptions", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN),
-)
-async def list_subscriptions(account_id: FromPath[str], context: Given) -> SubscriptionList:
-    """The packages that are bought anew."""
-    return SubscriptionList(subscriptions=(await _view(context, account_id)).subscriptions)
-
-
-@get(
     "/accounts/{account_id:str}/price",
     tags=["accounts"],
     **operation("enquire_price", Scope.ACCOUNTS_READ, Kind.ACCOUNT_UNKNOWN, Kind.RATE_PLAN_UNKNOWN),
@@ -231,7 +143,8 @@ async def enquire_price(
     """What a use costs this account by its plan, and why; and under `now` whether it could begin at this moment.
 
     `now` is decided as for a network element: with blocks, caps, limits of calls, bundles and the money that is there. `why` is
-    the reason that the event `session_refused` would have, `cost` is for `used`, without what bundles pay.
+    the reason that the event `session_refused` would have, `by` the account that refuses: a reseller's customer is asked along with
+    all that are above it. `cost` is for `used`, by this account's plan, without what bundles pay.
     """
     account = await existing(context, account_id)
     at_ms = milliseconds("at", at) or context.clock()
@@ -259,6 +172,7 @@ def _now_fields(found: Enquired, unit: UnitKind, currency: Currency) -> dict[str
     return {
         "begins": not found.why,
         "why": found.why,
+        "by": found.by,
         "granted": found.granted,
         "unit": unit.name.lower(),
         "cost": cost,
@@ -302,19 +216,10 @@ def pace_view(account: Account, currency: Currency, now_ms: int) -> PaceView:
     )
 
 
-async def _view(context: Given, account_id: str) -> AccountView:
-    account = await existing(context, account_id)
-    return account_view(account, context.currencies[account.currency], context.clock())
-
-
 ROUTES: Final = (
-    list_accounts,
     read_limits,
     read_plan,
     read_state,
-    list_buckets,
-    list_counters,
-    list_subscriptions,
     enquire_price,
     read_velocity,
 )

@@ -212,8 +212,10 @@ class History(Protocol):
         until_ms: int = FAR_FUTURE_MS,
     ) -> Page[JournalRow]: ...
 
-    async def account_ids(self, after: str, limit: int, *, tenant: str = "") -> list[str]:
-        """The names of accounts, in the order of their octets; of a ``tenant``: those that begin so."""
+    async def account_ids(
+        self, after: str, limit: int, *, tenant: str = "", since_ms: int = 0, until_ms: int = FAR_FUTURE_MS
+    ) -> list[str]:
+        """The names of accounts opened in [since, until), in the order of their octets; of a ``tenant``: those that begin so."""
 
     async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None: ...
 
@@ -236,12 +238,20 @@ class Deliveries(Protocol):
         """Put it if what is there is tagged as expected, once for each key."""
 
     async def events(
-        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int, tenant: str = ""
-    ) -> list[AccountEvent]: ...
+        self,
+        account_id: str,
+        types: Sequence[str],
+        before: tuple[int, str, int],
+        limit: int,
+        tenant: str = "",
+        since_ms: int = 0,
+    ) -> list[AccountEvent]:
+        """Those of ``since_ms`` or later."""
 
     async def messages(
-        self, state: str, account_id: str, before: tuple[int, str], limit: int, tenant: str = ""
-    ) -> list[Message]: ...
+        self, state: str, account_id: str, before: tuple[int, str], limit: int, tenant: str = "", since_ms: int = 0
+    ) -> list[Message]:
+        """Those that were made at ``since_ms`` or later."""
 
     async def replay(self, message_ids: Sequence[str], tenant: str = "") -> list[str]: ...
 

@@ -66,8 +66,11 @@ class PostgresHistory:
             self.pool, account_id, cursor, limit, kind=kind, reference=reference, since_ms=since_ms, until_ms=until_ms
         )
 
-    async def account_ids(self, after: str, limit: int, *, tenant: str = "") -> list[str]:
-        return await cdrs.account_ids(self.pool, after, limit, tenant=tenant)
+    async def account_ids(
+        self, after: str, limit: int, *, tenant: str = "", since_ms: int = 0, until_ms: int = FAR_FUTURE_MS
+    ) -> list[str]:
+        span = {"since_ms": since_ms, "until_ms": until_ms}
+        return await cdrs.account_ids(self.pool, after, limit, tenant=tenant, **span)
 
     async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None:
         return await cdrs.find_cdr(self.pool, account_id, entry_number)
@@ -106,20 +109,28 @@ class PostgresDeliveries:
             return await contacts.change_contact(connection, contact, expects, key, self._clock())
 
     async def events(
-        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int, tenant: str = ""
+        self,
+        account_id: str,
+        types: Sequence[str],
+        before: tuple[int, str, int],
+        limit: int,
+        tenant: str = "",
+        since_ms: int = 0,
     ) -> list[AccountEvent]:
         async with self._connected() as connection:
             return await routing.list_events(
-                connection, account_id=account_id, types=types, before=before, limit=limit, tenant=tenant
-            )
+                connection, account_id=account_id, types=types, before=before, limit=limit, tenant=tenant,
+                since_ms=since_ms,
+            )  # fmt: skip
 
     async def messages(
-        self, state: str, account_id: str, before: tuple[int, str], limit: int, tenant: str = ""
+        self, state: str, account_id: str, before: tuple[int, str], limit: int, tenant: str = "", since_ms: int = 0
     ) -> list[Message]:
         async with self._connected() as connection:
             return await queue.list_messages(
-                connection, state=state, account_id=account_id, before=before, limit=limit, tenant=tenant
-            )
+                connection, state=state, account_id=account_id, before=before, limit=limit, tenant=tenant,
+                since_ms=since_ms,
+            )  # fmt: skip
 
     async def replay(self, message_ids: Sequence[str], tenant: str = "") -> list[str]:
         async with self._connected() as connection:

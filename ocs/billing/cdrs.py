@@ -89,7 +89,8 @@ JOURNAL_PAGE: Final = """
 """
 ACCOUNT_IDS: Final = """
     SELECT account_id FROM journal
-    WHERE entry_number = 1 AND account_id > $1 AND ($2 = '' OR starts_with(account_id, $2)) ORDER BY account_id LIMIT $3
+    WHERE entry_number = 1 AND account_id > $1 AND ($2 = '' OR starts_with(account_id, $2)) AND at >= $4 AND at < $5
+    ORDER BY account_id LIMIT $3
 """
 
 
@@ -157,9 +158,15 @@ async def list_journal(
     return Page(items, str(items[-1].entry_number) if len(rows) > limit else "")
 
 
-async def account_ids(pool: Any, after: str, limit: int, *, tenant: str = "") -> list[str]:
-    """The names of accounts after ``after``, in the order of their octets; those that begin with ``tenant``."""
-    return [row["account_id"] for row in await _fetch(pool, ACCOUNT_IDS, after, tenant, limit)]
+async def account_ids(
+    pool: Any, after: str, limit: int, *, tenant: str = "", since_ms: int = 0, until_ms: int = FAR_FUTURE_MS
+) -> list[str]:
+    """The names of accounts after ``after`` that were opened in [since, until), in the order of their octets; those that begin
+    with ``tenant``.
+    """
+    # A tenant's names lie together: the walk begins at the first of them.
+    rows = await _fetch(pool, ACCOUNT_IDS, max(after, tenant), tenant, limit, moment(since_ms), moment(until_ms))
+    return [row["account_id"] for row in rows]
 
 
 def cdr_from_row(row: Mapping[str, Any]) -> CdrRow:

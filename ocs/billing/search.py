@@ -34,6 +34,7 @@ SPAN_WALKED_MS: Final = 4 * 3_600_000
 SPAN_MAX_MS: Final = 32 * 86_400_000
 SPAN_GROWS: Final = 4
 
+TENANT: Final = "tenant"
 _ABOVE_ALL: Final = "\U0010ffff"
 _ORDER: Final = "ORDER BY started_at DESC, entry_number DESC, account_id DESC"
 _NEWEST: Final = "SELECT max(started_at) FROM cdr WHERE started_at >= $1 AND started_at < $2"
@@ -47,6 +48,7 @@ class CursorError(ValueError):
 class CdrQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What is looked for; what is empty is not asked. ``number`` is the caller's or the called one, ``destination`` the
     name that the rates give it; a star at the end of either means: beginning so. The use began in ``[since_ms, until_ms)``.
+    ``tenant``: of accounts whose names begin so.
     """
 
     account_id: str = ""
@@ -56,6 +58,7 @@ class CdrQuery(msgspec.Struct, frozen=True, kw_only=True):
     service: str = ""
     since_ms: int = 0
     until_ms: int = FAR_FUTURE_MS
+    tenant: str = ""
 
 
 class _Statement:
@@ -89,6 +92,8 @@ class _Statement:
 async def search(pool: Any, query: CdrQuery, cursor: str = "", limit: int = 100) -> tuple[list[Mapping[str, Any]], str]:
     """Rows of ``cdr`` and the cursor of the next page, empty on the last. Raises CursorError, BackendUnavailable."""
     limit = min(limit, PAGE_MAX)
+    if query.account_id and not query.account_id.startswith(query.tenant):
+        return [], ""
     if "\x00" in f"{query.account_id}{query.number}{query.destination}{query.session_id}{query.service}":
         return [], ""  # PostgreSQL's text holds no NUL: nothing has such a name
     try:
@@ -102,7 +107,8 @@ async def _found(pool: Any, query: CdrQuery, cursor: str, limit: int) -> list[Ma
     text, arguments = written(query, cursor, limit)
     rows: list[Mapping[str, Any]] = await pool.fetch(text, *arguments)
     name, word = _key_of(query)
-    is_few = not (name in _WORDS and _is_beginning(word)) or not rows or rows[0]["matches"] <= FEW
+    is_begun = name == TENANT or (name in _WORDS and _is_beginning(word))
+    is_few = not is_begun or not rows or rows[0]["matches"] <= FEW
     return rows if is_few else await _by_spans(pool, query, cursor, limit)
 
 
@@ -138,6 +144,8 @@ def _key_of(query: CdrQuery) -> tuple[str, str]:
     asked = {name: getattr(query, name) for name in ("number", "account_id", "destination")}
     exact = [(name, text) for name, text in asked.items() if text and (name == "account_id" or not _is_beginning(text))]
     begun = [(name, text) for name, text in asked.items() if text]
+    if query.tenant:
+        begun.append((TENANT, query.tenant))
     return next(iter(exact + begun), ("", ""))
 
 
@@ -156,12 +164,28 @@ def written(query: CdrQuery, cursor: str, limit: int, span_ms: int = 0) -> tuple
     elif name == "account_id":
         key = f"account_id >= {made.hidden(text)} AND account_id <= {made.hidden(text)}"
         parts = [made.select(key, f"ORDER BY account_id DESC, started_at DESC, entry_number DESC {page}")]
+    elif name == TENANT:
+        parts = [_of_tenant(made, text, span_ms)]
     elif name == "session_id":
         parts = [made.select(f"session_id = {made.hidden(text)}", "OFFSET 0")]
     else:
         parts = [made.select("true", f"{_ORDER} {page}")]
     laid = " UNION ALL ".join(f"({part})" for part in parts)
     return f"SELECT *, count(*) OVER () AS matches FROM ({laid}) AS found {_ORDER} {page}", made.arguments  # noqa: S608 - ours
+
+
+def _of_tenant(made: _Statement, tenant: str, span_ms: int) -> str:
+    """The records of the accounts whose names begin so, which lie together in the accounts' index: the first few, or a span's."""
+    if span_ms:
+        return made.select(_tenants(made, tenant), "OFFSET 0")
+    first = made.select(
+        f"account_id >= {made.hidden(tenant)}", f"ORDER BY account_id, started_at, entry_number LIMIT {FEW + 1}"
+    )
+    return f"SELECT * FROM ({first}) AS first WHERE account_id < {made.argument(tenant + _ABOVE_ALL)}"  # noqa: S608 - ours
+
+
+def _tenants(made: _Statement, tenant: str) -> str:
+    return f"account_id >= {made.argument(tenant)} AND account_id < {made.argument(tenant + _ABOVE_ALL)}"
 
 
 def _by_word(made: _Statement, words: tuple[str, ...], word: str, text: str, page: str, span_ms: int) -> str:
@@ -192,6 +216,8 @@ def _narrow(made: _Statement, query: CdrQuery, key: str, cursor: str) -> None:
     for name in ("account_id", "session_id", "service"):
         if name != key and (value := getattr(query, name)):
             conditions.append(f"{name} = {made.argument(value)}")
+    if query.tenant and key not in {TENANT, "account_id"}:
+        conditions.append(_tenants(made, query.tenant))
     if query.number and key != "number":
         either = " OR ".join(f"({made.beginning(word, query.number)})" for word in _WORDS["number"])
         conditions.append(f"({either})")

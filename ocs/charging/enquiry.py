@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from msgspec import structs
 
 from balance.account import Account
 from balance.money import Amount
+from ocs.charging.chains import at_level, decide_chain
 from ocs.charging.decision import Case, Rates
 from ocs.charging.events import decide_event
 from ocs.charging.interrogation import decide
@@ -41,26 +45,37 @@ class Use(NamedTuple):
 class Enquired(NamedTuple):
     """``why`` is the reason of the refusal (``refused.ALL_REASONS``), empty: it may begin. ``granted`` is what the first grant
     would be; ``cost`` what the amount costs, without what bundles pay; None where no amount, or no price, is known.
+    ``by`` is the account that refuses: of one in levels it may be one above it.
     """
 
     why: str
     granted: int = 0
     cost: Amount | None = None
+    by: str = ""
 
 
-def enquire(use: Use, account: Account, rates: Rates, policy: QuotaPolicy, now_ms: int) -> Enquired:
-    """Ask as a network element would. Of an account in levels this is what it says by itself, without those above it."""
+def enquire(use: Use, accounts: Sequence[Account], rates: Rates, policy: QuotaPolicy, now_ms: int) -> Enquired:
+    """Ask as a network element would: the last of the accounts, which is charged along with those before it, from the top on.
+
+    The cost is that account's own: what those above it pay is theirs to know.
+    """
     is_event = use.unit is UnitKind.EVENTS
     wanted = Quantity(use.unit, use.amount or (1 if is_event else 0))
     group = GroupRequest(GroupKey(use.rating_group, use.service_ids), (wanted,) if wanted.value else ())
-    priced = decide_event(_case(use, group, EventAction.PRICE_ENQUIRY, rates, policy, now_ms), account).answer
+    *above, own = accounts
+    priced = decide_event(_case(use, group, EventAction.PRICE_ENQUIRY, rates, policy, now_ms), own).answer
     cost = priced.cost if priced.status is ChargingStatus.SUCCESS and wanted.value else None
     case = _case(use, group, EventAction.DIRECT_DEBITING if is_event else None, rates, policy, now_ms)
-    decision = decide_event(case, account) if is_event else decide(case, account)
-    answer = decision.answer
-    why = reason_of(case, decision.account, answer)
-    granted = sum(each.granted for each in answer.groups) if not why else 0
-    return Enquired(why, granted, cost)
+    rule = decide_event if is_event else decide
+    raised = [structs.replace(case, request=at_level(case.request, each.account_id)) for each in above]
+    parts = list(zip((*raised, case), accounts, strict=True))
+    for asked, account in reversed(parts):
+        decision = rule(asked, account)
+        why = reason_of(asked, decision.account, decision.answer)
+        if why:
+            return Enquired(why, 0, cost, account.account_id)
+    answer = decide_chain(parts, {}).answer if above else rule(case, own).answer
+    return Enquired("", sum(each.granted for each in answer.groups), cost)
 
 
 def _case(

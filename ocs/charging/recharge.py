@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from msgspec import structs
 
 from balance.account import MAIN_BUCKET, OPERATOR, Account, AccountState, Bucket, Extras, with_extras
-from balance.levels import parent_of
+from balance.levels import levels_of, parent_of
 from balance.money import Amount
 from balance.store import BackendUnavailable, Snapshot
 from ocs.charging.answers import asked
@@ -255,10 +255,11 @@ class AccountDesk:
 
     async def enquire(self, account_id: str, use: Use) -> Enquired | None:
         """What a use would cost, and whether it could begin now; None: there is no such account."""
-        account = await self.account(account_id)
-        if account is None:
+        levels = await asyncio.gather(*map(self.account, levels_of(account_id)))
+        found = [each for each in levels if each is not None]
+        if len(found) < len(levels):
             return None
-        return enquire(use, account, self._charging.rates, self._charging.policy, self._clock())
+        return enquire(use, found, self._charging.rates, self._charging.policy, self._clock())
 
     async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage:
         """Open sessions in the order of the store; a page may be short, even empty, where few of many are asked for."""

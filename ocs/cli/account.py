@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,8 +13,7 @@ from ocs.cli.inspect import ACCOUNT_GROUP, AccountArgument, JsonOption, invoiced
 from ocs.errors import EXIT_CONFIG, StartRefusedError
 
 if TYPE_CHECKING:
-    from balance.account import Account
-    from ocs.charging.operations import CapChoice, Limits, RechargeResult
+    from ocs.charging.operations import RechargeResult
     from ocs.cli.desk_world import DeskWorld
 
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Stands in the journal.")]
@@ -24,16 +23,20 @@ KeyOption = Annotated[
         "--key", metavar="KEY", help="The intent's name: with the same key it is done once, however often it is said."
     ),
 ]
+TagOption = Annotated[
+    str,
+    typer.Option(
+        "--if-match", metavar="TAG", help="Only if it is as it was read: the ETag of the API, or of `ocs account tags`."
+    ),
+]
 AmountArgument = Annotated[str, typer.Argument(metavar="AMOUNT", help="In the account's currency, such as 10.00.")]
 BlockOption = Annotated[str, typer.Option("--name", metavar="NAME", help="Of the block; each is lifted by its own.")]
-Unit: TypeAlias = Literal["money", "seconds", "octets", "events"]
-Every: TypeAlias = Literal["day", "week", "month", "cycle"]
 
 
 def register(app: typer.Typer) -> None:  # noqa: ARG001 - they join the group that `inspect` has added
     """Add the commands to ``ocs account``."""
     for command in (
-        top_up, adjust, transfer, merge, block, unblock, close, limits, cap, lift_cap, plan, buy, cancel, velocity,
+        top_up, adjust, transfer, merge, block, unblock, close, plan, buy, cancel, velocity, tags,
     ):  # fmt: skip
         ACCOUNT_GROUP.command(command.__name__.replace("_", "-"))(command)
 
@@ -56,7 +59,7 @@ def top_up(
         currency = (await world.account(account_id)).currency
         return await world.accounts.top_up(account_id, exact, currency, key=key, actor=ACTOR, reason=reason)
 
-    _operate(config, data, "top_up", account_id, key, paid)
+    operate(config, data, "top_up", account_id, key, paid)
 
 
 def adjust(
@@ -79,7 +82,7 @@ def adjust(
         currency = (await world.account(account_id)).currency
         return await world.accounts.adjust(account_id, exact, currency, key=key, actor=ACTOR, reason=reason)
 
-    _operate(config, data, "adjust", account_id, key, adjusted)
+    operate(config, data, "adjust", account_id, key, adjusted)
 
 
 def transfer(
@@ -103,7 +106,7 @@ def transfer(
         currency = (await world.account(account_id)).currency
         return await world.money.transfer(account_id, to, exact, currency, key=key, actor=ACTOR, reason=reason)
 
-    _operate(config, data, "transfer", account_id, key, moved)
+    operate(config, data, "transfer", account_id, key, moved)
 
 
 def merge(
@@ -134,7 +137,7 @@ def merge(
         if paper is not None and paper.owed:
             facts = Kind.INVOICES_OPEN.value
             raise StartRefusedError(f"{facts.title}. {facts.cure} `ocs account balances {account_id}`", EXIT_CONFIG)
-    _operate(config, data, "merge_account", account_id, key, merged)
+    operate(config, data, "merge_account", account_id, key, merged)
 
 
 def block(
@@ -143,6 +146,7 @@ def block(
     limit: Annotated[bool, typer.Option("--limit", help="Let the calls that it receives pass.")] = False,
     reason: ReasonOption = "",
     key: KeyOption = "",
+    if_match: TagOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
@@ -150,7 +154,7 @@ def block(
 
     Example: `ocs account block alice --name fraud-desk --reason "calls to Somalia"`, `ocs account block alice --limit`
     """
-    _set_state(config, data, account_id, key, "LIMITED" if limit else "SUSPENDED", name, reason)
+    _set_state(config, data, account_id, key, if_match, "LIMITED" if limit else "SUSPENDED", name, reason)
 
 
 def unblock(
@@ -158,6 +162,7 @@ def unblock(
     name: BlockOption = "operator",
     reason: ReasonOption = "",
     key: KeyOption = "",
+    if_match: TagOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
@@ -165,13 +170,14 @@ def unblock(
 
     Example: `ocs account unblock alice --name fraud --reason "it was not fraud"`
     """
-    _set_state(config, data, account_id, key, "ACTIVE", name, reason)
+    _set_state(config, data, account_id, key, if_match, "ACTIVE", name, reason)
 
 
 def close(
     account_id: AccountArgument,
     reason: ReasonOption = "",
     key: KeyOption = "",
+    if_match: TagOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
@@ -179,116 +185,7 @@ def close(
 
     Example: `ocs account close alice --reason "ported out"`
     """
-    _set_state(config, data, account_id, key, "CLOSED", "operator", reason)
-
-
-def limits(
-    account_id: AccountArgument,
-    credit_limit: Annotated[str, typer.Option("--credit-limit", metavar="AMOUNT", help="How far below zero.")] = "",
-    low_balance: Annotated[
-        str, typer.Option("--low-balance", metavar="AMOUNT", help="Below it somebody is told; 0: never.")
-    ] = "",
-    calls: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--calls", metavar="SERVICE=N[/M]", help="N calls at once, M begun in a second; 0: as many as come."
-        ),
-    ] = None,
-    reason: ReasonOption = "",
-    key: KeyOption = "",
-    config: ConfigOption = DEFAULT_CONFIG,
-    data: DataOption = None,
-) -> None:
-    """Change the credit limit, the threshold, the limits of calls; what is left out stays. `ocs account show` shows them.
-
-    Example: `ocs account limits alice --credit-limit 20.00 --calls voice=2/5`
-    """
-    chosen = [_calls(text) for text in calls or ()]
-
-    async def made(world: DeskWorld, account: Account) -> Limits:
-        from ocs.charging.operations import CallsChoice, Limits
-
-        known = {each.service: each for each in account.extras.calls} if account.extras is not None else {}
-        there = {service: CallsChoice(service, each.at_once, each.per_second) for service, each in known.items()}
-        there |= {each[0]: CallsChoice(*each) for each in chosen}
-        left = tuple(each for each in there.values() if each.at_once or each.per_second)
-        amounts = [
-            await _not_negative(world, account_id, option, text) if text else None
-            for option, text in (("--credit-limit", credit_limit), ("--low-balance", low_balance))
-        ]
-        return Limits(credit_limit=amounts[0], low_balance=amounts[1], calls=left if chosen else None)
-
-    if not (credit_limit or low_balance or chosen):
-        with refusals():
-            raise StartRefusedError("nothing to change: name --credit-limit, --low-balance or --calls", EXIT_CONFIG)
-    _set_limits(config, data, account_id, key, reason, made)
-
-
-def cap(
-    account_id: AccountArgument,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the cap; one of that name is put in its place.")],
-    most: Annotated[str, typer.Argument(metavar="MOST", help='Such as 50.00, or with --unit "2 GB".')],
-    every: Annotated[Every, typer.Option(help="Its period, in the account's time zone.")] = "month",
-    unit: Annotated[Unit, typer.Option(help="What is counted.")] = "money",
-    service: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Of these services alone.")] = None,
-    destination: Annotated[list[str] | None, typer.Option(metavar="NAME", help="To these destinations alone.")] = None,
-    network: Annotated[list[str] | None, typer.Option(metavar="MCC", help="In these networks alone.")] = None,
-    not_network: Annotated[list[str] | None, typer.Option(metavar="MCC", help="Elsewhere than in these.")] = None,
-    member: Annotated[str, typer.Option(metavar="ID", help="Of this subscriber; *: of each of them.")] = "",
-    warn_percent: Annotated[int, typer.Option("--warn", min=0, max=99, help="Warn at so many percent.")] = 0,
-    reason: ReasonOption = "",
-    key: KeyOption = "",
-    config: ConfigOption = DEFAULT_CONFIG,
-    data: DataOption = None,
-) -> None:
-    """Put a spending cap: at its end it is refused like without money.
-
-    Example: `ocs account cap alice roaming 50.00 --service data --warn 80 --not-network 262`
-
-    Example: `ocs account cap alice kid "2 GB" --unit octets --member s1`
-    """
-
-    async def made(world: DeskWorld, account: Account) -> Limits:
-        from ocs.api.schemas import CAP_UNITS
-        from ocs.charging.operations import CapChoice, Limits
-        from ocs.rating.units import UnitKind, parse_quantity
-
-        number = CAP_UNITS.index(unit)
-        try:
-            exact = parse_quantity(most, UnitKind(number)) if number else 0
-        except ValueError as error:
-            raise StartRefusedError(f"MOST: {error}", EXIT_CONFIG) from error
-        exact = exact if number else await _not_negative(world, account_id, "MOST", most)
-        groups = [tuple(each or ()) for each in (service, destination, network, not_network)]
-        choice = CapChoice(name, every, exact, groups[0], warn_percent, member, number, *groups[1:])
-        return Limits(caps=(*(each for each in _caps_of(account) if each.name != name), choice))
-
-    _set_limits(config, data, account_id, key, reason, made)
-
-
-def lift_cap(
-    account_id: AccountArgument,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the cap.")],
-    reason: ReasonOption = "",
-    key: KeyOption = "",
-    config: ConfigOption = DEFAULT_CONFIG,
-    data: DataOption = None,
-) -> None:
-    """Take a cap away.
-
-    Example: `ocs account lift-cap alice roaming --reason "by phone"`
-    """
-
-    async def made(_: DeskWorld, account: Account) -> Limits:
-        from ocs.charging.operations import Limits
-
-        known = _caps_of(account)
-        if name not in {each.name for each in known}:
-            names = ", ".join(each.name for each in known) or "none"
-            raise StartRefusedError(f"there is no cap {name!r}: it has {names}", EXIT_CONFIG)
-        return Limits(caps=tuple(each for each in known if each.name != name))
-
-    _set_limits(config, data, account_id, key, reason, made)
+    _set_state(config, data, account_id, key, if_match, "CLOSED", "operator", reason)
 
 
 def plan(
@@ -299,6 +196,7 @@ def plan(
     ] = "cycle-end",
     reason: ReasonOption = "",
     key: KeyOption = "",
+    if_match: TagOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
@@ -311,9 +209,11 @@ def plan(
         from ocs.charging.plans import PlanOrder
 
         order = PlanOrder(rate_plan, at == "cycle-end")
-        return await world.accounts.change_plan(account_id, order, key=key, actor=ACTOR, reason=reason)
+        return await world.accounts.change_plan(
+            account_id, order, key=key, actor=ACTOR, reason=reason, expects=tags_of(if_match)
+        )
 
-    _operate(config, data, "change_plan", account_id, key, changed)
+    operate(config, data, "change_plan", account_id, key, changed)
 
 
 def buy(
@@ -337,7 +237,7 @@ def buy(
             raise StartRefusedError(f"plan {result.rate_plan} sells no package {package!r}", EXIT_CONFIG)
         return result
 
-    _operate(config, data, "buy_package", account_id, key, bought)
+    operate(config, data, "buy_package", account_id, key, bought)
 
 
 def cancel(
@@ -356,7 +256,33 @@ def cancel(
     async def cancelled(world: DeskWorld, key: str) -> RechargeResult:
         return await world.accounts.cancel(account_id, subscription, key=key, actor=ACTOR, reason=reason)
 
-    _operate(config, data, "end_subscription", account_id, key, cancelled)
+    operate(config, data, "end_subscription", account_id, key, cancelled)
+
+
+def tags(
+    account_id: AccountArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what names its state, limits and plan as they are now, for --if-match; the API's ETags are the same.
+
+    Example: `ocs account tags alice`
+    """
+    with refusals():
+        from ocs.charging.operations import limits_tag, state_tag, version_tag
+        from ocs.charging.plans import plan_tag
+        from ocs.cli.desk_world import run
+        from ocs.cli.inspect_view import print_fields, print_json
+
+        async def named(world: DeskWorld) -> dict[str, str]:
+            account = await world.account(account_id)
+            return {
+                "account": version_tag(account), "state": state_tag(account), "limits": limits_tag(account),
+                "plan": plan_tag(account),
+            }  # fmt: skip
+
+        (print_json if as_json else print_fields)(run(config, data, named))
 
 
 def velocity(
@@ -389,7 +315,7 @@ def velocity(
 # --- inside -----------------------------------------------------------------------------------------------------
 
 
-def _operate(
+def operate(
     config: Path,
     data: Path | None,
     action: str,
@@ -397,6 +323,7 @@ def _operate(
     key: str,
     work: Callable[[DeskWorld, str], Awaitable[RechargeResult]],
 ) -> None:
+    """Do something to an account once for its key, and note it; or say why not, and leave."""
     with refusals():
         from ocs.cli.desk_world import new_key, run
 
@@ -409,68 +336,26 @@ def _operate(
         run(config, data, done)
 
 
-def _set_state(config: Path, data: Path | None, account_id: str, key: str, state: str, name: str, reason: str) -> None:
+def _set_state(
+    config: Path, data: Path | None, account_id: str, key: str, tag: str, state: str, name: str, reason: str
+) -> None:
     async def moved(world: DeskWorld, key: str) -> RechargeResult:
         from balance.account import AccountState
 
         return await world.accounts.set_state(
-            account_id, AccountState[state], key=key, actor=ACTOR, reason=reason, block=name
+            account_id, AccountState[state], key=key, actor=ACTOR, reason=reason, block=name, expects=tags_of(tag)
         )
 
-    _operate(config, data, "set_state", account_id, key, moved)
+    operate(config, data, "set_state", account_id, key, moved)
 
 
-def _set_limits(
-    config: Path,
-    data: Path | None,
-    account_id: str,
-    key: str,
-    reason: str,
-    make: Callable[[DeskWorld, Account], Awaitable[Limits]],
-) -> None:
-    """Put limits that are made of those that there are; refused if somebody else was faster."""
-
-    async def changed(world: DeskWorld, key: str) -> RechargeResult:
-        from ocs.charging.operations import limits_tag
-
-        account = await world.account(account_id)
-        return await world.accounts.set_limits(
-            account_id,
-            await make(world, account),
-            key=key,
-            actor=ACTOR,
-            reason=reason,
-            expects=frozenset({limits_tag(account)}),
-        )
-
-    _operate(config, data, "set_limits", account_id, key, changed)
-
-
-def _caps_of(account: Account) -> list[CapChoice]:
-    from ocs.charging.operations import CapChoice
-
-    caps = account.extras.caps if account.extras is not None else ()
-    return [CapChoice(*(getattr(each, name) for name in CapChoice._fields)) for each in caps]
-
-
-def _calls(text: str) -> tuple[str, int, int]:
-    service, _, numbers = text.partition("=")
-    at_once, _, per_second = numbers.partition("/")
-    if not service or not at_once.isdigit() or not (per_second or "0").isdigit():
-        with refusals():
-            raise StartRefusedError(f"--calls: {text!r} is not like voice=2 or voice=2/5", EXIT_CONFIG)
-    return service, int(at_once), int(per_second or 0)
+def tags_of(text: str) -> frozenset[str]:
+    """As a header If-Match has it, or without its quotes; empty: whatever is there."""
+    return frozenset(filter(None, (each.strip().strip('"') for each in text.split(","))))
 
 
 async def _positive(world: DeskWorld, account_id: str, text: str) -> int:
     exact = await world.amount(account_id, "AMOUNT", text)
     if exact <= 0:
         raise StartRefusedError("AMOUNT: must be more than zero", EXIT_CONFIG)
-    return exact
-
-
-async def _not_negative(world: DeskWorld, account_id: str, option: str, text: str) -> int:
-    exact = await world.amount(account_id, option, text)
-    if exact < 0:
-        raise StartRefusedError(f"{option}: must not be negative", EXIT_CONFIG)
     return exact

@@ -9,6 +9,7 @@ import typer
 
 from ocs.cli import (
     account,
+    account_limits,
     audit,
     bill,
     bill_collect,
@@ -51,6 +52,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     audit,
     inspect,
     account,
+    account_limits,
     subscriber,
     clients,
     cdr,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocs.cli.account import KeyOption
+from ocs.cli.account import KeyOption, TagOption, tags_of
 from ocs.cli.common import DEFAULT_CONFIG, ConfigOption, DataOption, refusals
 from ocs.cli.inspect import JsonOption, LimitOption
 from ocs.errors import EXIT_CONFIG, EXIT_UNKNOWN, StartRefusedError
@@ -66,6 +66,7 @@ def change(
     identity: IdentityOption = None,
     password: PasswordOption = None,
     key: KeyOption = "",
+    if_match: TagOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
@@ -79,7 +80,7 @@ def change(
 
         names = _identities(identity) if identity else None
         return await world.accounts.subscribers.change(
-            subscriber_id, SubscriberChange(account or None, names, password), key=key
+            subscriber_id, SubscriberChange(account or None, names, password), key=key, expects=tags_of(if_match)
         )
 
     _change(config, data, "change_subscriber", subscriber_id, key, made)
@@ -91,6 +92,7 @@ def port(
     giver: Annotated[str, typer.Argument(metavar="FROM", help="The subscriber who has it.")],
     taker: Annotated[str, typer.Argument(metavar="TO", help="The subscriber who gets it.")],
     key: KeyOption = "",
+    if_match: TagOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
@@ -100,7 +102,9 @@ def port(
     """
 
     async def moved(world: DeskWorld) -> SubscriberResult:
-        return await world.accounts.subscribers.port(_identities([identity])[0], giver, taker, key=key)
+        return await world.accounts.subscribers.port(
+            _identities([identity])[0], giver, taker, key=key, expects=tags_of(if_match)
+        )
 
     _change(config, data, "port_identity", taker, key, moved)
 
@@ -109,6 +113,7 @@ def port(
 def remove(
     subscriber_id: IdArgument,
     key: KeyOption = "",
+    if_match: TagOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
@@ -118,7 +123,7 @@ def remove(
     """
 
     async def removed(world: DeskWorld) -> SubscriberResult:
-        return await world.accounts.subscribers.remove(subscriber_id, key=key)
+        return await world.accounts.subscribers.remove(subscriber_id, key=key, expects=tags_of(if_match))
 
     _change(config, data, "remove_subscriber", subscriber_id, key, removed)
 
@@ -133,7 +138,7 @@ def list_subscribers(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List subscribers in the order of their ids. Passwords are never shown.
+    """List subscribers in the order of their ids, each with its tag for --if-match. Passwords are never shown.
 
     Example: `ocs subscriber list --account alice`, or `ocs subscriber list --identity e164:4915112345678`
     """
@@ -148,7 +153,8 @@ def list_subscribers(
             desk = world.accounts.subscribers
             owner = await desk.find(_identities([identity])[0]) if identity else None
             found = ([owner] if owner is not None else []) if identity else await desk.page(account, "", after, limit)
-            return [msgspec.to_builtins(subscriber_view(each)) for each in found if account in {"", each.account_id}]
+            own = [each for each in found if account in {"", each.account_id}]
+            return [{**msgspec.to_builtins(subscriber_view(each)), "tag": each.tag} for each in own]
 
         print_rows("subscribers", run(config, data, listed), as_json=as_json)
 

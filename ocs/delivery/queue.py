@@ -103,7 +103,7 @@ _POSTPONE: Final = """
 _LIST: Final = """
     SELECT * FROM message
     WHERE ($1 = '' OR state = $1) AND ($2 = '' OR account_id = $2) AND ($3 = '' OR channel = $3)
-        AND (made_at, message_id) < ($4, $5) AND ($6 = '' OR starts_with(account_id, $6))
+        AND (made_at, message_id) < ($4, $5) AND ($6 = '' OR starts_with(account_id, $6)) AND made_at >= $8
     ORDER BY made_at DESC, message_id DESC LIMIT $7
 """
 _REPLAY: Final = """
@@ -215,9 +215,12 @@ async def list_messages(
     before: tuple[int, str],
     limit: int,
     tenant: str = "",
+    since_ms: int = 0,
 ) -> list[Message]:
-    """Newest first, those that come after ``before`` (made_at_ms, message_id) in that order."""
-    rows = await connection.fetch(_LIST, state, account_id, channel, moment(before[0]), before[1], tenant, limit)
+    """Newest first, those that come after ``before`` (made_at_ms, message_id) in that order, back to ``since_ms``."""
+    rows = await connection.fetch(
+        _LIST, state, account_id, channel, moment(before[0]), before[1], tenant, limit, moment(since_ms)
+    )
     return [_message(row) for row in rows]
 
 

@@ -38,7 +38,7 @@ _SINCE: Final = """
 _LIST: Final = """
     SELECT * FROM account_event
     WHERE ($1 = '' OR account_id = $1) AND (cardinality($2::text[]) = 0 OR event_type = ANY($2))
-        AND (at, account_id, entry_number) < ($3, $4, $5) AND ($6 = '' OR starts_with(account_id, $6))
+        AND (at, account_id, entry_number) < ($3, $4, $5) AND ($6 = '' OR starts_with(account_id, $6)) AND at >= $8
     ORDER BY at DESC, account_id DESC, entry_number DESC LIMIT $7
 """
 
@@ -180,10 +180,11 @@ async def list_events(
     before: tuple[int, str, int],
     limit: int,
     tenant: str = "",
+    since_ms: int = 0,
 ) -> list[AccountEvent]:
-    """Newest first, those that come after ``before`` (at_ms, account_id, entry_number) in that order."""
+    """Newest first, those that come after ``before`` (at_ms, account_id, entry_number) in that order, back to ``since_ms``."""
     rows = await connection.fetch(
-        _LIST, account_id, list(types), moment(before[0]), before[1], before[2], tenant, limit
+        _LIST, account_id, list(types), moment(before[0]), before[1], before[2], tenant, limit, moment(since_ms)
     )
     return [event_from_row(row) for row in rows]
 

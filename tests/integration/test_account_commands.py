@@ -111,6 +111,28 @@ async def test_blocks_plans_and_subscriptions(world: World) -> None:
     assert await world.state() == "closed"
 
 
+async def test_a_change_is_for_what_was_read(world: World) -> None:
+    """With --if-match and the tag of what was read: 412 over HTTP, here a line that says what to do; then nothing has changed."""
+    read = msgspec.json.decode(await done("account", "tags", "A", "--json"))
+    await done("account", "limits", "A", "--credit-limit", "1.00", "--if-match", f'"{read["limits"]}"')
+    await done("account", "plan", "A", "retail-eur", "--if-match", read["plan"])
+    await done("account", "block", "A", "--if-match", read["state"])
+    for words in (
+        ("limits", "A", "--credit-limit", "2.00", "--if-match", read["limits"]),
+        ("cap", "A", "kid", "2.00", "--if-match", read["limits"]),
+        ("plan", "A", "test-eur", "--if-match", read["plan"]),
+        ("unblock", "A", "--if-match", read["state"]),
+        ("close", "A", "--if-match", read["account"]),
+    ):
+        refused = await ocs("account", *words)
+        assert (refused.exit_code, "Read it again" in refused.stderr) == (EXIT_CONFIG, True), words
+    assert (await world.state(), (await world.account()).credit_limit) == ("suspended operator", amount("1.00"))
+    (listed,) = msgspec.json.decode(await done("subscriber", "list", "--json"))["subscribers"]
+    await done("subscriber", "change", "S", "--account", "B", "--if-match", listed["tag"])
+    refused = await ocs("subscriber", "remove", "S", "--if-match", listed["tag"])
+    assert (refused.exit_code, "Read it again" in refused.stderr) == (EXIT_CONFIG, True)
+
+
 async def test_a_voucher_is_redeemed_by_phone(world: World) -> None:
     """Once; a wrong code is said to be one."""
     assert isinstance(world.store, ValkeyStore)

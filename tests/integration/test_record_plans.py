@@ -35,6 +35,7 @@ PLAIN: Final = """
         OR origin = $2 OR (right($2, 1) = '*' AND (starts_with(destination, rtrim($2, '*')) OR starts_with(origin, rtrim($2, '*')))))
         AND ($3 = '' OR groups -> 0 ->> 'destination' = $3
         OR (right($3, 1) = '*' AND starts_with(groups -> 0 ->> 'destination', rtrim($3, '*')))) AND ($4 = '' OR session_id = $4)
+        AND starts_with(account_id, $5)
     ORDER BY started_at DESC, entry_number DESC, account_id DESC
 """
 QUESTIONS: Final = {
@@ -55,6 +56,11 @@ QUESTIONS: Final = {
     "an account and a name, both thought frequent": CdrQuery(account_id="wholesale", destination="Germany"),
     "a session": CdrQuery(session_id="s7"),
     "nothing but time": CdrQuery(),
+    "a tenant, thought frequent": CdrQuery(tenant="wholesale"),
+    "a tenant with one account": CdrQuery(tenant="a123"),
+    "a tenant with eleven": CdrQuery(tenant="a7"),
+    "a tenant and a country": CdrQuery(tenant="a7", number="33*"),
+    "a tenant and a number": CdrQuery(tenant="a177", number="44177"),
 }
 
 
@@ -110,7 +116,8 @@ async def test_no_search_walks_the_store_whatever_the_statistics_say(billing_dsn
     walks = {}
     for name, query in QUESTIONS.items():
         watched = Watched(connection)
-        expected = await connection.fetch(PLAIN, query.account_id, query.number, query.destination, query.session_id)
+        words = (query.account_id, query.number, query.destination, query.session_id, query.tenant)
+        expected = await connection.fetch(PLAIN, *words)
         found, cursor = await search(watched, query, limit=40)
         if cursor:
             found += (await search(watched, query, cursor, 40))[0]
@@ -127,7 +134,7 @@ async def test_a_beginning_with_many_records_is_paged_to_its_end(billing_dsn: st
     await connection.execute("UPDATE cdr SET started_at = '2026-12-31T23:59:59Z' WHERE entry_number = 12301")
     await connection.execute("UPDATE cdr SET started_at = '1970-01-01T00:00:01Z' WHERE entry_number = 12303")
     query = CdrQuery(number="3312*", until_ms=at("2027-01-01"))
-    expected = await connection.fetch(PLAIN, "", "3312*", "", "")
+    expected = await connection.fetch(PLAIN, "", "3312*", "", "", "")
     assert len(expected) > 1000
     found, cursor = await search(connection, query)
     while cursor:

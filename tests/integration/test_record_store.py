@@ -125,6 +125,12 @@ async def test_old_months_are_dropped_unless_something_in_them_is_not_billed(boo
         (CdrQuery(since_ms=at("2026-10-01"), number="49*"), ["b/2", "b/1", "a/2"]),
         (CdrQuery(service="sms"), []),
         (CdrQuery(number="\x00"), []),
+        (CdrQuery(tenant="a"), ["a/2", "a/1"]),
+        (CdrQuery(tenant="c"), []),
+        (CdrQuery(tenant="b", number="4930*"), ["b/2", "b/1", "b/3"]),
+        (CdrQuery(tenant="b", session_id="a;2"), []),
+        (CdrQuery(tenant="b", account_id="a"), []),
+        (CdrQuery(tenant="b", account_id="b", destination="France"), ["b/1"]),
     ],
 )
 @pytest.mark.parametrize("has_months", [False, True])

@@ -22,7 +22,7 @@ from balance.valkey.keys import PARTITIONS_KEY
 from balance.valkey.store import ValkeyStore, open_store
 from ocs.auditor import audit
 from ocs.charging.operations import BucketOptions, RechargeStatus
-from ocs.charging.request import TERMINATING, ChargingAnswer, ChargingRequest, EventAction, RequestKind
+from ocs.charging.request import TERMINATING, ChargingAnswer, ChargingRequest, ChargingStatus, EventAction, RequestKind
 from ocs.charging.rules import (
     NO_RULES,
     AccountRules,
@@ -32,7 +32,7 @@ from ocs.charging.rules import (
     PlanChangeRule,
     VelocityRule,
 )
-from ocs.charging.session import CreditSession, decode_session
+from ocs.charging.session import CreditSession, Tombstone, decode_session
 from ocs.charging.subscribers import SubscriberStatus
 from tests.integration.books import flush_all
 from tests.property.sides import (
@@ -279,9 +279,18 @@ class AccountsMachine(RuleBasedStateMachine):
         self.loose |= set(levels_of(call.account_id or self.account_of(call.who)))
 
     def is_known(self, call: Call) -> bool:
-        """Whether its session is open still, or has ended with its own last report."""
+        """Whether its session is open still, or has ended with its own last report, and is not forgotten since.
+
+        What comes again when all of it is forgotten is answered so, and that answer is remembered, too.
+        """
         value = self.sides.state().records.get(f"{'ra' if call.is_radius else 'gy'}:{call.name}")
-        return value is not None and (call.is_over or isinstance(decode_session(value), CreditSession))
+        record = decode_session(value) if value is not None else None
+        if isinstance(record, Tombstone):
+            gone = {
+                each.request_number for each in record.answers if each.answer.status is ChargingStatus.SESSION_UNKNOWN
+            }
+            return call.is_over and not gone
+        return isinstance(record, CreditSession)
 
     def last_of(self, call: Call) -> Sent | None:
         return next((each for each in reversed(self.sent) if each.call.name == call.name), None)

@@ -96,6 +96,50 @@ async def test_what_is_told_is_what_happens(
     assert sum(each.granted for each in answer.groups if is_good) == granted
 
 
+@pytest.mark.parametrize(
+    ("above", "own", "use", "why", "by", "granted"),
+    [
+        ("5.00", "1.00", CALL, "", "", 30),
+        ("0.10", "1.00", CALL, "", "", 25),  # the reseller's money bounds the grant
+        ("5.00", "0.20", CALL, "", "", 20),
+        ("0.001", "1.00", CALL, "no_money", "A", 0),
+        ("5.00", "0", CALL, "no_money", "A~A", 0),
+        ("0.04", "1.00", Use("sms", "100", EVENTS), "no_money", "A", 0),
+        ("5.00", "1.00", Use("sms", "100", EVENTS), "", "", 1),
+    ],
+)
+async def test_those_above_are_asked_too(
+    world: World, above: str, own: str, use: Use, why: str, by: str, granted: int
+) -> None:
+    """A reseller's customer is told what all of them together say; then the request itself gets that. The price is the customer's own."""
+    await world.open_reseller(above)
+    await world.open(own)
+    found = await world.desk.enquire("A~A", use)
+    is_event = use.unit is EVENTS
+    assert found is not None
+    assert (found.why, found.by, found.granted, found.cost) == (
+        why,
+        by,
+        granted,
+        amount("0.08" if is_event else "0.30"),
+    )
+    wanted = group(ask=use.amount or int(is_event), unit=use.unit)
+    kind = RequestKind.EVENT if is_event else RequestKind.INITIAL
+    answer = await world.charge(diameter(world, kind, "s", 0, wanted, service=use.service, destination=use.destination))
+    assert sum(each.granted for each in answer.groups if not why) == granted
+    assert all(each.status is ChargingStatus.SUCCESS for each in answer.groups) is not bool(why and answer.groups)
+
+
+async def test_a_level_that_is_blocked_refuses(world: World) -> None:
+    """And says that it is that one."""
+    await world.open_reseller("5.00")
+    await world.open("1.00")
+    await world.desk.set_state("A", AccountState.SUSPENDED, key="s", actor="test", reason="")
+    found = await world.desk.enquire("A~A", CALL)
+    assert found is not None
+    assert (found.why, found.by, found.granted) == ("not_active", "A", 0)
+
+
 async def test_nobody_is_asked(world: World) -> None:
     """An account that is not there has no price of its own."""
     assert await world.desk.enquire("nobody", CALL) is None

@@ -37,7 +37,13 @@ class MemoryDeliveries:
         return ContactChanged(ContactStatus.CHANGED, before, contact)
 
     async def events(
-        self, account_id: str, types: Sequence[str], before: tuple[int, str, int], limit: int, tenant: str = ""
+        self,
+        account_id: str,
+        types: Sequence[str],
+        before: tuple[int, str, int],
+        limit: int,
+        tenant: str = "",
+        since_ms: int = 0,
     ) -> list[AccountEvent]:
         found = [
             event
@@ -46,11 +52,12 @@ class MemoryDeliveries:
             and event.account_id.startswith(tenant)
             and (not types or event.event_type in types)
             and (event.at_ms, event.account_id, event.entry_number) < before
+            and event.at_ms >= since_ms
         ]
         return found[:limit]
 
     async def messages(
-        self, state: str, account_id: str, before: tuple[int, str], limit: int, tenant: str = ""
+        self, state: str, account_id: str, before: tuple[int, str], limit: int, tenant: str = "", since_ms: int = 0
     ) -> list[Message]:
         found = [
             each
@@ -58,6 +65,7 @@ class MemoryDeliveries:
             if state in {"", each.state}
             and each.letter.account_id.startswith(tenant)
             and (each.made_at_ms, each.letter.message_id) < before
+            and each.made_at_ms >= since_ms
         ]
         return found[:limit]
 

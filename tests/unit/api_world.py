@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import httpx
 import msgspec
@@ -22,9 +22,7 @@ from ocs.api.app import create_app
 from ocs.api.context import Context
 from ocs.api.keys import KeyRing, Scope, new_token, store_key
 from ocs.api.ports import PeerView
-from ocs.billing.balances import Invoiced
-from ocs.billing.cdrs import CdrRow, JournalRow, Page
-from ocs.billing.search import FAR_FUTURE_MS, CdrQuery, CursorError
+from ocs.billing.cdrs import JournalRow
 from ocs.charging.enquiry import Enquired, Use, enquire
 from ocs.charging.operations import (
     AccountFault,
@@ -49,6 +47,7 @@ from ocs.rating.ratebook import RateBook
 from ocs.settings import Settings
 from ocs.vouchers import VoucherFault
 from tests.unit.api_deliveries import MemoryDeliveries, MemoryTrail
+from tests.unit.api_history import MemoryHistory
 from tests.unit.away_billing import AwayBilling
 from tests.unit.fake_redis import FakeRedis
 
@@ -267,7 +266,7 @@ class MemoryAccounts:
         self._touch()
         book = sample_book()
         assert book is not None
-        return enquire(use, self.accounts[account_id], book, quota_policy(Settings()), NOW_MS)
+        return enquire(use, [self.accounts[account_id]], book, quota_policy(Settings()), NOW_MS)
 
     async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage:
         self._touch()
@@ -280,64 +279,6 @@ class MemoryAccounts:
         self._touch()
         self.actors.append(actor)
         return account_id in self.accounts and any(session.session_key == session_key for session in self.sessions)
-
-
-@dataclass
-class MemoryHistory:
-    """Pages by entry number; remembers what it was asked."""
-
-    cdrs: list[CdrRow] = field(default_factory=list)
-    journal: list[JournalRow] = field(default_factory=list)
-    asked: list[tuple[int, int]] = field(default_factory=list)
-    queries: list[CdrQuery] = field(default_factory=list)
-
-    ids: list[str] = field(default_factory=list)
-
-    async def find_cdrs(self, query: CdrQuery, cursor: str, limit: int) -> Page[CdrRow]:
-        self.asked.append((query.since_ms, query.until_ms))
-        self.queries.append(query)
-        return _page([row for row in self.cdrs if query.account_id in {"", row.account_id}], cursor, limit)
-
-    async def list_journal(
-        self,
-        account_id: str,
-        cursor: str,
-        limit: int,
-        *,
-        kind: str = "",
-        reference: str = "",
-        since_ms: int = 0,
-        until_ms: int = FAR_FUTURE_MS,
-    ) -> Page[JournalRow]:
-        found = [
-            row
-            for row in self.journal
-            if row.account_id == account_id
-            and kind in {"", row.kind}
-            and reference in {"", row.reference}
-            and since_ms <= row.at_ms < until_ms
-        ]
-        return _page(found, cursor, limit)
-
-    async def account_ids(self, after: str, limit: int, *, tenant: str = "") -> list[str]:
-        return [each for each in sorted(self.ids) if each > after and each.startswith(tenant)][:limit]
-
-    async def find_cdr(self, account_id: str, entry_number: int) -> tuple[CdrRow, JournalRow] | None:
-        keys = (account_id, entry_number)
-        cdrs = [row for row in self.cdrs if (row.account_id, row.entry_number) == keys]
-        entries = [row for row in self.journal if (row.account_id, row.entry_number) == keys]
-        return (cdrs[0], entries[0]) if cdrs and entries else None
-
-    async def find_entry(self, account_id: str, entry_number: int) -> JournalRow | None:
-        keys = (account_id, entry_number)
-        return next((row for row in self.journal if (row.account_id, row.entry_number) == keys), None)
-
-    async def invoiced(self, account_id: str) -> Invoiced | None:
-        return Invoiced(15 * 10**9, 5 * 10**9) if account_id == "alice" else None
-
-    async def find_reference(self, account_id: str, reference: str) -> JournalRow | None:
-        keys = (account_id, reference)
-        return next((row for row in self.journal if (row.account_id, row.reference) == keys), None)
 
 
 @dataclass
@@ -410,18 +351,6 @@ class MemoryRates:
 def sample_book() -> RateBook | None:
     """The book of the sample configuration."""
     return load_ratebook(SAMPLE_CONFIG, NOW_MS).book
-
-
-Row = TypeVar("Row", CdrRow, JournalRow)
-
-
-def _page(rows: list[Row], cursor: str, limit: int) -> Page[Row]:
-    if cursor and not cursor.isdigit():
-        raise CursorError("not one of ours")
-    found = sorted(
-        (row for row in rows if not cursor or row.entry_number < int(cursor)), key=lambda row: -row.entry_number
-    )
-    return Page(tuple(found[:limit]), str(found[limit - 1].entry_number) if len(found) > limit else "")
 
 
 @dataclass

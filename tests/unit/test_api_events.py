@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ocs.api.keys import Scope
+from ocs.api.schemas import instant
 from ocs.charging.account_events import AccountEvent
 from ocs.delivery.queue import Letter, Message
 from tests.unit.api_world import NOW_MS, World, make_world
@@ -98,6 +99,9 @@ async def test_events_of_one_account_and_type(world: World) -> None:
     world.deliveries.happened = [event("alice", 3), event("bob", 2), event("alice", 1, "top_up")]
     found = (await world.client.get("/v1/accounts/alice/events", params={"type": "top_up"})).json()["events"]
     assert [each["data"]["entry_number"] for each in found] == [1]
+    span = {"at_from": instant(NOW_MS + 2), "at_to": instant(NOW_MS + 3), "limit": "1"}
+    found = (await world.client.get("/v1/events", params=span)).json()
+    assert ([each["data"]["entry_number"] for each in found["events"]], found["next_cursor"]) == ([2], "")
     wrong = await world.client.get("/v1/events", params={"type": "rain"})
     assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "type")
 
@@ -128,5 +132,9 @@ async def test_messages_are_listed_and_replayed(world: World) -> None:
     rest = (await world.client.get("/v1/messages", params={"state": "dead", "cursor": first["next_cursor"]})).json()
     assert [each["message_id"] for each in first["messages"] + rest["messages"]] == ["m3", "m1"]
     assert (first["messages"][0]["error"], rest["next_cursor"]) == ("550 no", "")
+    span = {"made_from": instant(NOW_MS + 2), "made_to": instant(NOW_MS + 4), "limit": "1"}
+    first = (await world.client.get("/v1/messages", params=span)).json()
+    rest = (await world.client.get("/v1/messages", params={**span, "cursor": first["next_cursor"]})).json()
+    assert [each["message_id"] for each in first["messages"] + rest["messages"]] == ["m3", "m2"]
     done = await world.post("/v1/message-replays", {"message_ids": ["m1", "m9"]})
     assert (done.status_code, done.json()) == (202, {"message_ids": ["m1"]})

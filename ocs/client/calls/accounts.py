@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ocs.api import money, parts, schemas, views
+from ocs.api import lists, money, parts, schemas, views
 from ocs.client.transport import Transport, new_key, segment
 
 
@@ -188,11 +188,130 @@ class AccountsCalls(Transport):
         *,
         limit: int = 100,
         cursor: str = "",
-        account_state: Literal["", "active", "suspended", "limited", "closed"] = "",
-    ) -> parts.AccountList:
+        account_state: Literal["", "active", "suspended", "limited", "closed", "created", "grace", "recycled"] = "",
+        rate_plan: str = "",
+        currency: str = "",
+        block: str = "",
+        created_from: str | None = None,
+        created_to: str | None = None,
+        tenant: str = "",
+    ) -> lists.AccountList:
         """All accounts as they are now, in the order of their names. A new one is here a moment after it was created."""
-        answer: parts.AccountList = self._call(
-            "GET", "/v1/accounts", parts.AccountList, query={"limit": limit, "cursor": cursor, "state": account_state}
+        answer: lists.AccountList = self._call(
+            "GET",
+            "/v1/accounts",
+            lists.AccountList,
+            query={
+                "limit": limit,
+                "cursor": cursor,
+                "state": account_state,
+                "rate_plan": rate_plan,
+                "currency": currency,
+                "block": block,
+                "created_from": created_from,
+                "created_to": created_to,
+                "tenant": tenant,
+            },
+        )
+        return answer
+
+    def find_buckets(
+        self,
+        *,
+        limit: int = 100,
+        cursor: str = "",
+        source: Literal["", "paid", "promotional", "recurring"] = "",
+        bundle: str = "",
+        expires_before: str | None = None,
+        tenant: str = "",
+    ) -> lists.AllBuckets:
+        """Buckets of all accounts: those that end soon, those of a bundle, those that were given for promotion."""
+        answer: lists.AllBuckets = self._call(
+            "GET",
+            "/v1/buckets",
+            lists.AllBuckets,
+            query={
+                "limit": limit,
+                "cursor": cursor,
+                "source": source,
+                "bundle": bundle,
+                "expires_before": expires_before,
+                "tenant": tenant,
+            },
+        )
+        return answer
+
+    def find_counters(
+        self, *, limit: int = 100, cursor: str = "", counter: str = "", tenant: str = ""
+    ) -> lists.AllCounters:
+        """What all accounts have used in their periods, where prices depend on it."""
+        answer: lists.AllCounters = self._call(
+            "GET",
+            "/v1/counters",
+            lists.AllCounters,
+            query={"limit": limit, "cursor": cursor, "counter": counter, "tenant": tenant},
+        )
+        return answer
+
+    def find_subscriptions(
+        self,
+        *,
+        limit: int = 100,
+        cursor: str = "",
+        package: str = "",
+        renews_before: str | None = None,
+        ends: bool | None = None,
+        tenant: str = "",
+    ) -> lists.AllSubscriptions:
+        """The packages that accounts buy anew: of a name, due soon, or about to end."""
+        answer: lists.AllSubscriptions = self._call(
+            "GET",
+            "/v1/subscriptions",
+            lists.AllSubscriptions,
+            query={
+                "limit": limit,
+                "cursor": cursor,
+                "package": package,
+                "renews_before": renews_before,
+                "ends": ends,
+                "tenant": tenant,
+            },
+        )
+        return answer
+
+    def list_buckets(
+        self,
+        account_id: str,
+        *,
+        source: Literal["", "paid", "promotional", "recurring"] = "",
+        bundle: str = "",
+        expires_before: str | None = None,
+    ) -> lists.BucketList:
+        """The account's buckets of money and of units, those that are used first at the head; all of them in one answer."""
+        answer: lists.BucketList = self._call(
+            "GET",
+            f"/v1/accounts/{segment(account_id)}/buckets",
+            lists.BucketList,
+            query={"source": source, "bundle": bundle, "expires_before": expires_before},
+        )
+        return answer
+
+    def list_counters(self, account_id: str, *, counter: str = "") -> lists.CounterList:
+        """What the account has used in its periods, where prices depend on it; all of it in one answer."""
+        answer: lists.CounterList = self._call(
+            "GET", f"/v1/accounts/{segment(account_id)}/counters", lists.CounterList, query={"counter": counter}
+        )
+        return answer
+
+    def list_subscriptions(
+        self, account_id: str, *, package: str = "", renews_before: str | None = None, ends: bool | None = None
+    ) -> lists.SubscriptionList:
+        """The packages that are bought anew; all of them in one answer."""
+        answer: lists.SubscriptionList = self._call(
+            "GET",
+            f"/v1/accounts/{segment(account_id)}/subscriptions",
+            lists.SubscriptionList,
+            query={"package": package, "renews_before": renews_before, "ends": ends},
         )
         return answer
 
@@ -209,23 +328,6 @@ class AccountsCalls(Transport):
     def read_state(self, account_id: str) -> parts.StateView:
         """Its state, and what it is made of. Its ETag changes with them alone."""
         answer: parts.StateView = self._call("GET", f"/v1/accounts/{segment(account_id)}/state", parts.StateView)
-        return answer
-
-    def list_buckets(self, account_id: str) -> parts.BucketList:
-        """The account's buckets of money and of units, those that are used first at the head."""
-        answer: parts.BucketList = self._call("GET", f"/v1/accounts/{segment(account_id)}/buckets", parts.BucketList)
-        return answer
-
-    def list_counters(self, account_id: str) -> parts.CounterList:
-        """What the account has used in its periods, where prices depend on it."""
-        answer: parts.CounterList = self._call("GET", f"/v1/accounts/{segment(account_id)}/counters", parts.CounterList)
-        return answer
-
-    def list_subscriptions(self, account_id: str) -> parts.SubscriptionList:
-        """The packages that are bought anew."""
-        answer: parts.SubscriptionList = self._call(
-            "GET", f"/v1/accounts/{segment(account_id)}/subscriptions", parts.SubscriptionList
-        )
         return answer
 
     def enquire_price(

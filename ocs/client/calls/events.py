@@ -37,21 +37,39 @@ class EventsCalls(Transport):
         return answer
 
     def list_account_events(
-        self, account_id: str, *, limit: int = 100, cursor: str = "", event_type: str = ""
+        self,
+        account_id: str,
+        *,
+        limit: int = 100,
+        cursor: str = "",
+        event_type: str = "",
+        at_from: str | None = None,
+        at_to: str | None = None,
     ) -> events.EventList:
-        """What happened to one account."""
+        """What happened to one account in [at_from, at_to)."""
         answer: events.EventList = self._call(
             "GET",
             f"/v1/accounts/{segment(account_id)}/events",
             events.EventList,
-            query={"limit": limit, "cursor": cursor, "type": event_type},
+            query={"limit": limit, "cursor": cursor, "type": event_type, "at_from": at_from, "at_to": at_to},
         )
         return answer
 
-    def list_events(self, *, limit: int = 100, cursor: str = "", event_type: str = "") -> events.EventList:
-        """What happened to all accounts."""
+    def list_events(
+        self,
+        *,
+        limit: int = 100,
+        cursor: str = "",
+        event_type: str = "",
+        at_from: str | None = None,
+        at_to: str | None = None,
+    ) -> events.EventList:
+        """What happened to all accounts in [at_from, at_to)."""
         answer: events.EventList = self._call(
-            "GET", "/v1/events", events.EventList, query={"limit": limit, "cursor": cursor, "type": event_type}
+            "GET",
+            "/v1/events",
+            events.EventList,
+            query={"limit": limit, "cursor": cursor, "type": event_type, "at_from": at_from, "at_to": at_to},
         )
         return answer
 
@@ -62,13 +80,22 @@ class EventsCalls(Transport):
         cursor: str = "",
         message_state: Literal["", "waiting", "arrived", "dead"] = "",
         account_id: str = "",
+        made_from: str | None = None,
+        made_to: str | None = None,
     ) -> events.MessageList:
-        """Webhooks, mails and SMS: on their way, arrived, or given up."""
+        """Webhooks, mails and SMS that were made in [made_from, made_to): on their way, arrived, or given up."""
         answer: events.MessageList = self._call(
             "GET",
             "/v1/messages",
             events.MessageList,
-            query={"limit": limit, "cursor": cursor, "state": message_state, "account_id": account_id},
+            query={
+                "limit": limit,
+                "cursor": cursor,
+                "state": message_state,
+                "account_id": account_id,
+                "made_from": made_from,
+                "made_to": made_to,
+            },
         )
         return answer
 

@@ -50,7 +50,7 @@ class HistoryCalls(Transport):
         started_to: str | None = None,
         explained: bool = False,
     ) -> history.CdrList:
-        """Rated CDRs of all accounts that are as every given parameter says, newest first."""
+        """Rated CDRs of all accounts that are as every given parameter says, newest first. A tenant's key finds its own alone."""
         answer: history.CdrList = self._call(
             "GET",
             "/v1/cdrs",
