@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import mmap
 import os
 import pickle
@@ -23,6 +24,7 @@ import sys
 import tempfile
 from array import array
 from collections.abc import Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -31,12 +33,13 @@ import msgspec
 
 from ocs.clock import now_ms
 from ocs.errors import EXIT_CONFIG, StartRefusedError
+from ocs.rating import ratebook
 from ocs.rating.build import LoadResult, build, digest_of
 from ocs.rating.faults import ConfigFault, ConfigFaultsError
 from ocs.rating.load import read_files
 from ocs.rating.ratebook import RateBook
 
-FORMAT: Final = 8  # raise it whenever a record of a book changes
+FORMAT: Final = 9  # of the file; what its records look like is in its name
 _HEADER: Final = struct.Struct("<8sQQ")
 _MAGIC: Final = b"ocsrates"
 _KEPT_FILES: Final = 3
@@ -100,8 +103,15 @@ def read_book(path: Path) -> LoadResult:
 
 
 def book_file(folder: Path, digest: str) -> Path:
-    """Name the file of a version of the rates: by its content, the interpreter and the format."""
-    return folder / f"{digest[:32]}-{sys.implementation.cache_tag}-{FORMAT}.book"
+    """Name the file of a version of the rates: by its content, the interpreter, and the program that makes the book."""
+    return folder / f"{digest[:32]}-{sys.implementation.cache_tag}-{_program()}.book"
+
+
+@cache
+def _program() -> str:
+    """Another program's records may have other fields: its books are never opened."""
+    sources = sorted(Path(ratebook.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
 async def load_apart(config_dir: Path, folder: Path) -> LoadResult:

@@ -71,6 +71,10 @@ class PrefixIndex:
         self._rules = rules
         self._settled_ms = settled_ms
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """How it is handed to another process; the arrays go by themselves."""
+        return PrefixIndex, (self._arrays, self._rules, self._settled_ms)
+
     @property
     def origins(self) -> tuple[OriginRule, ...]:
         """The rules of origin that some row has."""
