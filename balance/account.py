@@ -281,6 +281,7 @@ class Extras(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     plan_change: PlanChange | None = None
     noticed_ms: int = 0  # notices of what ends soon that were due by then have been told
     merged_into: str = ""  # the account that has what this one had
+    reseller: str | None = None  # the account, in another partition as a rule, that is charged along; "": none any more
 
 
 class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):

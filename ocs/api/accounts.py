@@ -32,6 +32,7 @@ from ocs.api.schemas import (
     NewAccount,
     PlanChoice,
     Purchase,
+    ResellerChoice,
     StateChange,
     SubscriptionEnd,
     TopUp,
@@ -59,6 +60,8 @@ _FAULTS: Final = {
     AccountFault.CURRENCY_UNKNOWN: Kind.CURRENCY_UNKNOWN,
     AccountFault.RATE_PLAN_UNKNOWN: Kind.RATE_PLAN_UNKNOWN,
     AccountFault.PARENT_UNKNOWN: Kind.PARENT_UNKNOWN,
+    AccountFault.RESELLER_UNKNOWN: Kind.RESELLER_UNKNOWN,
+    AccountFault.IN_LEVELS: Kind.ACCOUNT_IN_LEVELS,
     AccountFault.KEY_REUSED: Kind.KEY_REUSED,
 }
 assert _FAULTS.keys() | {AccountFault.REPLAYED} == set(AccountFault)
@@ -77,6 +80,8 @@ _MONEY: Final = (*_RECHARGE, Kind.CURRENCY_MISMATCH, Kind.CURRENCY_UNKNOWN, Kind
         Kind.CURRENCY_UNKNOWN,
         Kind.RATE_PLAN_UNKNOWN,
         Kind.PARENT_UNKNOWN,
+        Kind.RESELLER_UNKNOWN,
+        Kind.ACCOUNT_IN_LEVELS,
         Kind.KEY_MISSING,
         Kind.KEY_REUSED,
         for_tenants=True,
@@ -88,8 +93,12 @@ async def create_account(
     request: Request[Any, Any, Any],
     idempotency_key: OptionalKey = None,
 ) -> Response[AccountView]:
-    """Open an account with no money in it. One with a `~` in its name is charged along with the one before the last `~`."""
+    """Open an account with no money in it. One with a `~` in its name is charged along with the one before the last `~`, in one
+    step; one with a `reseller` along with that one, wherever it is, in two.
+    """
     check_own(request.auth, "account_id", data.account_id)
+    if data.reseller is not None:
+        check_own(request.auth, "reseller", data.reseller)
     currency = context.currency(data.currency)
     limits = {
         name: _threshold(context, name, getattr(data, name), currency) or 0 for name in ("credit_limit", "low_balance")
@@ -104,6 +113,7 @@ async def create_account(
         actor=actor_of(request.auth),
         time_zone=data.time_zone,
         cycle_day=data.cycle_day,
+        reseller=data.reseller or "",
         key=key_if_any(idempotency_key),
     )
     is_replay = created is AccountFault.REPLAYED
@@ -300,6 +310,41 @@ async def change_plan(
 
 
 @put(
+    "/accounts/{account_id:str}/reseller",
+    tags=["accounts"],
+    **operation(
+        "change_reseller",
+        Scope.ACCOUNTS_WRITE,
+        *_RECHARGE,
+        Kind.PRECONDITION_FAILED,
+        Kind.RESELLER_UNKNOWN,
+        Kind.RESELLER_IN_CIRCLE,
+        Kind.ACCOUNT_IN_LEVELS,
+    ),
+)
+async def change_reseller(
+    account_id: FromPath[str],
+    data: JSONBody[ResellerChoice],
+    idempotency_key: IdempotencyKey,
+    context: Given,
+    request: Request[Any, Any, Any],
+    if_match: IfMatch = None,
+) -> Response[RechargeView]:
+    """Charge another account along, or none, for whatever begins from now on. Open sessions end with the one they began with."""
+    if data.reseller is not None:
+        check_own(request.auth, "reseller", data.reseller)
+    result = await context.accounts.change_reseller(
+        account_id,
+        data.reseller or "",
+        key=usable_key(idempotency_key),
+        actor=actor_of(request.auth),
+        reason=data.reason,
+        expects=expected(if_match),
+    )
+    return await respond(context, request, result)
+
+
+@put(
     "/accounts/{account_id:str}/limits",
     tags=["accounts"],
     **operation("set_limits", Scope.ACCOUNTS_WRITE, *_RECHARGE, Kind.PRECONDITION_FAILED),
@@ -414,6 +459,7 @@ ROUTES: Final = (
     buy_package,
     end_subscription,
     change_plan,
+    change_reseller,
     set_limits,
     set_state,
 )

@@ -52,6 +52,8 @@ PROBLEMS: Final = {
     RechargeStatus.COMMITTED: Kind.COMMITTED,
     RechargeStatus.IN_USE: Kind.ACCOUNT_IN_USE,
     RechargeStatus.IN_LEVELS: Kind.ACCOUNT_IN_LEVELS,
+    RechargeStatus.RESELLER_UNKNOWN: Kind.RESELLER_UNKNOWN,
+    RechargeStatus.IN_CIRCLE: Kind.RESELLER_IN_CIRCLE,
 }
 assert PROBLEMS.keys() | {RechargeStatus.APPLIED, RechargeStatus.REPLAYED} == set(RechargeStatus)
 

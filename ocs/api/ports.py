@@ -75,6 +75,7 @@ class Accounts(Protocol):
         actor: str,
         time_zone: str = "",
         cycle_day: int = 0,
+        reseller: str = "",
         key: str = "",
     ) -> Account | AccountFault: ...
 
@@ -120,6 +121,17 @@ class Accounts(Protocol):
         self,
         account_id: str,
         order: PlanOrder,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        expects: frozenset[str] = frozenset(),
+    ) -> RechargeResult: ...
+
+    async def change_reseller(
+        self,
+        account_id: str,
+        reseller: str,
         *,
         key: str,
         actor: str,

@@ -117,7 +117,7 @@ class Kind(Enum):
         "account-in-levels",
         409,
         "The account is charged along with others",
-        "A reseller and its customers are not merged; transfer what they have.",
+        "The place that stands in a name (`acme~alice`) stays: no `reseller`, and no merging; transfer what they have.",
     )
     INVOICES_OPEN = KindFacts(
         "invoices-open", 409, "The account has open invoices", "Have them paid or credited first; then repeat."
@@ -164,6 +164,15 @@ class Kind(Enum):
         422,
         "There is no account above it",
         "Create the account before the last ~ of the name first: both are charged together.",
+    )
+    RESELLER_UNKNOWN = KindFacts(
+        "reseller-unknown", 422, "There is no open account of the reseller", "Create the reseller's account first."
+    )
+    RESELLER_IN_CIRCLE = KindFacts(
+        "reseller-in-circle",
+        422,
+        "The reseller is charged along with the account itself",
+        "Change the reseller of the accounts above first: nobody is charged along with himself.",
     )
     PACKAGE_UNKNOWN = KindFacts(
         "package-unknown",

@@ -79,6 +79,7 @@ class NewAccount(Body, frozen=True):
         ""
     )
     cycle_day: Annotated[int, Meta(ge=0, le=31, description="Its billing cycle begins on this day; 0: a month")] = 0
+    reseller: AccountId | None = None
 
 
 class BucketChoice(Body, frozen=True):
@@ -164,6 +165,13 @@ class PlanChoice(Body, frozen=True):
 
     rate_plan: Annotated[str, Meta(min_length=1, max_length=100)]
     at: Literal["once", "cycle_end"]
+    reason: Reason = ""
+
+
+class ResellerChoice(Body, frozen=True):
+    """``reseller`` is the account that is charged along from now on; null: none is."""
+
+    reseller: AccountId | None
     reason: Reason = ""
 
 

@@ -137,6 +137,7 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
 
     ``blocks`` name what suspends it; ``stage`` is where it is in the life that its plan gives it, if any, until ``stage_ends_at``.
     ``next_rate_plan`` holds from ``plan_changes_at`` on. ``merged_into`` is the account that has what this one had.
+    ``reseller`` is charged along with it for whatever begins now.
     """
 
     account_id: str
@@ -163,6 +164,7 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     next_rate_plan: str | None
     plan_changes_at: Instant | None
     merged_into: str | None
+    reseller: str | None
 
 
 class RechargeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,6 +260,7 @@ def account_view(account: Account, currency: Currency, now_ms: int) -> AccountVi
         created_at=instant(account.created_at_ms),
         blocks=blocks_of(account),
         merged_into=extras.merged_into or None,
+        reseller=extras.reseller or None,
         stage=STATE_NAMES[extras.life.stage] if extras.life is not None else None,
         stage_ends_at=instant(extras.life.until_ms) if extras.life is not None and extras.life.until_ms else None,
         next_rate_plan=extras.plan_change.plan if extras.plan_change is not None else None,

@@ -33,7 +33,7 @@ EVENT_OF_KIND: Final[Mapping[str, str]] = {
 TOLD_TYPES: Final = (
     "cap_warning", "cap_reached", "bundle_warning", "bundle_used", "package_bought", "renewed", "renewal_failed",
     "subscription_ended", "tier_reached", "fraud_suspected", "plan_changed", "expiry_near",
-    "automatic_top_up_failed", "automatic_top_up_stopped", "merged",
+    "automatic_top_up_failed", "automatic_top_up_stopped", "merged", "reseller_changed",
 )  # fmt: skip
 EVENT_TYPES: Final = frozenset({*EVENT_OF_KIND.values(), *TOLD_TYPES})
 TYPE_FACT: Final = "event"

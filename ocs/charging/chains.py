@@ -27,7 +27,7 @@ from ocs.charging.request import (
     GroupKey,
     RequestKind,
 )
-from ocs.charging.session import CreditSession
+from ocs.charging.session import CreditSession, Tombstone
 from ocs.charging.steps import Answered, repeat_of
 from ocs.charging.work import Interrogation, may_have_subs, with_main
 
@@ -39,6 +39,8 @@ Part: TypeAlias = tuple[Case, Account]
 
 _GRANTING: Final = (RequestKind.INITIAL, RequestKind.UPDATE)
 _SUCCESS: Final = ChargingStatus.SUCCESS
+DONE: Final = frozenset({ChargingStatus.SUCCESS, ChargingStatus.FREE})
+"""What is no refusal: a level may charge nothing for what another one charges."""
 
 
 class ChainInterrogation(Interrogation):
@@ -63,15 +65,22 @@ class ChainInterrogation(Interrogation):
         self.expects_new = self.may_be_new = False
 
     def decide(
-        self, account: Account | None, records: Mapping[str, Any], now_ms: int
+        self,
+        account: Account | None,
+        records: Mapping[str, Any],
+        now_ms: int,
+        most: Mapping[GroupKey, int] | None = None,
+        in_steps: bool = False,
     ) -> Decision[ChargingAnswer] | None:
+        if account is not None and account.extras is not None and account.extras.reseller is not None and not in_steps:
+            return self._handed_over(self._levels[-1], account)
         accounts = [account, *[records.get(account_key(each)) for each in self._levels[1:]]]
         parts: list[Part] = []
         for name, each in zip(self._levels, accounts, strict=True):
             if each is None or account is None:
                 return None
             request = self._request if name == self._levels[-1] else at_level(self._request, name)
-            case = self._case(request, each, keys_of(request), records, now_ms)
+            case = self._case(request, each, keys_of(request), records, now_ms, most)
             if isinstance(case, ChargingAnswer):
                 return Decision(case, account)
             parts.append((case, each))
@@ -117,8 +126,8 @@ def decide_chain(parts: Sequence[Part], records: Mapping[str, Any]) -> Answered:
         most = _most(parts, first)
     if most is not None:
         found = [_narrowed(part, each, most, records) for part, each in zip(parts, first, strict=True)]
-    answer = _told(first, found)
-    return _joined(parts, [*found[:-1], _stored(found[-1], own.request.session_key, answer)], answer)
+    answer = told([each.answer for each in first], [each.answer for each in found])
+    return _joined(parts, [*found[:-1], stored(found[-1], own.request, answer)], answer)
 
 
 def _narrowed(part: Part, said: Answered, most: Mapping[GroupKey, int], records: Mapping[str, Any]) -> Answered:
@@ -126,7 +135,7 @@ def _narrowed(part: Part, said: Answered, most: Mapping[GroupKey, int], records:
     case, account = part
     if not any(granted for _, granted in _grants(case, said).values()):
         return said
-    return _decided((structs.replace(case, most=most), account), decide, records)
+    return _decided((structs.replace(case, most={**(case.most or {}), **most}), account), decide, records)
 
 
 def _decided(part: Part, rule: Callable[[Case, Account], Answered], records: Mapping[str, Any]) -> Answered:
@@ -142,7 +151,7 @@ def _event(parts: Sequence[Part]) -> Answered:
     if own.request.action is EventAction.PRICE_ENQUIRY:
         return structs.replace(decide_event(*parts[-1]), account=parts[0][1])
     found = [decide_event(case, account) for case, account in parts]
-    refused = next((each.answer for each in found if each.answer.status is not _SUCCESS), None)
+    refused = next((each.answer for each in found if each.answer.status not in DONE), None)
     if refused is not None:
         return Decision(refused, parts[0][1])
     check = max(each.answer.check_balance for each in found)
@@ -177,20 +186,23 @@ def _grants(case: Case, decision: Answered) -> dict[GroupKey, tuple[int, int]]:
     return {}
 
 
-def _told(first: Sequence[Answered], found: Sequence[Answered]) -> ChargingAnswer:
-    """One answer: refused for the reason that a level gave, granted until the first of them ends."""
-    own = found[-1].answer
-    status = next((each.answer.status for each in reversed(first) if each.answer.status is not _SUCCESS), own.status)
+def told(first: Sequence[ChargingAnswer], found: Sequence[ChargingAnswer]) -> ChargingAnswer:
+    """One answer of all levels: refused for the reason that one gave, granted until the first of their grants ends.
+
+    ``first`` is what each would have said alone, ``found`` what it said when it knew of the others; the account's own come last.
+    """
+    own = found[-1]
+    status = next((each.status for each in reversed(first) if each.status not in DONE), own.status)
     groups = tuple(_group(group, first, found) for group in own.groups)
     return structs.replace(own, status=status, groups=groups)
 
 
-def _group(own: GroupAnswer, first: Sequence[Answered], found: Sequence[Answered]) -> GroupAnswer:
-    said = [group for each in reversed(first) for group in each.answer.groups if group.key == own.key]
-    refusal = next((group for group in said if group.status is not _SUCCESS), None)
+def _group(own: GroupAnswer, first: Sequence[ChargingAnswer], found: Sequence[ChargingAnswer]) -> GroupAnswer:
+    said = [group for each in reversed(first) for group in each.groups if group.key == own.key]
+    refusal = next((group for group in said if group.status not in DONE), None)
     if refusal is not None:
         return GroupAnswer(own.key, refusal.status, validity_s=own.validity_s, final=own.final, handling=own.handling)
-    last = [group for each in reversed(found) for group in each.answer.groups if group.key == own.key]
+    last = [group for each in reversed(found) for group in each.groups if group.key == own.key]
     final = next((group for group in last if group.final >= 0), own)
     return structs.replace(
         own,
@@ -202,16 +214,18 @@ def _group(own: GroupAnswer, first: Sequence[Answered], found: Sequence[Answered
     )
 
 
-def _stored(decision: Answered, key: str, answer: ChargingAnswer) -> Answered:
+def stored(decision: Answered, request: ChargingRequest, answer: ChargingAnswer) -> Answered:
     """The account's own decision, with what was told as the answer that a repeat will get."""
 
-    def with_it(record: Any) -> Any:
-        if not isinstance(record, CreditSession) or record.session_key != key or not record.answers:
+    def with_it(name: str, record: Any) -> Any:
+        if name != request.session_key or not isinstance(record, CreditSession | Tombstone) or not record.answers:
             return record
-        last = structs.replace(record.answers[-1], answer=answer)
-        return structs.replace(record, answers=(*record.answers[:-1], last))
+        last = record.answers[-1]
+        if (last.request_number, last.kind) != (request.request_number, request.kind):
+            return record
+        return structs.replace(record, answers=(*record.answers[:-1], structs.replace(last, answer=answer)))
 
-    records = tuple((name, with_it(record)) for name, record in decision.records)
+    records = tuple((name, with_it(name, record)) for name, record in decision.records)
     return structs.replace(decision, records=records)
 
 

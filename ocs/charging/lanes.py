@@ -29,6 +29,7 @@ from ocs.charging.session import (
     CreditSession,
     Merger,
     Record,
+    Step,
     Timer,
     Tombstone,
     Transfer,
@@ -297,7 +298,7 @@ class Lanes:
         if record is None:
             return SessionWrite(key, None, 0, 0, False)
         deadline_ms = 0 if type(before) is CreditSession else -1
-        if isinstance(record, Timer | Transfer | Merger):
+        if isinstance(record, Timer | Transfer | Merger | Step):
             return SessionWrite(key, encode_session(record), 0, record.due_at_ms, False)
         keep_ms = OPERATION_KEEP_MS
         if type(record) is Tombstone:

@@ -32,6 +32,11 @@ def is_above(key: str) -> bool:
     return _ABOVE in key
 
 
+def levels_in(key: str) -> int:
+    """How many accounts above one another have a session of that key."""
+    return key.count(_ABOVE)
+
+
 def client_key(key: str) -> str:
     """The session as the client knows it, whatever level a key is of."""
     return key.partition(_ABOVE)[0]

@@ -68,6 +68,7 @@ class OperationKind(Enum):
     CANCEL = "cancel"
     PLAN = "plan"
     MERGE = "merge"
+    RESELLER = "reseller"
 
 
 _PAID_IN: Final = frozenset(
@@ -96,6 +97,8 @@ class RechargeStatus(Enum):
     COMMITTED = "committed"
     IN_USE = "in_use"  # sessions are open
     IN_LEVELS = "in_levels"  # it is charged along with others
+    RESELLER_UNKNOWN = "reseller_unknown"  # or over
+    IN_CIRCLE = "in_circle"  # the reseller is charged along with the account itself
 
 
 class AccountFault(Enum):
@@ -105,6 +108,8 @@ class AccountFault(Enum):
     CURRENCY_UNKNOWN = "currency_unknown"
     RATE_PLAN_UNKNOWN = "rate_plan_unknown"
     PARENT_UNKNOWN = "parent_unknown"
+    RESELLER_UNKNOWN = "reseller_unknown"
+    IN_LEVELS = "in_levels"
     REPLAYED = "replayed"  # it was created under this key before
     KEY_REUSED = "key_reused"
 

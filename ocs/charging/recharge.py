@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from msgspec import structs
 
 from balance.account import MAIN_BUCKET, OPERATOR, Account, AccountState, Bucket, Extras, with_extras
-from balance.levels import levels_of, parent_of
+from balance.levels import LEVEL_MARK, levels_of, parent_of
 from balance.money import Amount
 from balance.store import BackendUnavailable, Snapshot
 from ocs.charging.answers import asked
@@ -19,6 +19,7 @@ from ocs.charging.decision import Decision
 from ocs.charging.enquiry import Enquired, Use, enquire
 from ocs.charging.lanes import Lanes
 from ocs.charging.life import born, zone_of
+from ocs.charging.links import LEVELS_MAX
 from ocs.charging.notices import Change
 from ocs.charging.notifier import Notifier
 from ocs.charging.operations import (
@@ -34,6 +35,7 @@ from ocs.charging.operations import (
     open_account,
 )
 from ocs.charging.plans import PlanOrder
+from ocs.charging.resellers import is_over, resold
 from ocs.charging.rules import AccountRules
 from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession, Record, decode_session
@@ -101,11 +103,13 @@ class AccountDesk:
         actor: str,
         time_zone: str = "",
         cycle_day: int = 0,
+        reseller: str = "",
         key: str = "",
     ) -> Account | AccountFault:
         """``time_zone`` empty: that of the plan; ``cycle_day`` 0: its billing cycle is the month; ``key`` empty: it has none.
 
-        An account in levels, ``acme~alice``, is charged along with the one above it, which has to be there.
+        An account in levels, ``acme~alice``, is charged along with the one above it, which has to be there; another one along
+        with its ``reseller``, if it has one.
         """
         if currency not in self._currencies:
             return AccountFault.CURRENCY_UNKNOWN
@@ -114,6 +118,10 @@ class AccountDesk:
         parent = parent_of(account_id)
         if parent and await self.account(parent) is None:
             return AccountFault.PARENT_UNKNOWN
+        refusal = await self._against(account_id, reseller)
+        if refusal is not None:
+            is_name = refusal is RechargeStatus.IN_LEVELS
+            return AccountFault.IN_LEVELS if is_name else AccountFault.RESELLER_UNKNOWN
         account = Account(
             account_id,
             0,
@@ -124,15 +132,17 @@ class AccountDesk:
             low_balance,
             0,
             (Bucket(MAIN_BUCKET, 0, 0, created_at_ms=self._clock()),),
-            extras=Extras(time_zone=time_zone, cycle_day=cycle_day) if time_zone or cycle_day else None,
         )
+        extras = Extras(time_zone=time_zone, cycle_day=cycle_day, reseller=reseller or None)
+        account = with_extras(account, extras)
         zone = zone_of(account, self._charging.rates.time_zone_of(rate_plan))
         scale = self._currencies[currency].scale
         caps = tuple(capped(rule, zone, scale) for rule in self._charging.policy.rules.caps_of(rate_plan, currency))
         if caps:
             account = with_extras(account, structs.replace(account.extras or Extras(), caps=caps))
         account = born(account, self._charging.policy.rules.lifecycle_of(rate_plan), zone, self._clock())
-        wanted = (currency, rate_plan, credit_limit, low_balance, time_zone, cycle_day)
+        wanted: tuple[object, ...] = (currency, rate_plan, credit_limit, low_balance, time_zone, cycle_day)
+        wanted = (*wanted, reseller) if reseller else wanted
         opening = Opening(account, actor, key, wanted)
         return await self.do(account_id, opening.record_keys, partial(open_account, opening), AccountFault.EXISTS)
 
@@ -231,6 +241,30 @@ class AccountDesk:
         operation = Operation(OperationKind.PLAN, account_id, key, actor, reason, plan=order, expects=expects)
         return await self._operate(operation)
 
+    async def change_reseller(
+        self,
+        account_id: str,
+        reseller: str,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        expects: frozenset[str] = frozenset(),
+    ) -> RechargeResult:
+        """Have what begins from now on charged along with another account, or (empty) with none; open sessions stay as they are.
+
+        ``expects``: only if the account is tagged so now.
+        """
+        kind = OperationKind.RESELLER
+        operation = Operation(kind, account_id, key, actor, reason, payee=reseller, expects=expects)
+        refusal = await self._against(account_id, reseller)
+        return await self.do(
+            account_id, (operation.record_key,), lambda account, records, now_ms: None
+            if account is None
+            else resold(operation, refusal, account, records.get(operation.record_key), now_ms),
+            RechargeResult(RechargeStatus.ACCOUNT_UNKNOWN),
+        )  # fmt: skip
+
     async def set_limits(
         self,
         account_id: str,
@@ -259,6 +293,7 @@ class AccountDesk:
         found = [each for each in levels if each is not None]
         if len(found) < len(levels):
             return None
+        found = [*await self._resellers_of(found[0]), *found]
         return enquire(use, found, self._charging.rates, self._charging.policy, self._clock())
 
     async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage:
@@ -292,6 +327,27 @@ class AccountDesk:
         return True
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _against(self, account_id: str, reseller: str) -> RechargeStatus | None:
+        """What stands against a reseller, looked at all the way up."""
+        if not reseller:
+            return None
+        if LEVEL_MARK in account_id or LEVEL_MARK in reseller:
+            return RechargeStatus.IN_LEVELS
+        account = await self.account(reseller)
+        if account is None or is_over(account):
+            return RechargeStatus.RESELLER_UNKNOWN
+        above = [account, *await self._resellers_of(account)]
+        return RechargeStatus.IN_CIRCLE if any(each.account_id == account_id for each in above) else None
+
+    async def _resellers_of(self, account: Account) -> list[Account]:
+        """Who is charged along with it in other partitions, from the top; two changes at once can have made a circle."""
+        found: list[Account] = []
+        below: Account | None = account
+        while below is not None and below.extras is not None and below.extras.reseller and len(found) < LEVELS_MAX:
+            below = await self.account(below.extras.reseller)
+            found += [below] if below is not None else []
+        return found[::-1]
 
     async def _load(self, account_id: str, *session_keys: str) -> Snapshot:
         return await asked(partial(self._store.load, account_id, session_keys))

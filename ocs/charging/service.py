@@ -14,9 +14,10 @@ from ocs.charging.chains import ChainInterrogation
 from ocs.charging.decision import Rates
 from ocs.charging.lanes import Keeping, Lanes
 from ocs.charging.levels import is_above
+from ocs.charging.links import Linked
 from ocs.charging.policy import QuotaPolicy
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
-from ocs.charging.session import decode_session
+from ocs.charging.session import Step, decode_session
 from ocs.charging.work import Interrogation
 
 log = structlog.get_logger()
@@ -82,6 +83,20 @@ class OnlineCharging:
     def submit_for(self, account_id: str, request: ChargingRequest, reply: ReplyTo) -> None:
         """The same for a request whose account is known already (supervision)."""
         self._ask(account_id, request, reply)
+
+    def submit_in_steps(
+        self, account_id: str, request: ChargingRequest, reply: ReplyTo, subscriber_id: str = ""
+    ) -> None:
+        """The same for an account that has, or had, a reseller elsewhere."""
+        Linked(self, account_id, request, reply, subscriber_id).submit()
+
+    def repeat(self, step: Step, reply: ReplyTo, *, takes_back: bool = False) -> None:
+        """Bring a request to its end that was charged to a reseller and may not have been to the account below it.
+
+        ``takes_back``: what was only to begin does not any more.
+        """
+        below, reseller = step.below, step.account_id
+        Linked(self, below, step.request, reply, step.subscriber_id, reseller=reseller, takes_back=takes_back).submit()
 
     def halve(self, session_key: str) -> None:
         """The session's client was asked to come because another session needs money: it is left half of it then."""

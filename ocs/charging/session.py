@@ -15,7 +15,7 @@ from balance.account import Account, Hold, Reservation
 from balance.burn import add_holds
 from balance.money import Amount
 from ocs.charging.cdr import CdrGroup, Taken
-from ocs.charging.request import ChargingAnswer, Details, GroupKey, RequestKind
+from ocs.charging.request import ChargingAnswer, ChargingRequest, Details, GroupKey, RequestKind
 from ocs.rating.price import Tariff
 from ocs.rating.terms import Terms
 
@@ -289,11 +289,28 @@ class Merger(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="m"):
         return False
 
 
-Record: TypeAlias = CreditSession | Tombstone | OperationRecord | Timer | Transfer | Merger
+class Step(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="c"):
+    """A request that was charged to a reseller and is still to be charged to the account ``below``: filed until it is.
+
+    ``request`` is as that account got it; its repeat is all that has to be done.
+    """
+
+    account_id: str
+    due_at_ms: int
+    below: str
+    subscriber_id: str
+    request: ChargingRequest
+
+    @property
+    def is_open(self) -> bool:
+        return False
+
+
+Record: TypeAlias = CreditSession | Tombstone | OperationRecord | Timer | Transfer | Merger | Step
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(
-    CreditSession | Tombstone | OperationRecord | Timer | Transfer | Merger
+    CreditSession | Tombstone | OperationRecord | Timer | Transfer | Merger | Step
 )
 
 

@@ -17,7 +17,7 @@ from balance.store import BackendUnavailable, Due, Store
 from ocs.charging.levels import is_above
 from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
 from ocs.charging.service import OnlineCharging
-from ocs.charging.session import CreditSession, Merger, Timer, Transfer, decode_session
+from ocs.charging.session import CreditSession, Merger, Step, Timer, Transfer, decode_session
 from ocs.charging.work import Dues
 
 log = structlog.get_logger()
@@ -98,6 +98,8 @@ class Supervision:
                 await self.on_transfer(session)
             elif isinstance(session, Merger):
                 await self.on_merger(session)
+            elif isinstance(session, Step):
+                await self._repeat(session)
             elif not isinstance(session, CreditSession):
                 await self._store.file_deadline(due, 0)
             elif session.deadline_ms > now_ms:
@@ -176,6 +178,13 @@ class Supervision:
         )
         self._charging.submit_for(session.account_id, request, future.set_result)
         return (await future).status is ChargingStatus.SUCCESS
+
+    async def _repeat(self, step: Step) -> None:
+        """Have a request that was charged to a reseller charged to the account below; it is due until it is."""
+        future: asyncio.Future[ChargingAnswer] = asyncio.get_running_loop().create_future()
+        self._charging.repeat(step, future.set_result, takes_back=True)
+        answer = await future
+        log.info("step_repeated", session=step.request.session_key, reseller=step.account_id, status=answer.status.name)
 
     async def _look_at(self, timer: Timer) -> bool:
         """Have an account do what is due, and set its timer anew; the store being away, it is due again."""

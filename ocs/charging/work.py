@@ -16,7 +16,7 @@ from ocs.charging.events import decide_event
 from ocs.charging.expiry_notices import due_timer
 from ocs.charging.interrogation import decide
 from ocs.charging.packages import timer_key
-from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, RequestKind
+from ocs.charging.request import ChargingAnswer, ChargingRequest, ChargingStatus, GroupKey, RequestKind
 from ocs.charging.session import CreditSession, Record, SessionKind, Tombstone
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _INITIAL: Final = RequestKind.INITIAL
 _TERMINATION: Final = RequestKind.TERMINATION
 _EVENT: Final = RequestKind.EVENT
 _CLOSED: Final = AccountState.CLOSED
+_LATER: Final = ChargingAnswer(ChargingStatus.SUCCESS)
 
 
 @mypyc_attr(acyclic=True)
@@ -55,15 +56,23 @@ class Interrogation:
         self.may_be_new = is_first and not other
 
     def decide(
-        self, account: Account | None, records: Mapping[str, Record | None], now_ms: int
+        self,
+        account: Account | None,
+        records: Mapping[str, Record | None],
+        now_ms: int,
+        most: Mapping[GroupKey, int] | None = None,
+        in_steps: bool = False,
     ) -> Decision[ChargingAnswer] | None:
+        """``most`` is what others can pay for; ``in_steps``: whoever asks has asked the account's reseller."""
         if account is None:
             return None
         request = self._request
-        if account.state is _CLOSED and (into := _merged_into(account, records.get(self.keys[0]))):
+        if account.state is _CLOSED and (into := merged_into(account, records.get(self.keys[0]))):
             self.answer = partial(_go_on, self._charging, into, request, self._reply)
             return Decision(ChargingAnswer(ChargingStatus.SERVICE_DENIED), account)
-        case = self._case(request, account, self.keys, records, now_ms)
+        if account.extras is not None and account.extras.reseller is not None and not in_steps:
+            return self._handed_over(account.account_id, account)
+        case = self._case(request, account, self.keys, records, now_ms, most)
         if isinstance(case, ChargingAnswer):
             return Decision(case, account)
         if request.kind is _EVENT:
@@ -82,6 +91,7 @@ class Interrogation:
         keys: tuple[str, ...],
         records: Mapping[str, Record | None],
         now_ms: int,
+        most: Mapping[GroupKey, int] | None,
     ) -> Case | ChargingAnswer:
         """What is decided from, or the refusal of a session's name that is another account's."""
         record = records.get(keys[0])
@@ -101,7 +111,14 @@ class Interrogation:
             now_ms,
             debit,
             self._charging.follow_since_ms,
+            most,
         )
+
+    def _handed_over(self, account_id: str, account: Account) -> Decision[ChargingAnswer]:
+        """It goes on in steps, since the account has, or had, a reseller elsewhere; nothing is decided here."""
+        self.expects_new = False
+        self.answer = partial(_in_steps, self._charging, account_id, self._request, self._reply, self._subscriber_id)
+        return Decision(_LATER, account, is_replay=True)
 
     def unknown_account(self) -> None:
         self._charging.on_stranger(self._request, "unknown_account")
@@ -123,7 +140,18 @@ def _go_on(
     charging.submit_for(account_id, request, reply)
 
 
-def _merged_into(account: Account, record: Record | None) -> str:
+def _in_steps(
+    charging: OnlineCharging,
+    account_id: str,
+    request: ChargingRequest,
+    reply: ReplyTo,
+    subscriber_id: str,
+    _answer: ChargingAnswer,
+) -> None:
+    charging.submit_in_steps(account_id, request, reply, subscriber_id)
+
+
+def merged_into(account: Account, record: Record | None) -> str:
     """The account that has what this one had, for whatever is not about a session that was this one's; empty for none."""
     is_own = record is not None and record.account_id == account.account_id
     return account.extras.merged_into if account.extras is not None and not is_own else ""

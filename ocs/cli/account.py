@@ -36,7 +36,7 @@ BlockOption = Annotated[str, typer.Option("--name", metavar="NAME", help="Of the
 def register(app: typer.Typer) -> None:  # noqa: ARG001 - they join the group that `inspect` has added
     """Add the commands to ``ocs account``."""
     for command in (
-        top_up, adjust, transfer, merge, block, unblock, close, plan, buy, cancel, velocity, tags,
+        top_up, adjust, transfer, merge, block, unblock, close, plan, reseller, buy, cancel, velocity, tags,
     ):  # fmt: skip
         ACCOUNT_GROUP.command(command.__name__.replace("_", "-"))(command)
 
@@ -214,6 +214,31 @@ def plan(
         )
 
     operate(config, data, "change_plan", account_id, key, changed)
+
+
+def reseller(
+    account_id: AccountArgument,
+    above: Annotated[
+        str, typer.Argument(metavar="[RESELLER]", help="The account that is charged along; none: nobody.")
+    ] = "",
+    reason: ReasonOption = "",
+    key: KeyOption = "",
+    if_match: TagOption = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+) -> None:
+    """Change the reseller that is charged along, or leave it; open sessions end with the one they began with.
+
+    Example: `ocs account reseller alice acme --reason "contract 12"`, `ocs account reseller alice`
+    """
+
+    async def moved(world: DeskWorld, key: str) -> RechargeResult:
+        expects = tags_of(if_match)
+        return await world.accounts.change_reseller(
+            account_id, above, key=key, actor=ACTOR, reason=reason, expects=expects
+        )
+
+    operate(config, data, "change_reseller", account_id, key, moved)
 
 
 def buy(

@@ -23,6 +23,7 @@ from ocs.charging.session import (
     Merger,
     OperationRecord,
     SessionKind,
+    Step,
     StoredAnswer,
     Timer,
     Tombstone,
@@ -97,6 +98,15 @@ def record_fields(found: FoundRecord, currencies: Currencies) -> Fields:
                 "state": "timer",
                 "account_id": record.account_id,
                 "due_at": instant(record.due_at_ms),
+                **place,
+            }
+        case Step():
+            return {
+                "session_key": found.session_key,
+                "state": "on its way",
+                "account_id": record.account_id,
+                "below": record.below,
+                "request": f"{record.request.session_key} {record.request.kind.name} {record.request.request_number}",
                 **place,
             }
         case Merger():

@@ -245,6 +245,8 @@ class SocketWorld:
         self.clock = served.clock
         self.account_id = f"account-{number}"
         self.beside = f"beside-{number}"
+        self.reseller = ""
+        self.is_apart = False
         self.number = f"49151{number:08d}"
         self._served = served
         self._gateway = gateway
@@ -255,15 +257,18 @@ class SocketWorld:
     async def close(self) -> None:
         await self._api.aclose()
 
-    async def open_reseller(self, balance: str) -> None:
+    async def open_reseller(self, balance: str, *, is_apart: bool = False) -> None:
         """An account above, of which it is a customer from now on."""
-        top = self.account_id
-        await self._post("/accounts", {"account_id": top, "currency": "EUR", "rate_plan": "test-resale-eur"})
+        own, self.is_apart = self.account_id, is_apart
+        self.account_id = self.reseller = f"reseller-of-{own}" if is_apart else own
+        await self._post("/accounts", {"account_id": self.reseller, "currency": "EUR", "rate_plan": "test-resale-eur"})
         await self.change(balance)
-        self.account_id = f"{top}~A"
+        self.account_id = own if is_apart else f"{own}~A"
 
     async def open(self, balance: str, credit_limit: str = "0") -> None:
         account = {"account_id": self.account_id, "currency": "EUR", "rate_plan": "test-eur"}
+        if self.is_apart:
+            account["reseller"] = self.reseller
         await self._post("/accounts", {**account, "credit_limit": credit_limit})
         identities = [f"e164:{self.number}"]
         subscriber = {"subscriber_id": self.number, "account_id": self.account_id, "identities": identities}

@@ -10,7 +10,7 @@ request number of its own (default: the next one), then what is granted (``final
 for none wanted, or the name of a status), then Booked, Reserved and Available, Counted over the period with what is
 Kept for grants, and Units of bundles that are left with what is Held of them. Other lines: ``top-up 0.10``, ``take 0.10``,
 ``member kid`` (a further subscriber of the account; ``by kid`` at the end of a request), ``buy NAME`` (a package), ``cancel 2`` (the subscription of entry 2), ``plan NAME`` (another rate plan at once; ``plan NAME next cycle``), ``limit 5.00`` (the credit limit), ``calls 1`` and ``calls a-second 2``, ``cap 1.00`` a month with a
-warning at 80 % (``cap 1.00 of kid``, ``cap 1.00 each``, ``cap 60-s each``; several with ``and``), ``reseller 5.00`` (an account above, by the plan test-resale-eur;
+warning at 80 % (``cap 1.00 of kid``, ``cap 1.00 each``, ``cap 60-s each``; several with ``and``), ``reseller 5.00`` (an account above, by the plan test-resale-eur; ``reseller 5.00 apart``: one in another partition;
 ``reseller`` alone checks its figures), ``suspend``, ``limit`` (incoming calls pass), ``activate`` (``suspend by dunning``: a block of that name), ``state grace`` (what it is, and its blocks),
 ``wait 600``, ``wait 30 days``,
 ``close silent sessions``, ``in 21407`` at the end of a request (the network where the user is), ``received`` there (the user is called), ``beside 1.00`` (another account;
@@ -25,7 +25,6 @@ from typing import Protocol
 from zlib import crc32
 
 from balance.account import AccountState
-from balance.levels import top_of
 from ocs.charging.operations import CallsChoice, CapChoice, Limits
 from ocs.charging.request import (
     TERMINATING,
@@ -90,7 +89,9 @@ class Playable(Protocol):
 
     account_id: str
 
-    async def open_reseller(self, balance: str) -> None: ...
+    reseller: str
+
+    async def open_reseller(self, balance: str, *, is_apart: bool = False) -> None: ...
 
     async def figures(self, account_id: str = "") -> tuple[int, int, int]: ...
 
@@ -151,7 +152,7 @@ class Table:
         else:
             await self._other(words)
         if match["figures"]:
-            whose = {"reseller": top_of(self.world.account_id), "beside": self.world.beside}.get(words[0], "")
+            whose = {"reseller": self.world.reseller, "beside": self.world.beside}.get(words[0], "")
             await self._check_figures(line, match["figures"].split(), whose)
 
     def request(self, words: list[str]) -> ChargingRequest:
@@ -218,8 +219,8 @@ class Table:
             case ["cap", *texts]:
                 each = " ".join(texts).split(" and ")
                 await world.set_limits(Limits(caps=tuple(_cap(text.split()) for text in each)))
-            case ["reseller", text]:
-                await world.open_reseller(text)
+            case ["reseller", text, *where]:
+                await world.open_reseller(text, is_apart=where == ["apart"])
             case ["reseller"]:
                 pass
             case ["beside", text]:

@@ -6,6 +6,7 @@ T1 costs the customer 0.01 a second and the reseller 0.004; a message 0.08 and 0
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -93,10 +94,19 @@ ON_A_CLOCK = {
 }
 
 
+@pytest.mark.parametrize("where", ["in one partition", "apart"])
 @pytest.mark.parametrize("name", [*LEVELS, *ON_A_CLOCK])
-async def test_scenario(world: World, name: str) -> None:
-    """The table's every line comes true, and the books of both accounts balance afterwards."""
-    await Table(world).play((LEVELS | ON_A_CLOCK)[name])
+async def test_scenario(world: World, name: str, where: str) -> None:
+    """The table's every line comes true, in one step as in two, and the books of both accounts balance afterwards."""
+    text = (LEVELS | ON_A_CLOCK)[name]
+    await Table(world).play(re.sub("(reseller [0-9.]+)", r"\1 apart", text) if where == "apart" else text)
+    await nothing_waits(world)
+
+
+async def nothing_waits(world: World) -> None:
+    """No step is left undone: none is filed."""
+    due = await world.store.due(world.clock() + 10 * 86_400_000, 1000)
+    assert not [each.key for each in due if each.key.startswith("step:")]
 
 
 async def test_three_levels_are_charged_in_one_posting(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 from zlib import crc32
@@ -26,9 +27,12 @@ from ocs.charging.service import OnlineCharging
 from ocs.charging.session import CreditSession, decode_session
 from ocs.charging.supervision import Supervision
 from ocs.rating.load import load_currencies, load_ratebook
+from ocs.rating.ratebook import RateBook
 from ocs.rating.units import UnitKind
 
 CONFIG = Path(__file__).parents[2] / "config"
+APART = "apart"
+"""A reseller's account, in another partition than A, of two and of four."""
 IDENTITY = "e164:4915100000001"
 START_MS = 1_790_000_000_000
 SCALE = 9
@@ -52,15 +56,21 @@ class Clock:
         return self.now_ms
 
 
+@lru_cache
+def rate_book() -> RateBook:
+    """The shipped rates: they never change, so they are read once."""
+    result = load_ratebook(CONFIG, START_MS)
+    assert result.book is not None, result.faults
+    return result.book
+
+
 class World:
     """An account ``A`` on one store, and everything that can happen to it."""
 
     def __init__(self, store: MemoryStore | ValkeyStore, clock: Clock, policy: QuotaPolicy = POLICY) -> None:
         self.store = store
         self.clock = clock
-        result = load_ratebook(CONFIG, START_MS)
-        assert result.book is not None, result.faults
-        self.charging = OnlineCharging(store, result.book, policy, clock)
+        self.charging = OnlineCharging(store, rate_book(), policy, clock)
         self.desk = AccountDesk(self.charging, store, clock, load_currencies(CONFIG / "currencies.toml"))
         self.supervision = Supervision(self.charging, store, clock)
         self.money = MoneyDesk(self.desk, clock)
@@ -69,14 +79,20 @@ class World:
         self.keys = 0
         self.account_id = "A"
         self.beside = "B"
+        self.reseller = ""
+        self.is_apart = False
 
-    async def open_reseller(self, balance: str) -> None:
-        """An account above A, which is a customer of it from now on."""
-        top = self.account_id
-        self.account_id = f"{top}~A"
-        created = await self.desk.create_account(top, "EUR", "test-resale-eur", 0, 0, actor="test")
+    async def open_reseller(self, balance: str, *, is_apart: bool = False) -> None:
+        """An account above A, which is a customer of it from now on; in a partition of its own, where it is apart."""
+        self.is_apart = is_apart
+        if is_apart:
+            self.reseller = APART
+        else:
+            self.reseller = self.account_id
+            self.account_id = f"{self.reseller}~A"
+        created = await self.desk.create_account(self.reseller, "EUR", "test-resale-eur", 0, 0, actor="test")
         assert isinstance(created, Account)
-        await self.desk.top_up(top, amount(balance), "EUR", key="first", actor="test", reason="")
+        await self.desk.top_up(self.reseller, amount(balance), "EUR", key="first", actor="test", reason="")
 
     async def open(self, balance: str, credit_limit: str = "0", low_balance: str = "0", time_zone: str = "") -> None:
         account = await self.desk.create_account(
@@ -87,6 +103,7 @@ class World:
             amount(low_balance),
             actor="test",
             time_zone=time_zone,
+            reseller=self.reseller if self.is_apart else "",
         )
         assert isinstance(account, Account)
         made = await self.desk.subscribers.create("S", self.account_id, (IDENTITY,), "")
@@ -206,7 +223,7 @@ class World:
     async def check_books(self) -> None:
         """Invariants 1 and 2: the journal less open use is the balance; reservations add up."""
         entries = await self.entries()
-        for name in levels_of(self.account_id):
+        for name in (*levels_of(self.account_id), *((self.reseller,) if self.is_apart else ())):
             account, sessions = await self.account(name), await self.store.open_sessions(name)
             assert_books(account, [entry for entry in entries if entry.account_id == name], sessions)
 

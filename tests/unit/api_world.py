@@ -32,6 +32,7 @@ from ocs.charging.operations import (
     RechargeStatus,
     limits_tag,
     state_tag,
+    version_tag,
 )
 from ocs.charging.plans import PlanOrder, plan_tag
 from ocs.charging.policy import quota_policy
@@ -92,9 +93,12 @@ class MemoryAccounts:
         actor: str,
         time_zone: str = "",
         cycle_day: int = 0,
+        reseller: str = "",
         key: str = "",
     ) -> Account | AccountFault:
         self._touch()
+        if reseller and reseller not in self.accounts:
+            return AccountFault.RESELLER_UNKNOWN
         content = (currency, rate_plan, credit_limit, low_balance)
         if account_id in self.accounts:
             known = self.done.get((account_id, key))
@@ -116,8 +120,9 @@ class MemoryAccounts:
             1,
             (Bucket(0, 0),),
             NOW_MS,
-            Extras(time_zone=time_zone, cycle_day=cycle_day) if time_zone or cycle_day else None,
         )
+        extras = Extras(time_zone=time_zone, cycle_day=cycle_day, reseller=reseller or None)
+        account = with_extras(account, extras)
         self.accounts[account_id] = account
         return account
 
@@ -195,6 +200,27 @@ class MemoryAccounts:
             return with_extras(account, msgspec.structs.replace(account.extras or Extras(), plan_change=change))
 
         return self._change(account_id, key, (order, reason), actor, changed)
+
+    async def change_reseller(
+        self,
+        account_id: str,
+        reseller: str,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        expects: frozenset[str] = frozenset(),
+    ) -> RechargeResult:
+        def changed(account: Account) -> Account | RechargeStatus:
+            if expects and version_tag(account) not in expects:
+                return RechargeStatus.CHANGED_MEANWHILE
+            if reseller == account_id:
+                return RechargeStatus.IN_CIRCLE
+            if reseller and reseller not in self.accounts:
+                return RechargeStatus.RESELLER_UNKNOWN
+            return with_extras(account, msgspec.structs.replace(account.extras or Extras(), reseller=reseller))
+
+        return self._change(account_id, key, (reseller, reason), actor, changed)
 
     async def set_limits(
         self,

@@ -69,6 +69,7 @@ async def test_a_new_account_is_empty_and_can_be_read(world: World) -> None:
         "next_rate_plan": None,
         "plan_changes_at": None,
         "merged_into": None,
+        "reseller": None,
     }
 
 
@@ -78,6 +79,7 @@ async def test_a_new_account_is_empty_and_can_be_read(world: World) -> None:
         ({"account_id": "alice"}, 409, "account-exists"),
         ({"currency": "QQQ"}, 422, "currency-unknown"),
         ({"rate_plan": "nope"}, 422, "rate-plan-unknown"),
+        ({"reseller": "nobody"}, 422, "reseller-unknown"),
         ({"account_id": "a b"}, 422, "invalid"),
         ({"account_id": "a{p1}"}, 422, "invalid"),
         ({"account_id": ""}, 422, "invalid"),
@@ -323,6 +325,30 @@ async def test_a_state_is_changed_if_it_is_still_so(world: World) -> None:
     assert await suspend("k3", read.headers["ETag"]) == 200
     assert await suspend("k4", read.headers["ETag"]) == 412
     assert (await world.client.get(path)).json()["state"] == "suspended"
+
+
+async def test_a_reseller_is_changed(world: World) -> None:
+    """Given, taken away, with the tag of what was read; what cannot be is told with its cure."""
+    await world.post("/v1/accounts", {**ALICE, "account_id": "acme"})
+    path = "/v1/accounts/alice/reseller"
+    tag = (await world.client.get("/v1/accounts/alice")).headers["ETag"]
+    for key, name, headers, expected in (
+        ("k1", "nobody", {}, (422, "/problems/reseller-unknown")),
+        ("k2", "alice", {}, (422, "/problems/reseller-in-circle")),
+        ("k3", "acme", {"If-Match": tag}, (200, "acme")),
+        ("k3", "acme", {"If-Match": tag}, (200, "acme")),
+        ("k4", None, {"If-Match": tag}, (412, "/problems/precondition-failed")),
+        ("k5", None, {}, (200, None)),
+    ):
+        body, sent = {"reseller": name, "reason": "contract"}, {"Idempotency-Key": key, **headers}
+        answer = await world.client.put(path, json=body, headers=sent)
+        told = answer.json().get("type") or answer.json()["account"]["reseller"]
+        assert (answer.status_code, told) == expected, key
+    noted = [each for each in world.trail.entries if each.action == "change_reseller"]
+    assert [(each.before, each.after) for each in noted] == [
+        ({"reseller": None}, {"reseller": "acme"}),
+        ({"reseller": "acme"}, {"reseller": None}),
+    ]
 
 
 async def test_limits_are_set_and_shown(world: World) -> None:

@@ -39,6 +39,7 @@ ROUTES = [
     ("POST", "/v1/accounts/alice/subscription-ends", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/accounts/alice/plan", Scope.ACCOUNTS_READ),
     ("PUT", "/v1/accounts/alice/plan", Scope.ACCOUNTS_WRITE),
+    ("PUT", "/v1/accounts/alice/reseller", Scope.ACCOUNTS_WRITE),
     ("PUT", "/v1/accounts/alice/limits", Scope.ACCOUNTS_WRITE),
     ("PUT", "/v1/accounts/alice/state", Scope.ACCOUNTS_WRITE),
     ("GET", "/v1/accounts/alice/state", Scope.ACCOUNTS_READ),

@@ -172,6 +172,7 @@ FACTS: dict[str, dict[str, str]] = {
     "subscription_ended": {"package": "Starter", "reason": "Starter: as cancelled"},
     "expiry_near": {"what": "money", "ends_on": "2026-02-01", "ends_at_ms": "1", "balance": "1.00"},
     "plan_changed": {"plan_before": "a", "plan": "b"},
+    "reseller_changed": {"reseller_before": "", "reseller": "acme"},
     "automatic_top_up": {"reference": "pi_1", "balance": "12.00"},
     "automatic_top_up_failed": {"threshold": "2.00", "why": "card_declined"},
     "automatic_top_up_stopped": {"threshold": "2.00", "why": "card_declined"},

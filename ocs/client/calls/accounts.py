@@ -12,7 +12,7 @@ class AccountsCalls(Transport):
     """What the API has under the tag accounts."""
 
     def create_account(self, data: schemas.NewAccount, *, idempotency_key: str | None = None) -> views.AccountView:
-        """Open an account with no money in it. One with a `~` in its name is charged along with the one before the last `~`."""
+        """Open an account with no money in it. One with a `~` in its name is charged along with the one before the last `~`, in one"""
         answer: views.AccountView = self._call(
             "POST",
             "/v1/accounts",
@@ -101,6 +101,24 @@ class AccountsCalls(Transport):
         answer: views.RechargeView = self._call(
             "PUT",
             f"/v1/accounts/{segment(account_id)}/plan",
+            views.RechargeView,
+            headers={"Idempotency-Key": idempotency_key or new_key(), "If-Match": if_match},
+            content=data,
+        )
+        return answer
+
+    def change_reseller(
+        self,
+        account_id: str,
+        data: schemas.ResellerChoice,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> views.RechargeView:
+        """Charge another account along, or none, for whatever begins from now on. Open sessions end with the one they began with."""
+        answer: views.RechargeView = self._call(
+            "PUT",
+            f"/v1/accounts/{segment(account_id)}/reseller",
             views.RechargeView,
             headers={"Idempotency-Key": idempotency_key or new_key(), "If-Match": if_match},
             content=data,
