@@ -14,6 +14,7 @@ from ocs.charging.session import decode_session
 from tests.integration.cutting_proxy import Cut, CuttingProxy
 from tests.scenario.sockets import PARTITIONS, Gateway, ServedOcs, SocketWorld
 from tests.scenario.table import Table
+from tests.scenario.test_levels import nothing_waits
 from tests.scenario.traffic import diameter, group
 from tests.scenario.world import APART, IDENTITY, Clock, World, amount
 
@@ -46,15 +47,6 @@ async def until(world: World, *texts: str) -> None:
         await asyncio.sleep(0.05)
 
 
-async def until_no_step_waits(world: World) -> None:
-    """What the last request has filed is gone: it goes after the answer."""
-    while True:
-        due = await world.store.due(world.clock() + 86_400_000, 100)
-        if not any(each.key.startswith("step:") for each in due):
-            return
-        await asyncio.sleep(0.05)
-
-
 def client_of(served: ServedOcs, gateway: Gateway) -> Table:
     """A Diameter client whose calls are A's."""
     client = SocketWorld(served, gateway)
@@ -78,7 +70,7 @@ async def test_118_a_daemon_dies_between_the_two_steps(
             table = client_of(first, gateway)
             await table._line("I s1 T1 ask -> 30")
             assert await balances(world) == [amount("1.00"), amount("5.00")]
-            await until_no_step_waits(world)
+            await nothing_waits(world)
             proxy.arm(Cut.BEFORE_POSTING, after=1)
             lost = asyncio.ensure_future(table.world.charge(table.request(["U", "s1", "used", "30", "ask"])))
             await proxy.has_cut.wait()
@@ -103,6 +95,6 @@ async def test_118_a_daemon_dies_between_the_two_steps(
             (amount(left), 0, amount(left)) for left in ("0.58", "4.832")
         ]
         await seen.check_books()
-        await until_no_step_waits(seen)
+        await nothing_waits(seen)
     finally:
         await asyncio.to_thread(second.stop)
