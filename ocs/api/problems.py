@@ -117,7 +117,7 @@ class Kind(Enum):
         "account-in-levels",
         409,
         "The account is charged along with others",
-        "The place among others that stands in a name (`acme~alice`) stays: such accounts are not merged, and have no `reseller`.",
+        "The place that stands in a name (`acme~alice`) stays: no `reseller`, and no merging; transfer what they have.",
     )
     INVOICES_OPEN = KindFacts(
         "invoices-open", 409, "The account has open invoices", "Have them paid or credited first; then repeat."

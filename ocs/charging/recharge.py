@@ -19,6 +19,7 @@ from ocs.charging.decision import Decision
 from ocs.charging.enquiry import Enquired, Use, enquire
 from ocs.charging.lanes import Lanes
 from ocs.charging.life import born, zone_of
+from ocs.charging.links import LEVELS_MAX
 from ocs.charging.notices import Change
 from ocs.charging.notifier import Notifier
 from ocs.charging.operations import (
@@ -292,6 +293,7 @@ class AccountDesk:
         found = [each for each in levels if each is not None]
         if len(found) < len(levels):
             return None
+        found = [*await self._resellers_of(found[0]), *found]
         return enquire(use, found, self._charging.rates, self._charging.policy, self._clock())
 
     async def find_sessions(self, query: SessionQuery, after: Position, limit: int) -> SessionPage:
@@ -332,16 +334,20 @@ class AccountDesk:
             return None
         if LEVEL_MARK in account_id or LEVEL_MARK in reseller:
             return RechargeStatus.IN_LEVELS
-        above, names = reseller, {account_id}
-        while above:
-            if above in names:
-                return RechargeStatus.IN_CIRCLE
-            names.add(above)
-            account = await self.account(above)
-            if account is None or (above == reseller and is_over(account)):
-                return RechargeStatus.RESELLER_UNKNOWN
-            above = account.extras.reseller or "" if account.extras is not None else ""
-        return None
+        account = await self.account(reseller)
+        if account is None or is_over(account):
+            return RechargeStatus.RESELLER_UNKNOWN
+        above = [account, *await self._resellers_of(account)]
+        return RechargeStatus.IN_CIRCLE if any(each.account_id == account_id for each in above) else None
+
+    async def _resellers_of(self, account: Account) -> list[Account]:
+        """Who is charged along with it in other partitions, from the top; two changes at once can have made a circle."""
+        found: list[Account] = []
+        below: Account | None = account
+        while below is not None and below.extras is not None and below.extras.reseller and len(found) < LEVELS_MAX:
+            below = await self.account(below.extras.reseller)
+            found += [below] if below is not None else []
+        return found[::-1]
 
     async def _load(self, account_id: str, *session_keys: str) -> Snapshot:
         return await asked(partial(self._store.load, account_id, session_keys))

@@ -223,6 +223,7 @@ def reseller(
     ] = "",
     reason: ReasonOption = "",
     key: KeyOption = "",
+    if_match: TagOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
@@ -232,7 +233,10 @@ def reseller(
     """
 
     async def moved(world: DeskWorld, key: str) -> RechargeResult:
-        return await world.accounts.change_reseller(account_id, above, key=key, actor=ACTOR, reason=reason)
+        expects = tags_of(if_match)
+        return await world.accounts.change_reseller(
+            account_id, above, key=key, actor=ACTOR, reason=reason, expects=expects
+        )
 
     operate(config, data, "change_reseller", account_id, key, moved)
 

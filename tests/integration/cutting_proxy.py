@@ -19,15 +19,12 @@ class Cut(Enum):
 
 
 class CuttingProxy:
-    """Forwards everything. Armed with a cut, it breaks all connections at the next posting (of an account, if it is named by its
-    key) and stays away until healed.
-    """
+    """Forwards everything. Armed with a cut, it breaks all connections at the next posting and stays away until healed."""
 
     def __init__(self, valkey_url: str) -> None:
         self._path = unquote(urlsplit(valkey_url).path)
         self._armed: Cut | None = None
         self._left = 0
-        self._account = b""
         self._is_away = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,10 +42,9 @@ class CuttingProxy:
             self._break()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def arm(self, cut: Cut, account_key: str = "", after: int = 0) -> None:
-        """At the next posting (of one account), or when so many have gone through."""
+    def arm(self, cut: Cut, after: int = 0) -> None:
+        """At the next posting, or when so many have gone through."""
         self.has_cut.clear()
-        self._account = f"\r\n{account_key}\r\n".encode() if account_key else b""
         self._armed, self._left = cut, after
 
     def heal(self) -> None:
@@ -81,7 +77,7 @@ class CuttingProxy:
                 each.transport.abort()
 
     def _is_due(self, data: bytes) -> bool:
-        if self._armed is None or POSTING not in data or self._account not in data:
+        if self._armed is None or POSTING not in data:
             return False
         self._left -= 1
         return self._left < 0

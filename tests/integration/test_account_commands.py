@@ -111,6 +111,24 @@ async def test_blocks_plans_and_subscriptions(world: World) -> None:
     assert await world.state() == "closed"
 
 
+async def test_a_reseller_is_given_changed_and_left(world: World) -> None:
+    """With its reason in the journal and before and after in the audit log; what cannot be is refused with its cure."""
+    tags = msgspec.json.decode(await done("account", "tags", "A", "--json"))
+    await done("account", "reseller", "A", "B", "--reason", "contract 12", "--if-match", tags["account"])
+    for words, cure in (
+        (("B", "A"), "above first"),
+        (("A", "nobody"), "Create the reseller"),
+        (("A", "A~x"), "in a name"),
+    ):
+        refused = await ocs("account", "reseller", *words)
+        assert (refused.exit_code, cure in refused.stderr) == (EXIT_CONFIG, True), words
+    await done("account", "reseller", "A")
+    noted = [(each.action, each.before["reseller"], each.after["reseller"]) for each in await notes(world)]
+    assert noted == [("change_reseller", None, "B"), ("change_reseller", "B", None)]
+    reasons = [entry.reason for entry in await world.entries() if entry.kind == "reseller"]
+    assert reasons == ["nobody -> B: contract 12", "B -> nobody"]
+
+
 async def test_a_change_is_for_what_was_read(world: World) -> None:
     """With --if-match and the tag of what was read: 412 over HTTP, here a line that says what to do; then nothing has changed."""
     read = msgspec.json.decode(await done("account", "tags", "A", "--json"))

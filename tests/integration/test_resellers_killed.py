@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from balance.valkey.keys import account_key, partition_of
 from balance.valkey.store import ValkeyStore, open_store
 from ocs.charging.request import RequestKind
 from ocs.charging.session import decode_session
@@ -71,7 +70,8 @@ async def test_118_a_daemon_dies_between_the_two_steps(
             table = client_of(first, gateway)
             await table._line("I s1 T1 ask -> 30")
             assert await balances(world) == [amount("1.00"), amount("5.00")]
-            proxy.arm(Cut.BEFORE_POSTING, account_key(partition_of("A", PARTITIONS), "A"))
+            await nothing_waits(world)
+            proxy.arm(Cut.BEFORE_POSTING, after=1)
             lost = asyncio.ensure_future(table.world.charge(table.request(["U", "s1", "used", "30", "ask"])))
             await proxy.has_cut.wait()
             assert await balances(world) == [amount("1.00"), amount("4.88")]

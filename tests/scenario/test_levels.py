@@ -104,9 +104,12 @@ async def test_scenario(world: World, name: str, where: str) -> None:
 
 
 async def nothing_waits(world: World) -> None:
-    """No step is left undone: none is filed."""
-    due = await world.store.due(world.clock() + 10 * 86_400_000, 1000)
-    assert not [each.key for each in due if each.key.startswith("step:")]
+    """No step is left undone. The last one's record goes after its answer."""
+    while True:
+        due = await world.store.due(world.clock() + 10 * 86_400_000, 1000)
+        if not any(each.key.startswith("step:") for each in due):
+            return
+        await asyncio.sleep(0.01)
 
 
 async def test_three_levels_are_charged_in_one_posting(world: World) -> None:
