@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +12,7 @@ from typing import Any, Final
 import pytest
 import redis
 import redis.asyncio
-from pyrad.client import Client
-from pyrad.dictionary import Dictionary
-from pyrad.packet import AcctPacket
+from pyrad.packet import AccessReject
 
 from ocs.charging.cdr import decode_entry
 from ocs.charging.request import ChargingStatus
@@ -24,6 +21,7 @@ from ocs.embedded.valkey import EmbeddedValkey
 from ocs.net.diameter_report import KIND, PeerReport
 from ocs.observe.reports import read_reports
 from tests.scenario.sockets import Gateway, ServedOcs, SocketWorld
+from tests.scenario.switch import Switch
 from tests.scenario.table import Table
 from tests.scenario.test_bundles import BUNDLES
 from tests.scenario.test_charging import SCENARIOS
@@ -32,7 +30,7 @@ from tests.scenario.test_incoming import INCOMING
 from tests.scenario.test_levels import LEVELS
 from tests.scenario.test_limits import CALLS, LIMITS
 from tests.scenario.test_members import MEMBERS
-from tests.scenario.world import CONFIG, amount
+from tests.scenario.world import amount
 
 pytestmark = pytest.mark.integration
 
@@ -100,67 +98,6 @@ async def test_the_daemon_tells_of_its_peers(served: ServedOcs, gateway: Gateway
             await asyncio.sleep(0.1)
 
 
-class Switch:
-    """pyrad as a switch that reports calls."""
-
-    def __init__(self, served: ServedOcs) -> None:
-        self._port = served.ports[1813]
-        self._client = Client(
-            "127.0.0.1",
-            authport=served.ports[1812],
-            acctport=self._port,
-            secret=b"testing123",
-            dict=Dictionary(str(CONFIG / "dictionaries" / "dictionary")),
-        )
-        self._client.timeout, self._client.retries = 10, 2
-
-    def close(self) -> None:
-        self._client._CloseSocket()
-
-    def record(self, number: str, status: str, session_id: str, **more: Any) -> AcctPacket:
-        packet = self._client.CreateAcctPacket()
-        values = {
-            "Acct-Status-Type": status,
-            "Acct-Session-Id": session_id,
-            "User-Name": number,
-            "Calling-Station-Id": number,
-            "Called-Station-Id": "200555",
-            "NAS-Identifier": "switch-1",
-            **{name.replace("_", "-"): value for name, value in more.items()},
-        }
-        for name, value in values.items():
-            packet[name] = value
-        return packet
-
-    async def send(self, packet: AcctPacket) -> None:
-        reply = await asyncio.to_thread(self._client.SendPacket, packet)
-        assert reply.code == 5
-
-    async def authorize(self, number: str) -> None:
-        """A call that is allowed, and that no Acct-Session-Id names yet."""
-        packet = self._client.CreateAuthPacket()
-        names = ("User-Name", "Calling-Station-Id")
-        for name, value in (*((name, number) for name in names), ("Called-Station-Id", "200555")):
-            packet[name] = value
-        packet["NAS-Identifier"] = "switch-1"
-        packet.add_message_authenticator()
-        assert (await asyncio.to_thread(self._client.SendPacket, packet)).code == 2
-
-    async def send_twice(self, packet: AcctPacket) -> list[bytes]:
-        """The very same octets, 2 s apart as a client's first repeat is; what came back."""
-        octets = packet.RequestPacket()
-        loop = asyncio.get_running_loop()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)
-            sender.connect(("127.0.0.1", self._port))
-            replies = []
-            for wait_s in (2, 0):
-                await loop.sock_sendall(sender, octets)
-                replies.append(await asyncio.wait_for(loop.sock_recv(sender, 4096), 30))
-                await asyncio.sleep(wait_s)
-        return replies
-
-
 @pytest.fixture
 def switch(served: ServedOcs) -> Iterator[Switch]:
     """A client of RADIUS accounting."""
@@ -170,26 +107,15 @@ def switch(served: ServedOcs) -> Iterator[Switch]:
         client.close()
 
 
-async def test_whom_nobody_knows_is_told_of_once(served: ServedOcs, gateway: Gateway, world: SocketWorld) -> None:
+async def test_whom_nobody_knows_is_told_of_once(served: ServedOcs, switch: Switch, world: SocketWorld) -> None:
     """However often he asks, over Diameter and over RADIUS: one event waits for each network element that brought him."""
     world.number = "4999000000"
     table = Table(world)
     for at in range(3):
         answer = await world.charge(table.request(f"I stranger{at} T1 ask".split()))
         assert answer.status is ChargingStatus.USER_UNKNOWN
-    access = Client(
-        "127.0.0.1", authport=served.ports[1812], secret=b"testing123", dict=Dictionary(str(CONFIG / "dictionaries" / "dictionary"))
-    )  # fmt: skip
     for _ in range(3):
-        packet = access.CreateAuthPacket()
-        for name, value in (
-            ("User-Name", world.number),
-            ("NAS-Identifier", "switch-1"),
-            ("Called-Station-Id", "200555"),
-        ):
-            packet[name] = value
-        assert (await asyncio.to_thread(access.SendPacket, packet)).code == 3
-    access._CloseSocket()
+        assert (await switch.ask(switch.question(world.number))).code == AccessReject
     store: Any
     async with redis.asyncio.Redis.from_url(served.valkey_url) as store:
         async with asyncio.timeout(60):
@@ -228,7 +154,7 @@ async def test_statement_25_a_stop_in_another_packet_is_not_charged_again(world:
     await switch.send(switch.record(world.number, "Start", world.account_id, Event_Timestamp=at_s - 30))
     for delay_s in (0, 5, 55):
         stop = {"Acct_Session_Time": 30, "Acct_Delay_Time": delay_s, "Event_Timestamp": at_s + delay_s}
-        await switch.send(switch.record(world.number, "Stop", world.account_id, **stop))
+        await switch.send(switch.record(world.number, "Stop", world.account_id, "200555", **stop))
         assert (await world.figures())[:2] == (amount("9.70"), 0)
     await world.check_books()
 
