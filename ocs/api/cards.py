@@ -124,7 +124,7 @@ async def refund_card(
     except GatewayRefusedError as error:
         raise Problem(Kind.CARD_REFUSED, str(error)) from error
     if isinstance(done, CardFault):
-        raise Problem(Kind.PAYMENT_UNKNOWN)
+        raise Problem(Kind.PAYMENT_UNKNOWN, f"{account_id} has no top-up by payment {data.payment}")
     check_done(done.taken)
     facts = {"refund_id": done.refund_id, "payment": data.payment, "amount": data.amount}
     await note(context, request, f"account {account_id}", None, facts)

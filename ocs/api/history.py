@@ -207,7 +207,7 @@ async def explain_cdr(account_id: FromPath[str], entry_number: FromPath[int], co
     """One CDR with all that made its price: which rates were in question, increments, fees, rounding, buckets."""
     found = await context.history.find_cdr(account_id, entry_number) if 0 < entry_number <= ENTRY_MAX else None
     if found is None:
-        raise Problem(Kind.CDR_UNKNOWN)
+        raise Problem(Kind.CDR_UNKNOWN, f"entry {entry_number} of {account_id} is no record, or there is none")
     cdr, entry = found
     account = await context.accounts.account(account_id)
     plan = account.rate_plan if account is not None else ""

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Final, TypeAlias
 from litestar import Request, Response
 from litestar.params import HeaderParameter
 
+from balance.account import NO_EXTRAS, Account
 from ocs.api.context import Context
 from ocs.api.problems import Kind, Problem
 from ocs.api.trail import note
 from ocs.api.views import RechargeView, account_view
+from ocs.charging.life import blocks_of
 from ocs.charging.operations import RechargeResult, RechargeStatus
 
 HEADER: Final = "Idempotency-Key"
@@ -60,7 +62,7 @@ def usable_key(text: str) -> str:
     """The key without the quotes of a structured field (draft-ietf-httpapi-idempotency-key-header, section 2.1)."""
     key = text[1:-1] if len(text) >= 2 and text[0] == text[-1] == '"' else text
     if _USABLE.fullmatch(key) is None:
-        raise Problem(Kind.KEY_MISSING)
+        raise Problem(Kind.KEY_MISSING, f"{HEADER} is empty, too long, or has other characters")
     return key
 
 
@@ -77,8 +79,22 @@ def check_done(result: RechargeResult) -> None:
     """Raise the problem that the outcome is, if it is one."""
     kind = PROBLEMS.get(result.status)
     if kind is not None:
-        own = f"The account's currency is {result.account.currency}" if result.account else ""
-        raise Problem(kind, own if kind is Kind.CURRENCY_MISMATCH else "")
+        raise Problem(kind, _about(kind, result.account) if result.account is not None else "")
+
+
+def _about(kind: Kind, account: Account) -> str:
+    """What of the account stands in the way."""
+    name, extras = account.account_id, account.extras or NO_EXTRAS
+    state = account.state.name.lower()
+    if kind is Kind.CURRENCY_MISMATCH:
+        return f"The account's currency is {account.currency}"
+    if kind is Kind.ACCOUNT_CLOSED:
+        return f"{name} was merged into {extras.merged_into}" if extras.merged_into else f"{name} is {state}"
+    if kind is Kind.ACCOUNT_SUSPENDED:
+        return f"{name} is {state}; blocked by: {', '.join(blocks_of(account)) or 'its age'}"
+    if kind is Kind.SUBSCRIPTION_UNKNOWN:
+        return f"{name} has subscriptions {', '.join(str(each.number) for each in extras.subscriptions) or '(none)'}"
+    return f"account {name}"
 
 
 async def respond(context: Context, request: Request[Any, Any, Any], result: RechargeResult) -> Response[RechargeView]:

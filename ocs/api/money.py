@@ -170,7 +170,7 @@ async def redeem(
     """
     result = await context.vouchers.redeem(account_id, data.code, actor=actor_of(request.auth))
     if isinstance(result, VoucherFault):
-        raise Problem(_FAULTS[result], result.value)
+        raise Problem(_FAULTS[result], f"it is {result.value}" if result is not VoucherFault.UNKNOWN else "")
     return await respond(context, request, result)
 
 
@@ -200,7 +200,7 @@ async def reverse(
         raise Problem(Kind.ACCOUNT_UNKNOWN)
     entry = await context.history.find_entry(account_id, data.entry_number)
     if entry is None:
-        raise Problem(Kind.ENTRY_UNKNOWN)
+        raise Problem(Kind.ENTRY_UNKNOWN, f"{account_id} has no entry {data.entry_number} in its journal")
     amount: Amount = 0
     if data.amount is not None:
         amount = context.amount("amount", data.amount, context.currencies[account.currency])

@@ -29,13 +29,14 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """RFC 9457. ``type`` is stable and may be relied on; ``detail`` is for people."""
+    """RFC 9457. ``type`` is stable and may be relied on; ``detail``, and ``cure``, which says what to do, are for people."""
 
     type: str
     title: str
     status: int
     instance: str
     detail: str = ""
+    cure: str = ""
     errors: tuple[FieldError, ...] = ()
 
 

@@ -209,14 +209,14 @@ async def _list(context: Context, owner: Owner) -> MethodList:
 
 async def _choose(context: Context, owner: Owner, method_id: str) -> MethodList:
     if not await payments_of(context).methods.choose(owner, method_id):
-        raise Problem(Kind.METHOD_UNKNOWN)
+        raise Problem(Kind.METHOD_UNKNOWN, f"{owner.kind.value} {owner.owner_id} has no method {method_id}")
     return await _list(context, owner)
 
 
 async def _remove(context: Context, owner: Owner, method_id: str) -> MethodList:
     try:
         if await payments_of(context).methods.remove(owner, method_id) is None:
-            raise Problem(Kind.METHOD_UNKNOWN)
+            raise Problem(Kind.METHOD_UNKNOWN, f"{owner.kind.value} {owner.owner_id} has no method {method_id}")
     except GatewayRefusedError as error:
         raise Problem(Kind.CARD_REFUSED, str(error)) from error
     return await _list(context, owner)

@@ -27,7 +27,7 @@ RETRY_AFTER_S: Final = 1
 
 
 class KindFacts(NamedTuple):
-    """``cure`` says what the client should do; it is part of the explanation page and of docs/api.md."""
+    """``cure`` says what the client should do; it is a member of each problem, and on its explanation page."""
 
     slug: str
     status: int
@@ -293,7 +293,7 @@ def body_of(problem: Problem, instance: str) -> dict[str, object]:
     body: dict[str, object] = {"type": f"/problems/{facts.slug}", "title": facts.title, "status": facts.status}
     if problem.detail:
         body["detail"] = problem.detail
-    return {**body, "instance": instance, **problem.members}
+    return {**body, "cure": facts.cure, "instance": instance, **problem.members}
 
 
 def on_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[dict[str, object]]:

@@ -154,7 +154,7 @@ async def close_session(
     await existing(context, account_id)
     actor = actor_of(request.auth)
     if not await context.accounts.abort_session(account_id, data.session_key, actor=actor, reason=data.reason):
-        raise Problem(Kind.SESSION_UNKNOWN)
+        raise Problem(Kind.SESSION_UNKNOWN, f"{account_id} has none open under the key {data.session_key}")
     await note(context, request, f"account {account_id}", None, data)
     return SessionClosing(session_key=data.session_key)
 

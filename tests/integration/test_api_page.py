@@ -19,7 +19,6 @@ COMMAND = re.compile(r"^    (curl (?:[^\n]*\\\n)*[^\n]*)", re.MULTILINE)
 CURL_MIN = (7, 82)  # knows --json
 
 OF_ANOTHER_WORLD = {
-    "/packages": (422, "package-unknown"),
     "/redemptions": (404, "voucher-unknown"),
     "/reversals": (404, "entry-unknown"),
     "/accounts/alice/session-closures": (404, "session-unknown"),
@@ -27,7 +26,7 @@ OF_ANOTHER_WORLD = {
     "/cdrs/17": (404, "cdr-unknown"),
     "/activations": (409, "rates-refused"),
 }
-"""What names a voucher, a package, a call, a deck that is there only on the page: the command is right, the thing is not there."""
+"""What names a voucher, a subscription, a call, a deck that is there only on the page: the command is right, the thing is not there."""
 
 
 def _curl() -> str:

@@ -60,6 +60,7 @@ async def test_whatever_is_wrong_is_a_problem(
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert problem["status"] == status
     assert problem["title"]
+    assert problem["cure"]
     assert problem["instance"] == answer.request.url.path
 
 
