@@ -291,7 +291,7 @@ class Daemon:
         if gateway is None:
             return None
         file = read_payments(self._endpoints.config_dir)
-        return open_payments(
+        payments = open_payments(
             gateway,
             history.pool,
             self._store.client,
@@ -303,6 +303,8 @@ class Daemon:
             billing.desk,
             now_ms,
         )
+        self._on_reload.append(partial(payments.reload, self._endpoints.config_dir))
+        return payments
 
     async def _peers(self) -> list[PeerView]:
         """What all daemons tell of their peers. Raises BackendUnavailable."""

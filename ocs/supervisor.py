@@ -199,7 +199,7 @@ class Supervisor:
         if had_terminal and not os.isatty(0):
             self._stop_or_force()
         else:
-            for keeper in (self._daemon, *self._workers):
+            for keeper in (self._daemon, *self._workers, *([self._collector] if self._collector is not None else [])):
                 keeper.signal(signal.SIGHUP)
 
     def _spawn(self, work: Coroutine[Any, Any, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,8 +31,8 @@ def collect(config: ConfigOption = DEFAULT_CONFIG, data: DataOption = None) -> N
     """Run the collector alone: automatic top-ups of accounts whose balance is low, and invoices that are due, by stored
     payment methods.
 
-    `ocs run` starts it for you where [stripe] is set. Any number of them may run, on any machine. SIGTERM finishes what is
-    in hand and stops.
+    `ocs run` starts it for you where [stripe] is set. Any number of them may run, on any machine. SIGHUP reads payments.toml
+    again; SIGTERM finishes what is in hand and stops.
 
     Example: `ocs collect --config /etc/ocs/ocs.toml`
     """
@@ -99,4 +100,4 @@ async def _collect(settings: Settings, folder: Path) -> None:
             world.online, billing, now_ms,
         )  # fmt: skip
         following = asyncio.create_task(world.rates.run(), name="rates")
-        await run_until_stopped(Collector(payments), [following])
+        await run_until_stopped(Collector(payments), [following], partial(payments.reload, folder))

@@ -102,9 +102,12 @@ async def ask(gateway: Gateway, charge: KeptCharge) -> Charged:
         return Charged(charge.payment, ChargeState.FAILED, str(error)[:200], is_final=True)
 
 
-async def run_until_stopped(collector: Collector, beside: list[asyncio.Task[Any]]) -> None:
-    """The process: until SIGTERM or SIGINT, then what is in hand is finished. ``beside`` ends with it."""
+async def run_until_stopped(
+    collector: Collector, beside: list[asyncio.Task[Any]], reload: Callable[[], None] = lambda: None
+) -> None:
+    """The process: until SIGTERM or SIGINT, then what is in hand is finished. ``beside`` ends with it; SIGHUP is ``reload``."""
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reload)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, collector.stop)
     try:

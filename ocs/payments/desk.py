@@ -75,7 +75,7 @@ class CardDesk:
         self._posted = posted
         self._currencies = currencies
         self._clock = clock
-        self._blocks_after_chargeback = blocks_after_chargeback
+        self.blocks_after_chargeback = blocks_after_chargeback
 
     async def start_checkout(self, account: Account, minor: int, *, key: str) -> Checkout:
         """Begin a payment. Raises GatewayRefusedError."""
@@ -122,7 +122,7 @@ class CardDesk:
         status = await self._move(account_id, -amount, told, reference)
         if told.is_undone and status in DONE:
             status = await self._move(account_id, amount, told, f"{reference}:undone")
-        if told.is_chargeback and self._blocks_after_chargeback and status in DONE:
+        if told.is_chargeback and self.blocks_after_chargeback and status in DONE:
             await self._block(account_id, told, reference)
         return status
 

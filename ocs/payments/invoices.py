@@ -50,7 +50,7 @@ class Collecting:
 
     def __init__(self, gateway_name: str, policy: Collection, clock: Callable[[], int]) -> None:
         self._gateway_name = gateway_name
-        self._policy = policy
+        self.policy = policy
         self._clock = clock
 
     async def find(self, desk: BillingDesk, today: date) -> list[Finding]:
@@ -60,7 +60,7 @@ class Collecting:
             owed = Owed(**{**row, "collect": MethodKind(row["collect"])})
             tries = [Try(**each) for each in await desk.connection.fetch(_TRIES, owed.invoice_id)]
             method = await methods.find_method(desk.connection, Owner(OwnerKind.CUSTOMER, owed.customer_id))
-            found.append(judge(owed, method, tries, self._policy, today))
+            found.append(judge(owed, method, tries, self.policy, today))
         return found
 
     async def begin(self, desk: BillingDesk, today: date) -> list[Finding]:
@@ -137,7 +137,7 @@ class Collecting:
     async def _fee(self, desk: BillingDesk, customer: Customer, payment: Payment, reference: str, today: date) -> None:
         """On the next invoice, once for each chargeback."""
         is_debit = payment.method == MethodKind.DIRECT_DEBIT
-        fee = self._policy.return_fee if is_debit else self._policy.chargeback_fee
+        fee = self.policy.return_fee if is_debit else self.policy.chargeback_fee
         if fee:
             entity = desk.issuers.entities[customer.legal_entity]
             text = "Returned direct debit" if is_debit else "Chargeback"

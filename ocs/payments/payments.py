@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, assert_never
 
 import structlog
@@ -35,7 +36,7 @@ from ocs.payments.gateway import (
 )
 from ocs.payments.invoices import Collecting
 from ocs.payments.method_desk import MethodDesk
-from ocs.payments.settings import PaymentsFile
+from ocs.payments.settings import PaymentsFile, load_payments
 from ocs.payments.top_ups import TopUps
 from ocs.posted_once import posted_anywhere
 
@@ -54,6 +55,20 @@ class Payments(NamedTuple):
     top_ups: TopUps
     invoices: Collecting
     desks: Desks
+
+    def use(self, file: PaymentsFile) -> None:
+        """Go by another file from now on; what is under way comes to its end."""
+        self.cards.blocks_after_chargeback = file.chargebacks.block_account
+        self.top_ups.policy = file.automatic_top_up
+        self.invoices.policy = file.collection
+
+    def reload(self, config_dir: Path) -> None:
+        """SIGHUP: the file whole, or the one before with every fault in the log."""
+        found = load_payments(config_dir)
+        if isinstance(found, PaymentsFile):
+            self.use(found)
+        else:
+            log.error("payments_refused", faults=[str(fault) for fault in found])
 
     async def take(self, told: Told) -> RechargeResult | None:
         """Do what a message of the gateway asks for, once; None: there was nothing to book."""

@@ -50,7 +50,7 @@ class TopUps:
         self._pool = pool
         self._accounts = accounts
         self._cards = cards
-        self._policy = policy
+        self.policy = policy
         self._online = online
         self._clock = clock
 
@@ -102,7 +102,7 @@ class TopUps:
         zone = zone_of(account, self._online.rates.time_zone_of(account.rate_plan))
         past = await charges.past_of(connection, rule.account_id, now_ms - LOOKED_BACK_MS)
         method = await methods.find_method(connection, Owner(OwnerKind.ACCOUNT, rule.account_id), rule.method_id)
-        match judge(rule, self._policy, account, past, zone, now_ms, has_method=method is not None):
+        match judge(rule, self.policy, account, past, zone, now_ms, has_method=method is not None):
             case Nothing():
                 await rules.looked(connection, due)
             case Wait(until_ms, why):
@@ -134,7 +134,7 @@ class TopUps:
             rule = await rules.find_rule(connection, charge.name)
             if rule is not None:
                 now_ms = self._clock()
-                again_ms = after_failure(rule, self._policy, now_ms, is_final=charged.is_final)
+                again_ms = after_failure(rule, self.policy, now_ms, is_final=charged.is_final)
                 if again_ms is None:
                     await self._tell(charge.name, STOPPED, f"automatic-top-up:stopped:{charge.charge_id}", charged.why)
                     await rules.stop(connection, charge.name, charged.why)

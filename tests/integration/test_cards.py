@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -283,6 +284,27 @@ async def test_a_refund_of_ours_is_not_taken_twice(cards: Cards) -> None:
         assert (await cards.told(kind, {**refund, "status": status})).status_code == 200
     assert (await cards.post("card-refunds", body, "case-1")).json()["type"] == "/problems/card-refused"
     assert await cards.amounts() == ["0.00", "20.00", "-5.00", "5.00"]
+
+
+async def test_the_file_is_read_again_whole_or_not_at_all(cards: Cards, tmp_path: Path) -> None:
+    """With a fault in it what was before holds on, for everything in it; without one all of it is new."""
+    file = tmp_path / "payments.toml"
+    file.write_text("[chargebacks]\nblock_account = false\n[collection]\nretry_days = [0]\n", encoding="utf-8")
+    cards.payments.reload(tmp_path)
+    assert (cards.payments.cards.blocks_after_chargeback, cards.payments.invoices.policy.retry_days) == (
+        True,
+        (3, 5, 7),
+    )
+    file.write_text(
+        "[chargebacks]\nblock_account = false\n[collection]\nretry_days = [9]\n[automatic_top_up]\nburst_count = 9\n",
+        encoding="utf-8",
+    )
+    cards.payments.reload(tmp_path)
+    assert (cards.payments.invoices.policy.retry_days, cards.payments.top_ups.policy.burst_count) == ((9,), 9)
+    await cards.paid("pi_1", 2000)
+    known(cards)
+    await cards.told("charge.dispute.funds_withdrawn", DISPUTE)
+    assert (await cards.client.get("/v1/accounts/alice")).json()["state"] == "active"
 
 
 async def test_a_chargeback_takes_the_money_and_blocks(cards: Cards) -> None:
