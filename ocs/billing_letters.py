@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final, Literal, TypeAlias
+from datetime import date
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from balance.money import Currency, format_amount
 from ocs.billing.invoices.book import Invoice, Parties
@@ -17,6 +18,21 @@ MAIL: Final[Way] = "mail"
 SMS: Final[Way] = "sms"
 KINDS: Final = {"remind": "reminder", "warn": "suspension_warning"}
 """Actions of dunning that are words, and what their words are called."""
+
+
+ANNOUNCED: Final = "direct_debit_announced"
+COLLECTION_FAILED: Final = "collection_failed"
+
+
+class Collected(NamedTuple):
+    """What is said of a collection: ``name`` is the letter's, ``method`` what people know it by, ``on`` the day that it is about."""
+
+    name: str
+    kind: str
+    number: str
+    open_minor: int
+    method: str
+    on: date | None
 
 
 def invoice_letter(invoice: Invoice, parties: Parties, currency: Currency, files: tuple[Attachment, ...]) -> Letter:
@@ -50,20 +66,37 @@ def dunning_letters(
     kind = KINDS.get(task.step.action)
     if kind is None:
         return []
-    reached: tuple[tuple[Way, str], ...] = ((MAIL, customer.email), (SMS, customer.phone))
-    values: dict[str, Any] = {
-        "name": customer.name,
+    values = {
         "number": task.debt.number,
         "open": _decimal(task.debt.open_minor, currency),
-        "currency": customer.currency,
         "due_on": task.debt.due_on.isoformat(),
         "issuer": entity.name,
     }
+    return letters_to(customer, f"billing-dunning-{task.debt.invoice_id}-{task.step.name}", kind, values, ways)
+
+
+def collection_letters(
+    customer: Customer, what: Collected, entity: LegalEntity, currency: Currency, ways: Collection[str]
+) -> list[Letter]:
+    """That a direct debit will be collected, or that a collection has failed."""
+    values = {
+        "number": what.number,
+        "open": _decimal(what.open_minor, currency),
+        "method": what.method,
+        "on": what.on.isoformat() if what.on is not None else "",
+        "issuer": entity.name,
+    }
+    return letters_to(customer, what.name, what.kind, values, ways)
+
+
+def letters_to(customer: Customer, name: str, kind: str, values: dict[str, Any], ways: Collection[str]) -> list[Letter]:
+    """The same words by every way of which the customer has an address; ``name`` makes them one letter each, for ever."""
+    reached: tuple[tuple[Way, str], ...] = ((MAIL, customer.email), (SMS, customer.phone))
     return [
         Letter(
-            message_id=f"billing-dunning-{task.debt.invoice_id}-{task.step.name}-{way}", channel=way, receiver=receiver,
-            kind=kind, values=values, account_id=customer.payer, language=customer.language,
-            time_zone=customer.time_zone,
+            message_id=f"{name}-{way}", channel=way, receiver=receiver, kind=kind,
+            values={"name": customer.name, "currency": customer.currency, **values}, account_id=customer.payer,
+            language=customer.language, time_zone=customer.time_zone,
         )
         for way, receiver in reached
         if way in ways and receiver

@@ -1,6 +1,7 @@
 """Whether an invoice is collected now, by the customer's stored method, or when, or why not. Pure.
 
-    not due yet, or too soon after a failure              wait
+    a first direct debit that is not announced yet         announce
+    not due yet, announced for later, or too soon after a failure   wait
     asked for, and its end is not known                   under way
     disputed, no such method, given back on purpose,
     declined for good, tried too often                    leave: a person, or dunning, has to go on
@@ -28,6 +29,7 @@ FAILED: Final = frozenset({"failed", "taken_back"})
 
 class Action(StrEnum):
     COLLECT = "collect"
+    ANNOUNCE = "announce"
     WAIT = "wait"
     UNDER_WAY = "under way"
     LEAVE = "leave"
@@ -67,12 +69,29 @@ class Finding(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def judge(owed: Owed, method: Method | None, tries: Sequence[Try], policy: Collection, today: date) -> Finding:
-    """``method`` is the customer's default one; ``tries`` are all of the invoice, the oldest first."""
+def judge(
+    owed: Owed,
+    method: Method | None,
+    tries: Sequence[Try],
+    policy: Collection,
+    today: date,
+    announced: date | None = None,
+    *,
+    can_announce: bool = False,
+) -> Finding:
+    """``method`` is the customer's default one; ``tries`` are all of the invoice, the oldest first. ``announced``: the day on which
+    the customer was told; ``can_announce``: he has an address for letters.
+    """
     if any(each.state in OPEN for each in tries):
         return Finding(owed, Action.UNDER_WAY, len(tries), method)
     if owed.is_disputed:
         return Finding(owed, Action.LEAVE, method=method, why="it is disputed")
+    notice = timedelta(days=policy.prenotification_days if can_announce and not tries else 0)
+    if notice and method is not None and method.kind is owed.collect is MethodKind.DIRECT_DEBIT:
+        if announced is None and owed.due_on - notice <= today:
+            return Finding(owed, Action.ANNOUNCE, method=method, until=max(owed.due_on, today + notice))
+        if announced is not None and announced + notice > max(today, owed.due_on):
+            return Finding(owed, Action.WAIT, method=method, until=announced + notice, why="it is announced for then")
     if owed.due_on > today:
         return Finding(owed, Action.WAIT, method=method, until=owed.due_on, why="it is not due yet")
     if method is None or method.kind is not owed.collect:

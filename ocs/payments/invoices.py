@@ -6,7 +6,7 @@ refund out of that very payment: what it paid is open again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -18,11 +18,15 @@ from ocs.billing.invoices.calculation import ChargeKind
 from ocs.billing.invoices.customers import Agreed, Customer, add_agreed
 from ocs.billing.invoices.payments import Payment, find_reference
 from ocs.billing_desk import BillingDesk
+from ocs.billing_letters import ANNOUNCED, COLLECTION_FAILED, Collected, collection_letters
+from ocs.delivery import queue
+from ocs.delivery.queue import Letter
 from ocs.invoicing import BookingRefusedError
 from ocs.payments import charges, methods
 from ocs.payments.charges import KeptCharge, Wish
 from ocs.payments.collection import Action, Finding, Owed, Try, judge
 from ocs.payments.gateway import Charged, ChargeState, MethodKind, Owner, OwnerKind, PurposeKind, TakenBack
+from ocs.payments.methods import Method
 from ocs.payments.settings import Collection
 
 log = structlog.get_logger()
@@ -33,8 +37,10 @@ _OWED: Final = """
     SELECT i.invoice_id, i.number, i.customer_id, i.currency, i.total_minor - i.paid_minor AS open_minor, i.due_on,
         i.is_disputed, p.collect
     FROM invoice i JOIN payer p ON p.owner_kind = 'customer' AND p.owner_id = i.customer_id AND p.collect <> ''
-    WHERE i.kind = 'invoice' AND i.state = 'issued' AND i.total_minor > i.paid_minor ORDER BY i.due_on, i.invoice_id
+    WHERE i.kind = 'invoice' AND i.state = 'issued' AND i.total_minor > i.paid_minor AND ($1::bigint IS NULL OR i.invoice_id = $1)
+    ORDER BY i.due_on, i.invoice_id
 """
+_ANNOUNCED: Final = "SELECT min(made_at)::date FROM message WHERE message_id = ANY($1::text[])"
 _TRIES: Final = """
     SELECT method_id, state, why, is_final, coalesce(ended_at, made_at)::date AS on FROM gateway_charge
     WHERE invoice_id = $1 ORDER BY charge_id
@@ -53,22 +59,29 @@ class Collecting:
         self.policy = policy
         self._clock = clock
 
-    async def find(self, desk: BillingDesk, today: date) -> list[Finding]:
-        """Every invoice that is not paid, of customers whose invoices are collected, and what is to be done about it."""
+    async def find(self, desk: BillingDesk, today: date, invoice_id: int | None = None) -> list[Finding]:
+        """Every invoice that is not paid, or one, of customers whose invoices are collected, and what is to be done about it."""
         found = []
-        for row in await desk.connection.fetch(_OWED):
+        for row in await desk.connection.fetch(_OWED, invoice_id):
             owed = Owed(**{**row, "collect": MethodKind(row["collect"])})
             tries = [Try(**each) for each in await desk.connection.fetch(_TRIES, owed.invoice_id)]
             method = await methods.find_method(desk.connection, Owner(OwnerKind.CUSTOMER, owed.customer_id))
-            found.append(judge(owed, method, tries, self.policy, today))
+            notice = await self._letters(desk, owed, method, ANNOUNCED) if self.policy.prenotification_days else []
+            names = [each.message_id for each in notice]
+            announced = await desk.connection.fetchval(_ANNOUNCED, names) if names else None
+            found.append(judge(owed, method, tries, self.policy, today, announced, can_announce=bool(names)))
         return found
 
     async def begin(self, desk: BillingDesk, today: date) -> list[Finding]:
-        """The same, and write down what is to be collected now: once, however many do it."""
+        """The same, and write down what is to be collected or announced now: once, however many do it."""
         findings = await self.find(desk, today)
         for finding in findings:
             if finding.action is Action.COLLECT:
                 await self._wish(desk, finding)
+            elif finding.action is Action.ANNOUNCE:
+                await self._post(
+                    desk, await self._letters(desk, finding.owed, finding.method, ANNOUNCED, finding.until)
+                )
         return findings
 
     async def settle(self, desk: BillingDesk, charge: KeptCharge, charged: Charged, today: date) -> None:
@@ -79,6 +92,7 @@ class Collecting:
         noted = await charges.note(desk.connection, charge, charged, self._clock(), is_booked=is_booked)
         if noted and charged.state is ChargeState.FAILED:
             log.warning("collection_failed", customer_id=charge.name, invoice_id=charge.invoice_id, why=charged.why)
+            await self._tell_failed(desk, charge, today)
 
     async def take_back(self, desk: BillingDesk, told: TakenBack, today: date) -> bool:
         """Book what has gone back to the payer, and what came again; False: there is no such payment."""
@@ -95,12 +109,37 @@ class Collecting:
             return True
         why = told.why if told.is_chargeback else "refunded at the gateway"
         is_final = why not in RETRIED or payment.method != MethodKind.DIRECT_DEBIT
-        await charges.note_taken_back(desk.connection, told.payment, why, is_final=is_final)
+        charge = await charges.note_taken_back(desk.connection, told.payment, why, is_final=is_final)
+        if told.is_chargeback and charge is not None:
+            await self._tell_failed(desk, charge, today)
         if told.is_chargeback:
             await self._fee(desk, customer, payment, reference, today)
         return True
 
     # --- inside -----------------------------------------------------------------------------------------------------------
+
+    async def _tell_failed(self, desk: BillingDesk, charge: KeptCharge, today: date) -> None:
+        """Tell the customer, once for each try, and when the next one will be, if there is one."""
+        method = await methods.find_method(desk.connection, Owner(OwnerKind.CUSTOMER, charge.name), charge.method_id)
+        for finding in await self.find(desk, today, charge.invoice_id):
+            name = f"{COLLECTION_FAILED}-{charge.charge_id}"
+            on = finding.until if finding.action is Action.WAIT else None
+            await self._post(desk, await self._letters(desk, finding.owed, method, COLLECTION_FAILED, on, name))
+
+    async def _letters(
+        self, desk: BillingDesk, owed: Owed, method: Method | None, kind: str, on: date | None = None, name: str = ""
+    ) -> list[Letter]:
+        customer = await desk.customer(owed.customer_id)
+        known_by = f"{method.brand} {method.last4}" if method is not None else ""
+        what = Collected(
+            f"billing-{name or f'{kind}-{owed.invoice_id}'}", kind, owed.number, owed.open_minor, known_by, on
+        )
+        entity, currency = desk.issuers.entities[customer.legal_entity], desk.currencies[owed.currency]
+        return collection_letters(customer, what, entity, currency, desk.invoicing.ways)
+
+    async def _post(self, desk: BillingDesk, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            await queue.post(desk.connection, letter, self._clock())
 
     async def _wish(self, desk: BillingDesk, finding: Finding) -> None:
         owed, method = finding.owed, finding.method

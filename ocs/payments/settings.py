@@ -14,6 +14,7 @@ from ocs.rating.tomlfile import TomlFile
 
 PAYMENTS_FILE: Final = "payments.toml"
 FEE_SCALE: Final = 6
+PRENOTIFICATION_DAYS_MAX: Final = 30
 RETRIES_MAX: Final = 15
 """Visa lets an issuer's "no" be tried again fifteen times in thirty days, and no more."""
 
@@ -36,11 +37,14 @@ class AutomaticTopUps(_Section, frozen=True):
 class Collection(_Section, frozen=True):
     """Invoices by card and direct debit: after a failure the next try so many days later, and none after the last.
 
+    ``prenotification_days``: a direct debit is announced so long before it is collected, and not collected earlier; 0: it is not.
+
     ``return_fee`` and ``chargeback_fee`` are net, in the customer's currency, on the next invoice: for a direct debit that
     was returned after it had been paid, and for a card's chargeback. Empty: none.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
+    prenotification_days: int = 0
     return_fee: str = ""
     chargeback_fee: str = ""
 
@@ -97,6 +101,8 @@ def parse_payments(text: str, faults: FaultList) -> PaymentsFile:
     for path, (values, most) in pauses.items():
         if len(values) > RETRIES_MAX or any(not 1 <= value <= most for value in values):
             file.fault(path, "is too long, or has a pause out of range", f"at most {RETRIES_MAX}, each 1 to {most}")
+    if not 0 <= found.collection.prenotification_days <= PRENOTIFICATION_DAYS_MAX:
+        file.fault(("collection", "prenotification_days"), "is out of range", f"0 to {PRENOTIFICATION_DAYS_MAX}")
     burst = found.automatic_top_up
     if not (1 <= burst.burst_count <= 100 and 1 <= burst.burst_minutes <= 1440):
         file.fault(("automatic_top_up", "burst_count"), "or burst_minutes is out of range", "1 to 100, 1 to 1440")

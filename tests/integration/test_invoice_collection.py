@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,13 @@ class Collected:
         found = await payments_of(self.world.connection, "bakery")
         return [(each.method, each.reference, each.amount_minor) for each in found]
 
+    async def letters(self) -> list[tuple[str, str]]:
+        """What was posted to the bakery: the kind, and the day that it names."""
+        rows = await self.world.connection.fetch(
+            "SELECT kind, payload::jsonb ->> 'on' AS day FROM message ORDER BY made_at, message_id"
+        )
+        return [(row["kind"], row["day"]) for row in rows]
+
     async def is_clean(self) -> bool:
         await self.world.flush()
         return await self.world.is_clean()
@@ -109,7 +116,7 @@ async def collected(sample_config: Path, valkey_url: str, billing_dsn: str) -> A
         @asynccontextmanager
         async def desks() -> AsyncIterator[BillingDesk]:
             async with pool.acquire() as connection:
-                invoicing = Invoicing(connection, world.redis, world.desk, world.issuers, world.currencies)
+                invoicing = Invoicing(connection, world.redis, world.desk, world.issuers, world.currencies, ("mail",))
                 yield BillingDesk(billing_dsn, connection, invoicing, world.issuers, world.currencies)
 
         payments = open_payments(
@@ -221,6 +228,32 @@ async def test_a_direct_debit_that_fails_before_it_is_paid(collected: Collected)
         await collected.world.connection.execute("UPDATE gateway_charge SET ended_at = '2026-10-01'")
     assert await collected.tries() == ["failed insufficient_funds", "failed debit_not_authorized"]
     assert await collected.paid() == []
+
+
+async def test_a_direct_debit_is_announced_and_its_failure_told(collected: Collected) -> None:
+    """Once each, whoever looks: first the letter, after five days the money; a failure says when the next try is, or to pay."""
+    connection = collected.world.connection
+    await connection.execute("UPDATE customer SET email = 'bakery@example.net'")
+    await collected.store(MethodKind.DIRECT_DEBIT)
+    collected.payments.use(PaymentsFile(collection=Collection(prenotification_days=5)))
+    (found,) = await collected.collect(DUE)
+    assert (found.action.value, found.until, collected.stripe.charged) == ("announce", date(2026, 10, 20), [])
+    told_on = await connection.fetchval("SELECT min(made_at)::date FROM message")
+    await collected.collect(told_on + timedelta(days=4))
+    assert (await collected.letters(), collected.stripe.charged) == ([("direct_debit_announced", "2026-10-20")], [])
+    await collected.collect(told_on + timedelta(days=5))
+    assert collected.stripe.charged == [1190]
+    (intent,) = collected.stripe.intents.values()
+    intent |= {"status": "requires_payment_method", "last_payment_error": {"code": "insufficient_funds"}}
+    for _ in range(2):
+        await collected.tell("payment_intent.payment_failed", intent)
+    ended_on = await connection.fetchval("SELECT max(ended_at)::date FROM gateway_charge")
+    assert (await collected.letters())[1:] == [("collection_failed", (ended_on + timedelta(days=3)).isoformat())]
+    await collected.collect(ended_on + timedelta(days=3))
+    intent = list(collected.stripe.intents.values())[-1]
+    intent |= {"status": "requires_payment_method", "last_payment_error": {"code": "debit_not_authorized"}}
+    await collected.tell("payment_intent.payment_failed", intent)
+    assert (await collected.letters())[2:] == [("collection_failed", "")]
 
 
 async def test_a_chargeback_that_is_won_pays_again(collected: Collected) -> None:

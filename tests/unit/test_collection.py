@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+import msgspec
 import pytest
 
 from balance.account import MAIN_BUCKET, Account, AccountState, Bucket
@@ -55,6 +56,42 @@ def test_an_invoice_is_collected_from_its_due_date_on(
     found = judge_invoice(owed, method, tries, Collection(), date(2026, 10, today))
     assert (found.action.value, found.until.day if found.until is not None else None) == expected
     assert found.action.value == "collect" or found.why or tries, "it says why"
+
+
+DEBIT = msgspec.structs.replace(CARD, kind=MethodKind.DIRECT_DEBIT)
+
+
+@pytest.mark.parametrize(
+    ("owed", "method", "tries", "today", "announced", "expected"),
+    [
+        (DEBITED, DEBIT, [], 9, None, ("wait", 15)),
+        (DEBITED, DEBIT, [], 10, None, ("announce", 15)),
+        (DEBITED, DEBIT, [], 20, None, ("announce", 25)),  # it was chosen late
+        (DEBITED, DEBIT, [], 12, 10, ("wait", 15)),
+        (DEBITED, DEBIT, [], 15, 10, ("collect", None)),
+        (DEBITED, DEBIT, [], 22, 20, ("wait", 25)),
+        (DEBITED, DEBIT, [], 25, 20, ("collect", None)),
+        (
+            DEBITED,
+            DEBIT,
+            [tried("failed", 15)],
+            18,
+            None,
+            ("collect", None),
+        ),  # presented again: it was announced before
+        (DEBITED, CARD, [], 10, None, ("wait", 15)),
+        (OWED, CARD, [], 15, None, ("collect", None)),
+    ],
+)
+def test_a_direct_debit_is_announced_five_days_before(
+    owed: Owed, method: Method, tries: list[Try], today: int, announced: int | None, expected: tuple[str, int | None]
+) -> None:
+    """Due on the 15th: on the 10th the customer is told, and never later than five days before; cards need no notice."""
+    policy, told = Collection(prenotification_days=5), date(2026, 10, announced) if announced else None
+    found = judge_invoice(owed, method, tries, policy, date(2026, 10, today), told, can_announce=True)
+    assert (found.action.value, found.until.day if found.until is not None else None) == expected
+    unreached = judge_invoice(owed, method, tries, policy, date(2026, 10, 15), can_announce=False)
+    assert unreached.action.value != "announce", "whom no letter reaches is collected from when it is due"
 
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000

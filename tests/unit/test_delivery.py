@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocs.billing_letters import ANNOUNCED, COLLECTION_FAILED
 from ocs.charging.account_events import EVENT_TYPES
 from ocs.charging.refused import ALL_REASONS
 from ocs.delivery.attempts import retry_after_s
@@ -193,6 +194,22 @@ def test_each_event_has_words_in_each_language(language: str) -> None:
         mail = words.mail(kind, language, values)
         assert {"en": "Account", "de": "Konto", "fr": "Compte"}[language] + " alice" in mail.text
         assert words.sms(kind, language, values).text
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
+@pytest.mark.parametrize("on", ["2026-11-03", ""])
+@pytest.mark.parametrize("kind", [ANNOUNCED, COLLECTION_FAILED])
+def test_collections_have_words_in_each_language(kind: str, on: str, language: str) -> None:
+    """With the day that they are about, and without one where there is none."""
+    if kind == ANNOUNCED and not on:
+        return  # it always has one
+    words = load_words(CONFIG, language)
+    assert isinstance(words, Dictionary)
+    assert words.has(kind, language)
+    values = {"name": "B", "number": "R-1", "open": "11.90", "currency": "EUR", "method": "", "on": on, "issuer": "E"}
+    for text in (words.mail(kind, language, values).text, words.sms(kind, language, values).text):
+        assert ("2026" in text or "26" in text) is bool(on)
+        assert "11" in text
 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr"])
