@@ -74,6 +74,12 @@ class Switch:
         reply: Packet = await asyncio.to_thread(self._client.SendPacket, packet)
         return reply
 
+    async def authorize(self, number: str) -> None:
+        """A call that is allowed, and that no Acct-Session-Id names yet."""
+        packet = self.question(number)
+        packet.add_message_authenticator()
+        assert (await self.ask(packet)).code == AccessAccept
+
     async def send(self, packet: AcctPacket) -> None:
         reply = await asyncio.to_thread(self._client.SendPacket, packet)
         assert reply.code == 5
