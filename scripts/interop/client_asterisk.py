@@ -15,9 +15,9 @@ TRUNK: Final = "4915100000022"
 FORWARDED: Final = "4915100000023"
 BUSY: Final = f"{CENT_A_SECOND}486"
 TALK_S: Final = 2
-SYSTEM: Final = ROOT / "build" / "asterisk"
-"""A Debian of its own, since bookworm has no Asterisk: half a gigabyte, so `--install` does not bring it. The program is
-started by that system's own loader: nobody has to be root.
+SYSTEM: Final = ROOT / ".interop" / "asterisk"
+"""A Debian of its own, since bookworm has no Asterisk: half a gigabyte, so `--install` does not bring it, and outside
+`build`, which a reinstallation empties. The program is started by that system's own loader: nobody has to be root.
 """
 LIBRARIES: Final = SYSTEM / "usr" / "lib" / "x86_64-linux-gnu"
 PROGRAM: Final = SYSTEM / "usr" / "sbin" / "asterisk"
@@ -93,5 +93,5 @@ CLIENT: Final = Client(
     [str(PROGRAM), str(LIBRARIES / "asterisk" / "modules" / "cdr_radius.so"), "sipp"],
     ["sip-tester"],
     play,
-    system=f"apt-get install debootstrap && debootstrap --variant=minbase --include=asterisk sid {SYSTEM}",
+    system=f"apt-get install debootstrap && debootstrap --variant=minbase --include=asterisk sid {SYSTEM.relative_to(ROOT)}",
 )
