@@ -19,6 +19,12 @@ _Path = tuple[str | int, ...]
 
 def read_settings(path: Path) -> Settings | tuple[ConfigFault, ...]:
     """Decode and check one file."""
+    settings, faults = decode_settings(path)
+    return settings if settings is not None and not faults else faults
+
+
+def decode_settings(path: Path) -> tuple[Settings | None, tuple[ConfigFault, ...]]:
+    """The same for who looks at all that a file says: settings that have the right shape, and what is wrong all the same."""
     from ocs.settings_sense import check_sense
 
     faults = FaultList(str(path))
@@ -27,8 +33,7 @@ def read_settings(path: Path) -> Settings | tuple[ConfigFault, ...]:
     settings = decode_table(file, file.table, Settings, ())
     if settings is not None:
         check_sense(settings, file.fault)
-    found = faults.sorted()
-    return tuple(found) if found or settings is None else settings
+    return settings, tuple(faults.sorted())
 
 
 def _text(path: Path, faults: FaultList) -> str:

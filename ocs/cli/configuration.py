@@ -9,7 +9,7 @@ import typer
 
 from ocs.cli.common import DEFAULT_CONFIG
 from ocs.errors import EXIT_CONFIG
-from ocs.settings import Settings, load_settings
+from ocs.settings import Settings
 
 group = typer.Typer(help="Look at settings and rate files before they go live.", no_args_is_help=True)
 
@@ -51,9 +51,10 @@ def check(
     from ocs.rates.lint import check_suppliers, lint
     from ocs.rates.sheets.supplier import SUPPLIERS
     from ocs.rating.load import load_ratebook, read_files
+    from ocs.settings_file import decode_settings
 
-    settings = load_settings(folder / DEFAULT_CONFIG.name)
-    faults = [] if isinstance(settings, Settings) else [str(fault) for fault in settings]
+    settings, senseless = decode_settings(folder / DEFAULT_CONFIG.name)
+    faults = [str(fault) for fault in senseless]
     at_ms = now_ms()
     loaded = load_ratebook(folder, at_ms)
     suppliers = {f"{SUPPLIERS}/{path.name}": path.read_bytes() for path in (folder / SUPPLIERS).glob("*.toml")}
@@ -70,11 +71,11 @@ def check(
         f"{folder}/{fault}"
         for fault in (*loaded.faults, *check_suppliers(suppliers), *billing, *check_delivery(folder))
     ]
-    if isinstance(settings, Settings):
+    if settings is not None:
         faults += _faults_of_what_is_named(folder, settings)
     if isinstance(issuers, Issuers):
         faults += [f"{folder}/{fault}" for fault in template_faults(issuers)]
-    if isinstance(settings, Settings):
+    if settings is not None:
         fault = currency_fault(settings, loaded.currencies)
         faults += [f"{folder}/{DEFAULT_CONFIG.name}: {fault}"] if fault else []
     for fault in faults:

@@ -13,6 +13,7 @@ from ocs.gateways.radius_profile import Dialect, read_profile
 from ocs.rating.faults import ConfigFault, FaultList, Problem, did_you_mean
 from ocs.settings import Radius, RadiusClient
 from protocols.radius.dictionary import Dictionary, read_dictionary
+from protocols.radius.reading import Field, Reader
 
 PROFILE_OCTETS_MAX: Final = 1 << 20
 
@@ -34,15 +35,14 @@ class Products(msgspec.Struct, frozen=True):
 
     def problems_of(self, client: RadiusClient) -> list[Problem]:
         """What a client says of products that are not there."""
-        dialect = self.dialects.get(client.profile)
-        if dialect is None:
+        found = []
+        if client.profile not in self.dialects:
             cure = did_you_mean(client.profile, self.dialects)
-            return [Problem("profile", f"there is no profile {client.profile}", cure)]
-        names = [attribute.name for attribute in self.dictionary.attributes.values()]
-        return [
-            Problem("account_from", f"{fault.name} {fault.message}", did_you_mean(fault.near, names))
-            for fault in (dialect.with_account(client.account_from, self.dictionary).reader.faults)
-        ]
+            found.append(Problem("profile", f"there is no profile {client.profile}", cure))
+        for fault in Reader(self.dictionary, {Field.ACCOUNT: client.account_from}).faults:
+            cure = did_you_mean(fault.near, (attribute.name for attribute in self.dictionary.attributes.values()))
+            found.append(Problem("account_from", f"{fault.name} {fault.message}", cure))
+        return found
 
 
 def load_products(config_dir: Path, settings: Radius) -> Products:

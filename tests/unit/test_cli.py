@@ -67,6 +67,25 @@ def test_config_check_lists_faults_of_all_files(sample_config: Path) -> None:
     assert f"{plan}:1: file: is no TOML" in result.output
 
 
+def test_config_check_lists_what_a_radius_client_says_amiss_at_once(sample_config: Path) -> None:
+    """What cannot be meant hides nothing of what is not there."""
+    text = sample_config.read_text(encoding="utf-8")
+    changes = {
+        "ring_s = 180": "ring_s = 0",
+        'profile = "generic"': 'profile = "sipy"',
+        "account_from = []": 'account_from = ["Usr-Name"]',
+    }
+    for good, bad in changes.items():
+        text = text.replace(good, bad)
+    sample_config.write_text(text, encoding="utf-8")
+    lines = CliRunner().invoke(app, ["config", "check", str(sample_config.parent)]).output.splitlines()
+    assert [line.rpartition(f"{sample_config}:")[2].partition(": ")[2] for line in lines[:-1]] == [
+        "radius.ring_s: is 0 (choose 1 to 3600)",
+        "radius.clients.profile: there is no profile sipy (did you mean sippy?)",
+        "radius.clients.account_from: Usr-Name is in no dictionary (did you mean User-Name?)",
+    ]
+
+
 CERTIFICATES = Path(__file__).parents[1] / "certificates"
 
 
