@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from world import PASSWORD, SECRET, SWITCHES, Child, InteropError, World, free_port, wait_until
 
@@ -96,3 +96,12 @@ def write_radcli(world: World, settings: Path, client: str, dictionary: str) -> 
     settings.write_text(text, encoding="ascii")
     (folder / "servers").write_text(f"127.0.0.1 {SECRET}\n", encoding="ascii")
     (folder / "dictionary").write_text(dictionary, encoding="utf-8")
+
+
+def check_talk(world: World, account: str, talk_s: int, late_s: int) -> dict[str, Any]:
+    """The account's one record is of the seconds talked, or of ``late_s`` more at most, and they are paid; the record."""
+    (record,) = world.check_records(account, 1)
+    seconds = record["groups"][0]["used"]
+    world.check(f"whether {seconds} s are the {talk_s} s of talk", talk_s <= seconds <= talk_s + late_s, True)
+    world.check_money(account, f"{(100 - seconds) / 100:.2f}")
+    return record
