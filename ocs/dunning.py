@@ -6,7 +6,7 @@ key of the operation. After a crash in between, the next look carries it out: no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -35,11 +35,12 @@ _STATES: Final = {
 
 # What is being collected is not chased meanwhile; what was paid and taken back is as old as that.
 DEBTS: Final = """
-    SELECT invoice_id, number, coalesce(reopened_on, due_on), total_minor - paid_minor AS open_minor, is_disputed FROM invoice i
-    WHERE customer_id = $1 AND kind = 'invoice' AND state = 'issued' AND NOT EXISTS (
+    SELECT customer_id, invoice_id, number, coalesce(reopened_on, due_on), total_minor - paid_minor AS open_minor, is_disputed
+    FROM invoice i WHERE customer_id = ANY($1::text[]) AND kind = 'invoice' AND state = 'issued' AND NOT EXISTS (
         SELECT FROM gateway_charge c WHERE c.invoice_id = i.invoice_id AND c.state IN ('charging', 'pending')
-    ) ORDER BY 3, invoice_id
+    ) ORDER BY 4, invoice_id
 """
+STANDINGS: Final = "SELECT * FROM dunning_standing WHERE customer_id = ANY($1::text[])"
 STANDING: Final = "SELECT * FROM dunning_standing WHERE customer_id = $1"
 NOTE_BLOCK: Final = """
     INSERT INTO dunning_standing (customer_id, block, turn, is_carried_out) VALUES ($1, $2, 1, false)
@@ -59,11 +60,17 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A customer and the verdict; ``was`` is the block that the accounts have now."""
+    """A customer and the verdict; ``was`` is the block that is written down, which the accounts have if it is carried out."""
 
     customer: Customer
     verdict: Verdict
     was: str
+    is_carried_out: bool = True
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.verdict.tasks) or self.verdict.block != self.was or not self.is_carried_out
 
     @property
     def is_something(self) -> bool:
@@ -90,20 +97,26 @@ class Dunning:
 
     async def look(self, customer: Customer, today: date, now: int | None = None) -> Finding:
         """Where the customer stands; nothing is done. ``now`` (milliseconds) tells his hour; None: any hour is right."""
-        policy = self._policy(customer)
-        standing = await self._standing(customer.customer_id)
-        rows = await self._connection.fetch(DEBTS, customer.customer_id)
-        debts = [Debt(*row) for row in rows]
+        (found,) = await self.look_all([customer], today, now)
+        return found
+
+    async def look_all(self, customers: Sequence[Customer], today: date, now: int | None = None) -> list[Finding]:
+        """The same for many, whose books are read at once."""
+        names = [each.customer_id for each in customers]
+        standings = {row["customer_id"]: Standing(**row) for row in await self._connection.fetch(STANDINGS, names)}
+        debts: dict[str, list[Debt]] = {name: [] for name in names}
+        for name, *debt in await self._connection.fetch(DEBTS, names):
+            debts[name].append(Debt(*debt))
         done = await self._connection.fetch(
             "SELECT invoice_id, step FROM dunning_action WHERE invoice_id = ANY($1::bigint[])",
-            [debt.invoice_id for debt in debts],
+            [debt.invoice_id for each in debts.values() for debt in each],
         )
-        least = parse_amount(policy.least_debt, self._currencies[customer.currency].digits)
-        flags = Flags(standing.is_exempt, standing.promised_until)
-        clock = moment(now).astimezone(ZoneInfo(customer.time_zone)).time() if now is not None else None
         acted = {tuple(row) for row in done}
-        verdict = judge(policy, least, debts, flags, acted, today, standing.block, clock)
-        return Finding(customer, verdict, standing.block)
+        found = []
+        for customer in customers:
+            standing = standings.get(customer.customer_id, Standing(customer.customer_id))
+            found.append(self._judged(customer, standing, debts[customer.customer_id], acted, today, now))
+        return found
 
     async def act(self, customer: Customer, today: date, now: int | None = None) -> Finding:
         """Do what is due, and give back what was paid for. Raises BackendUnavailable; then do it again."""
@@ -122,17 +135,31 @@ class Dunning:
             await self._connection.execute(NOTE_BLOCK, customer.customer_id, finding.verdict.block)
         await self._carry_out(customer)
 
-    async def run(self, today: date, *, is_dry: bool, now: int | None = None) -> list[Finding]:
-        """Every customer; those of whom there is something to say."""
+    async def run(
+        self,
+        today: date,
+        *,
+        is_dry: bool,
+        now: int | None = None,
+        progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+    ) -> list[Finding]:
+        """Every customer; those of whom there is something to say. ``progress`` is told of each page."""
         found: list[Finding] = []
-        last = ""
+        last, done, total = "", 0, await self._connection.fetchval("SELECT count(*) FROM customer")
         while page := await list_customers(self._connection, last, PAGE):
-            for customer in page:
-                finding = await (self.look(customer, today, now) if is_dry else self.act(customer, today, now))
-                if finding.is_something:
-                    found.append(finding)
-            last = page[-1].customer_id
+            found += [each for each in await self.pass_over(page, today, now, is_dry=is_dry) if each.is_something]
+            last, done = page[-1].customer_id, done + len(page)
+            progress("customers", done, total)
         return found
+
+    async def pass_over(
+        self, customers: Sequence[Customer], today: date, now: int | None = None, *, is_dry: bool = False
+    ) -> list[Finding]:
+        """Look at these customers; whoever has something due is looked at again, alone, before it is done: he may have paid."""
+        found = await self.look_all(customers, today, now)
+        if is_dry:
+            return found
+        return [await self.act(each.customer, today, now) if each.is_due else each for each in found]
 
     async def promise(self, customer: Customer, until: date | None, *, is_exempt: bool) -> Standing:
         """Let a customer be until a day, or for good; how he stood before."""
@@ -147,6 +174,22 @@ class Dunning:
         return was
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _judged(
+        self,
+        customer: Customer,
+        standing: Standing,
+        debts: Sequence[Debt],
+        acted: set[tuple[Any, ...]],
+        today: date,
+        now: int | None,
+    ) -> Finding:
+        policy = self._policy(customer)
+        least = parse_amount(policy.least_debt, self._currencies[customer.currency].digits)
+        flags = Flags(standing.is_exempt, standing.promised_until)
+        clock = moment(now).astimezone(ZoneInfo(customer.time_zone)).time() if now is not None else None
+        verdict = judge(policy, least, debts, flags, acted, today, standing.block, clock)
+        return Finding(customer, verdict, standing.block, standing.is_carried_out)
 
     def _policy(self, customer: Customer) -> Policy:
         policies = self._issuers.dunning

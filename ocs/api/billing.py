@@ -403,7 +403,7 @@ async def preview_dunning(
     """What a dunning run would do, and why: ``limit`` customers are looked at for a page. Nothing is done."""
     async with context.billing.desk() as desk:
         customers = await list_customers(desk.connection, cursor, limit)
-        found = [await desk.invoicing.dunning.look(each, on or local_date()) for each in customers]
+        found = await desk.invoicing.dunning.look_all(customers, on or local_date())
     return _standings(context, found, customers, limit)
 
 
@@ -416,7 +416,7 @@ async def run_dunning(context: Given, limit: Limit = 100, cursor: Cursor = "") -
     async with context.billing.desk() as desk:
         customers = await list_customers(desk.connection, cursor, limit)
         dunning, today = desk.invoicing.dunning, local_date()
-        found = [await dunning.act(each, today, context.clock()) for each in customers]
+        found = await dunning.pass_over(customers, today, context.clock())
     return _standings(context, found, customers, limit)
 
 

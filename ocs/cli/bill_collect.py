@@ -40,7 +40,7 @@ def collect(
     Example: `ocs bill collect --dry-run`
     """
     from ocs.cli.bill_view import print_rows
-    from ocs.clock import now_ms
+    from ocs.clock import noon_ms, now_ms
     from ocs.payments.invoices import Collecting
     from ocs.payments.settings import read_payments
     from ocs.payments.stripe_gateway import StripeGateway
@@ -50,7 +50,9 @@ def collect(
         policy, settings = read_payments(folder).collection, read_settings(config, data)
 
     async def work(world: BillWorld) -> None:
-        today, collecting = day_or_today(on, "--on"), Collecting(StripeGateway.name, policy, now_ms)
+        today = day_or_today(on, "--on")
+        # Retries are counted from the day of the run, whatever day it is here.
+        collecting = Collecting(StripeGateway.name, policy, (lambda: noon_ms(today)) if on else now_ms)
         if dry_run:
             findings = await collecting.find(world, today)
         else:
@@ -93,13 +95,13 @@ def collect_by(
 
 
 async def _collect(world: BillWorld, collecting: Collecting, gateway: Gateway, today: date) -> list[Finding]:
-    from ocs.clock import now_ms
+    from ocs.clock import noon_ms, now_ms
     from ocs.payments import charges
     from ocs.payments.collector import ask
     from ocs.payments.gateway import PurposeKind
 
     findings = await collecting.begin(world, today)
-    while charge := await charges.claim(world.connection, now_ms(), (PurposeKind.INVOICE,)):
+    while charge := await charges.claim(world.connection, max(now_ms(), noon_ms(today)), (PurposeKind.INVOICE,)):
         await collecting.settle(world, charge, await ask(gateway, charge), today)
     return findings
 

@@ -33,11 +33,14 @@ def run(
     Example: `ocs dunning run --dry-run`
     """
     from ocs.cli.bill_view import dunning_row, print_rows
+    from ocs.cli.rates_import_view import progress_bar
     from ocs.clock import now_ms
 
     async def work(world: BillWorld) -> None:
         now = None if on else now_ms()
-        found = await world.invoicing.dunning.run(day_or_today(on, "--on"), is_dry=dry_run, now=now)
+        day = day_or_today(on, "--on")
+        with progress_bar() as progress:
+            found = await world.invoicing.dunning.run(day, is_dry=dry_run, now=now, progress=progress)
         print_rows("customers", [dunning_row(each, world) for each in found], as_json=as_json)
 
     with_world(config, data, work)

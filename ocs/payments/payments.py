@@ -16,7 +16,7 @@ from ocs.billing_desk import BillingDesk
 from ocs.charging.operations import RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.service import OnlineCharging
-from ocs.clock import local_date
+from ocs.clock import day_of
 from ocs.payments import charges
 from ocs.payments.charges import KeptCharge
 from ocs.payments.desk import CardDesk, History
@@ -55,6 +55,7 @@ class Payments(NamedTuple):
     top_ups: TopUps
     invoices: Collecting
     desks: Desks
+    clock: Callable[[], int]
 
     def use(self, file: PaymentsFile) -> None:
         """Go by another file from now on; what is under way comes to its end."""
@@ -93,14 +94,14 @@ class Payments(NamedTuple):
         """What the gateway says of a charge of ours."""
         if charge.purpose is PurposeKind.INVOICE:
             async with self.desks() as desk:
-                await self.invoices.settle(desk, charge, charged, local_date())
+                await self.invoices.settle(desk, charge, charged, day_of(self.clock()))
         else:
             await self.top_ups.settle(charge, charged)
 
     async def begin_invoices(self) -> None:
         """Write down which invoices are to be collected now."""
         async with self.desks() as desk:
-            await self.invoices.begin(desk, local_date())
+            await self.invoices.begin(desk, day_of(self.clock()))
 
     async def _paid(self, paid: Paid) -> RechargeResult | None:
         if await self._settle(paid.purpose, Charged(paid.payment, ChargeState.PAID)):
@@ -132,7 +133,7 @@ class Payments(NamedTuple):
             return None
         if purpose.kind is PurposeKind.INVOICE:
             async with self.desks() as desk:
-                is_ours = await self.invoices.take_back(desk, told, local_date())
+                is_ours = await self.invoices.take_back(desk, told, day_of(self.clock()))
             return RechargeResult(RechargeStatus.APPLIED if is_ours else RechargeStatus.ACCOUNT_UNKNOWN)
         return RechargeResult(await self.cards.take_back(purpose.name, told))
 
@@ -156,4 +157,4 @@ def open_payments(
     )  # fmt: skip
     top_ups = TopUps(pool, accounts, cards, file.automatic_top_up, online, clock)
     invoices = Collecting(gateway.name, file.collection, clock)
-    return Payments(gateway, pool, cards, MethodDesk(gateway, pool), top_ups, invoices, desks)
+    return Payments(gateway, pool, cards, MethodDesk(gateway, pool), top_ups, invoices, desks, clock)

@@ -22,7 +22,7 @@ from ocs.billing.invoices.customers import agreed_charges
 from ocs.billing.invoices.payments import payments_of
 from ocs.billing_desk import BillingDesk
 from ocs.cli.app import app
-from ocs.clock import now_ms
+from ocs.clock import noon_ms, now_ms
 from ocs.invoicing import Invoicing
 from ocs.payments.collection import Finding
 from ocs.payments.collector import Collector
@@ -48,8 +48,9 @@ BAKERY_PAYS = Owner(OwnerKind.CUSTOMER, "bakery")
 class Collected:
     """The bakery owes 11.90, due on 15 October."""
 
-    def __init__(self, world: World, stripe: StripeStandin, payments: Payments, config: Path) -> None:
+    def __init__(self, world: World, stripe: StripeStandin, payments: Payments, config: Path, clock: list[int]) -> None:
         self.world, self.stripe, self.payments, self.config = world, stripe, payments, config
+        self.clock = clock
 
     async def store(self, kind: MethodKind, method_id: str = "pm_1") -> None:
         """The bakery stores a method, and its invoices are collected by it."""
@@ -59,7 +60,8 @@ class Collected:
         await set_collect_by(self.world.connection, "bakery", kind)
 
     async def collect(self, today: date) -> list[Finding]:
-        """As two collectors at the same time."""
+        """As two collectors at the same time, on that day by their clocks, whatever day it is."""
+        self.clock[0] = noon_ms(today)
         async with self.payments.desks() as first, self.payments.desks() as second:
             found, _ = await asyncio.gather(
                 self.payments.invoices.begin(first, today), self.payments.invoices.begin(second, today)
@@ -68,7 +70,7 @@ class Collected:
         return found
 
     async def _charge(self) -> None:
-        collector = Collector(self.payments)
+        collector = Collector(self.payments, clock_ms=self.payments.clock)
         while await collector.charge():
             pass
 
@@ -111,6 +113,7 @@ async def collected(sample_config: Path, valkey_url: str, billing_dsn: str) -> A
     (draft,) = await world.bill(OCTOBER)
     await world.invoicing.issue(draft.invoice_id, OCTOBER)
     async with stripe_standin() as stripe, asyncpg.create_pool(billing_dsn, min_size=0, max_size=8) as pool:
+        clock = [now_ms()]
         gateway = StripeGateway(Stripe(success_url="https://shop.test", api=stripe.base), SECRET_KEY, WEBHOOK_SECRET)
 
         @asynccontextmanager
@@ -121,9 +124,9 @@ async def collected(sample_config: Path, valkey_url: str, billing_dsn: str) -> A
 
         payments = open_payments(
             gateway, pool, world.redis, world.desk, PostgresHistory(pool), world.currencies, FILE, world.online, desks,
-            now_ms,
+            lambda: clock[0],
         )  # fmt: skip
-        yield Collected(world, stripe, payments, sample_config)
+        yield Collected(world, stripe, payments, sample_config, clock)
         await gateway.close()
     await close_world(world)
 
@@ -153,9 +156,6 @@ async def test_failures_are_tried_again_by_the_schedule(collected: Collected) ->
     collected.stripe.declines = ["insufficient_funds"] * 4
     for count, day in enumerate((DUE, date(2026, 10, 18), date(2026, 10, 23), date(2026, 10, 30)), start=1):
         await collected.collect(day)
-        await collected.world.connection.execute(  # it ended on that day, not on today's
-            "UPDATE gateway_charge SET ended_at = $1 WHERE charge_id = (SELECT max(charge_id) FROM gateway_charge)", day
-        )
         (found,) = await collected.collect(day)
         assert (len(await collected.tries()), found.action.value) == (count, "wait" if count < 4 else "leave")
     assert await collected.tries() == ["failed insufficient_funds"] * 4

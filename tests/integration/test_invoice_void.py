@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from ocs.billing.invoices import book
+from ocs.billing.invoices.annex import records_of
 from ocs.billing.invoices.book import InvoiceRefusedError, InvoiceState
 from ocs.billing.invoices.checks import check_invoices
 from ocs.billing.invoices.credit_notes import draft_credit_note
@@ -57,6 +58,9 @@ async def test_an_invoice_is_voided_and_billed_anew(world: World) -> None:
 
     (again,) = await world.bill(OCTOBER)
     assert again.total_minor == 2570
+    for each in (void, again):  # what it had billed is still to be read; it is billed by the new one
+        listed = [(row.account_id, row.used) async for row in records_of(world.connection, each, "Europe/Berlin")]
+        assert listed == [("bakery", 100), ("bakery-oven", 61)]
     assert [line.charge_id for line in await book.lines_of(world.connection, again.invoice_id)][
         -1
     ] == "bakery-Anschluss"

@@ -88,7 +88,7 @@ def test_every_language_has_every_word() -> None:
     assert all(words_of(language).keys() == words_of("en").keys() for language in ("de", "fr", "es"))
 
 
-@pytest.mark.parametrize("state", [InvoiceState.DRAFT, InvoiceState.ISSUED])
+@pytest.mark.parametrize("state", [InvoiceState.DRAFT, InvoiceState.ISSUED, InvoiceState.VOID])
 def test_it_is_set(state: InvoiceState) -> None:
     """Whatever characters are in it, with an annex over pages, typst makes PDF of it."""
     details = [

@@ -349,8 +349,10 @@ async def later_invoice(connection: Any, found: Invoice) -> int | None:
 
 
 async def spans_of(connection: Any, invoice_id: int) -> list[Span]:
+    """Which entries it bills; of a void one, which it had billed."""
     rows = await connection.fetch(
-        "SELECT account_id, after_entry, last_entry FROM invoice_span WHERE invoice_id = $1 ORDER BY account_id",
+        "SELECT account_id, after_entry, last_entry FROM invoice_span WHERE invoice_id = $1 "
+        "UNION ALL SELECT account_id, after_entry, last_entry FROM void_span WHERE invoice_id = $1 ORDER BY account_id",
         invoice_id,
     )
     return [Span(*row) for row in rows]

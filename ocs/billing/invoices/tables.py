@@ -167,6 +167,16 @@ invoice_span = Table(
     Index("invoice_span_invoice", "invoice_id"),
 )
 
+# What a void invoice had billed: other invoices bear it now, its annex lists it still.
+void_span = Table(
+    "void_span",
+    metadata,
+    Column("invoice_id", BigInteger, ForeignKey("invoice.invoice_id"), primary_key=True),
+    Column("account_id", AccountId, primary_key=True),
+    Column("after_entry", BigInteger, nullable=False),
+    Column("last_entry", BigInteger, nullable=False),
+)
+
 invoice_counter = Table(
     "invoice_counter",
     metadata,

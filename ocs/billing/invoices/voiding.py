@@ -8,7 +8,7 @@ the invoice booked. What had been paid is the customer's credit. The next bill r
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -27,6 +27,11 @@ from ocs.billing.invoices.credit_notes import write_note
 from ocs.billing.invoices.customers import Customer
 from ocs.billing.invoices.issuers import Issuers
 from ocs.billing.invoices.locks import lock_customers
+
+_FREE_SPANS: Final = """
+    WITH freed AS (DELETE FROM invoice_span WHERE invoice_id = $1 RETURNING invoice_id, account_id, after_entry, last_entry)
+    INSERT INTO void_span (invoice_id, account_id, after_entry, last_entry) SELECT * FROM freed
+"""
 
 
 async def void(
@@ -49,7 +54,7 @@ async def void(
                 await connection.execute("DELETE FROM invoice WHERE invoice_id = $1", each.invoice_id)
             else:
                 notes.append(await _void(connection, each, reason))
-        await connection.execute("DELETE FROM invoice_span WHERE invoice_id = $1", invoice_id)
+        await connection.execute(_FREE_SPANS, invoice_id)
         await issue(connection, notes, {customer.customer_id: customer}, issuers, today)
         return notes
 

@@ -102,6 +102,7 @@ def paper_of(
         "words": words,
         "title": f"{title} {invoice.number}" if invoice.number else title,
         "is_draft": invoice.state is InvoiceState.DRAFT,
+        "is_void": invoice.state is InvoiceState.VOID,
         "issuer": {
             name: getattr(issuer, name)
             for name in ("name", "address", "tax_id", "registration", "email", "bank", "iban", "bic")
