@@ -196,10 +196,6 @@ class Hold(msgspec.Struct, array_like=True, frozen=True, gc=False):
     bucket_id: int
     amount: Amount
 
-    def negated(self) -> Hold:
-        """The same amount with the other sign: a debit as a journal's change."""
-        return Hold(self.bucket_id, -self.amount)
-
 
 class Subscription(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A package that is bought anew at ``renews_at_ms``, unless it ``ends`` there.

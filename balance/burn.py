@@ -14,6 +14,11 @@ from balance.money import AMOUNT_MAX, Amount
 _FAR_FUTURE_MS = 2**62
 
 
+def negated(holds: Reservation) -> Reservation:
+    """The same amounts with the other sign: what a debit is in the journal."""
+    return tuple([Hold(hold.bucket_id, -hold.amount) for hold in holds])
+
+
 def is_expired(bucket: Bucket, now_ms: int) -> bool:
     return bucket.expires_at_ms != NEVER_MS and bucket.expires_at_ms <= now_ms
 

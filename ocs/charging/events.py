@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import structs
 
 from balance.account import Account, AccountState, Hold, Reservation, with_entry_number
-from balance.burn import available, credit, is_expired, settle
+from balance.burn import available, credit, is_expired, negated, settle
 from balance.money import Amount
 from ocs.charging.bundle_use import with_bundle_use
 from ocs.charging.caps import room, settle_caps
@@ -172,12 +172,12 @@ def _debited(
         now_ms,
         "event",
         account.currency,
-        tuple(hold.negated() for hold in session.debits),
+        negated(session.debits),
         request.session_key,
         request.peer,
         request.cause,
         _record(request, now_ms, session),
-        tuple(hold.negated() for hold in session.unit_debits),
+        negated(session.unit_debits),
     )
     stored = StoredAnswer(request.request_number, request.kind, request.fingerprint, answer)
     tombstone = Tombstone(account.account_id, now_ms, Seen(request.request_number), (stored,), session.debits)

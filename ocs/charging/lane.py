@@ -87,5 +87,6 @@ class Lane:
     def drop_closed(self) -> None:
         """Of closed and absent sessions the store knows enough."""
         self.has_closed = False
-        for key in [key for key, record in self.records.items() if not isinstance(record, CreditSession | Account)]:
-            del self.records[key]
+        for key, record in list(self.records.items()):
+            if type(record) is not CreditSession and type(record) is not Account:
+                del self.records[key]

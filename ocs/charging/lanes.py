@@ -49,6 +49,7 @@ SESSIONS_PER_LANE_MAX: Final = 4096
 OPERATION_KEEP_MS: Final = 7 * 86_400_000
 
 _APPLIED: Final = PostingStatus.APPLIED
+_FILED: Final = (Timer, Transfer, Merger, Step)
 
 
 @mypyc_attr(acyclic=True)
@@ -298,11 +299,11 @@ class Lanes:
         if record is None:
             return SessionWrite(key, None, 0, 0, False)
         deadline_ms = 0 if type(before) is CreditSession else -1
-        if isinstance(record, Timer | Transfer | Merger | Step):
-            return SessionWrite(key, encode_session(record), 0, record.due_at_ms, False)
         keep_ms = OPERATION_KEEP_MS
         if type(record) is Tombstone:
             keep_ms = self._keeping.event_ms if record.debits else self._keeping.session_ms
+        elif isinstance(record, _FILED):
+            return SessionWrite(key, encode_session(record), 0, record.due_at_ms, False)
         return SessionWrite(key, encode_session(record), keep_ms, deadline_ms, key not in lane.records)
 
     def posted(self, proposal: Proposal, result: PostingResult) -> None:

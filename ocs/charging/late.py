@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from balance.account import Account, with_entry_number
-from balance.burn import add_holds, give_back
+from balance.burn import add_holds, give_back, negated
 from ocs.charging.cdr import CdrFlag, JournalEntry
 from ocs.charging.closing import closing_record
 from ocs.charging.decision import Case, Decision
@@ -76,7 +76,7 @@ def _given_back(case: Case, account: Account, tombstone: Tombstone, session: Cre
         too_much = state.cost - cost_of(state.tariff.price, total) if total < state.used else 0
         if too_much > 0:
             account, kept = give_back(account, (), state.debits, too_much)
-            back = add_holds(state.debits, tuple(hold.negated() for hold in kept))
+            back = add_holds(state.debits, negated(kept))
             number = account.entry_number + 1
             account = with_entry_number(account, number)
             why = f"charged for {state.used} without a report, used {total}"
@@ -116,9 +116,9 @@ def _charged_late(case: Case, account: Account, tombstone: Tombstone, session: C
     late = session.with_groups(tuple(rest))
     entry = JournalEntry(
         account.account_id, number, case.now_ms, "session", account.currency,
-        tuple(hold.negated() for hold in late.debits), session.session_key, session.peer,
+        negated(late.debits), session.session_key, session.peer,
         request.cause, closing_record(case.request, case.now_ms, late, CdrFlag.LATE_REPORT),
-        tuple(hold.negated() for hold in late.unit_debits),
+        negated(late.unit_debits),
     )  # fmt: skip
     return Decision(answer, account, records, (entry,))
 

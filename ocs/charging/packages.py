@@ -22,7 +22,7 @@ from balance.account import (
     with_extras,
 )
 from balance.allowances import expire_units, with_units
-from balance.burn import available, expire, settle
+from balance.burn import available, expire, negated, settle
 from ocs.charging.account_events import TYPE_FACT
 from ocs.charging.cdr import JournalEntry
 from ocs.charging.decision import Rates
@@ -78,7 +78,7 @@ def sold(
             renews_at_ms = package.renews_at_ms(zone, extras.cycle_day, day, now_ms)
     rolled = [_left(account, grant, ended_ms) for grant in package.grants]
     account, paid = settle(account, (), price, now_ms)
-    changes = paid_for = tuple(hold.negated() for hold in paid)
+    changes = paid_for = negated(paid)
     is_first = before is None or before.is_new
     facts = (*facts_of("package_bought" if is_first else "renewed", package.name), ("price", str(price)))
     entries: list[JournalEntry] = []
@@ -135,7 +135,7 @@ def with_purchases(account: Account, rates: Rates, now_ms: int) -> tuple[Account
     entries.append(
         JournalEntry(
             after.account_id, after.entry_number, now_ms, "expiry", after.currency,
-            tuple(hold.negated() for hold in written_off), units=tuple(hold.negated() for hold in units),
+            negated(written_off), units=negated(units),
         )
     )  # fmt: skip
     return after, tuple(entries)

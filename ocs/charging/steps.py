@@ -8,7 +8,7 @@ from msgspec import structs
 from mypy_extensions import mypyc_attr
 
 from balance.account import Account, AccountState, with_entry_number
-from balance.burn import available, total_of
+from balance.burn import available, negated, total_of
 from balance.money import Amount
 from ocs.charging.admission import left
 from ocs.charging.cdr import CdrFlag, JournalEntry
@@ -330,12 +330,12 @@ def closed(case: Case, charged: Charged, status: ChargingStatus, flags: int) -> 
         case.now_ms,
         "session",
         account.currency,
-        tuple(hold.negated() for hold in session.debits),
+        negated(session.debits),
         session.session_key,
         session.peer,
         request.cause,
         closing_record(case.request, case.now_ms, session, flags),
-        tuple(hold.negated() for hold in session.unit_debits),
+        negated(session.unit_debits),
     )
     tombstone = Tombstone(account.account_id, case.now_ms, seen, answers, given_up=_given_up(case, session))
     return Decision(answer, account, ((session.session_key, tombstone),), (entry,))

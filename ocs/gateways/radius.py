@@ -257,6 +257,8 @@ def _parties(reading: Reading, profile: Profile) -> Parties:
 
 def details_of(reading: Reading, profile: Profile) -> Details:
     """What the profile keeps of a record beside what charging asks for."""
+    if not profile.dialect.kept:
+        return ()
     found = {}
     for name, source in profile.dialect.kept:
         value = reading.value(source)

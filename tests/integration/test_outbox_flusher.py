@@ -14,7 +14,7 @@ from msgspec import structs
 from balance.account import Hold
 from balance.store import BackendUnavailable
 from balance.valkey import keys
-from ocs.billing.groups import decode_details
+from ocs.billing.groups import decode_details, decode_groups
 from ocs.billing.months import LOCK_KEY, Month, make_month
 from ocs.charging.cdr import Cdr, CdrGroup, JournalEntry, encode_entry
 from ocs.outbox.flusher import Flusher
@@ -140,7 +140,7 @@ async def test_entries_and_records_arrive_and_leave_the_outbox(world: World) -> 
     assert (record["rate_plan"], record["whereabouts"]) == ("retail-eur", "26202")
     assert decode_details(record["details"]) == {"release-source": "2", "h323-ivr-out": "a\ufffdb"}
     assert record["cost"] == 2**62
-    assert json.loads(record["groups"])[0]["price"]["initial_rate"] == 300
+    assert decode_groups(record["groups"])[0].price.initial_rate == 300
     assert await world.left() == 0
     await close(flusher)
 
