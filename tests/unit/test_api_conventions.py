@@ -97,6 +97,19 @@ async def test_a_tenant_makes_and_lists_its_own(world: World) -> None:
     )
 
 
+async def test_a_tenant_charges_no_account_of_another_along(world: World) -> None:
+    """Neither when an account is made nor later; its own it may name."""
+    await as_tenant(world, "acme")
+    body = {"account_id": "acme:eve", "currency": "EUR", "rate_plan": "retail-eur", "reseller": "beta:alice"}
+    refused = await world.post("/v1/accounts", body)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "reseller")
+    path, sent = "/v1/accounts/acme:bob/reseller", {"Idempotency-Key": "k1"}
+    refused = await world.client.put(path, json={"reseller": "beta:alice", "reason": "x"}, headers=sent)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "reseller")
+    given = await world.client.put(path, json={"reseller": "acme:alice", "reason": "x"}, headers=sent)
+    assert (given.status_code, given.json()["account"]["reseller"]) == (200, "acme:alice")
+
+
 async def test_a_tenant_reads_its_own_audit_log(world: World) -> None:
     """And nothing of the others' changes."""
     await as_tenant(world, "beta")
