@@ -39,6 +39,8 @@ class CuttingProxy:
             yield self
         finally:
             server.close()
+            self._is_away = True
+            await asyncio.sleep(0)  # who was accepted just now is sent away, too
             self._break()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -69,6 +71,8 @@ class CuttingProxy:
             return
         there_reader, there_writer = await asyncio.open_unix_connection(self._path)
         self._writers |= {writer, there_writer}
+        if self._is_away:  # it went away meanwhile
+            self._break()
         try:
             await asyncio.gather(self._requests(reader, there_writer), self._replies(there_reader, writer))
         finally:
