@@ -159,10 +159,14 @@ class Invoicing:
         What the customer has paid in excess by others pays what is open again.
         """
         refund = await refunds.take_from_payment(self._connection, payment.payment_id, reference, amount_minor, paid_on)
+        await self.book_refund(refund)
+        return refund
+
+    async def book_refund(self, refund: Refund) -> None:
+        """Book a refund that was written before, once; what the customer has in excess pays what is open again."""
         if not refund.is_booked:
             await self._book_refund(refund, await self._customer(refund.customer_id))
         await payments.allocate(self._connection, refund.customer_id, refund.currency)
-        return refund
 
     async def settle(self, today: date) -> int:
         """Book what an interruption left unbooked; how many there were."""

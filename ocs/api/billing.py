@@ -9,6 +9,7 @@ import msgspec
 from litestar import Request, delete, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
+from ocs.api import cards
 from ocs.api.billing_views import (
     ChargeEnd,
     ChargeView,
@@ -62,6 +63,8 @@ from ocs.billing.invoices.payments import find_payment, payments_of
 from ocs.billing_desk import BillingDesk
 from ocs.clock import local_date
 from ocs.dunning import Finding
+from ocs.payments.gateway import GatewayRefusedError
+from ocs.payments.refunding import check_by_hand
 
 Actor: TypeAlias = Request[Any, ApiKey, Any]
 READ, WRITE = Scope.BILLING_READ, Scope.BILLING_WRITE
@@ -372,22 +375,59 @@ async def reverse_payment(payment_id: FromPath[int], request: Actor, context: Gi
     return view
 
 
-@post("/customers/{customer_id:str}/refunds", status_code=200, **how("create_refund", WRITE, noted_here=True))
+@post(
+    "/customers/{customer_id:str}/refunds",
+    status_code=200,
+    **how("create_refund", WRITE, Kind.CARDS_OFF, Kind.CARD_REFUSED, noted_here=True),
+)
 async def create_refund(
     customer_id: FromPath[str], data: JSONBody[NewRefund], request: Actor, context: Given
 ) -> RefundView:
-    """Book money that was given back: out of what was paid in excess. The same reference again changes nothing."""
+    """Give a payment back through the gateway, or book money that was given back out of what was paid in excess.
+
+    The same reference again changes nothing. If the gateway refuses, the money is where it was; if it cannot be reached,
+    repeat the same: it goes on by itself, too.
+    """
+    if data.payment is None:
+        view = await _booked(context, customer_id, data)
+    else:
+        view = await _given_back(context, customer_id, data, data.payment)
+    await note(context, request, f"refund {view.refund_id}", None, view)
+    return view
+
+
+async def _booked(context: Given, customer_id: str, data: NewRefund) -> RefundView:
     async with context.billing.desk() as desk:
-        customer = await desk.customer(customer_id)
-        minor = desk.minor(data.amount, customer.currency)
-        if minor <= 0:
-            raise invalid("amount", "is to be above zero")
+        customer, minor = await _refunded(desk, customer_id, data)
+        if context.payments is not None:
+            name = context.payments.gateway.name
+            await check_by_hand(desk.connection, name, customer_id, data.method, data.reference)
         done = await desk.invoicing.refund(
             customer, minor, data.paid_on or local_date(), method=data.method, reference=data.reference
         )
-    view = RefundView(refund_id=done.refund_id, customer_id=customer_id, amount=data.amount, currency=done.currency)
-    await note(context, request, f"refund {done.refund_id}", None, view)
-    return view
+    return RefundView(refund_id=done.refund_id, customer_id=customer_id, amount=data.amount, currency=done.currency)
+
+
+async def _given_back(context: Given, customer_id: str, data: NewRefund, payment: int) -> RefundView:
+    async with context.billing.desk() as desk:
+        _, minor = await _refunded(desk, customer_id, data)
+    try:
+        kept = await cards.payments_of(context).refunds.refund(customer_id, payment, minor, key=data.reference)
+    except GatewayRefusedError as error:
+        raise Problem(Kind.CARD_REFUSED, str(error)) from error
+    assert kept.refund_id is not None, "it is given"
+    return RefundView(
+        refund_id=kept.refund_id, customer_id=customer_id, amount=data.amount, currency=kept.currency,
+        gateway_reference=kept.reference,
+    )  # fmt: skip
+
+
+async def _refunded(desk: BillingDesk, customer_id: str, data: NewRefund) -> tuple[Customer, int]:
+    customer = await desk.customer(customer_id)
+    minor = desk.minor(data.amount, customer.currency)
+    if minor <= 0:
+        raise invalid("amount", "is to be above zero")
+    return customer, minor
 
 
 # --- dunning --------------------------------------------------------------------------------------------------------

@@ -103,12 +103,15 @@ class NewPayment(_Body, frozen=True):
 
 
 class NewRefund(_Body, frozen=True):
-    """``reference`` is the bank's or the gateway's, one for each refund."""
+    """``reference`` is the bank's, or one of your own, one for each refund. ``payment``: give this one back by the way it came,
+    through the gateway, today; without it money is booked that you have given back by ``method``.
+    """
 
     amount: DecimalString
     reference: Name
     method: Annotated[str, Meta(min_length=1, max_length=40)] = "bank"
     paid_on: date | None = None
+    payment: int | None = None
 
 
 class NewRun(_Body, frozen=True):
@@ -244,10 +247,13 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefundView(msgspec.Struct, frozen=True, kw_only=True):
+    """``gateway_reference`` is the gateway's name of it; empty: it was booked only."""
+
     refund_id: int
     customer_id: str
     amount: DecimalString
     currency: str
+    gateway_reference: str = ""
 
 
 class ActionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -372,33 +372,6 @@ def reverse(
 
 
 @group.command()
-def refund(
-    customer: CustomerArgument,
-    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="In the customer's currency, such as 19.75.")],
-    reference: Annotated[str, typer.Option("--reference", "-r", help="The bank's or the gateway's: counted once.")],
-    method: Annotated[str, typer.Option(help="bank, card, cash, ...")] = "bank",
-    on: Annotated[str, typer.Option(metavar="DATE", help="The day it went out; else today.")] = "",
-    config: ConfigOption = DEFAULT_CONFIG,
-    data: DataOption = None,
-) -> None:
-    """Book money that was given back to a customer: out of what he had paid in excess, never more.
-
-    Example: `ocs bill refund bakery 5.00 --reference camt-2026-10-09-3`
-    """
-
-    async def work(world: BillWorld) -> None:
-        found = await world.customer(customer)
-        minor = world.minor(amount, found.currency)
-        if minor <= 0:
-            raise StartRefusedError(f"{amount} is no refund: an amount above zero", EXIT_CONFIG)
-        day = day_or_today(on, "--on")
-        done = await world.invoicing.refund(found, minor, day, method=method, reference=reference)
-        print(f"refund {done.refund_id}: {amount} {found.currency} to {customer}")
-
-    with_world(config, data, work)
-
-
-@group.command()
 def payments(
     customer: CustomerArgument,
     config: ConfigOption = DEFAULT_CONFIG,

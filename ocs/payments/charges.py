@@ -4,7 +4,7 @@
         │   └──► failed
         ├──► pending ──► paid, failed    a direct debit takes days; the gateway tells, or is asked once a day
         └──► unbooked     paid, and the account does not take it: a person has to know
-    paid ──► taken_back   by the payer's bank
+    paid ──► taken_back   by the payer's bank, or given back by us; paid again where the gateway refuses that
 
 Any number of workers claims. A claim is a lease, so that what a dead worker had in hand is taken up by another one, who asks
 for the same under the same key: it is done once.
@@ -25,6 +25,7 @@ from ocs.payments.methods import Method
 LEASE_MS: Final = 120_000
 """Longer than the gateway's library tries."""
 ASK_AGAIN_MS: Final = 86_400_000
+GIVEN_BACK: Final = "given back"
 
 
 class KeptCharge(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +139,25 @@ async def note_taken_back(connection: Any, payment: str, why: str, *, is_final: 
         is_final,
     )
     return _charge(row) if row is not None else None
+
+
+async def note_given_back(connection: Any, payment: str) -> None:
+    """We give something of it back, on purpose: what is open by that is not collected."""
+    await connection.execute(
+        "UPDATE gateway_charge SET state = 'taken_back', why = $2, is_final = true WHERE payment = $1 AND state = 'paid'",
+        payment,
+        GIVEN_BACK,
+    )
+
+
+async def note_kept(connection: Any, payment: str, payment_id: int) -> None:
+    """It was not given back after all, and nothing else of it was."""
+    await connection.execute(
+        "UPDATE gateway_charge SET state = 'paid', why = '', is_final = false "
+        "WHERE payment = $1 AND state = 'taken_back' AND why = $2 AND NOT EXISTS "
+        "(SELECT 1 FROM gateway_refund g WHERE g.payment_id = $3 AND g.state <> 'refused')",
+        payment, GIVEN_BACK, payment_id,
+    )  # fmt: skip
 
 
 async def past_of(connection: Any, account_id: str, since_ms: int) -> list[Past]:

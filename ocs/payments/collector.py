@@ -1,4 +1,5 @@
-"""The process that collects: it looks at accounts whose balance is low, asks the gateway, and brings charges to their end.
+"""The process that collects: it looks at accounts whose balance is low, asks the gateway, and brings charges and refunds
+to their end.
 
 Its whole state is in PostgreSQL, in Valkey and at the gateway; any number of them may run, and each may be killed anywhere.
 """
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 IDLE_S: Final = 0.5
 AWAY_S: Final = 5.0
 INVOICES_S: Final = 60.0
+REFUNDS_S: Final = 5.0
 SIDE_BY_SIDE: Final = 4
 """So many charges are asked for at the same time: the gateway takes a second or two for each."""
 
@@ -49,7 +51,11 @@ class Collector:
 
     async def run(self) -> None:
         log.info("collector_started")
-        steps: list[tuple[Step, float]] = [(self._payments.top_ups.look, self._idle_s), (self.begin, INVOICES_S)]
+        steps: list[tuple[Step, float]] = [
+            (self._payments.top_ups.look, self._idle_s),
+            (self.begin, INVOICES_S),
+            (self._payments.refunds.resume, REFUNDS_S),
+        ]
         async with asyncio.TaskGroup() as group:
             for step, pause_s in [*steps, *[(self.charge, self._idle_s)] * SIDE_BY_SIDE]:
                 group.create_task(self._again_and_again(step, pause_s))

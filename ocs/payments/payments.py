@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import structlog
 
 from balance.money import Currency
 from ocs.billing.failures import FAILURES, unavailable
-from ocs.billing_desk import BillingDesk
 from ocs.charging.operations import RechargeResult, RechargeStatus
 from ocs.charging.recharge import AccountDesk
 from ocs.charging.service import OnlineCharging
@@ -36,13 +34,12 @@ from ocs.payments.gateway import (
 )
 from ocs.payments.invoices import Collecting
 from ocs.payments.method_desk import MethodDesk
+from ocs.payments.refunding import Desks, Refunding
 from ocs.payments.settings import PaymentsFile, load_payments
 from ocs.payments.top_ups import TopUps
 from ocs.posted_once import posted_anywhere
 
 log = structlog.get_logger()
-
-Desks: TypeAlias = Callable[[], AbstractAsyncContextManager[BillingDesk]]
 
 
 class Payments(NamedTuple):
@@ -54,6 +51,7 @@ class Payments(NamedTuple):
     methods: MethodDesk
     top_ups: TopUps
     invoices: Collecting
+    refunds: Refunding
     desks: Desks
     clock: Callable[[], int]
 
@@ -132,6 +130,8 @@ class Payments(NamedTuple):
         if purpose is None:
             return None
         if purpose.kind is PurposeKind.INVOICE:
+            if await self.refunds.told(told):
+                return RechargeResult(RechargeStatus.APPLIED)
             async with self.desks() as desk:
                 is_ours = await self.invoices.take_back(desk, told, day_of(self.clock()))
             return RechargeResult(RechargeStatus.APPLIED if is_ours else RechargeStatus.ACCOUNT_UNKNOWN)
@@ -157,4 +157,5 @@ def open_payments(
     )  # fmt: skip
     top_ups = TopUps(pool, accounts, cards, file.automatic_top_up, online, clock)
     invoices = Collecting(gateway.name, file.collection, clock)
-    return Payments(gateway, pool, cards, MethodDesk(gateway, pool), top_ups, invoices, desks, clock)
+    refunds = Refunding(gateway, desks, clock)
+    return Payments(gateway, pool, cards, MethodDesk(gateway, pool), top_ups, invoices, refunds, desks, clock)

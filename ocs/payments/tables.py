@@ -15,9 +15,11 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    UniqueConstraint,
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from ocs.billing.schema import AccountId, Moment, metadata
 
@@ -115,4 +117,28 @@ gateway_charge = Table(
     ),
     Index("gateway_charge_invoice", "invoice_id"),
     Index("gateway_charge_invoice_open", "invoice_id", unique=True, postgresql_where=text(IS_OPEN)),
+)
+
+# What is given back of a payment, written with the refund that takes it from the payment. ``key`` is the caller's,
+# ``reference`` the gateway's; ``invoices`` are those that the payment had paid, ``refund_id`` goes if it is refused.
+gateway_refund = Table(
+    "gateway_refund",
+    metadata,
+    Column("gateway_refund_id", BigInteger, primary_key=True),
+    Column("payment_id", BigInteger, ForeignKey("payment.payment_id"), nullable=False),
+    Column("key", Name, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'asking'")),
+    Column("refund_id", BigInteger, ForeignKey("refund.refund_id")),
+    Column("invoices", ARRAY(BigInteger), nullable=False),
+    Column("reference", Text, nullable=False, server_default=text("''")),
+    Column("why", Text, nullable=False, server_default=text("''")),
+    Column("due_at", Moment, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    UniqueConstraint("key", name="gateway_refund_key"),
+    CheckConstraint("state IN ('asking', 'given', 'booked', 'refused')", name="gateway_refund_state_known"),
+    Index("gateway_refund_due", "due_at", postgresql_where=text("state IN ('asking', 'given')")),
+    Index("gateway_refund_payment", "payment_id"),
+    Index("gateway_refund_refund", "refund_id"),
 )

@@ -134,6 +134,7 @@ class StripeStandin:
             "status": "succeeded",
             "payment_intent": form["payment_intent"],
             "amount": int(form["amount"]),
+            "currency": "eur",
             "metadata": {"ocs_key": form["metadata[ocs_key]"]},
         }
         self.refunds.append(made)

@@ -37,8 +37,8 @@ CENT = 10**7
 class Api:
     """A client with all rights, and the world behind."""
 
-    def __init__(self, world: World, client: httpx.AsyncClient, billing: BillingService) -> None:
-        self.world, self.client, self.billing = world, client, billing
+    def __init__(self, world: World, client: httpx.AsyncClient, billing: BillingService, context: Context) -> None:
+        self.world, self.client, self.billing, self.context = world, client, billing, context
 
     async def get(self, path: str) -> Any:
         answer = await self.client.get(f"/v1{path}")
@@ -86,7 +86,7 @@ async def api(sample_config: Path, tmp_path: Path, valkey_url: str, billing_dsn:
     transport = httpx.ASGITransport(app=cast(Any, create_app(context)))
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://ocs", headers=headers, timeout=60) as client:
-        yield Api(world, client, billing)
+        yield Api(world, client, billing, context)
     await billing.close()
     await history.close()
     await close_world(world)

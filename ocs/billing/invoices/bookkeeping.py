@@ -20,7 +20,7 @@ import msgspec
 from balance.money import Amount, Currency, format_amount
 from ocs.billing.failures import FAILURES, unavailable
 from ocs.billing.invoices.calculation import TaxLine
-from ocs.billing.invoices.payments import CREDIT_NOTE_METHOD
+from ocs.billing.invoices.payments import CREDIT_NOTE_METHOD, NOT_ASKED_FOR
 
 INVOICES: Final = """
     SELECT i.invoice_id, i.legal_entity, i.customer_id, i.number, i.issued_on, i.currency, i.minor_unit, i.taxes,
@@ -28,7 +28,7 @@ INVOICES: Final = """
     FROM invoice i LEFT JOIN invoice_line l USING (invoice_id)
     WHERE i.issued_on >= $1 AND i.issued_on < $2 GROUP BY i.invoice_id, l.kind ORDER BY i.issued_on, i.invoice_id, l.kind
 """
-PAYMENTS: Final = """
+PAYMENTS: Final = f"""
     SELECT c.legal_entity, p.customer_id, p.method, p.reference, p.currency, p.amount_minor, d.day, d.sign
     FROM payment p JOIN customer c USING (customer_id)
     CROSS JOIN LATERAL (VALUES (p.received_on, 1), (p.reversed_on, -1)) AS d(day, sign)
@@ -36,8 +36,9 @@ PAYMENTS: Final = """
     UNION ALL
     SELECT c.legal_entity, r.customer_id, r.method, r.reference, r.currency, r.amount_minor, r.paid_on, -1
     FROM refund r JOIN customer c USING (customer_id) WHERE r.paid_on >= $1 AND r.paid_on < $2
+        AND {NOT_ASKED_FOR}
     ORDER BY day, customer_id, reference, sign DESC
-"""
+"""  # noqa: S608 - words of our own
 
 
 # What was paid of an invoice in another currency than the issuer's: worth more, or less, than when it was issued.

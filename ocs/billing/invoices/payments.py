@@ -15,6 +15,10 @@ import msgspec
 from ocs.billing.invoices.locks import lock_customers
 
 CREDIT_NOTE_METHOD: Final = "credit_note"
+NOT_ASKED_FOR: Final = (
+    "NOT EXISTS (SELECT 1 FROM gateway_refund g WHERE g.refund_id = r.refund_id AND g.state = 'asking')"
+)
+"""Of a refund ``r``: it is none of which the gateway has to say yet whether it gives it."""
 
 
 class Payment(msgspec.Struct, frozen=True):

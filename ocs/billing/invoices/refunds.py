@@ -9,7 +9,7 @@ import msgspec
 
 from ocs.billing.invoices.book import InvoiceRefusedError
 from ocs.billing.invoices.locks import lock_customers
-from ocs.billing.invoices.payments import CREDIT_NOTE_METHOD, find_payment, free, payments_of
+from ocs.billing.invoices.payments import CREDIT_NOTE_METHOD, NOT_ASKED_FOR, find_payment, free, payments_of
 
 
 class Refund(msgspec.Struct, frozen=True):
@@ -91,15 +91,8 @@ async def take_from_payment(
 
 
 async def _known(connection: Any, customer_id: str, method: str, reference: str, amount_minor: int) -> Refund | None:
-    row = await connection.fetchrow(
-        f"SELECT {_FIELDS} FROM refund WHERE method = $1 AND reference = $2",  # noqa: S608 - names of our own
-        method,
-        reference,
-    )
-    if row is None:
-        return None
-    found = Refund(**row)
-    if (found.customer_id, found.amount_minor) != (customer_id, amount_minor):
+    found = await find_refund(connection, method, reference)
+    if found is not None and (found.customer_id, found.amount_minor) != (customer_id, amount_minor):
         raise InvoiceRefusedError(f"{method} {reference} is refund {found.refund_id} of {found.customer_id}")
     return found
 
@@ -117,6 +110,25 @@ async def _add_part(connection: Any, refund_id: int, payment_id: int, part_minor
     await connection.execute("INSERT INTO refund_part VALUES ($1, $2, $3)", refund_id, payment_id, part_minor)
 
 
+async def find_refund(connection: Any, method: str, reference: str) -> Refund | None:
+    """A refund by its reference."""
+    row = await connection.fetchrow(
+        f"SELECT {_FIELDS} FROM refund WHERE method = $1 AND reference = $2",  # noqa: S608 - names of our own
+        method,
+        reference,
+    )
+    return Refund(**row) if row is not None else None
+
+
+async def discard_refund(connection: Any, refund_id: int) -> None:
+    """It was not booked, and will not be: the payment has the money again."""
+    await connection.execute("DELETE FROM refund_part WHERE refund_id = $1", refund_id)
+    await connection.execute("DELETE FROM refund WHERE refund_id = $1", refund_id)
+
+
 async def unbooked_refunds(connection: Any) -> list[Refund]:
-    rows = await connection.fetch(f"SELECT {_FIELDS} FROM refund WHERE NOT is_booked ORDER BY refund_id")  # noqa: S608
+    """Those of which the gateway has not said yet that it gives them are not to be booked."""
+    rows = await connection.fetch(
+        f"SELECT {_FIELDS} FROM refund r WHERE NOT is_booked AND {NOT_ASKED_FOR} ORDER BY refund_id"  # noqa: S608
+    )
     return [Refund(**row) for row in rows]

@@ -198,7 +198,7 @@ class BillingCalls(Transport):
         return answer
 
     def create_refund(self, customer_id: str, data: billing_views.NewRefund) -> billing_views.RefundView:
-        """Book money that was given back: out of what was paid in excess. The same reference again changes nothing."""
+        """Give a payment back through the gateway, or book money that was given back out of what was paid in excess."""
         answer: billing_views.RefundView = self._call(
             "POST", f"/v1/customers/{segment(customer_id)}/refunds", billing_views.RefundView, content=data
         )
