@@ -154,7 +154,7 @@ class BankDesk:
     async def _open_entry(self, entry_id: int) -> KeptEntry:
         kept = await entries.find_entry(self._connection, entry_id)
         if kept is None or kept.state is not EntryState.OPEN:
-            raise NotThereError(f"there is no open bank entry {entry_id}: ocs bill bank list")
+            raise NotThereError(f"there is no open bank entry {entry_id}: ocs bank list")
         return kept
 
     @staticmethod
