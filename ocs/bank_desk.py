@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Final
+from itertools import islice
+from typing import IO, Any, Final
 
 import msgspec
 
 from balance.money import Currency
 from ocs.billing.bank import entries
 from ocs.billing.bank.camt import BankEntry, read_camt
-from ocs.billing.bank.entries import EntryState, KeptEntry
+from ocs.billing.bank.entries import TOGETHER, EntryState, KeptEntry
 from ocs.billing.bank.matching import Suggestion, Sureness, suggest
+from ocs.billing.bank.open_book import OpenBook
 from ocs.billing.invoices.book import InvoiceRefusedError
 from ocs.billing.invoices.customers import Customer
 from ocs.billing.invoices.payments import Payment
+from ocs.billing.invoices.run import Progress, unheard
 from ocs.billing_desk import BillingDesk, NotThereError
 
 METHOD: Final = "bank"
@@ -35,6 +38,38 @@ class Loaded(msgspec.Struct):
     repeated: int = 0
 
 
+class Matcher:
+    """Suggestions for many entries: what is open is read once for each currency, and again of whom something was booked."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._books: dict[str, OpenBook] = {}
+
+    async def suggestions(self, entry: BankEntry) -> list[Suggestion]:
+        """The surest first."""
+        if entry.amount_minor < 0:
+            return suggest(entry, (), {}, await entries.payments_like(self._connection, METHOD, entry))
+        book = self._books.get(entry.currency)
+        if book is None:
+            book = self._books[entry.currency] = await entries.open_book(self._connection, entry.currency)
+        payers = await entries.payers_of(self._connection, entry.party_iban) if entry.party_iban else {}
+        return suggest(entry, book.among(entry, payers.get(entry.party_iban, "")), payers)
+
+    async def surest(self, entry: BankEntry) -> Suggestion | None:
+        """The first suggestion; if it is certain, it is so by what is open now: others may have paid meanwhile."""
+        first = next(iter(await self.suggestions(entry)), None)
+        if first is None or first.sureness is not Sureness.CERTAIN or first.payment_id:
+            return first
+        await self.renew(entry.currency, first.customer_id)
+        return next(iter(await self.suggestions(entry)), None)
+
+    async def renew(self, currency: str, customer_id: str) -> None:
+        """Read what a customer has open."""
+        if currency in self._books:
+            theirs = await entries.open_invoices_of(self._connection, currency, customer_id)
+            self._books[currency].replace(customer_id, theirs)
+
+
 class BankDesk:
     """Works on the desk of billing and its connection."""
 
@@ -43,34 +78,53 @@ class BankDesk:
         self._connection: Any = desk.connection
         self._currencies = dict(currencies)
 
-    async def load(self, octets: bytes, today: date) -> Loaded:
-        """Keep all entries of a file, and book what is certain. Raises BankFileError."""
-        loaded = Loaded()
-        for entry in await asyncio.to_thread(read_camt, octets, self._currencies):
-            if await entries.keep(self._connection, entry) is None:
-                loaded.repeated += 1
-        for kept in await entries.entries_in(self._connection, EntryState.OPEN, 1_000_000):
-            first = next(iter(await self.suggestions(kept.entry)), None)
-            if first is None or first.sureness is not Sureness.CERTAIN:
-                loaded.waiting += 1
-            elif first.payment_id:
-                await self._take_back(kept, first.payment_id, today)
-                loaded.returned += 1
-            else:
-                await self.assign(kept.entry_id, first.customer_id, first.invoices, today)
-                loaded.booked += 1
+    async def load(self, source: IO[bytes], today: date, progress: Progress = unheard) -> Loaded:
+        """Keep all entries of a file, or none, and book what is certain. Raises BankFileError."""
+        loaded = Loaded(repeated=await self._keep(source, progress))
+        async with entries.alone(self._connection):
+            await self._judge_all(today, loaded, progress)
         return loaded
 
     async def waiting(self, limit: int) -> list[tuple[KeptEntry, list[Suggestion]]]:
         """Entries that somebody has to look at, with what they may be."""
-        found = await entries.entries_in(self._connection, EntryState.OPEN, limit)
-        return [(each, await self.suggestions(each.entry)) for each in found]
+        matcher = Matcher(self._connection)
+        found = await entries.open_entries(self._connection, limit)
+        return [(each, await matcher.suggestions(each.entry)) for each in found]
 
-    async def suggestions(self, entry: BankEntry) -> list[Suggestion]:
-        if entry.amount_minor < 0:
-            return suggest(entry, (), {}, await entries.payments_like(self._connection, METHOD, entry))
-        invoices = await entries.open_invoices(self._connection, entry.currency)
-        return suggest(entry, invoices, await entries.payers_of(self._connection, entry.party_iban))
+    async def _keep(self, source: IO[bytes], progress: Progress) -> int:
+        """How many are there already. In one transaction: of a file that breaks off nothing is kept."""
+        read, kept, repeated = read_camt(source, self._currencies), 0, 0
+        async with self._connection.transaction():
+            while page := await asyncio.to_thread(lambda: list(islice(read, TOGETHER))):
+                repeated += len(page) - await entries.keep(self._connection, page)
+                kept += len(page)
+                progress("entries read", kept, kept)
+        return repeated
+
+    async def _judge_all(self, today: date, loaded: Loaded, progress: Progress) -> None:
+        matcher = Matcher(self._connection)
+        total, done = await entries.count_open(self._connection), 0
+        page = await entries.open_entries(self._connection, TOGETHER)
+        while page:
+            for kept in page:
+                await self._judge(kept, matcher, today, loaded)
+            done += len(page)
+            progress("entries matched", done, total)
+            page = await entries.open_entries(self._connection, TOGETHER, page[-1])
+
+    async def _judge(self, kept: KeptEntry, matcher: Matcher, today: date, loaded: Loaded) -> None:
+        """Book an entry that is certain."""
+        first = await matcher.surest(kept.entry)
+        if first is None or first.sureness is not Sureness.CERTAIN:
+            loaded.waiting += 1
+            return
+        if first.payment_id:
+            await self._take_back(kept, first.payment_id, today)
+            loaded.returned += 1
+        else:
+            await self.assign(kept.entry_id, first.customer_id, first.invoices, today)
+            loaded.booked += 1
+        await matcher.renew(kept.entry.currency, first.customer_id)
 
     async def assign(self, entry_id: int, customer_id: str, invoices: tuple[int, ...], today: date) -> Payment:
         """Book an entry as a customer's payment. Raises InvoiceRefusedError."""
@@ -100,7 +154,7 @@ class BankDesk:
     async def _open_entry(self, entry_id: int) -> KeptEntry:
         kept = await entries.find_entry(self._connection, entry_id)
         if kept is None or kept.state is not EntryState.OPEN:
-            raise NotThereError(f"there is no open bank entry {entry_id}: ocs bill bank list")
+            raise NotThereError(f"there is no open bank entry {entry_id}: ocs bank list")
         return kept
 
     @staticmethod

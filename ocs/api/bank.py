@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import date
-from typing import Annotated, Any, Final, Literal
+from tempfile import SpooledTemporaryFile
+from typing import IO, Annotated, Any, Final, Literal
 
 import msgspec
 from litestar import Request, get, post
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 from msgspec import Meta
@@ -27,7 +29,8 @@ from ocs.billing.bank.matching import Suggestion
 from ocs.billing.invoices.bookkeeping import Form
 from ocs.clock import local_date
 
-STATEMENT_OCTETS_MAX: Final = 4 << 20
+STATEMENT_OCTETS_MAX: Final = 64 << 20
+IN_MEMORY_OCTETS_MAX: Final = 1 << 20
 MEDIA_TYPES: Final[dict[Form, str]] = {"csv": "text/csv", "jsonl": "application/jsonl"}
 
 
@@ -78,16 +81,32 @@ class Ignoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     **how("load_bank_statement", WRITE, Kind.TOO_LARGE),
 )
 async def load_bank_statement(request: Request[Any, Any, Any], context: Given) -> Loaded:
-    """Take a statement (camt.053, .052 or .054; the body, as it is): what is certain is booked, the rest waits.
+    """Take a statement (camt.053, .052 or .054; the body, as it is, of up to 64 MiB): what is certain is booked, the rest waits.
 
-    An entry is known by the bank's own name for it: the same again, or a copy of it, books nothing twice.
+    An entry is known by the bank's own name for it: the same again, or a copy of it, books nothing twice. A file that
+    cannot be read to its end leaves nothing behind.
     """
-    octets = await request.body()
-    async with context.billing.desk() as desk:
-        try:
-            return await BankDesk(desk, desk.currencies).load(octets, local_date())
-        except BankFileError as error:
-            raise Problem(Kind.BILLING_REFUSED, f"The statement {error}") from error
+    with SpooledTemporaryFile(IN_MEMORY_OCTETS_MAX) as file:
+        await _lay_down(request, file)
+        async with context.billing.desk() as desk:
+            try:
+                return await BankDesk(desk, desk.currencies).load(file, local_date())
+            except BankFileError as error:
+                raise Problem(Kind.BILLING_REFUSED, f"The statement {error}") from error
+
+
+async def _lay_down(request: Request[Any, Any, Any], file: IO[bytes]) -> None:
+    """Write the body to a file, piece by piece, and go back to its beginning."""
+    try:
+        async for piece in request.stream():
+            file.write(piece)
+    except RequestEntityTooLarge as error:
+        raise Problem(
+            Kind.TOO_LARGE,
+            f"A statement may have {STATEMENT_OCTETS_MAX:,} octets here",
+            cure="Load it on the machine, where any size is taken: ocs bank load FILE.",
+        ) from error
+    file.seek(0)
 
 
 @get("/bank/entries", **how("list_bank_entries", READ))

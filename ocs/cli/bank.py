@@ -43,12 +43,14 @@ def load(
     from ocs.bank_desk import BankDesk
     from ocs.billing.bank.camt import BankFileError
     from ocs.cli.bill_view import print_rows
+    from ocs.cli.rates_import_view import progress_bar
 
     async def work(world: BillWorld) -> bool:
         desk, rows = BankDesk(world, world.currencies), []
         for path in files:
             try:
-                loaded = await desk.load(path.read_bytes(), day_or_today("", ""))
+                with path.open("rb") as file, progress_bar() as progress:
+                    loaded = await desk.load(file, day_or_today("", ""), progress)
             except (BankFileError, OSError) as error:
                 raise StartRefusedError(f"{path} {error}", EXIT_CONFIG) from error
             rows.append({"file": path.name, **msgspec.structs.asdict(loaded)})

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from ocs.bank_desk import BankDesk, Loaded
+from ocs.bank_desk import BankDesk, Loaded, Matcher
+from ocs.billing.bank.camt import BankFileError
+from ocs.billing.bank.entries import TOGETHER
+from ocs.billing.bank.matching import Sureness
 from ocs.billing.invoices import book
 from ocs.billing.invoices.book import Invoice, InvoiceRefusedError, InvoiceState
 from ocs.billing.invoices.bookkeeping import Bookkeeping, entries
@@ -52,8 +56,8 @@ async def test_what_is_certain_is_booked_and_the_rest_is_suggested(world: World)
     first, second = await billed(world, 100, 200)  # 1.19 and 2.38
     desk = desk_of(world)
     octets = camt(ntry("1.19", f"Danke {first.number}"), ntry("2.00", str(second.number), name="a2"))
-    assert await desk.load(octets, TODAY) == Loaded(booked=1, waiting=1)
-    assert await desk.load(octets, TODAY) == Loaded(repeated=2, waiting=1)
+    assert await desk.load(BytesIO(octets), TODAY) == Loaded(booked=1, waiting=1)
+    assert await desk.load(BytesIO(octets), TODAY) == Loaded(repeated=2, waiting=1)
     assert await world.balance(first.customer_id) == 0
     ((kept, found),) = await desk.waiting(10)
     assert (found[0].customer_id, found[0].why) == (
@@ -68,7 +72,7 @@ async def test_what_is_certain_is_booked_and_the_rest_is_suggested(world: World)
     with pytest.raises(InvoiceRefusedError, match="no open bank entry"):
         await desk.assign(kept.entry_id, second.customer_id, (), TODAY)
     # Who has paid from an account is known from now on; what pays him in excess is kept as his credit.
-    assert (await desk.load(camt(ntry("9.00", "rest", name="a3")), TODAY)).waiting == 1
+    assert (await desk.load(BytesIO(camt(ntry("9.00", "rest", name="a3"))), TODAY)).waiting == 1
     ((kept, found),) = await desk.waiting(10)
     assert [each.sureness.name for each in found] == ["POSSIBLE"], "by the name: two have paid from this account"
     await desk.ignore(kept.entry_id, "not ours")
@@ -77,15 +81,47 @@ async def test_what_is_certain_is_booked_and_the_rest_is_suggested(world: World)
     assert await world.is_clean()
 
 
+async def test_of_a_file_that_breaks_off_nothing_is_kept(world: World) -> None:
+    """Not even what came before the fault; the whole file is taken afterwards, with nothing said to be repeated."""
+    (first,) = await billed(world, 100)
+    desk = desk_of(world)
+    many = [ntry("9.00", "?", name=f"b{place}") for place in range(TOGETHER + 1)]
+    whole = camt(ntry("1.19", str(first.number)), *many)
+    with pytest.raises(BankFileError, match="is no XML"):
+        await desk.load(BytesIO(whole[: len(whole) // TOGETHER * (TOGETHER - 1)]), TODAY)
+    with pytest.raises(BankFileError, match=f"entry {TOGETHER + 3}"):
+        await desk.load(BytesIO(camt(ntry("1.19", str(first.number)), *many, ntry("1.005"))), TODAY)
+    assert await desk.waiting(10) == []
+    heard: list[tuple[str, int, int]] = []
+    loaded = await desk.load(BytesIO(whole), TODAY, lambda *what: heard.append(what))
+    assert loaded == Loaded(booked=1, waiting=TOGETHER + 1)
+    assert heard[-1] == ("entries matched", TOGETHER + 2, TOGETHER + 2)
+
+
+async def test_what_was_paid_meanwhile_is_not_paid_again(world: World) -> None:
+    """Two entries of one file pay one invoice: the second finds it paid, and waits; so does what somebody else has paid."""
+    first, second = await billed(world, 100, 200)
+    desk = desk_of(world)
+    twice = [ntry("1.19", str(first.number), name=name) for name in ("a1", "a2")]
+    assert await desk.load(BytesIO(camt(*twice)), TODAY) == Loaded(booked=1, waiting=1)
+    ((kept, _),) = await desk.waiting(10)
+    matcher = Matcher(world.connection)
+    entry = msgspec.structs.replace(kept.entry, amount_minor=238, references=(str(second.number),))
+    assert (await matcher.suggestions(entry))[0].sureness is Sureness.CERTAIN
+    customer = await world.customer(second.customer_id)
+    await world.invoicing.pay(customer, 238, TODAY, today=TODAY, method="cash", reference="c1")
+    assert (surest := await matcher.surest(entry)) is None or surest.sureness is not Sureness.CERTAIN
+
+
 async def test_a_returned_payment_is_open_again(world: World) -> None:
     """The bank takes it back by the reference that we booked it under; said again it changes nothing."""
     (first,) = await billed(world, 100)
     desk = desk_of(world)
-    await desk.load(camt(ntry("1.19", str(first.number))), TODAY)
+    await desk.load(BytesIO(camt(ntry("1.19", str(first.number)))), TODAY)
     extra = "<RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf>"
     back = camt(ntry("1.19", f"{IBAN}/a1", name="b1", direction="DBIT", extra=extra))
-    assert await desk.load(back, TODAY) == Loaded(returned=1)
-    assert await desk.load(back, TODAY) == Loaded(repeated=1)
+    assert await desk.load(BytesIO(back), TODAY) == Loaded(returned=1)
+    assert await desk.load(BytesIO(back), TODAY) == Loaded(repeated=1)
     again = await book.find_invoice(world.connection, str(first.number))
     assert again is not None
     assert (again.state, again.open_minor) == (InvoiceState.ISSUED, 119)

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from balance.account import Account
 from ocs import clock
 from ocs.cli.app import app
-from ocs.errors import EXIT_CONFIG
+from ocs.errors import EXIT_CONFIG, EXIT_DIFFERENCES
 from tests.integration.invoice_world import LIMIT, World, at, close_world, open_world
 from tests.integration.test_invoices import BERLIN
+from tests.unit.test_bank_files import camt, ntry
 
 pytestmark = pytest.mark.integration
 
@@ -120,6 +121,7 @@ def _bill(operator: Operator, tmp_path: Path) -> None:
     assert "no date" in operator.says(*pay[:-1], "5.10.2026", status=EXIT_CONFIG)
     assert "more than 2 decimals" in operator.says("bill", "pay", "bakery", "1.001", "-r", "x", status=EXIT_CONFIG)
 
+    _bring_statement(operator, tmp_path)
     (note,) = operator.asks("bill", "credit", "R-2026-000001", "--reason", "Kulanz", "--line", "1=0.04")["invoices"]
     assert (note["kind"], note["total"]) == ("credit_note", "-0.05")
     assert "has no line 9" in operator.says(
@@ -169,3 +171,17 @@ async def test_a_customers_file_with_a_fault(
     said = await asyncio.to_thread(operator.says, "customer", "add", str(file), status=EXIT_CONFIG)
     assert words in said
     assert (await asyncio.to_thread(operator.asks, "customer", "list"))["customers"] == []
+
+
+def _bring_statement(operator: Operator, tmp_path: Path) -> None:
+    """An entry that waits is told by the exit status, and left out by its id; a file that is none is named."""
+    statement, broken = tmp_path / "camt053.xml", tmp_path / "broken.xml"
+    statement.write_bytes(camt(ntry("4.00", "fee R-2026-000009")))
+    broken.write_bytes(statement.read_bytes()[:-9])
+    assert "broken.xml is no XML" in operator.says("bank", "load", str(broken), status=EXIT_CONFIG)
+    answer = json.loads(operator.says("bank", "load", str(statement), "--json", status=EXIT_DIFFERENCES))
+    assert answer["files"] == [{"file": "camt053.xml", "booked": 0, "returned": 0, "waiting": 1, "repeated": 0}]
+    (entry,) = operator.asks("bank", "list")["entries"]
+    assert (entry["amount"], entry["may_be"]) == ("4.00", "bakery (possible: Bäckerei Müller is the customer's name)")
+    operator.says("bank", "ignore", str(entry["entry"]), "--reason", "a fee")
+    assert operator.says("bank", "load", str(statement), "--json").count('"repeated": 1') == 1

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from balance.account import AccountState
+from ocs.api.bank import STATEMENT_OCTETS_MAX
 from ocs.billing.trail import FIELD, STREAM_KEY, decode_trail
 from ocs.clock import local_date
 from tests.integration.test_billing_api import Api, _billed, api
@@ -52,6 +53,11 @@ async def test_a_statement_is_loaded_and_its_entries_settled(api: Api) -> None:
     answer = await api.client.post("/v1/bank/statements", content=b"<a")
     assert (answer.status_code, "is no XML" in answer.text) == (409, True)
     assert await api.world.balance("bakery") == 2 * 10**9
+    large = octets.replace(b"</Stmt>", b" " * (5 << 20) + b"</Stmt>")
+    answer = await api.client.post("/v1/bank/statements", content=large)
+    assert answer.json() == {"booked": 0, "returned": 0, "waiting": 0, "repeated": 3}
+    answer = await api.client.post("/v1/bank/statements", content=b" " * (STATEMENT_OCTETS_MAX + 1))
+    assert (answer.status_code, "ocs bank load" in answer.json()["cure"]) == (413, True)
 
     changes = await _changes(api)
     target = f"entry {second['entry_id']}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import date
+from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -14,6 +16,10 @@ from ocs.billing.bank.matching import KnownPayment, OpenInvoice, Sureness, sugge
 
 CURRENCIES = {"EUR": Currency("EUR", 978, 9, 2), "JPY": Currency("JPY", 392, 6, 0)}
 IBAN = "DE89370400440532013000"
+
+
+def read(octets: bytes) -> list[BankEntry]:
+    return list(read_camt(BytesIO(octets), CURRENCIES))
 
 
 def camt(*entries: str, version: str = "08") -> bytes:
@@ -54,7 +60,7 @@ def tx(text: str, name: str, direction: str = "CRDT") -> str:
 @pytest.mark.parametrize("version", ["02", "04", "08", "13"])
 def test_an_entry_is_read_from_every_version(version: str) -> None:
     """Amount, day, payer and text; what the bank does not provide is not there."""
-    (entry,) = read_camt(camt(ntry("19.75", "Rechnung R-2026-000001"), version=version), CURRENCIES)
+    (entry,) = read(camt(ntry("19.75", "Rechnung R-2026-000001"), version=version))
     assert entry == BankEntry(
         iban=IBAN, reference="a1", booked_on=date(2026, 10, 5), amount_minor=1975, currency="EUR",
         party="Bäckerei Müller", party_iban="DE02120300000000202051", references=("Rechnung R-2026-000001",),
@@ -67,7 +73,7 @@ def test_a_batch_is_its_transactions() -> None:
         f"<TxDtls>{tx(text, name)}<AmtDtls><TxAmt><Amt Ccy='EUR'>{amount}</Amt></TxAmt></AmtDtls></TxDtls>"
         for text, name, amount in (("one", "a1", "1.00"), ("two", "a2", "2.00"))
     )
-    found = read_camt(camt(ntry("3.00", details=details)), CURRENCIES)
+    found = read(camt(ntry("3.00", details=details)))
     assert [(each.reference, each.amount_minor) for each in found] == [("a1", 100), ("a2", 200)]
 
 
@@ -75,14 +81,32 @@ def test_money_that_goes_out_is_negative_and_a_return_is_one() -> None:
     """A direct debit or transfer that comes back says so."""
     returned = ntry("5.00", "ref-1", direction="DBIT", extra="<RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf>")
     fee = ntry("1.00", "fee", name="a2", direction="DBIT")
-    found = read_camt(camt(returned, fee), CURRENCIES)
+    found = read(camt(returned, fee))
     assert [(each.amount_minor, each.is_return) for each in found] == [(-500, True), (-100, False)]
     assert "AC04" in found[0].references
 
 
 def test_what_is_announced_is_not_taken() -> None:
     """Only booked entries count."""
-    assert read_camt(camt(ntry("1.00").replace("BOOK", "PDNG")), CURRENCIES) == []
+    assert read(camt(ntry("1.00").replace("BOOK", "PDNG"))) == []
+
+
+def test_a_large_file_is_never_in_memory_as_a_whole() -> None:
+    """A batch of entries costs no more than a few of them: what was read is let go, within statements and with them."""
+    many = "".join(ntry("1.00", "R-2026-000001", name=f"a{place}") for place in range(300))
+    one, two = camt(many), camt(many).partition(b"</Stmt>")[0].partition(b"<Stmt>")[2]
+    octets = one.replace(b"</Stmt>", b"</Stmt><Stmt>" + two + b"</Stmt>")
+
+    def peak(source: bytes) -> int:
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in read_camt(BytesIO(source), CURRENCIES)) == source.count(b"<Ntry>")
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few = peak(camt(*[ntry("1.00", name=f"a{place}") for place in range(150)]))
+    assert peak(octets) < 2 * few
 
 
 @pytest.mark.parametrize(
@@ -104,14 +128,15 @@ def test_what_is_announced_is_not_taken() -> None:
 def test_a_file_that_is_none_is_refused(octets: bytes, why: str) -> None:
     """As a whole, in words; entities are never followed."""
     with pytest.raises(BankFileError) as error:
-        read_camt(octets, CURRENCIES)
+        read(octets)
     assert why in str(error.value)
 
 
 ENTRY = BankEntry(iban=IBAN, reference="a1", booked_on=date(2026, 10, 5), amount_minor=1975, currency="EUR")
-FIRST = OpenInvoice(1, "R-2026-000001", "bakery", "Bäckerei Müller", "EUR", 1975)
-SECOND = OpenInvoice(2, "R-2026-000002", "bakery", "Bäckerei Müller", "EUR", 500)
-OTHER = OpenInvoice(12, "R-2026-000012", "shop", "Shop", "EUR", 1975)
+DUE = date(2026, 10, 1)
+FIRST = OpenInvoice(1, "R-2026-000001", "bakery", "Bäckerei Müller", "EUR", 1975, DUE)
+SECOND = OpenInvoice(2, "R-2026-000002", "bakery", "Bäckerei Müller", "EUR", 500, DUE)
+OTHER = OpenInvoice(12, "R-2026-000012", "shop", "Shop", "EUR", 1975, DUE)
 
 
 def first(invoices: tuple[OpenInvoice, ...], **changes: Any) -> tuple[Sureness, str, tuple[int, ...]] | None:

@@ -1,7 +1,7 @@
 """Bank statements (ISO 20022 camt.053, and .052 and .054 of the same form) to entries. Pure.
 
 Of every version, because only the namespace differs in what is read here. The file comes from outside: entities and
-document types are refused (defusedxml). One transaction of a batch is one entry.
+document types are refused (defusedxml). One transaction of a batch is one entry. It may be large: it is never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from hashlib import sha256
-from typing import Final
+from typing import IO, Final
 from xml.etree.ElementTree import Element, ParseError
 
 import msgspec
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import iterparse
 
 from balance.money import AmountError, Currency, parse_amount
 
-OCTETS_MAX: Final = 64 << 20
 STATEMENTS: Final = ("Stmt", "Rpt", "Ntfctn")
 
 
@@ -47,29 +46,49 @@ class BankEntry(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join(self.references)
 
 
-def read_camt(octets: bytes, currencies: dict[str, Currency]) -> list[BankEntry]:
-    """All booked entries of a file, in its order. Raises BankFileError."""
-    if len(octets) > OCTETS_MAX:
-        raise BankFileError(f"has more than {OCTETS_MAX:,} octets")
+def read_camt(source: IO[bytes], currencies: dict[str, Currency]) -> Iterator[BankEntry]:
+    """All booked entries of a file, in its order, while it is read: of one ``Ntry`` at a time. Raises BankFileError."""
+    read = 0
     try:
-        root = fromstring(octets, forbid_dtd=True)
+        for iban, place, node in _nodes(source):
+            for entry in _entries(node, iban, place, currencies):
+                yield entry
+                read += 1
     except ParseError as error:
         raise BankFileError(f"is no XML: {error}") from error
     except DefusedXmlException as error:
         raise BankFileError(f"has what a bank file never has: {type(error).__name__}") from error
-    _without_namespaces(root)
-    found: list[BankEntry] = []
-    statements = [node for name in STATEMENTS for node in root.iter(name)]
-    if not statements:
-        raise BankFileError("has no statement: camt.053, .052 or .054 is expected")
-    try:
-        for statement in statements:
-            iban = _text(statement, "Acct/Id/IBAN") or _text(statement, "Acct/Id/Othr/Id")
-            for place, entry in enumerate(statement.iter("Ntry")):
-                found += _entries(entry, iban, place, currencies)
     except (ValueError, KeyError) as error:
-        raise BankFileError(f"entry {len(found) + 1}: {error}") from error
-    return found
+        raise BankFileError(f"entry {read + 1}: {error}") from error
+
+
+def _nodes(source: IO[bytes]) -> Iterator[tuple[str, int, Element]]:
+    """Each entry with its account and its place in the statement; what was read of a statement is let go."""
+    path: list[Element] = []
+    statement: Element | None = None
+    iban, place, is_empty = "", 0, True
+    for event, node in iterparse(source, events=("start", "end"), forbid_dtd=True):
+        name = node.tag.rpartition("}")[2]
+        if event == "start":
+            path.append(node)
+            if statement is None and name in STATEMENTS:
+                statement, iban, place, is_empty = node, "", 0, False
+            continue
+        path.pop()
+        node.tag = name
+        if node is statement:
+            statement = None
+        elif statement is None or path[-1] is not statement:
+            continue
+        elif name == "Acct":
+            iban = _text(node, "Id/IBAN") or _text(node, "Id/Othr/Id")
+        elif name == "Ntry":
+            yield iban, place, node
+            place += 1
+        if path:
+            path[-1].remove(node)
+    if is_empty:
+        raise BankFileError("has no statement: camt.053, .052 or .054 is expected")
 
 
 def _entries(entry: Element, iban: str, place: int, currencies: dict[str, Currency]) -> Iterator[BankEntry]:
@@ -134,9 +153,3 @@ def _first(node: Element, *paths: str) -> Element | None:
 def _text(node: Element, path: str) -> str:
     found = node.find(path)
     return (found.text or "").strip() if found is not None else ""
-
-
-def _without_namespaces(root: Element) -> None:
-    for node in root.iter():
-        if isinstance(node.tag, str):
-            node.tag = node.tag.rpartition("}")[2]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import date
 from enum import StrEnum
 from typing import Any, Final
@@ -11,6 +12,11 @@ import msgspec
 
 from ocs.billing.bank.camt import BankEntry
 from ocs.billing.bank.matching import KnownPayment, OpenInvoice
+from ocs.billing.bank.open_book import OpenBook
+
+TOGETHER: Final = 1000
+LOCK_KEY: Final = 0x0C5_BA2C
+"""Our advisory lock: a statement that is sent again while it is still being booked waits, and finds it booked."""
 
 
 class EntryState(StrEnum):
@@ -35,9 +41,13 @@ KEEP: Final = f"""
     ON CONFLICT (iban, reference) DO NOTHING RETURNING entry_id
 """  # noqa: S608 - names of our own
 OPEN_INVOICES: Final = """
-    SELECT i.invoice_id, i.number, i.customer_id, c.name, i.currency, i.total_minor - i.paid_minor
+    SELECT i.invoice_id, i.number, i.customer_id, c.name, i.currency, i.total_minor - i.paid_minor, i.due_on
     FROM invoice i JOIN customer c USING (customer_id)
-    WHERE i.kind = 'invoice' AND i.state = 'issued' AND i.currency = $1 ORDER BY i.due_on, i.invoice_id
+    WHERE i.kind = 'invoice' AND i.state = 'issued' AND i.currency = $1
+"""
+IN_ORDER: Final = " ORDER BY i.due_on, i.invoice_id"
+OPEN_ENTRIES: Final = """
+    SELECT * FROM bank_entry WHERE state = 'open' AND (booked_on, entry_id) > ($1, $2) ORDER BY booked_on, entry_id LIMIT $3
 """
 PAYMENTS: Final = """
     SELECT payment_id, customer_id, reference, amount_minor, currency FROM payment
@@ -50,11 +60,23 @@ PAYERS: Final = """
 """
 
 
-async def keep(connection: Any, entry: BankEntry) -> int | None:
-    """Write an entry; None if it is there."""
-    values = [list(value) if isinstance(value, tuple) else value for value in msgspec.structs.astuple(entry)]
-    found: int | None = await connection.fetchval(KEEP, *values)
-    return found
+@asynccontextmanager
+async def alone(connection: Any) -> AsyncIterator[None]:
+    """No other process books entries meanwhile."""
+    await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+    try:
+        yield
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
+
+
+async def keep(connection: Any, found: Sequence[BankEntry]) -> int:
+    """Write entries, and say how many of them are new."""
+    rows = [
+        [list(value) if isinstance(value, tuple) else value for value in msgspec.structs.astuple(each)]
+        for each in found
+    ]
+    return len(await connection.fetchmany(KEEP, rows))
 
 
 async def find_entry(connection: Any, entry_id: int) -> KeptEntry | None:
@@ -62,12 +84,15 @@ async def find_entry(connection: Any, entry_id: int) -> KeptEntry | None:
     return _kept(row) if row is not None else None
 
 
-async def entries_in(connection: Any, state: EntryState, limit: int) -> list[KeptEntry]:
-    """The oldest first."""
-    rows = await connection.fetch(
-        "SELECT * FROM bank_entry WHERE state = $1 ORDER BY booked_on, entry_id LIMIT $2", state.value, limit
-    )
-    return [_kept(row) for row in rows]
+async def open_entries(connection: Any, limit: int, after: KeptEntry | None = None) -> list[KeptEntry]:
+    """The oldest first; those that come after one of them."""
+    day, entry_id = (after.entry.booked_on, after.entry_id) if after is not None else (date.min, 0)
+    return [_kept(row) for row in await connection.fetch(OPEN_ENTRIES, day, entry_id, limit)]
+
+
+async def count_open(connection: Any) -> int:
+    found: int = await connection.fetchval("SELECT count(*) FROM bank_entry WHERE state = 'open'")
+    return found
 
 
 async def settle(connection: Any, entry_id: int, state: EntryState, payment_id: int | None, note: str) -> None:
@@ -81,8 +106,18 @@ async def settle(connection: Any, entry_id: int, state: EntryState, payment_id: 
     )
 
 
-async def open_invoices(connection: Any, currency: str) -> list[OpenInvoice]:
-    return [OpenInvoice(*row) for row in await connection.fetch(OPEN_INVOICES, currency)]
+async def open_book(connection: Any, currency: str) -> OpenBook:
+    """All open invoices of a currency, read some at a time."""
+    book = OpenBook()
+    async with connection.transaction():
+        async for row in connection.cursor(OPEN_INVOICES + IN_ORDER, currency, prefetch=TOGETHER):
+            book.add(OpenInvoice(*row))
+    return book
+
+
+async def open_invoices_of(connection: Any, currency: str, customer_id: str) -> list[OpenInvoice]:
+    rows = await connection.fetch(OPEN_INVOICES + "AND i.customer_id = $2" + IN_ORDER, currency, customer_id)
+    return [OpenInvoice(*row) for row in rows]
 
 
 async def payers_of(connection: Any, iban: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -36,6 +37,7 @@ class OpenInvoice(NamedTuple):
     customer_name: str
     currency: str
     open_minor: int
+    due_on: date
 
 
 class KnownPayment(NamedTuple):
@@ -61,7 +63,10 @@ class Suggestion(NamedTuple):
 def suggest(
     entry: BankEntry, invoices: Sequence[OpenInvoice], payers: Mapping[str, str], payments: Sequence[KnownPayment] = ()
 ) -> list[Suggestion]:
-    """What an entry may be. ``payers`` are the accounts (IBAN) that customers have paid from before."""
+    """What an entry may be. ``payers`` are the accounts (IBAN) that customers have paid from before.
+
+    ``invoices`` are in the order of their due days: all that are open, or those of them that OpenBook finds.
+    """
     if entry.amount_minor < 0:
         return _returned(entry, payments)
     mine = [invoice for invoice in invoices if invoice.currency == entry.currency]
@@ -75,8 +80,8 @@ def suggest(
     if len(same) == 1 and not named:
         why = f"{same[0].number} is the only open invoice of this amount"
         found.append(Suggestion(Sureness.POSSIBLE, same[0].customer_id, (same[0].invoice_id,), why))
-    name = _plain(entry.party)
-    namesakes = dict.fromkeys(each.customer_id for each in mine if name and _plain(each.customer_name) == name)
+    name = plain(entry.party)
+    namesakes = dict.fromkeys(each.customer_id for each in mine if name and plain(each.customer_name) == name)
     why = f"{entry.party} is the customer's name"
     found += [Suggestion(Sureness.POSSIBLE, customer_id, (), why) for customer_id in namesakes]
     surest: dict[str, Suggestion] = {}
@@ -135,5 +140,5 @@ def _is(invoice: OpenInvoice, customer_id: str, amount_minor: int) -> bool:
     return invoice.customer_id == customer_id and invoice.open_minor == amount_minor
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     return _NOISE.sub("", text.upper())

@@ -94,7 +94,7 @@ class BillRunner:
             self.report.cut += [span.account_id for span in made.spans if span.is_cut]
 
 
-def _unheard(_what: str, _done: int, _total: int) -> None:
+def unheard(_what: str, _done: int, _total: int) -> None:
     """Nobody listens."""
 
 
@@ -103,7 +103,7 @@ async def run(
     until: date,
     issuers: Issuers,
     currencies: Mapping[str, Currency],
-    progress: Progress = _unheard,
+    progress: Progress = unheard,
     run_id: int | None = None,
 ) -> RunReport:
     """Bill every customer. Raises BackendUnavailable; then say it again.

@@ -125,6 +125,13 @@ invoice = Table(
     Index("invoice_customer", "customer_id", "invoice_id"),
     Index("invoice_supplements", "supplements", postgresql_where=text("supplements IS NOT NULL")),
     Index("invoice_unbooked", "invoice_id", postgresql_where=text("NOT is_booked AND number IS NOT NULL")),
+    Index(
+        "invoice_open",
+        "currency",
+        "due_on",
+        "invoice_id",
+        postgresql_where=text("kind = 'invoice' AND state = 'issued'"),
+    ),
 )
 
 invoice_line = Table(
@@ -202,6 +209,7 @@ payment = Table(
     Column("created_at", Moment, nullable=False, server_default=func.now()),
     UniqueConstraint("method", "reference", name="payment_reference"),
     Index("payment_customer", "customer_id", "payment_id"),
+    Index("payment_amount", "amount_minor", "payment_id"),
 )
 
 allocation = Table(

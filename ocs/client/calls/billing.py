@@ -269,7 +269,7 @@ class BillingCalls(Transport):
         return answer
 
     def load_bank_statement(self, content: bytes) -> ocs_bank_desk.Loaded:
-        """Take a statement (camt.053, .052 or .054; the body, as it is): what is certain is booked, the rest waits."""
+        """Take a statement (camt.053, .052 or .054; the body, as it is, of up to 64 MiB): what is certain is booked, the rest waits."""
         answer: ocs_bank_desk.Loaded = self._call("POST", "/v1/bank/statements", ocs_bank_desk.Loaded, content=content)
         return answer
 
