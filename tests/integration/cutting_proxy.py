@@ -56,6 +56,10 @@ class CuttingProxy:
         for writer in self._writers:
             writer.transport.abort()
 
+    def _leave_if_away(self) -> None:
+        if self._is_away:
+            self._break()
+
     def _cut(self) -> None:
         self._armed = None
         self._is_away = True
@@ -71,8 +75,7 @@ class CuttingProxy:
             return
         there_reader, there_writer = await asyncio.open_unix_connection(self._path)
         self._writers |= {writer, there_writer}
-        if self._is_away:  # it went away meanwhile
-            self._break()
+        self._leave_if_away()
         try:
             await asyncio.gather(self._requests(reader, there_writer), self._replies(there_reader, writer))
         finally:
