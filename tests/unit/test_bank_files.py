@@ -92,7 +92,7 @@ def test_what_is_announced_is_not_taken() -> None:
 
 
 def test_a_large_file_is_never_in_memory_as_a_whole() -> None:
-    """A batch of entries costs no more than a few of them: what was read is let go, within statements and with them."""
+    """A batch of entries costs no more than a few of them: what was read is let go, within statements, with them, and within a batch."""
     many = "".join(ntry("1.00", "R-2026-000001", name=f"a{place}") for place in range(300))
     one, two = camt(many), camt(many).partition(b"</Stmt>")[0].partition(b"<Stmt>")[2]
     octets = one.replace(b"</Stmt>", b"</Stmt><Stmt>" + two + b"</Stmt>")
@@ -100,13 +100,15 @@ def test_a_large_file_is_never_in_memory_as_a_whole() -> None:
     def peak(source: bytes) -> int:
         tracemalloc.start()
         try:
-            assert sum(1 for _ in read_camt(BytesIO(source), CURRENCIES)) == source.count(b"<Ntry>")
+            assert sum(1 for _ in read_camt(BytesIO(source), CURRENCIES)) == source.count(b"<Refs>")
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
+    batch = camt(ntry("300.00", details="".join(f"<TxDtls>{tx('R-1', f'a{place}')}</TxDtls>" for place in range(300))))
     few = peak(camt(*[ntry("1.00", name=f"a{place}") for place in range(150)]))
     assert peak(octets) < 2 * few
+    assert peak(batch) < 2 * few
 
 
 @pytest.mark.parametrize(
