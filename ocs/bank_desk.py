@@ -79,9 +79,9 @@ class BankDesk:
         self._currencies = dict(currencies)
 
     async def load(self, source: IO[bytes], today: date, progress: Progress = unheard) -> Loaded:
-        """Keep all entries of a file, or none, and book what is certain. Raises BankFileError."""
-        loaded = Loaded(repeated=await self._keep(source, progress))
+        """Keep all entries of a file, or none, and book what is certain. Raises BankFileError, InvoiceRefusedError."""
         async with entries.alone(self._connection):
+            loaded = Loaded(repeated=await self._keep(source, progress))
             await self._judge_all(today, loaded, progress)
         return loaded
 

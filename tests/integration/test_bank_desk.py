@@ -7,12 +7,13 @@ from datetime import date
 from io import BytesIO
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import pytest
 
 from ocs.bank_desk import BankDesk, Loaded, Matcher
 from ocs.billing.bank.camt import BankFileError
-from ocs.billing.bank.entries import TOGETHER
+from ocs.billing.bank.entries import TOGETHER, alone
 from ocs.billing.bank.matching import Sureness
 from ocs.billing.invoices import book
 from ocs.billing.invoices.book import Invoice, InvoiceRefusedError, InvoiceState
@@ -82,7 +83,7 @@ async def test_what_is_certain_is_booked_and_the_rest_is_suggested(world: World)
 
 
 async def test_of_a_file_that_breaks_off_nothing_is_kept(world: World) -> None:
-    """Not even what came before the fault; the whole file is taken afterwards, with nothing said to be repeated."""
+    """Not even what came before the fault, nor while another file is loaded; the whole file is taken afterwards, with nothing said to be repeated."""
     (first,) = await billed(world, 100)
     desk = desk_of(world)
     many = [ntry("9.00", "?", name=f"b{place}") for place in range(TOGETHER + 1)]
@@ -92,6 +93,11 @@ async def test_of_a_file_that_breaks_off_nothing_is_kept(world: World) -> None:
     with pytest.raises(BankFileError, match=f"entry {TOGETHER + 3}"):
         await desk.load(BytesIO(camt(ntry("1.19", str(first.number)), *many, ntry("1.005"))), TODAY)
     assert await desk.waiting(10) == []
+    other = await asyncpg.connect(world.dsn)
+    async with alone(other):
+        with pytest.raises(InvoiceRefusedError, match="is being loaded"):
+            await desk.load(BytesIO(whole), TODAY)
+    await other.close()
     heard: list[tuple[str, int, int]] = []
     loaded = await desk.load(BytesIO(whole), TODAY, lambda *what: heard.append(what))
     assert loaded == Loaded(booked=1, waiting=TOGETHER + 1)

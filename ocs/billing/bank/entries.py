@@ -13,10 +13,11 @@ import msgspec
 from ocs.billing.bank.camt import BankEntry
 from ocs.billing.bank.matching import KnownPayment, OpenInvoice
 from ocs.billing.bank.open_book import OpenBook
+from ocs.billing.invoices.book import InvoiceRefusedError
 
 TOGETHER: Final = 1000
 LOCK_KEY: Final = 0x0C5_BA2C
-"""Our advisory lock: a statement that is sent again while it is still being booked waits, and finds it booked."""
+"""Our advisory lock: a statement that is sent again while it is still being booked is not booked beside itself."""
 
 
 class EntryState(StrEnum):
@@ -62,8 +63,9 @@ PAYERS: Final = """
 
 @asynccontextmanager
 async def alone(connection: Any) -> AsyncIterator[None]:
-    """No other process books entries meanwhile."""
-    await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+    """Nobody else loads a statement meanwhile. Raises InvoiceRefusedError if somebody does."""
+    if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
+        raise InvoiceRefusedError("a statement is being loaded: load this one when that is done")
     try:
         yield
     finally:
