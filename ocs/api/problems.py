@@ -137,7 +137,12 @@ class Kind(Enum):
         "It has changed since it was read",
         "Read it again, look at it, repeat with its ETag.",
     )
-    TOO_LARGE = KindFacts("too-large", 413, "The request body is too large", "A body may have 65,536 octets.")
+    TOO_LARGE = KindFacts(
+        "too-large",
+        413,
+        "The request body is too large",
+        "A body may have 65,536 octets, a file of records or a bank statement 64 MiB; larger ones: `ocs mediate load`, `ocs bank load`.",
+    )
     INVALID = KindFacts(
         "invalid", 422, "The request has invalid fields", "Each entry of `errors` names a field and what is wrong."
     )
